@@ -1,0 +1,87 @@
+"""The command line: click commands that parse, call and print; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from hpsearch import __version__
+from hpsearch.errors import HpsearchError, refuse_shadowed_model
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line and exit code 1 when hpsearch raises its error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HpsearchError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hpsearch")
+def cli() -> None:
+    """Search hyperparameters, and see every trial in MLflow.
+
+    \b
+    hpsearch study --sampler random     100 trials on the digits that come with it
+    hpsearch study my-study.toml        a study of your own
+    hpsearch ui                         look at the trials in MLflow
+    """
+    refuse_shadowed_model()
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+ENVIRONMENT = {
+    # Small matrices: a second BLAS thread costs more than it brings.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # A tracking server that is away shall be missed after seconds, not minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def storage_option(command: Command) -> Command:
+    """Add --storage to a command."""
+    return click.option(
+        "--storage",
+        metavar="URL",
+        help="Where studies are kept: a journal file, or sqlite:///… or postgresql://…  "
+        "[env: HPSEARCH_STORAGE; default: hpsearch.journal]",
+    )(command)
+
+
+def tracking_option(command: Command) -> Command:
+    """Add --tracking-uri to a command."""
+    return click.option(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow's tracking store.  [env: MLFLOW_TRACKING_URI; default: sqlite:///mlflow.db]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program.")(
+        command
+    )
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    cli(prog_name="hpsearch")
+
+
+from hpsearch.cli import look, manage, study, ui  # noqa: E402, F401 - they register their commands

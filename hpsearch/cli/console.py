@@ -1,0 +1,123 @@
+"""What a person sees: the progress of a study, and tables of trials."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from hpsearch.curves import Curves
+from hpsearch.slots import slot_of
+from hpsearch.summary import format_value, searched_values
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.study import OnProgress
+    from hpsearch.study import Progress as StudyProgress
+
+PLAIN_LINES = 10  # how many progress lines a study prints where there is no terminal
+
+
+def print_table(table: Table) -> None:
+    """Print a table to stdout, as wide as it needs to be where that is no terminal."""
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width).print(table)
+
+
+def note(text: str) -> None:
+    """Say something beside the data: on stderr."""
+    click.echo(text, err=True)
+
+
+def trial_table(trials: Sequence[FrozenTrial], metric: str) -> Table:
+    """Return the trials as a table, in their order."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
+    labelled = any("label" in trial.user_attrs.get("setup", {}) for trial in trials)
+    table.add_column("trial")
+    for heading in [metric, "at epoch", "epochs", *names]:
+        table.add_column(heading, justify="right")
+    if labelled:
+        table.add_column("label")
+    for trial in trials:
+        values, curves = searched_values(trial), Curves.of(trial)
+        cells = [trial.value, curves.best(metric)[0] if len(curves) else "", len(curves)]
+        cells += [values.get(name, "") for name in names]
+        cells += [trial.user_attrs.get("setup", {}).get("label", "")] if labelled else []
+        table.add_row(str(slot_of(trial)), *(format_value(cell) for cell in cells))
+    return table
+
+
+def status_line(progress: StudyProgress) -> str:
+    """Return how a study is doing, in one line."""
+    parts = [f"{progress.done}/{progress.total} trials"]
+    if progress.pruned:
+        parts.append(f"{progress.pruned} pruned")
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.best is not None:
+        parts.append(f"best {format_value(progress.best)} (trial {progress.best_slot})")
+    if progress.max_epochs and progress.running and progress.rate < 0.5:
+        slot, epoch = next(iter(progress.running.items()))
+        parts.append(f"trial {slot} at epoch {epoch}/{progress.max_epochs}")
+    if progress.rate:
+        parts.append(_rate(progress.rate))
+        parts.append(f"{format_duration((progress.total - progress.done) / progress.rate)} left")
+    if progress.untracked:
+        parts.append("MLflow lost")
+    return " · ".join(parts)
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}/s" if per_second >= 0.5 else f"{60 * per_second:.1f}/min"
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as minutes and seconds, 1:05, or with hours, 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+@contextmanager
+def show_progress() -> Iterator[OnProgress]:
+    """Draw a live line on stderr if that is a terminal, else print a line now and then."""
+    if sys.stderr.isatty():
+        with _live_line() as draw:
+            yield draw
+    else:
+        yield _plain_lines()
+
+
+@contextmanager
+def _live_line() -> Iterator[OnProgress]:
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("preparing", total=None)
+
+        def draw(progress: StudyProgress) -> None:
+            line = status_line(progress)
+            bar.update(task, total=progress.total, completed=progress.work_done, description=line)
+
+        yield draw
+
+
+def _plain_lines() -> OnProgress:
+    printed = -1
+
+    def draw(progress: StudyProgress) -> None:
+        nonlocal printed
+        tenth = PLAIN_LINES * progress.done // progress.total
+        if tenth > printed and (progress.done > progress.started_with or printed < 0):
+            printed = tenth
+            note(status_line(progress))
+
+    return draw

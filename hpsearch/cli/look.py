@@ -1,0 +1,154 @@
+"""`hpsearch list`, `show` and `best`: what has been found."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpsearch.cli import cli, json_option, storage_option
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+    from rich.table import Table
+
+
+@cli.command(name="list")
+@storage_option
+@json_option
+def list_studies(storage: str | None, as_json: bool) -> None:
+    """List the studies in the storage.
+
+    \b
+    hpsearch list
+    """
+    import optuna
+
+    from hpsearch.cli.console import note, print_table
+    from hpsearch.storage import open_storage, storage_exists, storage_url
+    from hpsearch.summary import study_record
+
+    url, studies = storage_url(storage), []
+    if storage_exists(url):
+        store = open_storage(url)
+        names = sorted(optuna.get_all_study_names(store))
+        studies = [optuna.load_study(study_name=name, storage=store) for name in names]
+    records = [study_record(study) for study in studies]
+    if as_json:
+        click.echo(json.dumps(records, indent=2))
+    elif records:
+        print_table(_study_table(records))
+    else:
+        note("no studies yet; hpsearch study starts one")
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many.")
+@storage_option
+@json_option
+def best(name: str, top: int, storage: str | None, as_json: bool) -> None:
+    """Show the best trials of study NAME.
+
+    \b
+    hpsearch best digits-random --top 10
+    """
+    from hpsearch.cli.console import note, print_table, trial_table
+    from hpsearch.summary import best_trials, metric_of, trial_record
+
+    study = find_study(name, storage)
+    trials = best_trials(study, top)
+    if as_json:
+        click.echo(json.dumps([trial_record(trial) for trial in trials], indent=2))
+    elif trials:
+        print_table(trial_table(trials, metric_of(study)))
+    else:
+        note(f"study '{name}' has no completed trial yet")
+
+
+@cli.command()
+@click.argument("name", metavar="NAME[#TRIAL]")
+@storage_option
+@json_option
+def show(name: str, storage: str | None, as_json: bool) -> None:
+    """Show study NAME, its file and how it went, or one trial of it with its curves.
+
+    \b
+    hpsearch show digits-random
+    hpsearch show digits-random#7
+    """
+    from hpsearch.summary import find_trial, study_record, trial_record
+
+    name, _, slot = name.partition("#")
+    study = find_study(name, storage)
+    if slot:
+        trial = find_trial(study, slot)
+        record = trial_record(trial, curves=True)
+    else:
+        record = study_record(study)
+    if as_json:
+        click.echo(json.dumps(record, indent=2))
+    elif slot:
+        _print_trial(trial, record)
+    else:
+        _print_study(study, record)
+
+
+def find_study(name: str, storage: str | None) -> Study:
+    """Open study `name` in the storage that the options name."""
+    from hpsearch.storage import open_storage, storage_url
+    from hpsearch.study import load_study
+
+    return load_study(open_storage(storage_url(storage), create=False), name)
+
+
+def _study_table(records: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
+    from hpsearch.summary import format_value
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("study")
+    for heading in ("trials", "complete", "pruned", "failed", "epochs", "best", "trial"):
+        table.add_column(heading, justify="right")
+    table.add_column("metric")
+    for record in records:
+        keys = ("trials", "complete", "pruned", "failed", "epochs", "best", "best_slot", "metric")
+        cells = ("" if record[key] is None else format_value(record[key]) for key in keys)
+        table.add_row(record["study"], *cells)
+    return table
+
+
+def _print_study(study: Study, record: dict[str, Any]) -> None:
+    from hpsearch.summary import count_trials, format_value
+
+    counts = count_trials(study.get_trials(deepcopy=False))
+    click.echo(f"# {study.study_name}: {counts}; {record['epochs']:,} epochs trained")
+    if record["best"] is not None:
+        best = f"best {record['metric']} {format_value(record['best'])}"
+        click.echo(f"# {best} in trial {record['best_slot']}")
+    click.echo()
+    click.echo(study.user_attrs.get("settings", "# not started by hpsearch study\n"), nl=False)
+
+
+def _print_trial(trial: FrozenTrial, record: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from hpsearch.cli.console import print_table
+
+    reason = f" ({record['reason']})" if record["reason"] else ""
+    click.echo(f"{record['state']}{reason} after {record['epochs']} epochs\n")
+    for key, value in (record["config"] or record["params"]).items():
+        click.echo(f"{key} = {json.dumps(value)}")
+    if record["epochs"]:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("epoch", *record["curves"]):
+            table.add_column(heading, justify="right")
+        for number, row in enumerate(zip(*record["curves"].values(), strict=True), start=1):
+            table.add_row(str(number), *(f"{value:.4f}" for value in row))
+        click.echo()
+        print_table(table)
+    if "traceback" in trial.user_attrs:
+        click.echo(f"\n{trial.user_attrs['traceback']}", nl=False)

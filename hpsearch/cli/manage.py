@@ -1,0 +1,65 @@
+"""`hpsearch delete` and `sync`: keep the two stores in order."""
+
+from __future__ import annotations
+
+import click
+
+from hpsearch.cli import cli, storage_option, tracking_option
+from hpsearch.cli.look import find_study
+
+
+@cli.command()
+@click.argument("name")
+@storage_option
+@tracking_option
+@click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(
+    name: str, storage: str | None, tracking_uri: str | None, no_tracking: bool, yes: bool
+) -> None:
+    """Delete study NAME with its trials, and its experiment in MLflow.
+
+    \b
+    hpsearch delete digits-random
+    """
+    import optuna
+
+    from hpsearch.storage import open_storage, storage_url
+    from hpsearch.study import refuse_running
+    from hpsearch.tracking import Tracker, experiment_name
+
+    study = find_study(name, storage)
+    refuse_running(study)
+    experiment = experiment_name(study)
+    if not yes:
+        trials = len(study.get_trials(deepcopy=False))
+        where = "" if no_tracking else " and its MLflow experiment"
+        click.confirm(f"Delete study '{name}' with {trials} trials{where}?", abort=True, err=True)
+    if not no_tracking:
+        tracker = Tracker(tracking_uri)
+        tracker.prepare()
+        tracker.delete(experiment)
+    optuna.delete_study(study_name=name, storage=open_storage(storage_url(storage)))
+    click.echo(f"deleted {name}", err=True)
+
+
+@cli.command()
+@click.argument("name")
+@storage_option
+@tracking_option
+def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
+    """Write the MLflow runs of study NAME that are missing there.
+
+    Every start of a study does this by itself; it is of use after the tracking store was away.
+
+    \b
+    hpsearch sync digits-random
+    """
+    from hpsearch.study import describe_study
+    from hpsearch.tracking import Tracker
+
+    study, tracker = find_study(name, storage), Tracker(tracking_uri)
+    tracker.prepare()
+    written = tracker.sync(study)
+    describe_study(study, tracker)
+    click.echo(f"{name}: {written} runs written", err=True)

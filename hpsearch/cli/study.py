@@ -1,0 +1,148 @@
+"""`hpsearch study`: run a study, or go on with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from hpsearch.cli import cli, json_option, storage_option, tracking_option
+from hpsearch.options import PrunerName, SamplerName
+
+if TYPE_CHECKING:
+    from hpsearch.settings import StudySettings
+    from hpsearch.study import Outcome
+
+NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@cli.command()
+@click.argument("file", default="digits")
+@click.option("--sampler", type=click.Choice(get_args(SamplerName)), help="How to choose trials.")
+@click.option("--pruner", type=click.Choice(get_args(PrunerName)), help="When to give one up.")
+@click.option("--trials", type=click.IntRange(1), help="Trials of the study in total.")
+@click.option("--epochs", type=click.IntRange(1), help="Epochs of a trial.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the search.")
+@click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
+@storage_option
+@tracking_option
+@click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")
+@json_option
+def study(
+    file: str,
+    name: str | None,
+    epochs: int | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    no_tracking: bool,
+    as_json: bool,
+    **search: Any,
+) -> None:
+    """Run the study in FILE, or go on with it if it was started before.
+
+    FILE is a study file, or the name of one that comes with hpsearch: digits, mnist. Options
+    override it. Each trial trains a network, prunes it if it does badly, and is logged to MLflow.
+
+    \b
+    hpsearch study --sampler random
+    hpsearch study my-study.toml --trials 200
+    """
+    import optuna
+
+    from hpsearch.cli.console import show_progress
+    from hpsearch.settings import load_settings
+    from hpsearch.study import run_study
+    from hpsearch.tracking import Tracker
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    settings = _override(load_settings(file), epochs, search)
+    tracker = None if no_tracking else Tracker(tracking_uri)
+    with _stop_on_signals() as received, show_progress() as on_progress:
+        outcome = run_study(
+            settings,
+            name=name,
+            storage=storage,
+            tracker=tracker,
+            on_progress=on_progress,
+            should_stop=lambda: bool(received),
+        )
+    (_print_json if as_json else _print_outcome)(outcome, settings, tracked=tracker is not None)
+    if received:
+        raise SystemExit(128 + received[0])
+
+
+def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any]) -> StudySettings:
+    given = {key: value for key, value in search.items() if value is not None}
+    trial = {} if epochs is None else {"epochs": epochs}
+    return settings.replace(search=given, trial=trial)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[list[int]]:
+    """Collect the first SIGINT or SIGTERM, to be acted on at the next epoch; a second one kills."""
+    received: list[int] = []
+
+    def receive(number: int, _: FrameType | None) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in NAMED_SIGNALS}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_outcome(outcome: Outcome, settings: StudySettings, *, tracked: bool) -> None:
+    from hpsearch.cli.console import format_duration, note, print_table, trial_table
+    from hpsearch.summary import best_trials, count_trials
+
+    name, total = outcome.study.study_name, settings.search.trials
+    counts = count_trials(outcome.study.get_trials(deepcopy=False))
+    note(f"{name}: {counts}, in {format_duration(outcome.seconds)} minutes")
+    note(_why(outcome, total))
+    best = best_trials(outcome.study, 5)
+    if best:
+        note("")
+        print_table(trial_table(best, settings.search.metric))
+    note("")
+    if tracked:
+        note(f"See every trial:    hpsearch ui {name}")
+    note(f"More of the best:   hpsearch best {name} --top 20")
+
+
+def _why(outcome: Outcome, total: int) -> str:
+    """Say why the study ended, and what would make it go on."""
+    if outcome.reason == "interrupted":
+        done = len(outcome.slots.done)
+        return f"interrupted with {done} of {total} trials done; the same command goes on"
+    if outcome.reason == "given up":
+        slots = ", ".join(map(str, outcome.slots.given_up))
+        return f"given up after three tries: trial {slots}"
+    if outcome.new == 0:
+        return f"all {total} trials were done already; --trials {2 * total} goes on"
+    return f"all {total} trials are done"
+
+
+def _print_json(outcome: Outcome, settings: StudySettings, *, tracked: bool) -> None:
+    from hpsearch.summary import best_trials, trial_record
+
+    record = {
+        "study": outcome.study.study_name,
+        "stopped": outcome.reason,
+        "metric": settings.search.metric,
+        "tracked": tracked,
+        "done": len(outcome.slots.done),
+        "total": settings.search.trials,
+        "given_up": outcome.slots.given_up,
+        "best": [trial_record(trial) for trial in best_trials(outcome.study, 5)],
+    }
+    click.echo(json.dumps(record, indent=2))

@@ -1,0 +1,118 @@
+"""`hpsearch ui`: MLflow's own pages, on the store that the studies are tracked in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import webbrowser
+
+import click
+
+from hpsearch.cli import cli, tracking_option
+from hpsearch.errors import TrackingError
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+
+
+@cli.command()
+@click.argument("name", required=False)
+@tracking_option
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) -> None:
+    """Look at the trials of study NAME, or at all studies, in the MLflow UI.
+
+    Starts MLflow's server on the tracking store, for this machine alone, until Ctrl-C.
+
+    \b
+    hpsearch ui digits-random
+    """
+    from hpsearch.tracking import Tracker
+
+    tracker = Tracker(tracking_uri)
+    tracker.prepare()
+    page = _page(tracker.experiment_id(name), name) if name else "#/experiments"
+    if tracker.uri.startswith(("http://", "https://")):
+        _show(f"{tracker.uri.rstrip('/')}/{page}", no_browser)
+        return
+    port = _free_port(port)
+    server = _start_server(tracker.uri, port)
+    try:
+        _wait_until_it_answers(server, port)
+        _show(f"http://{HOST}:{port}/{page}", no_browser)
+        click.echo("Ctrl-C ends it.", err=True)
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _stop(server)
+
+
+def _page(experiment_id: str | None, name: str) -> str:
+    """Return the page with the curves of all runs."""
+    if experiment_id is None:
+        raise TrackingError(f"MLflow has no experiment '{name}'; hpsearch list shows the studies")
+    return f"#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+
+
+def _show(address: str, no_browser: bool) -> None:
+    click.echo(address)
+    if not no_browser:
+        webbrowser.open(address)
+
+
+def _free_port(wanted: int) -> int:
+    """Return `wanted` if it can be bound, else a port that can."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise TrackingError(f"no port is free on {HOST}; name one with --port")
+
+
+def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
+    """Start MLflow's server in a process group of its own, without its job runner."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,  # not an argument: others could read a password there
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    return subprocess.Popen(
+        [*command, "--workers", "1"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise TrackingError(
+                f"MLflow's server ended with code {server.returncode}; `mlflow server` says why"
+            )
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1).close()
+            return
+        time.sleep(0.2)
+    raise TrackingError(f"MLflow's server did not answer within {START_SECONDS} seconds")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and what it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=5)
+            return

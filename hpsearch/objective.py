@@ -1,0 +1,141 @@
+"""Objective: one trial from its parameters to its value. It knows Optuna, not MLflow."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+
+from hpsearch.curves import CURVES, METRICS, Curves
+from hpsearch.errors import DataError, Interrupted
+from hpsearch.slots import SLOT, derive_rng, slot_of
+from model.data import Dataset, load_dataset
+from model.network import Network
+from model.training import train
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+    from hpsearch.settings import Labelled, StudySettings
+    from model.config import TrainConfig
+    from model.training import Epoch
+
+OnEpoch = Callable[["BaseTrial", "Epoch"], None]
+LIVE_SECONDS = 5.0  # how often a long trial writes its curves on the way
+
+
+class Objective:
+    """A callable for `study.optimize`, or for a FixedTrial: train once, return the best value.
+
+    settings: what `load_settings` returns. Only its data, metric, seed and space are read here;
+    sampler, pruner and number of trials are the study's affair.
+    suggest: replaces the declared space: a function from an Optuna trial to a TrainConfig.
+
+    The data are loaded here, and again where a pickled objective arrives. Raises DataError.
+
+    A trial carries as user attributes: `setup` (configuration, metric, seed, data), `curves`, and
+    where it applies `reason` (why it was pruned or failed), `interrupted` and `traceback`.
+    """
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        *,
+        suggest: Callable[[BaseTrial], TrainConfig] | None = None,
+    ) -> None:
+        self.settings, self.suggest = settings, suggest
+        self.data = load_data(settings)
+
+    def __reduce__(self) -> tuple[Callable[[], Objective], tuple[()]]:
+        return partial(type(self), self.settings, suggest=self.suggest), ()
+
+    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+        """Train one network; return the best validation value of its epochs.
+
+        `on_epoch` is called after each epoch, and ends the trial by raising Interrupted.
+        Raises TrialPruned when the pruner says so or the loss is not finite.
+        """
+        curves = Curves()
+        try:
+            self._train(trial, curves, on_epoch)
+        except optuna.TrialPruned as pruned:
+            trial.set_user_attr("reason", str(pruned))
+            raise
+        except (Interrupted, KeyboardInterrupt):
+            trial.set_user_attr("interrupted", True)
+            raise
+        except UpdateFinishedTrialError:  # somebody declared this trial dead: nothing to add
+            raise
+        except Exception as error:
+            trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
+            trial.set_user_attr("traceback", traceback.format_exc())
+            raise
+        finally:
+            if len(curves):
+                trial.set_user_attr(CURVES, curves.as_attribute())
+        return curves.best(self.settings.search.metric)[1]
+
+    def _train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> None:
+        metric = METRICS[self.settings.search.metric]
+        written = time.monotonic()
+        for epoch in self._epochs(trial):
+            if not curves.append(epoch):
+                raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
+            trial.report(getattr(epoch, metric), step=epoch.number)
+            if time.monotonic() - written > LIVE_SECONDS:
+                trial.set_user_attr(CURVES, curves.as_attribute())
+                written = time.monotonic()
+            if on_epoch is not None:
+                on_epoch(trial, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
+
+    def _epochs(self, trial: BaseTrial) -> Iterator[Epoch]:
+        """Note on the trial what will be trained, and train it."""
+        seed, slot = self.settings.search.seed, slot_of(trial)
+        labelled = self._labelled(trial)
+        config = self._suggest(trial, labelled)
+        data = self.data
+        setup: dict[str, Any] = {
+            "config": config.as_dict(),
+            "metric": self.settings.search.metric,
+            "seed": seed,
+            "data": {"name": data.name, "digest": data.digest, "source": data.source},
+        }
+        if labelled:
+            setup["label"] = labelled.label
+        trial.set_user_attr("setup", setup)
+        weights = derive_rng(seed, slot, "weights")
+        network = Network(data.n_features, data.n_classes, config, weights)
+        return train(network, data, config, derive_rng(seed, slot, "batches"))
+
+    def _suggest(self, trial: BaseTrial, labelled: Labelled | None) -> TrainConfig:
+        if self.suggest is not None:
+            return self.suggest(trial)
+        space = self.settings.trial
+        return space.suggest(trial, space.split(labelled.values)[1] if labelled else None)
+
+    def _labelled(self, trial: BaseTrial) -> Labelled | None:
+        """Return the [[enqueue]] entry of the trial's slot; other people's trials have none."""
+        slot = trial.user_attrs.get(SLOT)
+        entries = self.settings.enqueue
+        return entries[slot] if slot is not None and slot < len(entries) else None
+
+
+def load_data(settings: StudySettings) -> Dataset:
+    """Load what [data] asks for; raises DataError."""
+    try:
+        return load_dataset(**settings.data.model_dump())
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise DataError(
+            f"data.source: {os.fspath(error.filename or '')} {what}".rstrip()
+        ) from error
+    except ValueError as error:
+        raise DataError(f"data: {error}") from error

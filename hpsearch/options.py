@@ -1,0 +1,7 @@
+"""The names a study file and the command line accept, known without importing optuna."""
+
+from typing import Literal
+
+Metric = Literal["val/accuracy", "val/loss"]
+SamplerName = Literal["random", "tpe"]
+PrunerName = Literal["none", "median", "halving", "hyperband"]

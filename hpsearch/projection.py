@@ -1,0 +1,109 @@
+"""What a trial looks like in MLflow: a pure function from a frozen trial to a run's contents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from optuna.trial import TrialState
+
+from hpsearch.curves import Curves
+from hpsearch.slots import reason_of, slot_of
+from hpsearch.space import shape_name
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One MLflow run; times in ms since 1970, `end` is None while the trial runs."""
+
+    name: str
+    tags: dict[str, str]
+    params: list[Param]
+    metrics: list[Metric]
+    inputs: list[DatasetInput]
+    start: int
+    end: int | None
+    status: str
+
+
+def project(study_name: str, trial: FrozenTrial) -> Projection:
+    """Return the run of `trial`. Trials of other objectives get their params, and no curves."""
+    start = _milliseconds(trial, "datetime_start")
+    end = _milliseconds(trial, "datetime_complete") if trial.state.is_finished() else None
+    setup = trial.user_attrs.get("setup", {})
+    return Projection(
+        name=f"trial-{slot_of(trial):04d}",
+        tags=_tags(study_name, trial, setup),
+        params=[Param(key, str(value)) for key, value in _params(trial, setup).items()],
+        metrics=_metrics(trial, setup.get("metric"), end),
+        inputs=_inputs(setup.get("data")),
+        start=start or 0,
+        end=end,
+        status=_status(trial),
+    )
+
+
+def _milliseconds(trial: FrozenTrial, moment: str) -> int | None:
+    time = getattr(trial, moment)
+    return None if time is None else int(time.timestamp() * 1000)
+
+
+def _status(trial: FrozenTrial) -> str:
+    """A pruned trial is finished: one marked KILLED looks like a failure in the UI."""
+    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        return "FINISHED"
+    if trial.state is TrialState.FAIL:
+        return "KILLED" if trial.user_attrs.get("interrupted") else "FAILED"
+    return "RUNNING"
+
+
+def _tags(study_name: str, trial: FrozenTrial, setup: dict[str, Any]) -> dict[str, str]:
+    tags = {
+        KIND: "trial",
+        STUDY: study_name,
+        NUMBER: trial.number,
+        "hpsearch.slot": slot_of(trial),
+        "hpsearch.state": trial.state.name.lower(),
+        "hpsearch.seed": setup.get("seed"),
+        "hpsearch.label": setup.get("label"),
+        "hpsearch.reason": reason_of(trial),
+        "mlflow.source.name": "hpsearch",
+        "mlflow.source.type": "LOCAL",
+    }
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _params(trial: FrozenTrial, setup: dict[str, Any]) -> dict[str, Any]:
+    config = setup.get("config", trial.params)
+    return {
+        key: shape_name(tuple(value)) if isinstance(value, list) else value
+        for key, value in config.items()
+    }
+
+
+def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Metric]:
+    curves = Curves.of(trial)
+    points = [
+        Metric(name, value, time, epoch)
+        for name, values in curves.values.items()
+        for epoch, (value, time) in enumerate(zip(values, curves.times, strict=True), start=1)
+    ]
+    if end is not None and len(curves) and metric:
+        epoch, best = curves.best(metric)
+        points.append(Metric(f"{metric}_best", best, end, epoch))
+        points.append(Metric("epochs", len(curves), end, len(curves)))
+    return points
+
+
+def _inputs(data: dict[str, str] | None) -> list[DatasetInput]:
+    if data is None:
+        return []
+    source = json.dumps({"source": data["source"]})
+    return [DatasetInput(Dataset(data["name"], data["digest"], "hpsearch", source))]

@@ -1,0 +1,278 @@
+"""StudySettings: a study file, checked, and back to TOML."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from hpsearch.errors import SettingsError
+from hpsearch.options import Metric, PrunerName, SamplerName
+from hpsearch.space import SearchSpace, SpaceError, Value
+from model.config import TrainConfig
+from model.data import SCALES
+from model.names import unknown_name
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
+STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataSettings(_Table):
+    """[data]: what is trained on; the arguments of `model.load_dataset`."""
+
+    source: str = "digits"
+    target: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    train_limit: Annotated[int, Field(ge=1)] | None = None
+    scale: str = "standardize"
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("scale")
+    @classmethod
+    def _known_scale(cls, value: str) -> str:
+        if value not in SCALES:
+            raise ValueError(unknown_name(value, SCALES, "a scale"))
+        return value
+
+
+class SearchSettings(_Table):
+    """[search]: how the space is searched, and for how long."""
+
+    metric: Metric = "val/accuracy"
+    sampler: SamplerName = "tpe"
+    pruner: PrunerName = "median"
+    trials: Annotated[int, Field(ge=1)] = 100
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Accuracy goes up, loss goes down."""
+        return "maximize" if self.metric.endswith("accuracy") else "minimize"
+
+
+class Labelled(BaseModel):
+    """One [[enqueue]] entry: a configuration that takes the slot of its position."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    label: str
+    values: Mapping[str, Value]
+
+
+def _name(value: str) -> str:
+    if not NAME_PATTERN.fullmatch(value) or set(value) == {"."}:
+        raise ValueError(
+            f"{value!r} is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
+        )
+    return value
+
+
+def check_name(value: str) -> str:
+    """Return `value`, a study's name, which becomes a file, a tag and a model's name.
+
+    Raises SettingsError.
+    """
+    try:
+        return _name(value)
+    except ValueError as error:
+        raise SettingsError(f"--name: {error}") from None
+
+
+def _read_space(table: object) -> SearchSpace:
+    if isinstance(table, SearchSpace):
+        return table
+    if not isinstance(table, Mapping):
+        raise ValueError(f"must be a table, but got {table!r}")
+    return SearchSpace.from_table(table)
+
+
+class StudySettings(BaseModel):
+    """A study: its name, data, search, space and labelled configurations.
+
+    Raises pydantic's ValidationError; `load_settings` and `parse_settings` turn it into one
+    sentence, a SettingsError.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    name: Annotated[str, BeforeValidator(lambda v: v if isinstance(v, str) else repr(v))]
+    data: DataSettings = DataSettings()
+    search: SearchSettings = SearchSettings()
+    trial: Annotated[SearchSpace, BeforeValidator(_read_space)] = SearchSpace()
+    enqueue: tuple[Labelled, ...] = ()
+
+    _named = field_validator("name")(_name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_enqueue(cls, table: Any) -> Any:
+        """Check [[enqueue]] against the space; an entry is written flat, label and values."""
+        entries = table.get("enqueue", ()) if isinstance(table, Mapping) else ()
+        if not entries or isinstance(entries[0], Labelled):
+            return table
+        try:
+            space = _read_space(table.get("trial", {}))
+        except ValueError:
+            return {**table, "enqueue": ()}  # the field `trial` will say it
+        return {**table, "enqueue": tuple(_labelled(space, n, e) for n, e in enumerate(entries))}
+
+    def replace(self, **changes: Any) -> StudySettings:
+        """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`."""
+        table = settings_table(self)
+        for key, value in changes.items():
+            table[key] = {**table[key], **value} if isinstance(value, Mapping) else value
+        return parse_settings(table, "settings")
+
+    def to_toml(self) -> str:
+        """Return the study file, with every value of [data] and [search] written out."""
+        import tomlkit
+
+        table = settings_table(self)
+        for key, value in table["trial"].items():
+            if isinstance(value, Mapping):  # a range reads best on one line
+                table["trial"][key] = tomlkit.inline_table()
+                table["trial"][key].update(value)
+        return tomlkit.dumps(table)
+
+
+def _labelled(space: SearchSpace, number: int, entry: object) -> Labelled:
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"enqueue[{number}]: must be a table, but got {entry!r}")
+    label = entry.get("label", f"configuration {number}")
+    if not isinstance(label, str):
+        raise ValueError(f"enqueue[{number}].label: must be text, but got {label!r}")
+    try:
+        values = space.check_entry({k: v for k, v in entry.items() if k != "label"})
+    except SpaceError as error:
+        raise ValueError(f"enqueue[{number}].{error}") from None
+    return Labelled(label=label, values=values)
+
+
+def settings_table(settings: StudySettings) -> dict[str, Any]:
+    """Return `settings` as the tables of a study file, plain data."""
+    table: dict[str, Any] = {"name": settings.name}
+    table["data"] = settings.data.model_dump(exclude_none=True)
+    table["search"] = settings.search.model_dump()
+    table["trial"] = settings.trial.as_table()
+    if settings.enqueue:
+        table["enqueue"] = [
+            {"label": e.label}
+            | {k: list(v) if isinstance(v, tuple) else v for k, v in e.values.items()}
+            for e in settings.enqueue
+        ]
+    return table
+
+
+def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
+    """Return the settings in `table`; raises SettingsError naming `place` and the key."""
+    try:
+        return StudySettings(**table)
+    except ValidationError as error:
+        raise SettingsError(f"{place}: {_sentence(error.errors()[0])}") from None
+    except TypeError:
+        raise SettingsError(f"{place}: keys must be text") from None
+
+
+def load_settings(source: str | os.PathLike[str]) -> StudySettings:
+    """Read a study file: a path, or the name of one that ships with the package ("digits").
+
+    A data file is looked for in the working directory, then beside the study file.
+    Raises SettingsError.
+    """
+    path = _find(source)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from None
+    settings = parse_settings({"name": path.stem, **table}, str(path))
+    beside = path.parent / settings.data.source
+    if not Path(settings.data.source).exists() and beside.is_file():
+        return settings.replace(data={"source": str(beside)})
+    return settings
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    path = Path(source)
+    if path.is_file() or path.suffix == ".toml":
+        return path
+    shipped = {file.stem: file for file in sorted(STUDIES.glob("*.toml"))}
+    if str(source) not in shipped:
+        raise SettingsError(unknown_name(str(source), shipped, "a study file or a shipped study"))
+    return shipped[str(source)]
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Say what pydantic found as one sentence, its place first."""
+    key = error["loc"][-1] if error["loc"] else ""
+    place = ".".join(str(part) for part in error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            tables: dict[object, type[BaseModel]] = {"data": DataSettings, "search": SearchSettings}
+            keys = tables.get(error["loc"][0], StudySettings)
+            return f"{place}: {unknown_name(key, keys.model_fields, 'a key here')}"
+        case "literal_error":
+            names = get_args({"metric": Metric, "sampler": SamplerName}.get(str(key), PrunerName))
+            return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"
+        case "missing":
+            return f"{place}: is missing"
+        case "value_error":
+            cause = error["ctx"]["error"]
+            separator = "." if isinstance(cause, SpaceError) else ": "
+            return f"{place}{separator}{cause}" if place else str(cause)
+    wanted = error["msg"].removeprefix("Input should be ")
+    return f"{place}: must be {wanted}, but got {error['input']!r}"
+
+
+def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
+    """Return what is being searched, as text by key; a study can be continued while it is equal.
+
+    Budget, sampler and pruner are not part of it, nor is where the data lies.
+    """
+    data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
+    entries = {
+        **{f"data.{key}": value for key, value in data.items()},
+        "data.digest": data_digest,
+        "search.metric": settings.search.metric,
+        "search.seed": settings.search.seed,
+        **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
+        **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
+        **{f"enqueue[{n}]": f"{e.label} {dict(e.values)}" for n, e in enumerate(settings.enqueue)},
+    }
+    return {key: str(value) for key, value in entries.items()}
+
+
+def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return what changed between two definitions: "trial.epochs 20, now 30".
+
+    A key that is missing on one side stands for the default.
+    """
+    defaults = {f"trial.{key}": str(value) for key, value in vars(TrainConfig()).items()}
+    changed = []
+    for key in sorted(was.keys() | now.keys()):
+        old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))
+        if old != new:
+            changed.append(f"{key} {old}, now {new}")
+    return changed

@@ -1,0 +1,74 @@
+"""Slots: a study of n trials has the slots 0 to n − 1, and budget, resume and randomness hang on
+them.
+
+A slot is done when a trial that carries its number is complete or pruned; whatever else became of
+a trial, its slot is done again. So a study has exactly its total however often it is started, and
+a random draw that depends on (seed, slot, purpose) alone is the same in every start.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from optuna.trial import TrialState
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial, FrozenTrial
+
+SLOT = "slot"  # user attribute of a trial
+TRIES = 3
+
+
+def slot_of(trial: BaseTrial | FrozenTrial) -> int:
+    """Return the trial's slot; in somebody else's study its number stands in for it."""
+    return int(trial.user_attrs.get(SLOT, trial.number))
+
+
+def reason_of(trial: FrozenTrial) -> str | None:
+    """Return why a trial ended before its time, if it did and if it is known."""
+    interrupted = trial.user_attrs.get("interrupted")
+    return "interrupted" if interrupted else trial.user_attrs.get("reason")
+
+
+def derive_rng(seed: int, slot: int, purpose: str) -> np.random.Generator:
+    """Return the generator of one purpose ("weights", "learning_rate") in one slot of a study."""
+    return np.random.default_rng([seed, slot, zlib.crc32(purpose.encode())])
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Which slots of a study are done, still to do, or given up."""
+
+    todo: list[int]
+    done: list[int]
+    given_up: list[int]
+
+
+def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
+    """Sort the slots 0 … total − 1 by what became of their trials.
+
+    A slot whose trials failed three times is given up; being interrupted is not failing. A slot
+    that a living process is at work on is in neither list.
+    """
+    done, busy, failures = set(), set(), Counter[int]()
+    for trial in trials:
+        slot = trial.user_attrs.get(SLOT)
+        if slot is None:
+            continue
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            done.add(slot)
+        elif trial.state is TrialState.RUNNING:
+            busy.add(slot)
+        elif not trial.user_attrs.get("interrupted"):
+            failures[slot] += 1
+    left = [slot for slot in range(total) if slot not in done | busy]
+    return Slots(
+        todo=[slot for slot in left if failures[slot] < TRIES],
+        done=sorted(slot for slot in done if slot < total),
+        given_up=[slot for slot in left if failures[slot] >= TRIES],
+    )

@@ -1,0 +1,260 @@
+"""A study: opened or continued, run to its budget, and put in order after a death."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+from hpsearch.errors import Interrupted, StudyError, TrackingError
+from hpsearch.objective import Objective
+from hpsearch.settings import StudySettings, check_name, definition, differences
+from hpsearch.slots import Slots, count_slots, slot_of
+from hpsearch.storage import open_storage, storage_url
+from hpsearch.summary import describe
+from hpsearch.tracking import Tracker
+from hpsearch.workers import PROCESS, is_dead, work
+from model.names import unknown_name
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from model.training import Epoch
+
+# User attributes of a study.
+DEFINITION, SETTINGS = "definition", "settings"
+DESCRIBE_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """How far a study is; one object, brought up to date as it runs."""
+
+    total: int
+    max_epochs: int
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0  # since this start
+    started_with: int = 0  # trials done before this start
+    best: float | None = None
+    best_slot: int | None = None
+    running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
+    untracked: bool = False  # the tracking store was lost on the way
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Slots that are done."""
+        return self.complete + self.pruned
+
+    @property
+    def work_done(self) -> float:
+        """Trials done, a running one counted by its epochs."""
+        return self.done + sum(self.running.values()) / self.max_epochs
+
+    @property
+    def rate(self) -> float:
+        """Trials per second since this start, 0 while nothing is known."""
+        seconds = time.monotonic() - self.started
+        return (self.work_done - self.started_with) / seconds if seconds > 0.5 else 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of `run_study`: `reason` is "finished", "interrupted" or "given up"."""
+
+    study: Study
+    reason: str
+    slots: Slots
+    written: int  # MLflow runs that an earlier start had left missing
+    new: int  # slots that this start has done
+    seconds: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def study_name(settings: StudySettings, name: str | None = None) -> str:
+    """Return the study's name: as given, or the file's name and the sampler."""
+    return f"{settings.name}-{settings.search.sampler}" if name is None else check_name(name)
+
+
+def run_study(
+    settings: StudySettings,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    tracker: Tracker | None = None,
+    on_progress: OnProgress = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Run the study until `settings.search.trials` slots are done; continue it if it exists.
+
+    storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
+    should_stop: asked after each epoch; True ends the running trial there.
+
+    Whatever can be checked is checked before anything is created. Raises HpsearchError.
+    """
+    started = time.monotonic()
+    name, url = study_name(settings, name), storage_url(storage)
+    objective = Objective(settings)
+    if tracker is not None:
+        tracker.prepare()
+        tracker.check_experiment(name)
+    store = open_storage(url)
+    study = open_study(store, name, settings, objective.data.digest)
+    close_dead_trials(study, store)
+    written = tracker.sync(study) if tracker is not None else 0
+    parent = _Parent(study, settings, tracker, on_progress, should_stop)
+    try:
+        work(objective, name, url, tracker, parent)
+    finally:
+        parent.describe()
+    slots = count_slots(study.get_trials(deepcopy=False), settings.search.trials)
+    reason = "interrupted" if parent.stopped else "given up" if slots.given_up else "finished"
+    new = parent.progress.done - parent.progress.started_with
+    return Outcome(study, reason, slots, written, new, time.monotonic() - started)
+
+
+class _Parent:
+    """The parent's end of the channel to its worker: hands out slots, hears what came of them."""
+
+    def __init__(
+        self,
+        study: Study,
+        settings: StudySettings,
+        tracker: Tracker | None,
+        on_progress: OnProgress,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.study, self.search, self.tracker = study, settings.search, tracker
+        self.on_progress, self.should_stop = on_progress, should_stop
+        self.stopped = False
+        trials = study.get_trials(deepcopy=False)
+        self.todo: Iterator[int] = iter(count_slots(trials, settings.search.trials).todo)
+        self.progress = Progress(settings.search.trials, settings.trial.max_epochs())
+        for trial in trials:
+            self._count(trial)
+        self.progress.started_with, self.progress.failed = self.progress.done, 0
+        self.described = time.monotonic()
+        on_progress(self.progress)
+
+    def next_slot(self) -> int | None:
+        """Return the next slot that is not done."""
+        self.stopped = self.stopped or self.should_stop()
+        return None if self.stopped else next(self.todo, None)
+
+    def epoch(self, slot: int, epoch: Epoch) -> None:
+        """Draw the progress, and stop the trial if asked to."""
+        self.progress.running[slot] = epoch.number
+        self.on_progress(self.progress)
+        if self.should_stop():
+            self.stopped = True
+            raise Interrupted
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Count the trial; raise StudyError if it failed: that is a bug or bad input."""
+        self.progress.running.pop(slot_of(trial), None)
+        self._count(trial)
+        self.progress.untracked = self.tracker is not None and self.tracker.lost
+        self.on_progress(self.progress)
+        if time.monotonic() - self.described > DESCRIBE_SECONDS:
+            self.describe()
+        if trial.state is TrialState.FAIL and not trial.user_attrs.get("interrupted"):
+            where = f"{self.study.study_name}#{slot_of(trial)}"
+            reason = trial.user_attrs.get("reason", "no reason given")
+            raise StudyError(f"trial {where} failed: {reason}; `hpsearch show {where}` says where")
+
+    def describe(self) -> None:
+        """Bring the summary in MLflow up to date."""
+        self.described = time.monotonic()
+        if self.tracker is not None:
+            describe_study(self.study, self.tracker)
+
+    def _count(self, trial: FrozenTrial) -> None:
+        progress = self.progress
+        if trial.state is TrialState.COMPLETE:
+            progress.complete += 1
+            maximize = self.search.direction == "maximize"
+            value, best = trial.value, progress.best
+            if value is not None and (best is None or (value > best if maximize else value < best)):
+                progress.best, progress.best_slot = value, slot_of(trial)
+        elif trial.state is TrialState.PRUNED:
+            progress.pruned += 1
+        elif trial.state is TrialState.FAIL:
+            progress.failed += 1
+
+
+def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_digest: str) -> Study:
+    """Create the study, or open it to continue; raises StudyError if it searches for another thing.
+
+    Budget, sampler and pruner may change from start to start; data, metric, seed and space may not.
+    """
+    wanted = definition(settings, data_digest)
+    try:
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction=settings.search.direction
+        )
+    except DuplicatedStudyError:
+        study = optuna.load_study(storage=storage, study_name=name)
+    known = study.user_attrs.get(DEFINITION)
+    if known is None and study.get_trials(deepcopy=False):
+        raise StudyError(f"study '{name}' was not started by hpsearch; use --name for a new study")
+    if known is None:  # new, or its creator died before this line
+        study.set_user_attr(DEFINITION, wanted)
+    elif changes := differences(known, wanted):
+        what = "; ".join(changes)
+        raise StudyError(f"study '{name}' was started with {what}; use --name for a new study")
+    study.set_user_attr(SETTINGS, settings.to_toml())
+    return study
+
+
+def load_study(storage: BaseStorage, name: str) -> Study:
+    """Open an existing study; raises StudyError with the names there are."""
+    names = sorted(optuna.get_all_study_names(storage))
+    if name not in names:
+        if not names:
+            raise StudyError(f"no study '{name}': the storage is empty; hpsearch study starts one")
+        raise StudyError(unknown_name(name, names, "a study in this storage"))
+    return optuna.load_study(storage=storage, study_name=name)
+
+
+def close_dead_trials(study: Study, storage: BaseStorage) -> int:
+    """Tell Optuna that trials whose process died have failed; return how many those were."""
+    closed = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if is_dead(trial.user_attrs.get(PROCESS)):
+            try:
+                storage.set_trial_user_attr(trial._trial_id, "reason", "process died")
+                study.tell(trial.number, state=TrialState.FAIL)
+                closed += 1
+            except UpdateFinishedTrialError:
+                continue  # it was alive after all, and has just finished
+    return closed
+
+
+def refuse_running(study: Study) -> None:
+    """Raise StudyError if a living process is at work on the study."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        process = trial.user_attrs.get(PROCESS)
+        if process is not None and not is_dead(process):
+            who = f"process {process['pid']} on {process['host']}"
+            raise StudyError(f"study '{study.study_name}' is being run by {who}; stop that first")
+
+
+def describe_study(study: Study, tracker: Tracker) -> None:
+    """Write the study's summary into MLflow; a store that is away misses it until the next."""
+    try:
+        tracker.describe(study, describe(study))
+    except TrackingError as error:
+        logger.warning("%s", error)

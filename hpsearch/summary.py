@@ -1,0 +1,146 @@
+"""What a study has found so far, for a person: counts, the best trials, a page in Markdown."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from hpsearch.curves import Curves
+from hpsearch.errors import StudyError
+from hpsearch.slots import SLOT, reason_of, slot_of
+from hpsearch.space import field_name
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials ended how."""
+
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+
+    def __str__(self) -> str:
+        parts = [f"{self.complete} complete", f"{self.pruned} pruned"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.running} running"] if self.running else []
+        return ", ".join(parts)
+
+
+def count_trials(trials: Sequence[FrozenTrial]) -> Counts:
+    """Count `trials` by their state."""
+    states = [trial.state for trial in trials]
+    return Counts(
+        complete=states.count(TrialState.COMPLETE),
+        pruned=states.count(TrialState.PRUNED),
+        failed=states.count(TrialState.FAIL),
+        running=states.count(TrialState.RUNNING),
+    )
+
+
+def best_trials(study: Study, top: int) -> list[FrozenTrial]:
+    """Return the best `top` completed trials, best first, earlier slots first among equals."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    sign = -1 if study.direction is StudyDirection.MAXIMIZE else 1
+    return sorted(complete, key=lambda t: (sign * (t.value or 0.0), slot_of(t)))[:top]
+
+
+def searched_values(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the sampled values of a trial as its study file names them."""
+    config = trial.user_attrs.get("setup", {}).get("config", {})
+    values = {}
+    for parameter, value in trial.params.items():
+        name = field_name(parameter)
+        values[name] = config.get(name, value) if name != parameter else value
+    return values
+
+
+def metric_of(study: Study) -> str:
+    """Return the metric that the study's value is."""
+    return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
+
+
+def find_trial(study: Study, slot: str) -> FrozenTrial:
+    """Return the last trial in `slot`, or in somebody else's study the one with that number.
+
+    Raises StudyError.
+    """
+    trials = study.get_trials(deepcopy=False)
+    found = [trial for trial in trials if str(slot_of(trial)) == slot.lstrip("0").zfill(1)]
+    if not found:
+        raise StudyError(f"study '{study.study_name}' has no trial {slot}")
+    return found[-1]
+
+
+def study_record(study: Study) -> dict[str, Any]:
+    """Return a study as plain data: what `--json` prints."""
+    trials = study.get_trials(deepcopy=False)
+    counts, settings = count_trials(trials), tomllib.loads(study.user_attrs.get("settings", ""))
+    best = best_trials(study, 1)
+    return {
+        "study": study.study_name,
+        "metric": metric_of(study),
+        "trials": settings.get("search", {}).get("trials"),
+        "complete": counts.complete,
+        "pruned": counts.pruned,
+        "failed": counts.failed,
+        "running": counts.running,
+        "epochs": sum(len(Curves.of(trial)) for trial in trials),
+        "best": best[0].value if best else None,
+        "best_slot": slot_of(best[0]) if best else None,
+        "settings": settings,
+    }
+
+
+def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
+    """Return a trial as plain data: what `--json` prints."""
+    setup = trial.user_attrs.get("setup", {})
+    return ({"curves": Curves.of(trial).values} if curves else {}) | {
+        "slot": trial.user_attrs.get(SLOT),
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "value": trial.value if trial.state is TrialState.COMPLETE else None,
+        "epochs": len(Curves.of(trial)),
+        "params": searched_values(trial),
+        "config": setup.get("config"),
+        "label": setup.get("label"),
+        "reason": reason_of(trial),
+    }
+
+
+def format_value(value: object) -> str:
+    """Return a number as a person reads it: 0.9861, 0.00123, 3.86e-07."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def describe(study: Study) -> str:
+    """Return the study as Markdown, for the experiment's page in MLflow."""
+    metric, file = metric_of(study), study.user_attrs.get("settings", "")
+    trials = study.get_trials(deepcopy=False)
+    epochs = sum(len(Curves.of(trial)) for trial in trials)
+    counts = count_trials(trials)
+    lines = [f"**{study.study_name}**: trials {counts}; {epochs:,} epochs trained.", ""]
+    best = best_trials(study, 5)
+    if best:
+        names = list(searched_values(best[0]))
+        lines += [
+            "| | trial | " + " | ".join([metric, "epochs", *names]) + " |",
+            "|---|---|" + "---|" * (len(names) + 2),
+        ]
+    for rank, trial in enumerate(best, start=1):
+        values = searched_values(trial)
+        cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
+        row = " | ".join(format_value(cell) for cell in cells)
+        lines.append(f"| {rank} | trial-{slot_of(trial):04d} | {row} |")
+    name = study.study_name
+    again = f"To do it again, save this as `study.toml`: `hpsearch study study.toml --name {name}`"
+    return "\n".join([*lines, "", again, "", "```toml", file.strip(), "```", ""])

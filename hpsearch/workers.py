@@ -1,0 +1,135 @@
+"""A worker: it opens the study, receives a slot, runs one trial in it, and asks for the next."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import optuna
+import psutil
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits
+
+from hpsearch.pruners import build_pruner
+from hpsearch.samplers import build_sampler, fix_parameters
+from hpsearch.slots import SLOT
+from hpsearch.storage import open_storage
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import BaseTrial, FrozenTrial
+
+    from hpsearch.objective import Objective, OnEpoch
+    from hpsearch.tracking import Tracker
+    from model.training import Epoch
+
+PROCESS = "process"  # user attribute of a trial: who runs it
+LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
+
+
+class Channel(Protocol):
+    """How a worker hears from its parent, and what it tells it."""
+
+    def next_slot(self) -> int | None:
+        """Return the slot to do next, or None when there is nothing left to do."""
+
+    def epoch(self, slot: int, epoch: Epoch) -> None:
+        """Hear of a finished epoch; raise Interrupted to stop the trial there."""
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """Hear of a finished trial, whatever its state."""
+
+
+def work(
+    objective: Objective, study_name: str, storage: str, tracker: Tracker | None, channel: Channel
+) -> None:
+    """Run trials of the study in `storage` (a URL) until `channel` has no slot left.
+
+    Everything handed in can be pickled, but for the channel: the same function serves in this
+    process, in others and on other machines. Matrix products run on one thread: trials are small,
+    and two threads on a busy machine are several times slower than one.
+    """
+    search, space = objective.settings.search, objective.settings.trial
+    pruner = build_pruner(search.pruner, space.max_epochs())
+    study = optuna.load_study(study_name=study_name, storage=open_storage(storage), pruner=pruner)
+    sampler = build_sampler(search.sampler, search.seed)
+    callbacks = [tracker] if tracker is not None else []
+    with threadpool_limits(limits=1, user_api="blas"), _quiet_optuna():
+        for slot in iter(channel.next_slot, None):
+            study.sampler = fix_parameters(sampler, _labelled_parameters(objective, slot))
+            run = partial(_run_slot, objective, slot, _watch(study, slot, tracker, channel))
+            try:
+                study.optimize(
+                    run,
+                    n_trials=1,
+                    catch=(Exception,),
+                    callbacks=[*callbacks, lambda _, trial: channel.finished(trial)],
+                )
+            except UpdateFinishedTrialError:
+                continue  # this worker was taken for dead; the slot is somebody else's now
+
+
+def _run_slot(objective: Objective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
+    """Run the objective in `slot`, which the trial records as its first act."""
+    trial.set_user_attr(SLOT, slot)
+    trial.set_user_attr(PROCESS, this_process())
+    return objective(trial, on_epoch)
+
+
+def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -> OnEpoch:
+    """Return what happens after each epoch: the parent hears of it, MLflow every few seconds."""
+    shown = time.monotonic()
+
+    def on_epoch(trial: BaseTrial, epoch: Epoch) -> None:
+        nonlocal shown
+        channel.epoch(slot, epoch)
+        if tracker is not None and time.monotonic() - shown > LIVE_SECONDS:
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            tracker(study, next(t for t in running if t.number == trial.number))
+            shown = time.monotonic()
+
+    return on_epoch
+
+
+def _labelled_parameters(objective: Objective, slot: int) -> dict[str, Any]:
+    entries = objective.settings.enqueue
+    return objective.settings.trial.split(entries[slot].values)[0] if slot < len(entries) else {}
+
+
+class _quiet_optuna:  # noqa: N801
+    """Keep Optuna's log to itself meanwhile: what it has to say, the parent says in one line."""
+
+    def __enter__(self) -> None:
+        self.level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(logging.CRITICAL)
+
+    def __exit__(self, *_: object) -> None:
+        optuna.logging.set_verbosity(self.level)
+
+
+def this_process() -> dict[str, Any]:
+    """Return what tells this process from every other: host, pid and time of its start."""
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
+
+
+def is_dead(process: dict[str, Any] | None) -> bool:
+    """Whether a process that described itself with `this_process` has ended.
+
+    A zombie is dead. Of a process on another host nothing is known: it counts as alive. A trial
+    that does not say whose it is died before its first act.
+    """
+    if process is None:
+        return True
+    if process["host"] != socket.gethostname():
+        return False
+    try:
+        found = psutil.Process(process["pid"])
+        same = abs(found.create_time() - process["started"]) < 0.01
+        return not same or found.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

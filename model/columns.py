@@ -1,0 +1,247 @@
+"""What a table's columns hold: labels become class indices, features become numbers.
+
+Errors name the column and the row (1 is the first row of data) but not the file: whoever
+reads the file adds its name. Pandas and scikit-learn are imported where they are needed,
+so that `import model.data` stays fast.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from model.names import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_CATEGORIES = 20
+MAX_LISTED = 20  # names of columns in an error
+FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
+_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4})\b")
+_PLAIN_TYPES = {str, bool, int, float}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature column: numbers, or text that is one-hot encoded over `categories`."""
+
+    name: str
+    categories: tuple[str, ...] = ()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The column's own name, or one `name=category` for each category."""
+        return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
+
+
+@dataclass(frozen=True, eq=False)
+class RawData:
+    """Everything a source holds, as numbers, before any limit, split or scaling."""
+
+    x: NDArray[Any]  # (n, d), real and finite, in the source's own precision
+    y: NDArray[np.intp]  # (n,), indices into class_names
+    columns: tuple[Column, ...]
+    class_names: tuple[str, ...]
+    n_test: int = 0  # so many of the last rows are a test set of the source's own
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """A name for each of the d features."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+
+def build_raw_data(frame: pd.DataFrame, target: str) -> RawData:
+    """Take `target` as the labels and every other column as features; check them all."""
+    features = [name for name in frame.columns if name != target]
+    if not features:
+        raise ValueError(f"has no column but the target {target!r}; features are needed as well")
+    if frame.empty:
+        raise ValueError("has column names but no rows")
+    y, class_names = encode_labels(frame[target], f"target {target!r}")
+    columns = tuple(describe_column(name, frame[name]) for name in features)
+    return RawData(encode(frame, columns), y, columns, class_names)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a column without a name, and a name given twice."""
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise ValueError(f"column {number} has no name; name it, or drop it if it is an index")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{count} columns are named {name!r}; rename them or keep one")
+
+
+def check_target(target: str | None, names: Sequence[str]) -> str:
+    """Return the target; refuse one that is not given or not one of `names`."""
+    listed = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], "…"]
+    if target is None:
+        raise ValueError(f"target must name the column of the labels ({', '.join(listed)})")
+    if target not in names:
+        near = [] if names is listed else get_close_matches(target, names, n=1)
+        raise ValueError(unknown_name(target, [*near, *listed], "a column"))
+    return target
+
+
+def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Class indices (n,) and the name of each class, in the sorted order of the labels.
+
+    Whole numbers, text, bytes, booleans, and at most 20 different fractions are classes.
+    `what` names the labels in errors.
+    """
+    import pandas as pd
+
+    values = _unwrap(pd.Series(labels))
+    _check_complete(values, what)
+    if _holds_dates(values):
+        raise ValueError(f"{what} holds dates; it must hold classes")
+    if pd.api.types.is_float_dtype(values):
+        _check_few_fractions(values.to_numpy(np.float64), what)
+    if not _is_number(values):
+        values = values.map(str)
+    classes, y = np.unique(values.to_numpy(), return_inverse=True)
+    names = tuple(_class_name(label) for label in classes.tolist())
+    if len(names) == 1:
+        raise ValueError(f"{what} is {names[0]!r} in every row; two classes are needed at least")
+    return y.astype(np.intp), names
+
+
+def describe_column(name: str, values: pd.Series[Any]) -> Column:
+    """Say how a feature column becomes numbers; refuse one that cannot, by its name."""
+    if _holds_dates(values):
+        raise ValueError(f"column {name!r} holds dates; drop it or turn it into numbers")
+    if _is_number(values):
+        return Column(name)
+    text = _as_text(name, values)
+    categories = sorted(set(text))
+    if len(categories) > MAX_CATEGORIES:
+        row = next((row for row, word in enumerate(text) if not _reads_as_number(word)), 0)
+        raise ValueError(
+            f"column {name!r} is text ({text[row]!r} in row {row + 1}) with {len(categories)} "
+            f"different values, and at most {MAX_CATEGORIES} can be encoded; "
+            "drop it or turn it into numbers"
+        )
+    return Column(name, tuple(categories))
+
+
+def encode(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.float64]:
+    """The columns of `frame` as finite features (n, d); an unknown category is all zeros.
+
+    Categories come from the whole table, before any split: they are its vocabulary, not a
+    statistic of its rows, and standardizing turns one that no training row has into zeros.
+    """
+    blocks = [_encode_column(frame[column.name], column) for column in columns]
+    x = np.concatenate(blocks, axis=1)
+    check_finite(x, [name for column in columns for name in column.feature_names])
+    return x
+
+
+def check_finite(x: NDArray[Any], names: Sequence[str]) -> None:
+    """Refuse x (n, d) if a value is missing, infinite or too large for float32."""
+    if x.min() >= -FLOAT32_MAX and x.max() <= FLOAT32_MAX:  # no copy of x, and NaN fails
+        return
+    row, column = np.argwhere(~(np.abs(x) <= FLOAT32_MAX))[0]
+    if np.isnan(x[row, column]):
+        raise ValueError(_missing(f"column {names[column]!r}", row + 1))
+    raise ValueError(
+        f"column {names[column]!r} is {x[row, column]} in row {row + 1}; "
+        "features must be finite and within float32"
+    )
+
+
+def _encode_column(values: pd.Series[Any], column: Column) -> NDArray[np.float64]:
+    from sklearn.preprocessing import OneHotEncoder
+
+    if not column.categories:
+        if not _is_number(values):
+            raise ValueError(f"column {column.name!r} must hold numbers, not {values.iloc[0]!r}")
+        return values.to_numpy(np.float64, na_value=np.nan)[:, None]
+    encoder = OneHotEncoder(
+        categories=[list(column.categories)], handle_unknown="ignore", sparse_output=False
+    )
+    text = np.array(_as_text(column.name, values), dtype=object)
+    one_hot: NDArray[np.float64] = encoder.fit_transform(text[:, None])
+    return one_hot
+
+
+def _as_text(name: str, values: pd.Series[Any]) -> list[str]:
+    """The values as words, none of them missing; lists, decimals and the like are refused."""
+    values = _unwrap(values)
+    _check_complete(values, f"column {name!r}")
+    strange = sorted({type(value).__name__ for value in values if type(value) not in _PLAIN_TYPES})
+    if strange:
+        raise ValueError(f"column {name!r} holds {strange[0]} values, not numbers or text")
+    return [str(value) for value in values]
+
+
+def _unwrap(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Categoricals and bytes as plain values, and blank text as missing."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = pd.Series(np.asarray(values))
+    if not (pd.api.types.is_object_dtype(values) or pd.api.types.is_string_dtype(values)):
+        return values
+    plain = (value.decode() if isinstance(value, bytes) else value for value in values)
+    blank = (None if isinstance(value, str) and not value.strip() else value for value in plain)
+    return pd.Series(list(blank))
+
+
+def _check_complete(values: pd.Series[Any], what: str) -> None:
+    missing = values.isna().to_numpy()
+    if missing.any():
+        raise ValueError(_missing(what, int(missing.argmax()) + 1))
+
+
+def _missing(what: str, row: int) -> str:
+    return f"{what} has no value in row {row} (empty, NA or nan); fill it in or drop the row"
+
+
+def _check_few_fractions(values: NDArray[np.float64], what: str) -> None:
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise ValueError(f"{what} is infinite in row {infinite.argmax() + 1}; it must hold classes")
+    count = len(np.unique(values[values % 1 != 0]))
+    if count > MAX_CATEGORIES:
+        raise ValueError(
+            f"{what} has {count} different fractional values: "
+            "this is regression, and hpsearch classifies"
+        )
+
+
+def _class_name(label: object) -> str:
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def _is_number(values: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    kinds = pd.api.types
+    return kinds.is_numeric_dtype(values) and not kinds.is_complex_dtype(values)
+
+
+def _holds_dates(values: pd.Series[Any]) -> bool:
+    """Whether these are times, dates, or words that all look like dates."""
+    if values.dtype.kind in "mM":
+        return True
+    words = [] if _is_number(values) else list(values.dropna())
+    return bool(words) and all(
+        isinstance(word, date) or (isinstance(word, str) and _DATE.match(word)) for word in words
+    )
+
+
+def _reads_as_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

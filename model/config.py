@@ -1,0 +1,117 @@
+"""TrainConfig: everything that defines one training run, apart from its data and its seed."""
+
+import inspect
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
+from typing import Any
+
+from model.initializers import INITIALIZERS
+from model.layers import ACTIVATIONS
+from model.names import unknown_name
+from model.optimizers import OPTIMIZERS
+
+Check = Callable[[object], Any]
+
+
+def _number(default: float, interval: str) -> Any:
+    """A float field within `interval`, written as in mathematics: "[0, 1)"."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
+
+    def check(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"must be a number in {interval}, but got {value!r}")
+        number = float(value)
+        above = number >= low if interval[0] == "[" else number > low
+        below = number <= high if interval[-1] == "]" else number < high
+        if not (above and below):
+            raise ValueError(f"must be in {interval}, but got {value}")
+        return number
+
+    return field(default=default, metadata={"check": check})
+
+
+def _count(default: int) -> Any:
+    """A field that counts something: a whole number, at least 1."""
+    return field(default=default, metadata={"check": _check_count})
+
+
+def _check_count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"must be a whole number of at least 1, but got {value!r}")
+    return int(value)
+
+
+def _name(default: str, known: Collection[str], what: str) -> Any:
+    """A field that names an entry of a registry."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(unknown_name(value, known, what))
+        return str(value)
+
+    return field(default=default, metadata={"check": check})
+
+
+def _check_sizes(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list of layer sizes like [100, 50], but got {value!r}")
+    return tuple(_check_count(size) for size in value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run, checked and plain: every field is a number, a name or a tuple of sizes.
+
+    `hidden_layer_sizes` are the units of each hidden layer; `()` is softmax regression.
+    `batch_size` beyond the number of rows means one batch of all rows. `weight_decay` is λ of the
+    penalty ½λ‖W‖² on weights, not on biases. Hyperparameters that the chosen optimizer or
+    initializer does not take (`momentum` under "adam", say) have no effect.
+
+    Raises ValueError ("dropout must be in [0, 1), but got 1.2") for a value out of its domain.
+    """
+
+    epochs: int = _count(20)
+    batch_size: int = _count(100)
+    hidden_layer_sizes: tuple[int, ...] = field(default=(100,), metadata={"check": _check_sizes})
+    activation: str = _name("relu", ACTIVATIONS, "an activation")
+    initializer: str = _name("auto", ["auto", *INITIALIZERS], "an initializer")
+    weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
+    optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")
+    learning_rate: float = _number(0.01, "(0, inf)")
+    momentum: float = _number(0.9, "[0, 1)")
+    beta1: float = _number(0.9, "[0, 1)")
+    beta2: float = _number(0.999, "[0, 1)")
+    weight_decay: float = _number(0.0, "[0, inf)")
+
+    def __post_init__(self) -> None:
+        for name in CHECKS:
+            try:
+                value = CHECKS[name](getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name} {error}" if _reads_on(error) else str(error)) from None
+            object.__setattr__(self, name, value)  # plain Python, also from NumPy scalars
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values; `TrainConfig(**d)` is the way back."""
+        return asdict(self) | {"hidden_layer_sizes": list(self.hidden_layer_sizes)}
+
+    def arguments_for(self, function: Callable[..., object]) -> dict[str, Any]:
+        """Return the fields that `function` takes as keyword-only arguments.
+
+        A new optimizer or initializer names its hyperparameters there and needs no other wiring.
+        """
+        parameters = inspect.signature(function).parameters.values()
+        return {p.name: getattr(self, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+CHECKS: dict[str, Check] = {f.name: f.metadata["check"] for f in fields(TrainConfig)}
+"""Field name → function that returns the checked value or raises ValueError."""
+
+FIELD_TYPES: dict[str, type] = {f.name: type(f.default) for f in fields(TrainConfig)}
+"""Field name → int, float, str or tuple."""
+
+
+def _reads_on(error: ValueError) -> bool:
+    """Whether the sentence continues the field's name ("must be …") or stands on its own."""
+    return str(error).startswith("must")

@@ -1,0 +1,233 @@
+"""Data sets, split and scaled for training; the test part stays sealed.
+
+A row of the test set is one for ever: only the table decides it, no limit, seed or scale. The
+search sees the other rows alone, split 80/20, and only their training part fits the scaler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.columns import Column, RawData
+from model.names import unknown_name
+from model.scaling import SCALES, Scaler
+from model.sources import read_source, source_name
+
+__all__ = ["SCALES", "Dataset", "Scaler", "load_dataset", "load_test_set"]
+
+Array = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+HELD_OUT = 0.2  # of all rows for the test, and of the others for the validation part
+# A class of five rows has one on either side of any stratified 80/20 split, and of seven rows
+# five are left when the test part has been sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
+NEEDED_TO_SPLIT, NEEDED_TO_SEAL = 5, 7
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training and a validation part, scaled; the test part stays sealed.
+
+    Features are float32 (n, d), C-contiguous; labels are class indices (n,). `columns` and
+    `scaler` are plain data that turn another table's rows into such features.
+    """
+
+    name: str  # "digits", "mnist", or the file's stem
+    source: str  # as given
+    digest: str  # 32 hex digits over the raw data, the same wherever the file lies
+    feature_names: tuple[str, ...]  # a one-hot feature is `column=category`
+    class_names: tuple[str, ...]  # in the sorted order of the labels
+    x_train: Array
+    y_train: Indices
+    x_val: Array
+    y_val: Indices
+    columns: tuple[Column, ...] = ()
+    scaler: Scaler = field(default_factory=Scaler)
+
+    @property
+    def n_features(self) -> int:
+        """Columns of x_train."""
+        return int(self.x_train.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """Classes, each of them in every part."""
+        return len(self.class_names)
+
+    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Array, Indices]]:
+        """One epoch of shuffled mini-batches; the last may be smaller.
+
+        Both arrays are views of buffers that the next batch overwrites: copy what must last.
+        """
+        n = len(self.x_train)
+        order = rng.permutation(n)
+        x_buffer = np.empty((min(batch_size, n), self.n_features), np.float32)
+        y_buffer = np.empty(len(x_buffer), np.intp)
+        for start in range(0, n, batch_size):
+            index = order[start : start + batch_size]
+            x, y = x_buffer[: len(index)], y_buffer[: len(index)]
+            # mode="clip" skips the copy by which take() would keep `out` clean on an error.
+            self.x_train.take(index, axis=0, out=x, mode="clip")
+            self.y_train.take(index, out=y, mode="clip")
+            yield x, y
+
+
+def load_dataset(
+    source: str,
+    *,
+    target: str | None = None,
+    limit: int | None = None,
+    train_limit: int | None = None,
+    scale: str = "standardize",
+    split_seed: int = 0,
+) -> Dataset:
+    """Load the training and validation part of `source`, scaled.
+
+    `source` is a name in `model.sources.SOURCES`, openml:NAME, or a .csv, .parquet or .npz file;
+    `target` the column of a table's labels. `limit` draws so many rows before the split and
+    `train_limit` training rows after it, both stratified; more than there are is no limit.
+    `scale` is a name in SCALES. Raises ValueError, one sentence, or a file's own OSError.
+    """
+    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed)
+    return Dataset(
+        name=source_name(source),
+        source=source,
+        digest=_digest(raw),
+        feature_names=raw.feature_names,
+        class_names=raw.class_names,
+        x_train=scaler(raw.x[parts.train]),
+        y_train=raw.y[parts.train],
+        x_val=scaler(raw.x[parts.val]),
+        y_val=raw.y[parts.val],
+        columns=raw.columns,
+        scaler=scaler,
+    )
+
+
+def load_test_set(
+    source: str,
+    *,
+    target: str | None = None,
+    limit: int | None = None,
+    train_limit: int | None = None,
+    scale: str = "standardize",
+    split_seed: int = 0,
+) -> tuple[Array, Indices]:
+    """Open the sealed part that belongs to `load_dataset` with the same arguments: x and y.
+
+    The test set of a source that has one is complete whatever the limit.
+    """
+    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed)
+    return scaler(raw.x[parts.test]), raw.y[parts.test]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Row numbers of the raw data; no row is in two parts."""
+
+    train: Indices
+    val: Indices
+    test: Indices
+
+
+def _load(
+    source: str,
+    target: str | None,
+    limit: int | None,
+    train_limit: int | None,
+    scale: str,
+    split_seed: int,
+) -> tuple[RawData, _Parts, Scaler]:
+    """What both loaders share, so that they cannot disagree about a row or a scale."""
+    if scale not in SCALES:
+        raise ValueError(unknown_name(scale, SCALES, "a scale"))
+    for name, value in (("limit", limit), ("train_limit", train_limit)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, but got {value}")
+    if not 0 <= split_seed < 2**32:
+        raise ValueError(f"split_seed must be in [0, {2**32 - 1}], but got {split_seed}")
+    raw = read_source(source, target)
+    _check_classes(source, raw)
+    parts = _split(raw, limit, train_limit, split_seed)
+    return raw, parts, SCALES[scale](raw.x[parts.train])
+
+
+def _check_classes(source: str, raw: RawData) -> None:
+    """Refuse a class that could be missing from one of the parts."""
+    parts, needed = "training, validation and test", NEEDED_TO_SEAL
+    if raw.n_test:
+        parts, needed = "training and validation", NEEDED_TO_SPLIT
+    counts = np.bincount(raw.y[: len(raw.y) - raw.n_test], minlength=len(raw.class_names))
+    rarest = counts.argmin()
+    if counts[rarest] < needed:
+        raise ValueError(
+            f"{source}: class {raw.class_names[rarest]!r} has only {counts[rarest]} of the "
+            f"{needed} rows it needs to be in the {parts} parts; add rows or leave the class out"
+        )
+
+
+def _split(raw: RawData, limit: int | None, train_limit: int | None, seed: int) -> _Parts:
+    """Seal the test rows, then draw and split the others, always stratified."""
+    from sklearn.model_selection import train_test_split
+
+    sealed = _sealed_rows(raw)
+    rows = np.arange(len(raw.y) - raw.n_test)
+    if limit is not None:
+        # Drawn from the sealed rows and the others in proportion, so that none changes sides.
+        strata = 2 * raw.y[rows] + sealed[rows]
+        needed = np.where(sealed[rows], 1, NEEDED_TO_SPLIT)
+        rows = rows[_draw(strata, needed, limit, seed, "limit")]
+    test = np.flatnonzero(sealed) if raw.n_test else rows[sealed[rows]]
+    rest = rows[~sealed[rows]]
+    train, val = train_test_split(rest, test_size=HELD_OUT, stratify=raw.y[rest], random_state=seed)
+    if train_limit is not None:
+        strata = raw.y[train]
+        train = train[_draw(strata, np.ones_like(strata), train_limit, seed, "train_limit")]
+    return _Parts(train, val, test)
+
+
+def _sealed_rows(raw: RawData) -> NDArray[np.bool_]:
+    """Which rows are the test set's: the source's own, or a fifth that no seed moves."""
+    from sklearn.model_selection import train_test_split
+
+    rows = np.arange(len(raw.y))
+    if raw.n_test:
+        return rows >= len(rows) - raw.n_test
+    _, test = train_test_split(rows, test_size=HELD_OUT, stratify=raw.y, random_state=0)
+    return np.isin(rows, test)
+
+
+def _draw(strata: Indices, needed: Indices, size: int, seed: int, option: str) -> Indices:
+    """`size` of the positions 0 … n−1, ascending, with the strata in proportion.
+
+    Each position stands at its quantile among its own stratum in a random order, and the
+    lowest are taken: a smaller draw is part of a larger one. A draw too small to hold the
+    `needed` (n,) positions of each stratum is refused.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    grouped = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    stratum, sizes = strata[grouped], np.bincount(strata)
+    rank = np.arange(len(strata)) - (np.cumsum(sizes) - sizes)[stratum]  # 0, 1, … in each
+    by_quantile = np.argsort((rank + 0.5) / sizes[stratum], kind="stable")
+    complete = rank[by_quantile] + 1 == needed[grouped][by_quantile]
+    smallest = int(np.flatnonzero(complete)[-1]) + 1
+    if size < smallest:
+        raise ValueError(
+            f"{option} must be at least {smallest} to hold every class in every part, "
+            f"but got {size}"
+        )
+    return np.sort(grouped[by_quantile[:size]])
+
+
+def _digest(raw: RawData) -> str:
+    """SHA-256 over the raw data, shortened to 32 hex digits."""
+    facts = (raw.x.shape, raw.x.dtype.str, raw.n_test, raw.feature_names, raw.class_names)
+    digest = hashlib.sha256(repr(facts).encode())
+    digest.update(np.ascontiguousarray(raw.x).data)
+    digest.update(raw.y.astype("<i8").data)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,43 @@
+"""Initial weights of a linear layer, drawn from a normal distribution; biases start at zero.
+
+An initializer takes a generator and the shape (n_in, n_out) and returns float64 weights of that
+shape. What it needs beyond that it takes as keyword-only arguments named as in TrainConfig.
+"""
+
+from collections.abc import Callable
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int]
+Weights = NDArray[np.float64]
+Initializer = Callable[..., Weights]
+
+
+def normal(rng: np.random.Generator, shape: Shape, *, weight_std: float) -> Weights:
+    """Draw with a deviation of your choice: σ = weight_std."""
+    return weight_std * rng.standard_normal(shape)
+
+
+def xavier(rng: np.random.Generator, shape: Shape) -> Weights:
+    """Keep the variance of the signal going forward: σ = 1/√n_in (LeCun et al., 1998)."""
+    return normal(rng, shape, weight_std=sqrt(1 / shape[0]))
+
+
+def glorot(rng: np.random.Generator, shape: Shape) -> Weights:
+    """Balance forward and backward: σ² = 2/(n_in + n_out) (Glorot & Bengio, 2010)."""
+    return normal(rng, shape, weight_std=sqrt(2 / sum(shape)))
+
+
+def he(rng: np.random.Generator, shape: Shape) -> Weights:
+    """Make up for the half that ReLU drops: σ = √(2/n_in) (He et al., 2015)."""
+    return normal(rng, shape, weight_std=sqrt(2 / shape[0]))
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "he": he,
+    "xavier": xavier,
+    "glorot": glorot,
+    "normal": normal,
+}

@@ -1,0 +1,196 @@
+"""Network: layers as views on one flat parameter vector."""
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import DTypeLike
+
+from model.config import TrainConfig
+from model.initializers import INITIALIZERS
+from model.layers import ACTIVATIONS, Array, Layer, Linear
+from model.losses import Labels, SoftmaxCrossEntropy
+
+EVALUATION_ROWS = 1000  # a block that stays in the processor's cache, whatever the data's size
+FORMAT = 1
+
+
+class Network:
+    """A multilayer perceptron from `n_inputs` features to `n_classes` classes.
+
+    All parameters lie in the flat vector `params`, all gradients in `grads`: first every layer's
+    weights (also `weights`, the part that decays), then every layer's biases. Layers hold views,
+    so whoever writes to the vector changes the network.
+
+    Footprint, in values of `dtype`: 2 to 3 times the parameters, and for each row of the larger
+    of batch and evaluation block (1,000) about 2 × the units of all layers.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_classes: int,
+        config: TrainConfig,
+        rng: np.random.Generator,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.config, self.n_inputs, self.n_classes = config, n_inputs, n_classes
+        sizes = [n_inputs, *config.hidden_layer_sizes, n_classes]
+        self.linears = [
+            Linear(shape, first=number == 0) for number, shape in enumerate(pairwise(sizes))
+        ]
+        self.layers = list(_with_activations(self.linears, config.activation))
+        self.loss = SoftmaxCrossEntropy()
+        self._allocate_parameters(dtype)
+        self._allocate_buffers(max(config.batch_size, EVALUATION_ROWS), dtype)
+        initialize = INITIALIZERS[_initializer_name(config)]
+        for linear in self.linears:
+            shape = (linear.n_in, linear.n_out)
+            linear.w[:] = initialize(rng, shape, **config.arguments_for(initialize))
+        self.reset_metrics()
+
+    def _allocate_parameters(self, dtype: DTypeLike) -> None:
+        n_weights = sum(linear.n_in * linear.n_out for linear in self.linears)
+        n_params = n_weights + sum(linear.n_out for linear in self.linears)
+        self.params, self.grads = np.zeros(n_params, dtype), np.zeros(n_params, dtype)
+        self.weights, self.weight_grads = self.params[:n_weights], self.grads[:n_weights]
+        self._decayed = np.empty(n_weights if self.config.weight_decay else 0, dtype)
+        w, b = 0, n_weights
+        for linear in self.linears:
+            shape, size = (linear.n_in, linear.n_out), linear.n_in * linear.n_out
+            linear.bind(
+                self.params[w : w + size].reshape(shape),
+                self.params[b : b + linear.n_out],
+                self.grads[w : w + size].reshape(shape),
+                self.grads[b : b + linear.n_out],
+            )
+            w, b = w + size, b + linear.n_out
+
+    def _allocate_buffers(self, rows: int, dtype: DTypeLike) -> None:
+        for layer in self.layers:
+            layer.allocate(rows, dtype)
+        self.loss.allocate(rows, self.n_classes, dtype)
+        self.max_rows, self._rows = rows, 0
+
+    def _resize(self, rows: int) -> None:
+        if rows != self._rows:
+            for layer in self.layers:
+                layer.resize(rows)
+            self.loss.resize(rows)
+            self._rows = rows
+
+    def forward(self, x: Array) -> Array:
+        """Return the last layer's outputs (rows, n_classes) for at most `max_rows` rows of x."""
+        self._resize(len(x))
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, x: Array, y: Labels) -> None:
+        """Write to `grads` the gradient of the batch's loss, penalty included.
+
+        x (rows, n_inputs), y (rows,). The loss is the mean over the rows plus ½λ‖W‖²; it and the
+        hits are added to the epoch's metrics from what is at hand here anyway.
+        """
+        outputs = self.forward(x)
+        losses = self.loss.forward(outputs, y)
+        self._seen += len(y)
+        self._hits += int(np.count_nonzero(self.loss.predicted == y))
+        self._loss += float(np.add.reduce(losses))
+        grad = self.loss.backward(outputs)
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        decay = self.config.weight_decay
+        if decay:
+            np.multiply(self.weights, decay, out=self._decayed)
+            self.weight_grads += self._decayed
+            self._loss += len(y) * 0.5 * float(self.weights.dot(self._decayed))
+
+    def reset_metrics(self) -> None:
+        """Start counting training loss and hits anew."""
+        self._seen, self._hits, self._loss = 0, 0, 0.0
+
+    def train_metrics(self) -> tuple[float, float]:
+        """Return loss (with penalty) and accuracy over the batches since `reset_metrics`."""
+        return self._loss / self._seen, self._hits / self._seen
+
+    def evaluate(self, x: Array, y: Labels) -> tuple[float, float]:
+        """Return the mean loss, without penalty, and the accuracy on x (rows, n_inputs)."""
+        loss, hits = 0.0, 0
+        for rows in self._blocks(len(x)):
+            loss += float(np.add.reduce(self.loss.forward(self.forward(x[rows]), y[rows])))
+            hits += int(np.count_nonzero(self.loss.predicted == y[rows]))
+        return loss / len(x), hits / len(x)
+
+    def predict_proba(self, x: Array) -> Array:
+        """Return the probability of each class (rows, n_classes) for x (rows, n_inputs)."""
+        probabilities = np.empty((len(x), self.n_classes), self.params.dtype)
+        for rows in self._blocks(len(x)):
+            probabilities[rows] = self.loss.probabilities(self.forward(x[rows]))
+        return probabilities
+
+    def _blocks(self, rows: int) -> Iterator[slice]:
+        return (slice(start, start + EVALUATION_ROWS) for start in range(0, rows, EVALUATION_ROWS))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters and configuration to a `.npz` file, whole or not at all."""
+        about = {
+            "format": FORMAT,
+            "n_inputs": self.n_inputs,
+            "n_classes": self.n_classes,
+            "config": self.config.as_dict(),
+        }
+        target = Path(path)
+        beside = target.with_name(f".{target.name}.{uuid4().hex}")
+        try:
+            with open(beside, "xb") as file:
+                np.savez(file, params=self.params, about=np.array(json.dumps(about)))
+            os.replace(beside, target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises FileNotFoundError, or ValueError for a file that is no saved network.
+        """
+        try:
+            with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
+                about, params = json.loads(str(saved["about"])), saved["params"]
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']}, where this reads {FORMAT}")
+            config = TrainConfig(**about["config"])
+            rng = np.random.default_rng(0)  # its weights are overwritten
+            network = cls(about["n_inputs"], about["n_classes"], config, rng, dtype=params.dtype)
+            if params.shape != network.params.shape:
+                shapes = f"{params.shape}, where its layers need {network.params.shape}"
+                raise ValueError(f"parameters of shape {shapes}")
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a network saved by hpsearch ({error})") from error
+        network.params[:] = params
+        return network
+
+
+def _with_activations(linears: list[Linear], activation: str) -> Iterator[Layer]:
+    """Yield the layers in order: an activation between any two linear ones."""
+    for linear in linears[:-1]:
+        yield linear
+        yield ACTIVATIONS[activation]()
+    yield linears[-1]
+
+
+def _initializer_name(config: TrainConfig) -> str:
+    """Resolve "auto": He for the ReLU family, Xavier for sigmoid and tanh."""
+    if config.initializer != "auto":
+        return config.initializer
+    return "xavier" if config.activation in ("sigmoid", "tanh") else "he"

@@ -1,0 +1,52 @@
+"""The loop: a generator of epochs, which its caller may simply stop reading."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.config import TrainConfig
+from model.data import Dataset
+from model.network import Network
+from model.optimizers import OPTIMIZERS, Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training rows came to.
+
+    `train_loss` and `train_accuracy` are means over the batches as they were trained on, the loss
+    with its penalty; `val_loss`, without penalty, and `val_accuracy` are taken afterwards.
+    After a divergence the losses are infinite or NaN.
+    """
+
+    number: int  # from 1
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+def build_optimizer(config: TrainConfig, params: np.ndarray) -> Optimizer:
+    """Return the configured optimizer for the flat vector `params`."""
+    rule = OPTIMIZERS[config.optimizer]
+    return rule(params, **config.arguments_for(rule))
+
+
+def train(
+    network: Network, data: Dataset, config: TrainConfig, rng: np.random.Generator
+) -> Iterator[Epoch]:
+    """Train `network` in place; yield after each epoch. `rng` shuffles the rows."""
+    optimizer = build_optimizer(config, network.params)
+    for number in range(1, config.epochs + 1):
+        learning_rate = config.learning_rate
+        # Divergence is reported in the epoch's numbers; NumPy need not say it too. The context
+        # ends before the yield, or it would hold for the caller as well.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            network.reset_metrics()
+            for x, y in data.batches(config.batch_size, rng):
+                network.backward(x, y)
+                optimizer.step(network.params, network.grads, learning_rate)
+            val_loss, val_accuracy = network.evaluate(data.x_val, data.y_val)
+        yield Epoch(number, learning_rate, *network.train_metrics(), val_loss, val_accuracy)
