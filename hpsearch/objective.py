@@ -82,9 +82,10 @@ class Objective:
         return curves.best(self.settings.search.metric)[1]
 
     def _train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> None:
+        config = self._set_up(trial)
         metric = METRICS[self.settings.search.metric]
         written = time.monotonic()
-        for epoch in self._epochs(trial):
+        for epoch in self._epochs(trial, config):
             if not curves.append(epoch):
                 raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
             trial.report(getattr(epoch, metric), step=epoch.number)
@@ -93,24 +94,27 @@ class Objective:
                 written = time.monotonic()
             if on_epoch is not None:
                 on_epoch(trial, epoch)
-            if trial.should_prune():
+            if epoch.number < config.epochs and trial.should_prune():
                 raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
 
-    def _epochs(self, trial: BaseTrial) -> Iterator[Epoch]:
-        """Note on the trial what will be trained, and train it."""
-        seed, slot = self.settings.search.seed, slot_of(trial)
+    def _set_up(self, trial: BaseTrial) -> TrainConfig:
+        """Choose the configuration, and note on the trial what will be trained."""
         labelled = self._labelled(trial)
         config = self._suggest(trial, labelled)
-        data = self.data
         setup: dict[str, Any] = {
             "config": config.as_dict(),
             "metric": self.settings.search.metric,
-            "seed": seed,
-            "data": {"name": data.name, "digest": data.digest, "source": data.source},
+            "seed": self.settings.search.seed,
+            "data": {key: getattr(self.data, key) for key in ("name", "digest", "source")},
         }
         if labelled:
             setup["label"] = labelled.label
         trial.set_user_attr("setup", setup)
+        return config
+
+    def _epochs(self, trial: BaseTrial, config: TrainConfig) -> Iterator[Epoch]:
+        """Train a network whose weights and batches depend on the seed and the slot alone."""
+        seed, slot, data = self.settings.search.seed, slot_of(trial), self.data
         weights = derive_rng(seed, slot, "weights")
         network = Network(data.n_features, data.n_classes, config, weights)
         return train(network, data, config, derive_rng(seed, slot, "batches"))
@@ -134,8 +138,7 @@ def load_data(settings: StudySettings) -> Dataset:
         return load_dataset(**settings.data.model_dump())
     except OSError as error:
         what = error.strerror or str(error)
-        raise DataError(
-            f"data.source: {os.fspath(error.filename or '')} {what}".rstrip()
-        ) from error
+        where = f"{os.fspath(error.filename)}: " if error.filename else ""
+        raise DataError(f"data.source: {where}{what}") from error
     except ValueError as error:
         raise DataError(f"data: {error}") from error

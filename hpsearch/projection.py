@@ -10,12 +10,13 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from optuna.trial import TrialState
 
 from hpsearch.curves import Curves
+from hpsearch.ranges import shape_name
 from hpsearch.slots import reason_of, slot_of
-from hpsearch.space import shape_name
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+BEST = "_best"  # ends the name of the metric that a trial is judged by
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 
 
@@ -96,9 +97,9 @@ def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Me
         for epoch, (value, time) in enumerate(zip(values, curves.times, strict=True), start=1)
     ]
     if end is not None and len(curves) and metric:
-        epoch, best = curves.best(metric)
-        points.append(Metric(f"{metric}_best", best, end, epoch))
-        points.append(Metric("epochs", len(curves), end, len(curves)))
+        # At step 0, for the UI draws a bar a run for a metric that has only that one.
+        points.append(Metric(f"{metric}{BEST}", curves.best(metric)[1], end, 0))
+        points.append(Metric("epochs", len(curves), end, 0))
     return points
 
 

@@ -22,8 +22,8 @@ from pydantic_core import ErrorDetails
 
 from hpsearch.errors import SettingsError
 from hpsearch.options import Metric, PrunerName, SamplerName
-from hpsearch.space import SearchSpace, SpaceError, Value
-from model.config import TrainConfig
+from hpsearch.ranges import SpaceError, Value
+from hpsearch.space import SearchSpace
 from model.data import SCALES
 from model.names import unknown_name
 
@@ -114,7 +114,7 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    name: Annotated[str, BeforeValidator(lambda v: v if isinstance(v, str) else repr(v))]
+    name: str
     data: DataSettings = DataSettings()
     search: SearchSettings = SearchSettings()
     trial: Annotated[SearchSpace, BeforeValidator(_read_space)] = SearchSpace()
@@ -126,7 +126,9 @@ class StudySettings(BaseModel):
     @classmethod
     def _read_enqueue(cls, table: Any) -> Any:
         """Check [[enqueue]] against the space; an entry is written flat, label and values."""
-        entries = table.get("enqueue", ()) if isinstance(table, Mapping) else ()
+        entries = table.get("enqueue", ())
+        if not isinstance(entries, list | tuple):
+            raise ValueError(f"enqueue: must be [[enqueue]] tables, but got {entries!r}")
         if not entries or isinstance(entries[0], Labelled):
             return table
         try:
@@ -139,7 +141,7 @@ class StudySettings(BaseModel):
         """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`."""
         table = settings_table(self)
         for key, value in changes.items():
-            table[key] = {**table[key], **value} if isinstance(value, Mapping) else value
+            table[key] = {**table.get(key, {}), **value} if isinstance(value, Mapping) else value
         return parse_settings(table, "settings")
 
     def to_toml(self) -> str:
@@ -205,18 +207,18 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
         raise SettingsError(f"{path}: is not TOML: {error}") from None
     settings = parse_settings({"name": path.stem, **table}, str(path))
     beside = path.parent / settings.data.source
-    if not Path(settings.data.source).exists() and beside.is_file():
+    if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
         return settings.replace(data={"source": str(beside)})
     return settings
 
 
 def _find(source: str | os.PathLike[str]) -> Path:
     path = Path(source)
-    if path.is_file() or path.suffix == ".toml":
+    if os.path.isfile(path) or path.suffix == ".toml":
         return path
     shipped = {file.stem: file for file in sorted(STUDIES.glob("*.toml"))}
     if str(source) not in shipped:
@@ -242,37 +244,7 @@ def _sentence(error: ErrorDetails) -> str:
             cause = error["ctx"]["error"]
             separator = "." if isinstance(cause, SpaceError) else ": "
             return f"{place}{separator}{cause}" if place else str(cause)
-    wanted = error["msg"].removeprefix("Input should be ")
+        case "greater_than_equal":
+            return f"{place}: must be at least {error['ctx']['ge']}, but got {error['input']!r}"
+    wanted = {"model_type": "a table", "string_type": "text"}.get(error["type"], "a whole number")
     return f"{place}: must be {wanted}, but got {error['input']!r}"
-
-
-def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
-    """Return what is being searched, as text by key; a study can be continued while it is equal.
-
-    Budget, sampler and pruner are not part of it, nor is where the data lies.
-    """
-    data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
-    entries = {
-        **{f"data.{key}": value for key, value in data.items()},
-        "data.digest": data_digest,
-        "search.metric": settings.search.metric,
-        "search.seed": settings.search.seed,
-        **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
-        **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
-        **{f"enqueue[{n}]": f"{e.label} {dict(e.values)}" for n, e in enumerate(settings.enqueue)},
-    }
-    return {key: str(value) for key, value in entries.items()}
-
-
-def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what changed between two definitions: "trial.epochs 20, now 30".
-
-    A key that is missing on one side stands for the default.
-    """
-    defaults = {f"trial.{key}": str(value) for key, value in vars(TrainConfig()).items()}
-    changed = []
-    for key in sorted(was.keys() | now.keys()):
-        old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))
-        if old != new:
-            changed.append(f"{key} {old}, now {new}")
-    return changed

@@ -1,135 +1,32 @@
-"""The search space: what a study file's [trial] table leaves open, and how it is sampled.
-
-`low high log step choices` mean what they mean in Optuna. The one scale Optuna lacks is
-`log = "complement"`, uniform in log(1 − x), for values like momentum whose distance from 1
-matters; towards Optuna it is the logarithmic parameter `one_minus_x`.
-"""
+"""The search space: the [trial] table of a study file, what is fixed in it and what is searched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from model.config import CHECKS, FIELD_TYPES, TrainConfig
-from model.names import unknown_name
+from hpsearch.ranges import (
+    DEPTH,
+    SHAPE,
+    WIDTH,
+    Choices,
+    Range,
+    Searched,
+    SpaceError,
+    Value,
+    check_key,
+    check_value,
+    read_searched,
+    shape_name,
+)
+from model.config import TrainConfig
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-Value = bool | int | float | str | tuple[int, ...]
-Log = bool | Literal["complement"]
-
-# Depth and width stand for a shape: so many hidden layers of so many units each.
-DEPTH, WIDTH, SHAPE = "hidden_layers", "hidden_units", "hidden_layer_sizes"
-KEYS = {**CHECKS, DEPTH: CHECKS["epochs"], WIDTH: CHECKS["epochs"]}
-TYPES = {**FIELD_TYPES, DEPTH: int, WIDTH: int}
-COMPLEMENT = "one_minus_"
-RANGE_KEYS = ("low", "high", "log", "step")
-
-
-class SpaceError(ValueError):
-    """What is wrong, and in which key of the [trial] table."""
-
-    def __init__(self, place: str, message: str) -> None:
-        super().__init__(f"{place}: {message}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """Numbers from `low` to `high`, both included; whole ones if both are `int`."""
-
-    low: float
-    high: float
-    log: Log = False
-    step: float | None = None
-
-    def parameter(self, name: str) -> str:
-        """Return the name of the Optuna parameter that stands for `name`."""
-        return f"{COMPLEMENT}{name}" if self.log == "complement" else name
-
-    def suggest(self, trial: BaseTrial, name: str) -> float:
-        """Sample a value of `name`."""
-        parameter = self.parameter(name)
-        if self.log == "complement":
-            ends = self.to_optuna(self.high), self.to_optuna(self.low)
-            return _complement(trial.suggest_float(parameter, *ends, log=True))
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            step = int(self.step or 1)
-            return trial.suggest_int(parameter, self.low, self.high, step=step, log=bool(self.log))
-        log = bool(self.log)
-        return trial.suggest_float(parameter, self.low, self.high, step=self.step, log=log)
-
-    def to_optuna(self, value: Any) -> float:
-        """Return what Optuna samples where `value` is meant."""
-        return _complement(value) if self.log == "complement" else value
-
-    def __contains__(self, value: Any) -> bool:
-        if value < self.low or value > self.high:
-            return False
-        steps = float((value - self.low) / self.step) if self.step else 0.0
-        return abs(steps - round(steps)) < 1e-8
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the range as it stands in a study file."""
-        table: dict[str, Any] = {"low": self.low, "high": self.high}
-        if self.log:
-            table["log"] = self.log
-        if self.step is not None:
-            table["step"] = self.step
-        return table
-
-    def __str__(self) -> str:
-        scale = {True: " (log)", "complement": " (log of 1 - x)", False: ""}[self.log]
-        return f"{self.low}..{self.high}{f' step {self.step}' if self.step else ''}{scale}"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """One of several values."""
-
-    values: tuple[Value, ...]
-
-    def parameter(self, name: str) -> str:
-        """Return `name`: choices are sampled under their own name."""
-        return name
-
-    def suggest(self, trial: BaseTrial, name: str) -> Value:
-        """Sample a value of `name`."""
-        options = {self.to_optuna(value): value for value in self.values}
-        return options[trial.suggest_categorical(name, list(options))]
-
-    def to_optuna(self, value: Any) -> Any:
-        """Return `value`, or the text that stands for a network's shape."""
-        return shape_name(value) if isinstance(value, tuple) else value
-
-    def __contains__(self, value: Any) -> bool:
-        return any(value == known for known in self.values)
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the choices as they stand in a study file."""
-        return {"choices": [list(v) if isinstance(v, tuple) else v for v in self.values]}
-
-    def __str__(self) -> str:
-        return "one of " + ", ".join(str(self.to_optuna(value)) for value in self.values)
-
-
-Searched = Range | Choices
-
-
-def field_name(parameter: str) -> str:
-    """Return the name in the study file of what Optuna calls `parameter`."""
-    return parameter.removeprefix(COMPLEMENT)
-
-
-def _complement(value: float) -> float:
-    """Return 1 − value without the noise that binary fractions bring: 1 − 0.999 is 0.001."""
-    return float(f"{1 - value:.12g}")
-
-
-def shape_name(sizes: tuple[int, ...]) -> str:
-    """Return hidden layer sizes as Optuna and MLflow show them: "178-46", or "none"."""
-    return "-".join(str(size) for size in sizes) or "none"
+DEFAULTS: dict[str, Value] = {**vars(TrainConfig()), DEPTH: 1, WIDTH: 100}
+"""What a key of the [trial] table is where it is left out."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +42,10 @@ class SearchSpace:
         fixed, searched = {}, {}
         for key, entry in table.items():
             if isinstance(entry, Mapping):
-                searched[_check_key(key)] = _read_searched(key, entry)
+                searched[check_key(key)] = read_searched(key, entry)
             else:
                 fixed[key] = check_value(key, entry)
-        if SHAPE in table and (DEPTH in table or WIDTH in table):
-            raise SpaceError(SHAPE, f"give either the shape or {DEPTH} and {WIDTH}, not both")
+        _check_shape(table)
         return cls(fixed, searched)
 
     def suggest(
@@ -174,13 +70,16 @@ class SearchSpace:
     def check_entry(self, table: Mapping[str, Any]) -> dict[str, Value]:
         """Check a labelled configuration against this space; raises SpaceError."""
         entry = {key: check_value(key, value) for key, value in table.items()}
-        open_shape = {DEPTH, WIDTH} & (self.searched.keys() | self.fixed.keys())
-        if SHAPE in entry and open_shape:
-            raise SpaceError(SHAPE, f"this study gives shapes as {DEPTH} and {WIDTH}; set those")
+        _check_shape(entry)
+        known = self.searched.keys() | self.fixed.keys()
+        for key, others in ((SHAPE, (DEPTH, WIDTH)), (DEPTH, (SHAPE,)), (WIDTH, (SHAPE,))):
+            if key in entry and known.intersection(others):
+                raise SpaceError(key, f"this study gives shapes as {' and '.join(others)} instead")
         for key, value in entry.items():
             if key in self.searched and value not in self.searched[key]:
+                text = shape_name(value) if isinstance(value, tuple) else value
                 raise SpaceError(
-                    key, f"{value} is outside of what is searched, {self.searched[key]}"
+                    key, f"{text} is outside of what is searched, {self.searched[key]}"
                 )
         return entry
 
@@ -196,91 +95,18 @@ class SearchSpace:
                 return int(high)
             case Choices(values=values):
                 return max(value for value in values if isinstance(value, int))
-        return int(self.fixed.get("epochs", TrainConfig.epochs))  # type: ignore[arg-type]
+        return int(self.fixed.get("epochs", DEFAULTS["epochs"]))  # type: ignore[arg-type]
 
 
 def build_config(values: Mapping[str, Any]) -> TrainConfig:
     """Return the TrainConfig of `values`, where depth × width may stand for a shape."""
     values = dict(values)
     if DEPTH in values or WIDTH in values:
-        depth, width = values.pop(DEPTH, 1), values.pop(WIDTH, 100)
+        depth, width = (values.pop(key, DEFAULTS[key]) for key in (DEPTH, WIDTH))
         values[SHAPE] = (width,) * depth
     return TrainConfig(**values)
 
 
-def check_value(key: str, value: object) -> Value:
-    """Return `value` as TrainConfig would hold it under `key`; raises SpaceError."""
-    try:
-        return KEYS[_check_key(key)](value)  # type: ignore[no-any-return]
-    except SpaceError:
-        raise
-    except ValueError as error:
-        raise SpaceError(key, str(error)) from None
-
-
-def _check_key(key: str) -> str:
-    if key not in KEYS:
-        raise SpaceError(key, unknown_name(key, KEYS, "a training parameter"))
-    return key
-
-
-def _read_searched(key: str, table: Mapping[str, Any]) -> Searched:
-    if "choices" not in table:
-        return _read_range(key, table)
-    if len(table) > 1:
-        other = next(name for name in table if name != "choices")
-        raise SpaceError(key, f"choices stand alone, without '{other}'")
-    return _read_choices(key, table["choices"])
-
-
-def _read_choices(key: str, choices: Any) -> Choices:
-    if not isinstance(choices, list) or not choices:
-        raise SpaceError(key, f"choices must be a list of values, but got {choices!r}")
-    values = tuple(check_value(key, choice) for choice in choices)
-    repeated = [value for value in values if values.count(value) > 1]
-    if repeated:
-        raise SpaceError(key, f"choices name {repeated[0]!r} twice")
-    return Choices(values)
-
-
-def _read_range(key: str, table: Mapping[str, Any]) -> Range:
-    unknown = [name for name in table if name not in RANGE_KEYS]
-    if unknown:
-        raise SpaceError(key, f"unknown key '{unknown[0]}'; a range has {', '.join(RANGE_KEYS)}")
-    if TYPES[key] not in (int, float):
-        raise SpaceError(key, "is no number; it is searched as { choices = [...] }")
-    if "low" not in table or "high" not in table:
-        raise SpaceError(key, "a range needs both low and high")
-    low, high = (check_value(f"{key}", table[end]) for end in ("low", "high"))
-    found = Range(low=low, high=high, log=table.get("log", False), step=table.get("step"))  # type: ignore[arg-type]
-    _check_range(key, found)
-    return found
-
-
-def _check_range(key: str, found: Range) -> None:
-    """Raise SpaceError for a range that cannot be sampled as it says."""
-    low, high, log, step = found.low, found.high, found.log, found.step
-    if low > high:
-        raise SpaceError(key, f"low {low} is above high {high}")
-    if low == high:
-        raise SpaceError(key, f"low and high are both {low}; write {key} = {low} to fix it")
-    if log not in (True, False, "complement"):
-        raise SpaceError(key, f'log must be true, false or "complement", but got {log!r}')
-    if log is True and low <= 0:
-        raise SpaceError(key, f"a log range starts above 0, but low is {low}")
-    if log == "complement" and (TYPES[key] is int or high >= 1):
-        raise SpaceError(key, f'log = "complement" is for values below 1, but high is {high}')
-    if step is not None:
-        _check_step(key, found, step)
-
-
-def _check_step(key: str, found: Range, step: object) -> None:
-    if found.log:
-        raise SpaceError(key, "log and step exclude each other")
-    kind = TYPES[key]
-    fits = isinstance(step, (int, kind)) and not isinstance(step, bool)
-    if not fits or step <= 0:  # type: ignore[operator]
-        what = "a whole number of at least 1" if kind is int else "a number above 0"
-        raise SpaceError(key, f"step must be {what}, but got {step!r}")
-    if found.high not in found:
-        raise SpaceError(key, f"high {found.high} is not reached from low {found.low} by {step}s")
+def _check_shape(keys: Collection[str]) -> None:
+    if SHAPE in keys and (DEPTH in keys or WIDTH in keys):
+        raise SpaceError(SHAPE, f"give either the shape or {DEPTH} and {WIDTH}, not both")

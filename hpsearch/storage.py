@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 DEFAULT_STORAGE = "hpsearch.journal"
+JOURNAL_START = b'{"op_code":'
+IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
 
 
@@ -47,12 +51,19 @@ def storage_exists(url: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """Return `url` as it may be shown: without its password."""
+    """Return `url` as it may be shown: without password and query; if it is odd, its scheme."""
+    if "://" not in url:
+        return url
     try:
-        return make_url(url).render_as_string(hide_password=True) if "://" in url else url
-    except ArgumentError:
-        scheme, _, rest = url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    # An @ in the password cuts it short, and what is left of it reads as part of the host.
+    if parsed is None or (parsed.password and "@" in f"{parsed.host}{parsed.database}"):
+        return url.partition("://")[0] + "://***"
+    if parsed.password is None and not parsed.query:
+        return url
+    return parsed.set(query={}).render_as_string(hide_password=True)
 
 
 class JournalLock:
@@ -102,24 +113,39 @@ def _open_journal(path: Path) -> BaseStorage:
         raise StorageError(f"storage '{path}': there is no folder '{path.parent}'")
     lock = JournalLock(path)
     try:
+        _refuse_other_files(path)  # before the lock cuts what it takes for an unfinished line
         backend = JournalFileBackend(str(path), lock_obj=lock)  # type: ignore[arg-type]
         lock.acquire()  # also proves that the file can be written
         lock.release()
         return JournalStorage(backend)
     except OSError as error:
         raise StorageError(f"storage '{path}': {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise StorageError(
             f"storage '{path}': this file is no Optuna journal; name another with --storage"
         ) from error
 
 
+def _refuse_other_files(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(len(JOURNAL_START))
+        if not JOURNAL_START.startswith(start):  # of a torn first line there may be less
+            raise ValueError("does not start as a journal does")
+
+
 def _open_database(url: str) -> BaseStorage:
+    if url in IN_MEMORY:
+        raise StorageError(f"storage '{url}': a database in memory keeps nothing; name a file")
     try:
-        return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # so it calls heartbeats
+            return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        # A ValueError is about a port that is no number, and may quote a misplaced password.
+        what = "its port is no number" if isinstance(error, ValueError) else error
         raise StorageError(
-            f"storage '{redact(url)}': no database of this kind can be opened ({error}); use "
+            f"storage '{redact(url)}': no database of this kind can be opened ({what}); use "
             "sqlite:///FILE, postgresql://… with its driver installed, or the path of a journal"
         ) from None
     except (SQLAlchemyError, RuntimeError) as error:

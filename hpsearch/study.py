@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from hpsearch.definition import definition, differences
 from hpsearch.errors import Interrupted, StudyError, TrackingError
 from hpsearch.objective import Objective
-from hpsearch.settings import StudySettings, check_name, definition, differences
+from hpsearch.progress import Progress
+from hpsearch.settings import StudySettings, check_name
 from hpsearch.slots import Slots, count_slots, slot_of
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.summary import describe
@@ -34,39 +36,6 @@ DEFINITION, SETTINGS = "definition", "settings"
 DESCRIBE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Progress:
-    """How far a study is; one object, brought up to date as it runs."""
-
-    total: int
-    max_epochs: int
-    complete: int = 0
-    pruned: int = 0
-    failed: int = 0  # since this start
-    started_with: int = 0  # trials done before this start
-    best: float | None = None
-    best_slot: int | None = None
-    running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
-    untracked: bool = False  # the tracking store was lost on the way
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def done(self) -> int:
-        """Slots that are done."""
-        return self.complete + self.pruned
-
-    @property
-    def work_done(self) -> float:
-        """Trials done, a running one counted by its epochs."""
-        return self.done + sum(self.running.values()) / self.max_epochs
-
-    @property
-    def rate(self) -> float:
-        """Trials per second since this start, 0 while nothing is known."""
-        seconds = time.monotonic() - self.started
-        return (self.work_done - self.started_with) / seconds if seconds > 0.5 else 0.0
 
 
 @dataclass(frozen=True)
@@ -137,14 +106,17 @@ class _Parent:
         on_progress: OnProgress,
         should_stop: Callable[[], bool],
     ) -> None:
-        self.study, self.search, self.tracker = study, settings.search, tracker
+        self.study, self.tracker = study, tracker
         self.on_progress, self.should_stop = on_progress, should_stop
         self.stopped = False
         trials = study.get_trials(deepcopy=False)
         self.todo: Iterator[int] = iter(count_slots(trials, settings.search.trials).todo)
-        self.progress = Progress(settings.search.trials, settings.trial.max_epochs())
+        self.progress = Progress(
+            settings.search.trials, settings.trial.max_epochs(), settings.search.direction
+        )
         for trial in trials:
-            self._count(trial)
+            if slot_of(trial) < settings.search.trials:  # an earlier start may have asked for more
+                self.progress.count(trial)
         self.progress.started_with, self.progress.failed = self.progress.done, 0
         self.described = time.monotonic()
         on_progress(self.progress)
@@ -165,7 +137,7 @@ class _Parent:
     def finished(self, trial: FrozenTrial) -> None:
         """Count the trial; raise StudyError if it failed: that is a bug or bad input."""
         self.progress.running.pop(slot_of(trial), None)
-        self._count(trial)
+        self.progress.count(trial)
         self.progress.untracked = self.tracker is not None and self.tracker.lost
         self.on_progress(self.progress)
         if time.monotonic() - self.described > DESCRIBE_SECONDS:
@@ -180,19 +152,6 @@ class _Parent:
         self.described = time.monotonic()
         if self.tracker is not None:
             describe_study(self.study, self.tracker)
-
-    def _count(self, trial: FrozenTrial) -> None:
-        progress = self.progress
-        if trial.state is TrialState.COMPLETE:
-            progress.complete += 1
-            maximize = self.search.direction == "maximize"
-            value, best = trial.value, progress.best
-            if value is not None and (best is None or (value > best if maximize else value < best)):
-                progress.best, progress.best_slot = value, slot_of(trial)
-        elif trial.state is TrialState.PRUNED:
-            progress.pruned += 1
-        elif trial.state is TrialState.FAIL:
-            progress.failed += 1
 
 
 def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_digest: str) -> Study:

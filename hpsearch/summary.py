@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 
 from hpsearch.curves import Curves
 from hpsearch.errors import StudyError
+from hpsearch.ranges import field_name
 from hpsearch.slots import SLOT, reason_of, slot_of
-from hpsearch.space import field_name
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -23,7 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import TrackingError
-from hpsearch.projection import KIND, NUMBER, STUDY, Projection, project
+from hpsearch.projection import BEST, KIND, NUMBER, STUDY, Projection, project
 from hpsearch.storage import redact
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
+RUNS_PER_PAGE = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +69,13 @@ class Tracker:
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's client for this store."""
-        return MlflowClient(tracking_uri=self.uri)
+        """MLflow's client for this store; raises TrackingError."""
+        try:
+            return MlflowClient(tracking_uri=self.uri)
+        except (ImportError, ValueError) as error:
+            # A ValueError is about a port that is no number, and may quote a misplaced password.
+            what = "its port is no number" if isinstance(error, ValueError) else error
+            raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from None
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Write `trial`, finished or still running; never raises for the store's sake."""
@@ -132,11 +139,25 @@ class Tracker:
             self.client.delete_experiment(found.experiment_id)
             return True
 
+    def experiment_names(self) -> list[str]:
+        """Return the names of the experiments, without the empty one that MLflow starts with."""
+        with self._store():
+            experiments = self.client.search_experiments()
+        return [e.name for e in experiments if e.name != "Default"]
+
     def experiment_id(self, name: str) -> str | None:
         """Return the id of the experiment called `name`, if there is one to look at."""
         with self._store():
             found = self.client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "active" else None
+
+    def best_metric(self, experiment_id: str) -> str:
+        """Return the metric that the experiment's trials are judged by, "" if it has none yet."""
+        with self._store():
+            trials = f"tags.`{KIND}` = 'trial'"
+            runs = self.client.search_runs([experiment_id], trials, max_results=100)
+        names = (name for run in runs for name in run.data.metrics if name.endswith(BEST))
+        return next(names, "")
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
         """Bring the run of `trial` up to what the trial says now."""
@@ -197,7 +218,7 @@ class Tracker:
                 [experiment_id],
                 f"tags.`{KIND}` = 'trial' and tags.`{STUDY}` = '{study_name}'",
                 ViewType.ALL,
-                max_results=1000,
+                max_results=RUNS_PER_PAGE,
                 page_token=page,
             )
             yield from runs
@@ -210,9 +231,10 @@ class Tracker:
         """Turn whatever the store throws into a TrackingError."""
         try:
             yield
-        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-            what = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-            raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from error
+        except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
+            uri = redact(self.uri)
+            what = str(getattr(error, "orig", None) or error).replace(self.uri.rstrip("/"), uri)
+            raise TrackingError(f"tracking store '{uri}': {' '.join(what.split())[:300]}") from error
 
 
 def _refuse_deleted(experiment: Experiment) -> None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, fields
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,7 +22,10 @@ def _number(default: float, interval: str) -> Any:
     def check(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise ValueError(f"must be a number in {interval}, but got {value!r}")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = inf
         above = number >= low if interval[0] == "[" else number > low
         below = number <= high if interval[-1] == "]" else number < high
         if not (above and below):

@@ -43,7 +43,7 @@ def train(
         learning_rate = config.learning_rate
         # Divergence is reported in the epoch's numbers; NumPy need not say it too. The context
         # ends before the yield, or it would hold for the caller as well.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             network.reset_metrics()
             for x, y in data.batches(config.batch_size, rng):
                 network.backward(x, y)

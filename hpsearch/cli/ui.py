@@ -11,12 +11,18 @@ import sys
 import time
 import urllib.request
 import webbrowser
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import click
 
 from hpsearch.cli import cli, tracking_option
 from hpsearch.errors import TrackingError
 
+if TYPE_CHECKING:
+    from hpsearch.tracking import Tracker
+
+VIEW = "workflowType=machine_learning"  # else MLflow may open on its pages for language models
 HOST = "127.0.0.1"
 START_SECONDS = 60
 
@@ -24,7 +30,7 @@ START_SECONDS = 60
 @cli.command()
 @click.argument("name", required=False)
 @tracking_option
-@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) -> None:
     """Look at the trials of study NAME, or at all studies, in the MLflow UI.
@@ -38,10 +44,13 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
 
     tracker = Tracker(tracking_uri)
     tracker.prepare()
-    page = _page(tracker.experiment_id(name), name) if name else "#/experiments"
+    names = [name] if name else tracker.experiment_names()
+    page = _page(tracker, names[0]) if len(names) == 1 else f"#/experiments?{VIEW}"
     if tracker.uri.startswith(("http://", "https://")):
         _show(f"{tracker.uri.rstrip('/')}/{page}", no_browser)
         return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     port = _free_port(port)
     server = _start_server(tracker.uri, port)
     try:
@@ -50,16 +59,20 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
         click.echo("Ctrl-C ends it.", err=True)
         server.wait()
     except KeyboardInterrupt:
-        pass
+        pass  # how it is meant to end
     finally:
         _stop(server)
 
 
-def _page(experiment_id: str | None, name: str) -> str:
-    """Return the page with the curves of all runs."""
-    if experiment_id is None:
+def _page(tracker: Tracker, name: str) -> str:
+    """Return the page with the curves of a study's runs, the best first, for MLflow shows ten."""
+    experiment = tracker.experiment_id(name)
+    if experiment is None:
         raise TrackingError(f"MLflow has no experiment '{name}'; hpsearch list shows the studies")
-    return f"#/experiments/{experiment_id}/runs?compareRunsMode=CHART"
+    metric = tracker.best_metric(experiment)
+    order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": str("loss" in metric).lower()}
+    query = urlencode({"compareRunsMode": "CHART", **(order if metric else {})}, quote_via=quote)
+    return f"#/experiments/{experiment}/runs?{VIEW}&{query}"
 
 
 def _show(address: str, no_browser: bool) -> None:

@@ -1,0 +1,60 @@
+"""How far a study is, while it runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from hpsearch.slots import slot_of
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+@dataclass
+class Progress:
+    """How far a study is; one object, brought up to date as it runs."""
+
+    total: int
+    max_epochs: int
+    direction: str
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0  # since this start
+    started_with: int = 0  # trials done before this start
+    best: float | None = None
+    best_slot: int | None = None
+    running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
+    untracked: bool = False  # the tracking store was lost on the way
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Slots that are done."""
+        return self.complete + self.pruned
+
+    @property
+    def work_done(self) -> float:
+        """Trials done, a running one counted by its epochs."""
+        return self.done + sum(self.running.values()) / self.max_epochs
+
+    @property
+    def rate(self) -> float:
+        """Trials per second since this start, 0 while nothing is known."""
+        seconds = time.monotonic() - self.started
+        return (self.work_done - self.started_with) / seconds if seconds > 0.5 else 0.0
+
+    def count(self, trial: FrozenTrial) -> None:
+        """Take a finished trial into account."""
+        if trial.state is TrialState.PRUNED:
+            self.pruned += 1
+        elif trial.state is TrialState.FAIL:
+            self.failed += 1
+        elif trial.state is TrialState.COMPLETE and trial.value is not None:
+            self.complete += 1
+            sign = 1 if self.direction == "maximize" else -1
+            if self.best is None or sign * trial.value > sign * self.best:
+                self.best, self.best_slot = trial.value, slot_of(trial)

@@ -1,0 +1,172 @@
+import json
+from dataclasses import FrozenInstanceError, fields, replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from model.config import CHECKS, FIELD_TYPES, TrainConfig
+
+NAN, INF = float("nan"), float("inf")
+COUNTS = ["epochs", "batch_size"]
+NAMES = ["activation", "initializer", "optimizer"]
+INTERVALS = {
+    "weight_std": "(0, inf)",
+    "learning_rate": "(0, inf)",
+    "momentum": "[0, 1)",
+    "beta1": "[0, 1)",
+    "beta2": "[0, 1)",
+    "weight_decay": "[0, inf)",
+}
+SOME = TrainConfig(
+    epochs=3,
+    batch_size=7,
+    hidden_layer_sizes=(5, 4),
+    activation="tanh",
+    initializer="glorot",
+    weight_std=0.5,
+    optimizer="adam",
+    learning_rate=1e-3,
+    momentum=0.0,
+    beta1=0.8,
+    beta2=0.99,
+    weight_decay=1e-4,
+)
+
+
+def sentence(**options):
+    with pytest.raises(ValueError, match=r"must be|is not") as error:
+        TrainConfig(**options)
+    return str(error.value)
+
+
+def test_is_frozen_and_hashable():
+    config = TrainConfig()
+    with pytest.raises(FrozenInstanceError):
+        config.epochs = 5
+    assert hash(config) == hash(TrainConfig())
+
+
+def test_every_field_is_checked_and_has_a_plain_type():
+    names = [f.name for f in fields(TrainConfig)]
+    assert list(CHECKS) == list(FIELD_TYPES) == names
+    assert {name: type(value) for name, value in vars(SOME).items()} == FIELD_TYPES
+
+
+def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
+    assert {*COUNTS, *NAMES, *INTERVALS, "hidden_layer_sizes"} == set(FIELD_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1.2}, "momentum must be in [0, 1), but got 1.2"),
+        ({"momentum": 1}, "momentum must be in [0, 1), but got 1"),
+        ({"beta1": -0.1}, "beta1 must be in [0, 1), but got -0.1"),
+        ({"beta2": 1.0}, "beta2 must be in [0, 1), but got 1.0"),
+        ({"learning_rate": 0}, "learning_rate must be in (0, inf), but got 0"),
+        ({"weight_std": 0.0}, "weight_std must be in (0, inf), but got 0.0"),
+        ({"weight_decay": -1e-9}, "weight_decay must be in [0, inf), but got -1e-09"),
+        (
+            {"optimizer": "adamm"},
+            "'adamm' is not an optimizer; did you mean 'adam'? (sgd, momentum, adam)",
+        ),
+        (
+            {"activation": "rellu"},
+            "'rellu' is not an activation; did you mean 'relu'? (relu, sigmoid, tanh)",
+        ),
+        (
+            {"initializer": "glorat"},
+            "'glorat' is not an initializer; did you mean 'glorot'?"
+            " (auto, he, xavier, glorot, normal)",
+        ),
+    ],
+)
+def test_says_what_is_wrong_and_what_would_be_right(options, message):
+    assert sentence(**options) == message
+
+
+@pytest.mark.parametrize(("name", "interval"), INTERVALS.items())
+def test_a_number_lies_in_its_interval(name, interval):
+    for value in (NAN, INF, -INF, np.float32("nan"), 10**400):
+        assert sentence(**{name: value}) == f"{name} must be in {interval}, but got {value}"
+    for value in (True, np.True_, "0.1", None, [0.1], 1j):
+        expected = f"{name} must be a number in {interval}, but got {value!r}"
+        assert sentence(**{name: value}) == expected
+
+
+def test_a_number_is_judged_as_the_float_it_becomes():
+    almost_one = 1 - Fraction(1, 10**30)
+    assert sentence(momentum=almost_one) == f"momentum must be in [0, 1), but got {almost_one}"
+
+
+@pytest.mark.parametrize("name", ["momentum", "beta1", "beta2", "weight_decay"])
+def test_zero_is_inside_an_interval_that_includes_it(name):
+    assert getattr(TrainConfig(**{name: 0}), name) == 0.0
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.0, 2.5, NAN, "3", None, np.True_])
+def test_a_count_is_a_whole_number_of_at_least_one(value):
+    tail = f"must be a whole number of at least 1, but got {value!r}"
+    for name in COUNTS:
+        assert sentence(**{name: value}) == f"{name} {tail}"
+    assert sentence(hidden_layer_sizes=[10, value]) == f"hidden_layer_sizes {tail}"
+
+
+@pytest.mark.parametrize("value", ["100", 100, None, b"ab", {100: 50}, {100, 50}, np.array(100)])
+def test_layer_sizes_are_a_list(value):
+    assert sentence(hidden_layer_sizes=value) == (
+        f"hidden_layer_sizes must be a list of layer sizes like [100, 50], but got {value!r}"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [5, None, True, ["adam"]])
+def test_a_name_is_a_string(name, value):
+    assert sentence(**{name: value}).startswith(f"{value!r} is not an {name};")
+
+
+def test_numpy_scalars_become_plain_python():
+    config = TrainConfig(
+        epochs=np.int64(3),
+        batch_size=np.uint8(7),
+        hidden_layer_sizes=list(np.array([5, 4])),
+        activation=np.str_("tanh"),
+        initializer=np.str_("glorot"),
+        weight_std=np.float32(0.5),
+        optimizer=np.str_("adam"),
+        learning_rate=np.float64(1e-3),
+        momentum=np.int32(0),
+        beta1=np.float64(0.8),
+        beta2=np.float64(0.99),
+        weight_decay=np.float64(1e-4),
+    )
+    assert config == SOME
+    assert {name: type(value) for name, value in vars(config).items()} == FIELD_TYPES
+    assert {type(size) for size in config.hidden_layer_sizes} == {int}
+
+
+def test_lists_become_tuples_and_whole_floats_stay_floats():
+    assert TrainConfig(hidden_layer_sizes=[]).hidden_layer_sizes == ()
+    assert TrainConfig(hidden_layer_sizes=[5]).hidden_layer_sizes == (5,)
+    assert isinstance(TrainConfig(learning_rate=1).learning_rate, float)
+
+
+def test_as_dict_goes_through_json_and_back():
+    plain = SOME.as_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert TrainConfig(**plain) == SOME
+    assert list(plain) == list(FIELD_TYPES)
+
+
+def test_a_changed_copy_is_checked_too():
+    with pytest.raises(ValueError, match="momentum must be in"):
+        replace(SOME, momentum=2)
+
+
+def test_arguments_for_picks_keyword_only_parameters():
+    def rule(params, learning_rate, *, beta2, momentum):
+        raise NotImplementedError
+
+    assert SOME.arguments_for(rule) == {"beta2": 0.99, "momentum": 0.0}
+    assert SOME.arguments_for(len) == {}

@@ -1,0 +1,257 @@
+"""Files of every kind are read, and what is wrong in them is said in one sentence."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from model.tables import read_arrays, read_frame, read_table
+
+X = np.arange(8.0).reshape(4, 2)
+Y = np.array([0, 1, 0, 1])
+
+
+def exactly(sentence):
+    return f"^{re.escape(sentence)}$"
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Write text or bytes as data.csv; return its path."""
+
+    def write(content):
+        path = tmp_path / "data.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Write arrays as data.npz; return its path."""
+
+    def write(**arrays):
+        np.savez(tmp_path / "data.npz", **arrays)
+        return tmp_path / "data.npz"
+
+    return write
+
+
+def test_a_csv_table(csv):
+    raw = read_table(csv("size,colour,label\n1,red,cat\n2.5,blue,dog\n"), "label")
+
+    assert raw.x.tolist() == [[1, 0, 1], [2.5, 1, 0]]
+    assert raw.y.tolist() == [0, 1]
+    assert raw.feature_names == ("size", "colour=blue", "colour=red")
+    assert raw.class_names == ("cat", "dog")
+    assert raw.n_test == 0
+
+
+def test_byte_order_mark_quotes_blank_lines_and_windows_line_ends_are_read(csv):
+    raw = read_table(csv('\ufeff"a, b",y\r\n\r\n1,"x\ny"\r\n2,z\r\n'), "y")
+
+    assert raw.feature_names == ("a, b",)
+    assert raw.class_names == ("x\ny", "z")
+
+
+def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
+    path = csv("size,colour,label\n1,red,cat\n2.5,blue,dog\n")
+    pd.read_csv(path).to_parquet(tmp_path / "data.parquet")
+
+    from_csv = read_table(path, "label")
+    from_parquet = read_table(tmp_path / "data.parquet", "label")
+
+    np.testing.assert_array_equal(from_parquet.x, from_csv.x)
+    assert from_parquet.columns == from_csv.columns
+    assert from_parquet.class_names == from_csv.class_names
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "is empty; a table with column names and rows is needed"),
+        ("\n\n", "is empty; a table with column names and rows is needed"),
+        ("a,y\n", "has column names but no rows"),
+        ("a,b,a,y\n1,2,3,4\n", "2 columns are named 'a'; rename them or keep one"),
+        (",a,y\n0,1,2\n", "column 1 has no name; name it, or drop it if it is an index"),
+        ("y\n1\n2\n", "has no column but the target 'y'; features are needed as well"),
+        ("a,b\n1,2\n", "'y' is not a column; (a, b)"),
+        ("a,y\n1,2\n3,4,5\n", "row 2 has 3 fields, but the header has 2"),
+        ("a,y\n1,2,\n3,4,\n", "row 1 has 3 fields, but the header has 2"),
+        (
+            "a,y\n1,2\n3\n",
+            "target 'y' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+        ),
+        (
+            "a,y\n1,2\n,3\n",
+            "column 'a' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+        ),
+        (
+            "a,y\n1,2\ninf,3\n",
+            "column 'a' is inf in row 2; features must be finite and within float32",
+        ),
+        ("a,y\n1,2\n2,2\n", "target 'y' is '2' in every row; two classes are needed at least"),
+        (b"a,y\n1,2\n2,caf\xe9\n", "line 3 is not UTF-8 (byte 0xe9); save the file as UTF-8"),
+        ("a,y\n1,2\n".encode("utf-16"), "line 1 is not UTF-8 (byte 0xff); save the file as UTF-8"),
+        (
+            'a,y\n1,"2\n',
+            "is not a readable table (Error tokenizing data. C error: "
+            "EOF inside string starting at row 1)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_csv_table(csv, content, sentence):
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        read_table(csv(content), "y")
+
+
+def test_undecodable_bytes_beyond_the_first_block_are_found(csv):
+    with pytest.raises(ValueError, match=r"^line 50002 is not UTF-8 \(byte 0xe9\)"):
+        read_table(csv(b"a,y\n" + b"1,2\n" * 50_000 + b"1,caf\xe9\n"), "y")
+
+
+def test_a_field_too_long_for_a_table_is_an_error(csv):
+    with pytest.raises(ValueError, match=r"^is not a readable table \(field larger than"):
+        read_frame(csv("a" * 200_000 + ",y\n1,2\n"))
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.parquet", "none.npz"])
+def test_a_missing_file_is_pythons_own_error(tmp_path, name):
+    read = read_arrays if name.endswith("npz") else read_table
+    with pytest.raises(FileNotFoundError, match=name):
+        read(tmp_path / name, "y")
+
+
+def test_a_table_without_a_target_lists_its_columns(csv):
+    sentence = "target must name the column of the labels (a, y)"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        read_table(csv("a,y\n1,2\n"), None)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty; a table with column names and rows is needed"),
+        (b"no parquet at all", "is not a readable .parquet file ("),
+        (b"PAR1" + bytes(60) + b"PAR1", "is not a readable .parquet file ("),
+    ],
+)
+def test_a_damaged_parquet_file(tmp_path, content, sentence):
+    path = tmp_path / "data.parquet"
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}") as caught:
+        read_table(path, "y")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_column_named_twice(tmp_path):
+    table = pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "a", "y"])
+    parquet.write_table(table, tmp_path / "data.parquet")
+
+    sentence = "2 columns are named 'a'; rename them or keep one"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        read_table(tmp_path / "data.parquet", "y")
+
+
+def test_arrays_x_and_y(npz):
+    raw = read_arrays(npz(x=X, y=np.array(["b", "a", "b", "a"])), None)
+
+    np.testing.assert_array_equal(raw.x, X)
+    assert raw.y.tolist() == [1, 0, 1, 0]
+    assert raw.feature_names == ("x0", "x1")
+    assert raw.class_names == ("a", "b")
+    assert raw.n_test == 0
+
+
+def test_another_array_as_labels(npz):
+    raw = read_arrays(npz(x=X, y=Y, parity=1 - Y), "parity")
+
+    assert raw.y.tolist() == [1, 0, 1, 0]
+
+
+def test_arrays_with_a_test_set_of_their_own(npz):
+    raw = read_arrays(npz(x_train=X, y_train=Y, x_test=X[:2] + 10, y_test=Y[:2]), None)
+
+    np.testing.assert_array_equal(raw.x, np.concatenate([X, X[:2] + 10]))
+    assert raw.y.tolist() == [0, 1, 0, 1, 0, 1]
+    assert raw.n_test == 2
+
+
+def test_images_are_flattened(npz):
+    images = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+    raw = read_arrays(npz(x=images, y=Y), None)
+
+    np.testing.assert_array_equal(raw.x, images.reshape(4, 6))
+
+
+FOUR = "x and y, or x_train, y_train, x_test, y_test"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "target", "sentence"),
+    [
+        ({"x": X}, None, f"has no array 'y'; it needs {FOUR} (found: x)"),
+        ({"x": X, "y": Y}, "label", f"has no array 'label'; it needs {FOUR} (found: x, y)"),
+        ({}, None, f"has no array 'x'; it needs {FOUR} (found: none)"),
+        ({"x_train": X, "y_train": Y}, None, f"has no array 'x_test'; it needs {FOUR} "
+         "(found: x_train, y_train)"),
+        ({"x_train": X, "y_train": Y}, "y", "target cannot be chosen for a file with x_train; "
+         "leave target out"),
+        ({"x": X, "y": Y[:3]}, None, "array 'y' must have shape (4,), one label for each row of "
+         "'x', but its shape is (3,)"),
+        ({"x": X, "y": np.eye(4)}, None, "array 'y' must have shape (4,), one label for each row "
+         "of 'x', but its shape is (4, 4)"),
+        ({"x": X[:, 0], "y": Y}, None, "array 'x' must have rows and columns, "
+         "but its shape is (4,)"),
+        ({"x": X[:0], "y": Y[:0]}, None, "array 'x' must have rows and columns, "
+         "but its shape is (0, 2)"),
+        ({"x": X.astype(str), "y": Y}, None, "array 'x' must hold numbers, but holds <U32"),
+        ({"x": X.astype(object), "y": Y}, None, "array 'x' holds Python objects, "
+         "which are not loaded; save numbers or text"),
+        ({"x": np.where(X == 5, np.nan, X), "y": Y}, None, "column 'x1' has no value in row 3 "
+         "(empty, NA or nan); fill it in or drop the row"),
+        ({"x": np.where(X == 5, np.inf, X).astype(np.float16), "y": Y}, None,
+         "column 'x1' is inf in row 3; features must be finite and within float32"),
+        ({"x": X, "y": X[:, 0] * 0}, None, "array 'y' is '0' in every row; "
+         "two classes are needed at least"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, None,
+         "'x_train' has 2 columns and 'x_test' has 1; they must have the same"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_file_of_arrays(npz, arrays, target, sentence):
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        read_arrays(npz(**arrays), target)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive at all", b"PK\x03\x04 cut off"])
+def test_a_damaged_archive(tmp_path, content):
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+
+    sentence = "is not a readable .npz file; write one with np.savez"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        read_arrays(path, None)
+
+
+def test_a_damaged_array(npz):
+    path = npz(x=np.ones((100, 100)), y=np.arange(100))
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 0xFF
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"^array 'x' is damaged \(Bad CRC-32"):
+        read_arrays(path, None)
+
+
+def test_a_single_array_is_no_archive(tmp_path):
+    with (tmp_path / "data.npz").open("wb") as file:
+        np.save(file, X)
+
+    sentence = "holds a single array; write x and y with np.savez"
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        read_arrays(tmp_path / "data.npz", None)

@@ -1,0 +1,166 @@
+from dataclasses import astuple
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from model.config import TrainConfig
+from model.data import Dataset, load_dataset
+from model.layers import ACTIVATIONS
+from model.network import Network
+from model.optimizers import OPTIMIZERS
+from model.training import build_optimizer, train
+
+STANDING_STILL = 1e-60  # a learning rate that is zero in float32
+
+
+def tiny_data(n_train=30, n_val=11, n_features=4, n_classes=3):
+    """Return noise with random labels: nothing to learn but the rows themselves."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n_train + n_val, n_features)).astype(np.float32)
+    y = rng.integers(0, n_classes, n_train + n_val)
+    return Dataset(
+        name="tiny",
+        source="tiny",
+        digest="",
+        feature_names=tuple(f"x{i}" for i in range(n_features)),
+        class_names=tuple("abc"[:n_classes]),
+        x_train=x[:n_train],
+        y_train=y[:n_train],
+        x_val=x[n_train:],
+        y_val=y[n_train:],
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tiny_data()
+
+
+def start(data, *, seed=0, shuffle_seed=None, **options):
+    """Return a network and its epochs, of which none has run."""
+    config = TrainConfig(**{"hidden_layer_sizes": (8,), "batch_size": 7, **options})
+    network = Network(data.n_features, data.n_classes, config, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed if shuffle_seed is None else shuffle_seed)
+    return network, train(network, data, config, rng)
+
+
+def test_yields_so_many_epochs_numbered_from_one(data):
+    _, epochs = start(data, epochs=4, learning_rate=0.02)
+    seen = list(epochs)
+    assert [epoch.number for epoch in seen] == [1, 2, 3, 4]
+    assert {epoch.learning_rate for epoch in seen} == {0.02}
+
+
+def test_trains_nothing_before_it_is_asked_to(data):
+    network, epochs = start(data)
+    before = network.params.copy()
+    np.testing.assert_array_equal(network.params, before)
+    next(epochs)
+    assert not np.array_equal(network.params, before)
+
+
+def test_its_reader_may_stop(data):
+    whole, stopped = start(data, epochs=5), start(data, epochs=5)
+    third = list(islice(whole[1], 3))[-1]
+    params = whole[0].params.copy()
+    for epoch in stopped[1]:
+        if epoch.number == 3:
+            break
+    stopped[1].close()
+    assert epoch == third
+    np.testing.assert_array_equal(stopped[0].params, params)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_seed_decides_the_bits(data, optimizer):
+    options = {"optimizer": optimizer, "epochs": 3, "weight_decay": 0.01}
+    (one, epochs), (same, same_epochs) = start(data, **options), start(data, **options)
+    assert list(epochs) == list(same_epochs)
+    np.testing.assert_array_equal(one.params, same.params)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1, "shuffle_seed": 0}, {"shuffle_seed": 1}])
+def test_another_seed_trains_otherwise(data, other):
+    (one, epochs), (two, other_epochs) = start(data, epochs=2), start(data, epochs=2, **other)
+    assert list(epochs) != list(other_epochs)
+    assert not np.array_equal(one.params, two.params)
+
+
+def test_every_row_is_used_once_per_epoch(data):
+    network, epochs = start(data, epochs=3, optimizer="sgd", learning_rate=STANDING_STILL)
+    loss, accuracy = network.evaluate(data.x_train, data.y_train)
+    for epoch in epochs:
+        assert epoch.train_loss == pytest.approx(loss, rel=1e-6)
+        assert epoch.train_accuracy == accuracy
+
+
+def test_the_penalty_is_part_of_train_loss_alone(data):
+    options = {"epochs": 1, "optimizer": "sgd", "learning_rate": STANDING_STILL}
+    network, epochs = start(data, weight_decay=0.5, **options)
+    penalty = 0.5 * 0.5 * sum(np.sum(linear.w**2) for linear in network.linears)
+    with_decay, without = next(epochs), next(start(data, **options)[1])
+    assert with_decay.train_loss == pytest.approx(without.train_loss + penalty, rel=1e-6)
+    assert with_decay.val_loss == without.val_loss
+
+
+def test_training_metrics_are_means_over_the_rows_as_they_were_trained_on(data):
+    options = {"optimizer": "momentum", "learning_rate": 0.3, "weight_decay": 0.1}
+    _, epochs = start(data, **options)
+    twin, _ = start(data, **options)
+    optimizer = build_optimizer(twin.config, twin.params)
+    rng = np.random.default_rng(0)
+    for epoch in islice(epochs, 3):
+        loss, hits = 0.0, 0.0
+        for x, y in data.batches(twin.config.batch_size, rng):
+            batch_loss, batch_accuracy = twin.evaluate(x, y)
+            loss += len(x) * (batch_loss + 0.05 * np.sum(twin.weights**2))
+            hits += len(x) * batch_accuracy
+            twin.backward(x, y)
+            optimizer.step(twin.params, twin.grads, 0.3)
+        assert epoch.train_loss == pytest.approx(loss / len(data.x_train), rel=1e-6)
+        assert epoch.train_accuracy == pytest.approx(hits / len(data.x_train), rel=1e-12)
+        assert (epoch.val_loss, epoch.val_accuracy) == twin.evaluate(data.x_val, data.y_val)
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it(data):
+    (exact, epochs), (larger, same_epochs) = start(data, batch_size=30), start(data, batch_size=900)
+    assert list(epochs) == list(same_epochs)
+    np.testing.assert_array_equal(exact.params, larger.params)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_learns_a_few_rows_by_heart(optimizer, activation):
+    options = {"optimizer": optimizer, "activation": activation, "learning_rate": 0.2}
+    _, epochs = start(tiny_data(n_train=10), epochs=1500, hidden_layer_sizes=(50,), **options)
+    *_, last = epochs
+    assert last.train_accuracy == 1
+    assert last.train_loss < 0.03
+
+
+def test_learns_digits():
+    data = load_dataset("digits")
+    _, epochs = start(data, epochs=10, hidden_layer_sizes=(50,), batch_size=32)
+    *_, last = epochs
+    assert last.val_accuracy > 0.95
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_divergence_shows_in_the_losses_and_nowhere_else(data, optimizer, activation):
+    options = {"optimizer": optimizer, "activation": activation, "weight_decay": 0.1}
+    with np.errstate(all="raise"):
+        before = np.geterr()
+        _, epochs = start(data, epochs=5, learning_rate=1e38, **options)
+        for epoch in epochs:
+            assert np.geterr() == before
+            assert all(type(number) in (int, float) for number in astuple(epoch))
+    assert not np.isfinite(epoch.train_loss)
+    assert not np.isfinite(epoch.val_loss)
+
+
+def test_harmless_underflow_is_no_error_under_a_strict_caller(data):
+    with np.errstate(all="raise"):
+        _, epochs = start(data, epochs=50, learning_rate=1.0)
+        assert all(np.isfinite(epoch.train_loss) for epoch in epochs)

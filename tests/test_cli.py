@@ -1,0 +1,290 @@
+"""The command line, as it is typed: what it prints where, and how it ends."""
+
+import json
+import signal
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+
+from hpsearch.cli import cli
+from hpsearch.storage import open_storage
+
+STUDY = """
+name = "flowers"
+[data]
+source = "iris"
+[search]
+sampler = "random"
+pruner = "none"
+trials = 6
+[trial]
+epochs = 3
+hidden_units = { low = 5, high = 20 }
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `hpsearch study flowers.toml` has been run."""
+    folder = tmp_path_factory.mktemp("flowers")
+    (folder / "flowers.toml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = run("study", "flowers.toml")
+    assert result.exit_code == 0, result.output
+    (folder / "stdout").write_text(result.stdout)
+    (folder / "stderr").write_text(result.stderr)
+    return folder
+
+
+@pytest.fixture
+def here(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(flowers)
+    return flowers
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_study_prints_the_best_five_and_says_the_rest_on_stderr(here: Path) -> None:
+    heading, *rows = (here / "stdout").read_text().splitlines()
+    assert heading.split() == [
+        *["trial", "val/accuracy", "at", "epoch", "epochs", "hidden_units", "learning_rate"]
+    ]
+    assert len(rows) == 5
+    values = [float(row.split()[1]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    said = (here / "stderr").read_text()
+    assert "0/6 trials\n" in said
+    assert "6/6 trials · best " in said
+    assert "flowers-random: 6 complete, 0 pruned, in 0:0" in said
+    assert "hpsearch ui flowers-random" in said
+
+
+def test_study_again_says_that_it_is_done_and_how_to_go_on(here: Path) -> None:  # noqa: ARG001
+    result = run("study", "flowers.toml")
+    assert result.exit_code == 0
+    assert "all 6 trials were done already; --trials 12 goes on" in result.stderr
+
+
+def test_study_json(here: Path) -> None:  # noqa: ARG001
+    record = json.loads(run("study", "flowers.toml", "--json").stdout)
+    assert (record["study"], record["stopped"]) == ("flowers-random", "finished")
+    assert (record["done"], record["total"], record["given_up"]) == (6, 6, [])
+    assert record["best"][0]["value"] == max(trial["value"] for trial in record["best"])
+    assert record["best"][0]["config"]["epochs"] == 3
+
+
+def test_options_override_the_file(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY)
+    options = ["--sampler", "tpe", "--pruner", "median", "--trials", "2", "--epochs", "1"]
+    options += ["--seed", "7", "--name", "mine", "--no-tracking", "--storage", "other.journal"]
+    assert run("study", "flowers.toml", *options).exit_code == 0
+    assert sorted(path.name for path in empty.iterdir()) == ["flowers.toml", "other.journal"]
+    shown = run("show", "mine", "--storage", "other.journal").stdout
+    settings = tomllib.loads(shown)
+    assert settings["search"] | {"metric": ""} == {
+        **{"metric": "", "sampler": "tpe", "pruner": "median", "trials": 2, "seed": 7}
+    }
+    assert settings["trial"]["epochs"] == 1
+
+
+def test_environment_stands_below_options(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPSEARCH_STORAGE", "from-environment.journal")
+    (empty / "flowers.toml").write_text(STUDY)
+    options = ["flowers.toml", "--trials", "1", "--no-tracking"]
+    assert run("study", *options).exit_code == 0
+    assert run("study", *options, "--storage", "from-option.journal").exit_code == 0
+    assert (empty / "from-environment.journal").exists()
+    assert (empty / "from-option.journal").exists()
+
+
+def test_list(here: Path) -> None:  # noqa: ARG001
+    heading, row = run("list").stdout.splitlines()
+    assert heading.split()[:3] == ["study", "trials", "complete"]
+    assert row.split()[:6] == ["flowers-random", "6", "6", "0", "0", "18"]
+    (record,) = json.loads(run("list", "--json").stdout)
+    assert (record["study"], record["complete"], record["epochs"]) == ("flowers-random", 6, 18)
+
+
+def test_list_of_nothing_creates_nothing(empty: Path) -> None:
+    assert run("list").stderr == "no studies yet; hpsearch study starts one\n"
+    assert json.loads(run("list", "--json").stdout) == []
+    assert list(empty.iterdir()) == []
+
+
+def test_show_prints_a_study_file_that_runs(here: Path) -> None:
+    shown = run("show", "flowers-random").stdout
+    assert shown.startswith("# flowers-random: 6 complete, 0 pruned; 18 epochs trained\n")
+    (here / "again.toml").write_text(shown)
+    result = run("study", "again.toml")
+    assert "all 6 trials were done already" in result.stderr
+
+
+def test_show_one_trial(here: Path) -> None:  # noqa: ARG001
+    shown = run("show", "flowers-random#4").stdout
+    assert shown.startswith("complete after 3 epochs\n")
+    assert "\nepochs = 3\n" in shown
+    assert [line.split()[0] for line in shown.splitlines()[-4:]] == ["epoch", "1", "2", "3"]
+    record = json.loads(run("show", "flowers-random#4", "--json").stdout)
+    assert record["slot"] == 4
+    assert len(record["curves"]["val/accuracy"]) == 3
+    assert record["value"] == max(record["curves"]["val/accuracy"])
+
+
+def test_best(here: Path) -> None:  # noqa: ARG001
+    assert len(run("best", "flowers-random", "--top", "3").stdout.splitlines()) == 4
+    best = json.loads(run("best", "flowers-random", "--json").stdout)
+    study = optuna.load_study(study_name="flowers-random", storage=open_storage("hpsearch.journal"))
+    assert best[0]["value"] == study.best_value
+
+
+def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
+    elsewhere = ["--tracking-uri", "sqlite:///rebuilt.db"]
+    for options, written in (([], 0), (elsewhere, 6), (elsewhere, 0)):
+        said = run("sync", "flowers-random", *options).stderr
+        assert said.splitlines()[-1] == f"flowers-random: {written} runs written"
+    runs = [
+        {
+            run.info.run_name: (run.data.params, run.data.metrics, run.info.status)
+            for run in client.search_runs(
+                [client.get_experiment_by_name("flowers-random").experiment_id]
+            )
+        }
+        for client in (MlflowClient("sqlite:///mlflow.db"), MlflowClient("sqlite:///rebuilt.db"))
+    ]
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 6
+
+
+def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY)
+    assert run("study", "flowers.toml", "--trials", "1").exit_code == 0
+    client = MlflowClient("sqlite:///mlflow.db")
+
+    asked = run("delete", "flowers-random")  # standard input is empty: nobody said yes
+    assert "Delete study 'flowers-random' with 1 trials and its MLflow experiment?" in asked.stderr
+    assert asked.exit_code == 1
+    assert client.get_experiment_by_name("flowers-random").lifecycle_stage == "active"
+
+    assert run("delete", "flowers-random", "--yes").exit_code == 0
+    assert json.loads(run("list", "--json").stdout) == []
+    assert client.get_experiment_by_name("flowers-random") is None
+    assert run("study", "flowers.toml", "--trials", "1").exit_code == 0  # the name is free again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["study", "digitz"], "'digitz' is not a study file or a shipped study; did you mean 'dig"),
+        (["study", "no.toml"], "no.toml: cannot be read: No such file or directory"),
+        (["study", "--name", "a b"], "--name: 'a b' is no name for a study; use up to 100 letters"),
+        (["study", "--storage", "no/folder"], "storage 'no/folder': there is no folder 'no'"),
+        (["study", "--storage", "nosql://u:secret@h/d"], "storage 'nosql://u:***@h/d': no datab"),
+        (["study", "--tracking-uri", "http://127.0.0.1:9"], "tracking store 'http://127.0.0.1:9'"),
+        (["show", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
+        (["best", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing_behind(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    if "--tracking-uri" not in arguments and arguments[0] == "study":
+        arguments = [*arguments, "--no-tracking"]
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"Error: {sentence}")
+    assert result.stderr.count("\n") == 1
+    assert list(empty.iterdir()) == []
+
+
+def test_an_unknown_study_is_named_with_a_near_miss(here: Path) -> None:  # noqa: ARG001
+    result = run("show", "flower-random")
+    assert result.stderr == (
+        "Error: 'flower-random' is not a study in this storage; did you mean 'flowers-random'? "
+        "(flowers-random)\n"
+    )
+    assert run("show", "flowers-random#99").stderr == (
+        "Error: study 'flowers-random' has no trial 99\n"
+    )
+
+
+def test_a_changed_space_is_refused_with_what_changed(here: Path) -> None:
+    wider = STUDY.replace("high = 20 }", "high = 50 }")
+    (here / "wider.toml").write_text(wider)
+    assert run("study", "wider.toml").stderr == (
+        "Error: study 'flowers-random' was started with trial.hidden_units 5..20, now 5..50; "
+        "use --name for a new study\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["study", "--trials", "0"], ["study", "--sampler", "best"], ["nonsense"]]
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_every_command_has_a_help_with_an_example() -> None:
+    for name in cli.commands:
+        help_text = run(name, "--help").stdout
+        assert f"hpsearch {name}" in help_text.split("\n\n", 1)[1], name
+
+
+def python_m(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hpsearch", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_python_m_is_the_same_command(empty: Path) -> None:
+    assert python_m("--version", cwd=empty).stdout.startswith("hpsearch, version ")
+
+
+def test_a_module_that_hides_the_package_is_named(empty: Path) -> None:
+    (empty / "model.py").write_text("")
+    result = python_m("list", cwd=empty)
+    assert result.returncode == 1
+    assert f"{empty / 'model.py'}: this hides the package 'model'" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ui_serves_the_study_until_it_is_stopped(here: Path, number: int) -> None:
+    command = [sys.executable, "-m", "hpsearch", "ui", "flowers-random", "--no-browser"]
+    ui = subprocess.Popen([*command, "--port", "0"], cwd=here, stdout=subprocess.PIPE, text=True)
+    try:
+        assert ui.stdout is not None
+        address = ui.stdout.readline().strip()
+        children = psutil.Process(ui.pid).children(recursive=True)
+        server, _, page = address.partition("/#/")
+        assert server.startswith("http://127.0.0.1:")
+        experiment = MlflowClient("sqlite:///mlflow.db").get_experiment_by_name("flowers-random")
+        assert page.startswith(f"experiments/{experiment.experiment_id}/runs?")
+        assert "compareRunsMode=CHART&orderByKey=metrics.%60val%2Faccuracy_best%60" in page
+        with urllib.request.urlopen(f"{server}/", timeout=10) as answer:
+            assert b"<html" in answer.read()
+        ui.send_signal(number)
+        assert ui.wait(timeout=20) == 0
+    finally:
+        ui.kill()
+        ui.communicate()
+    assert children
+    assert not psutil.wait_procs(children, timeout=10)[1]
