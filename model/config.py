@@ -60,7 +60,10 @@ def _name(default: str, known: Collection[str], what: str) -> Any:
 def _check_sizes(value: object) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"must be a list of layer sizes like [100, 50], but got {value!r}")
-    return tuple(_check_count(size) for size in value)
+    try:
+        return tuple(_check_count(size) for size in value)
+    except ValueError:
+        raise ValueError(f"must hold whole numbers of at least 1, but got {value!r}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

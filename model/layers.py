@@ -70,7 +70,13 @@ class Linear(Layer):
         return self.dx
 
 
-class ReLU(Layer):
+class Activation(Layer):
+    """An element-wise function; `initializer` names the initial weights that suit it."""
+
+    initializer = "he"
+
+
+class ReLU(Activation):
     """a = max(x, 0); dx = da where a > 0, else 0 (Nair & Hinton, 2010)."""
 
     def forward(self, x: Array) -> Array:
@@ -82,8 +88,10 @@ class ReLU(Layer):
         return grad
 
 
-class Sigmoid(Layer):
+class Sigmoid(Activation):
     """a = 1/(1 + e⁻ˣ) = ½(1 + tanh(x/2)), which cannot overflow; dx = da · a(1 − a)."""
+
+    initializer = "xavier"
 
     def forward(self, x: Array) -> Array:
         x *= 0.5
@@ -100,8 +108,10 @@ class Sigmoid(Layer):
         return grad
 
 
-class Tanh(Layer):
+class Tanh(Activation):
     """a = tanh x; dx = da · (1 − a²)."""
+
+    initializer = "xavier"
 
     def forward(self, x: Array) -> Array:
         self.a = np.tanh(x, out=x)
@@ -114,7 +124,7 @@ class Tanh(Layer):
         return grad
 
 
-ACTIVATIONS: dict[str, type[Layer]] = {
+ACTIVATIONS: dict[str, type[Activation]] = {
     "relu": ReLU,
     "sigmoid": Sigmoid,
     "tanh": Tanh,

@@ -19,13 +19,16 @@ class SoftmaxCrossEntropy:
     overflows and no logarithm of zero is taken or clipped.
     """
 
-    def allocate(self, rows: int, n_classes: int, dtype: DTypeLike) -> None:
-        self._row_start = np.arange(rows) * n_classes  # where each row begins in z, flattened
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
+
+    def allocate(self, rows: int, dtype: DTypeLike) -> None:
+        self._row_start = np.arange(rows) * self.n_classes  # where each row begins in z, flattened
         self._index = np.empty(rows, np.intp)
         self._predicted = np.empty(rows, np.intp)
         self._column = np.empty((rows, 1), dtype)
         self._losses = np.empty(rows, dtype)
-        self.ones = np.ones((n_classes, 1), dtype)
+        self.ones = np.ones((self.n_classes, 1), dtype)
 
     def resize(self, rows: int) -> None:
         self.row_start, self.index = self._row_start[:rows], self._index[:rows]
@@ -69,6 +72,3 @@ class SoftmaxCrossEntropy:
         np.exp(z, out=z)
         z.dot(self.ones, self.column)
         z /= self.column
-
-
-LOSSES = {"cross_entropy": SoftmaxCrossEntropy}

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 from zipfile import BadZipFile
 
@@ -29,8 +29,8 @@ class Network:
     weights (also `weights`, the part that decays), then every layer's biases. Layers hold views,
     so whoever writes to the vector changes the network.
 
-    Footprint, in values of `dtype`: 2 to 3 times the parameters, and for each row of the larger
-    of batch and evaluation block (1,000) about 2 × the units of all layers.
+    Footprint, in values of `dtype`: 2 to 3 times the parameters, and for each row of the largest
+    batch seen (at least of an evaluation block, 1,000 rows) about 2 × the units of all layers.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class Network:
             Linear(shape, first=number == 0) for number, shape in enumerate(pairwise(sizes))
         ]
         self.layers = list(_with_activations(self.linears, config.activation))
-        self.loss = SoftmaxCrossEntropy()
+        self.loss = SoftmaxCrossEntropy(n_classes)
         self._allocate_parameters(dtype)
-        self._allocate_buffers(max(config.batch_size, EVALUATION_ROWS), dtype)
-        initialize = INITIALIZERS[_initializer_name(config)]
+        self._capacity = self._rows = 0
+        auto = ACTIVATIONS[config.activation].initializer
+        initialize = INITIALIZERS[auto if config.initializer == "auto" else config.initializer]
         for linear in self.linears:
             shape = (linear.n_in, linear.n_out)
             linear.w[:] = initialize(rng, shape, **config.arguments_for(initialize))
@@ -74,21 +75,21 @@ class Network:
             )
             w, b = w + size, b + linear.n_out
 
-    def _allocate_buffers(self, rows: int, dtype: DTypeLike) -> None:
-        for layer in self.layers:
-            layer.allocate(rows, dtype)
-        self.loss.allocate(rows, self.n_classes, dtype)
-        self.max_rows, self._rows = rows, 0
-
     def _resize(self, rows: int) -> None:
-        if rows != self._rows:
-            for layer in self.layers:
-                layer.resize(rows)
-            self.loss.resize(rows)
-            self._rows = rows
+        """Point the buffers at batches of `rows` rows; make larger ones if these do not suffice."""
+        if rows == self._rows:
+            return
+        parts: list[Layer | SoftmaxCrossEntropy] = [*self.layers, self.loss]
+        if rows > self._capacity:
+            for part in parts:
+                part.allocate(rows, self.params.dtype)
+            self._capacity = rows
+        for part in parts:
+            part.resize(rows)
+        self._rows = rows
 
     def forward(self, x: Array) -> Array:
-        """Return the last layer's outputs (rows, n_classes) for at most `max_rows` rows of x."""
+        """Return the last layer's outputs (rows, n_classes) for x (rows, n_inputs)."""
         self._resize(len(x))
         for layer in self.layers:
             x = layer.forward(x)
@@ -140,6 +141,10 @@ class Network:
     def _blocks(self, rows: int) -> Iterator[slice]:
         return (slice(start, start + EVALUATION_ROWS) for start in range(0, rows, EVALUATION_ROWS))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by value: the layers of the copy view the vector of the copy."""
+        return _rebuild, (type(self), self.n_inputs, self.n_classes, self.config, self.params)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and configuration to a `.npz` file, whole or not at all."""
         about = {
@@ -170,15 +175,25 @@ class Network:
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}, where this reads {FORMAT}")
             config = TrainConfig(**about["config"])
-            rng = np.random.default_rng(0)  # its weights are overwritten
-            network = cls(about["n_inputs"], about["n_classes"], config, rng, dtype=params.dtype)
-            if params.shape != network.params.shape:
-                shapes = f"{params.shape}, where its layers need {network.params.shape}"
-                raise ValueError(f"parameters of shape {shapes}")
+            return _rebuild(cls, about["n_inputs"], about["n_classes"], config, params)
         except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a network saved by hpsearch ({error})") from error
-        network.params[:] = params
-        return network
+
+
+N = TypeVar("N", bound=Network)
+
+
+def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, params: Array) -> N:
+    """Make a network with a copy of `params`; raises ValueError if they do not fit it."""
+    if params.dtype.kind != "f":
+        raise ValueError(f"parameters of type {params.dtype}")
+    rng = np.random.default_rng(0)  # its weights are overwritten
+    network = cls(n_inputs, n_classes, config, rng, dtype=params.dtype)
+    if params.shape != network.params.shape:
+        shapes = f"{params.shape}, where its layers need {network.params.shape}"
+        raise ValueError(f"parameters of shape {shapes}")
+    network.params[:] = params
+    return network
 
 
 def _with_activations(linears: list[Linear], activation: str) -> Iterator[Layer]:
@@ -187,10 +202,3 @@ def _with_activations(linears: list[Linear], activation: str) -> Iterator[Layer]
         yield linear
         yield ACTIVATIONS[activation]()
     yield linears[-1]
-
-
-def _initializer_name(config: TrainConfig) -> str:
-    """Resolve "auto": He for the ReLU family, Xavier for sigmoid and tanh."""
-    if config.initializer != "auto":
-        return config.initializer
-    return "xavier" if config.activation in ("sigmoid", "tanh") else "he"

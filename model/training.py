@@ -34,10 +34,9 @@ def build_optimizer(config: TrainConfig, params: np.ndarray) -> Optimizer:
     return rule(params, **config.arguments_for(rule))
 
 
-def train(
-    network: Network, data: Dataset, config: TrainConfig, rng: np.random.Generator
-) -> Iterator[Epoch]:
-    """Train `network` in place; yield after each epoch. `rng` shuffles the rows."""
+def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator[Epoch]:
+    """Train `network` in place as its config says; yield after each epoch. `rng` shuffles."""
+    config = network.config
     optimizer = build_optimizer(config, network.params)
     for number in range(1, config.epochs + 1):
         learning_rate = config.learning_rate

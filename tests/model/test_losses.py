@@ -5,8 +5,8 @@ from model.losses import SoftmaxCrossEntropy
 
 
 def build_loss(z):
-    loss = SoftmaxCrossEntropy()
-    loss.allocate(*z.shape, z.dtype)
+    loss = SoftmaxCrossEntropy(z.shape[1])
+    loss.allocate(len(z), z.dtype)
     loss.resize(len(z))
     return loss
 

@@ -12,6 +12,4 @@ def test_names_the_near_miss_and_all_that_is_known():
 
 @pytest.mark.parametrize("name", ["xyz", "", 5, None])
 def test_without_a_near_miss_offers_no_guess(name):
-    assert (
-        unknown_name(name, COLOURS, "a colour") == f"{name!r} is not a colour; (red, green, blue)"
-    )
+    assert unknown_name(name, COLOURS, "a colour") == f"{name!r} is not a colour (red, green, blue)"

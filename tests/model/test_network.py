@@ -1,5 +1,7 @@
+import copy
 import json
 import os
+import pickle
 import resource
 import tracemalloc
 from contextlib import contextmanager
@@ -429,3 +431,20 @@ def test_any_architecture(
     path = tmp_path_factory.mktemp("any") / "net.npz"
     network.save(path)
     np.testing.assert_array_equal(Network.load(path).predict_proba(x), network.predict_proba(x))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+def test_a_copy_is_a_network_of_its_own(duplicate):
+    original, x = build(), np.ones((5, 4))
+    before = original.predict_proba(x)
+    twin = duplicate(original)
+    np.testing.assert_array_equal(twin.predict_proba(x), before)
+    twin.params[:] = 0
+    np.testing.assert_allclose(twin.predict_proba(x), 1 / 3)
+    np.testing.assert_array_equal(original.predict_proba(x), before)
+
+
+def test_buffers_follow_the_rows_that_come():
+    network = build(batch_size=10**11)
+    for rows in (5, 2000, 7):
+        assert network.forward(np.ones((rows, 4))).shape == (rows, 3)

@@ -79,8 +79,8 @@ def fetch(monkeypatch, tmp_path):
     [
         ("digitz", f"'digitz' is not a data set; did you mean 'digits'? {KNOWN}"),
         ("fmnist", f"'fmnist' is not a data set; did you mean 'mnist'? {KNOWN}"),
-        ("data.xlsx", f"'data.xlsx' is not a data set; {KNOWN}"),
-        ("", f"'' is not a data set; {KNOWN}"),
+        ("data.xlsx", f"'data.xlsx' is not a data set {KNOWN}"),
+        ("", f"'' is not a data set {KNOWN}"),
     ],
 )  # fmt: skip
 def test_an_unknown_source_is_told_the_known_ones(source, sentence):

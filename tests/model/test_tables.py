@@ -79,7 +79,7 @@ def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
         ("a,b,a,y\n1,2,3,4\n", "2 columns are named 'a'; rename them or keep one"),
         (",a,y\n0,1,2\n", "column 1 has no name; name it, or drop it if it is an index"),
         ("y\n1\n2\n", "has no column but the target 'y'; features are needed as well"),
-        ("a,b\n1,2\n", "'y' is not a column; (a, b)"),
+        ("a,b\n1,2\n", "'y' is not a column (a, b)"),
         ("a,y\n1,2\n3,4,5\n", "row 2 has 3 fields, but the header has 2"),
         ("a,y\n1,2,\n3,4,\n", "row 1 has 3 fields, but the header has 2"),
         (

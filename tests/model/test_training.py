@@ -42,7 +42,7 @@ def start(data, *, seed=0, shuffle_seed=None, **options):
     config = TrainConfig(**{"hidden_layer_sizes": (8,), "batch_size": 7, **options})
     network = Network(data.n_features, data.n_classes, config, np.random.default_rng(seed))
     rng = np.random.default_rng(seed if shuffle_seed is None else shuffle_seed)
-    return network, train(network, data, config, rng)
+    return network, train(network, data, rng)
 
 
 def test_yields_so_many_epochs_numbered_from_one(data):
