@@ -117,7 +117,7 @@ class Objective:
         seed, slot, data = self.settings.search.seed, slot_of(trial), self.data
         weights = derive_rng(seed, slot, "weights")
         network = Network(data.n_features, data.n_classes, config, weights)
-        return train(network, data, config, derive_rng(seed, slot, "batches"))
+        return train(network, data, derive_rng(seed, slot, "batches"))
 
     def _suggest(self, trial: BaseTrial, labelled: Labelled | None) -> TrainConfig:
         if self.suggest is not None:

@@ -106,5 +106,6 @@ def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Me
 def _inputs(data: dict[str, str] | None) -> list[DatasetInput]:
     if data is None:
         return []
-    source = json.dumps({"source": data["source"]})
-    return [DatasetInput(Dataset(data["name"], data["digest"], "hpsearch", source))]
+    source = json.dumps({"source": data["source"], "digest": data["digest"]})
+    # Eight digits, as MLflow's own data sets have them, leave room in the table of runs.
+    return [DatasetInput(Dataset(data["name"], data["digest"][:8], "hpsearch", source))]

@@ -153,6 +153,7 @@ def check_key(key: str) -> str:
 
 def read_searched(key: str, table: Mapping[str, Any]) -> Searched:
     """Return the range or the choices that `table` gives for `key`; raises SpaceError."""
+    check_key(key)
     if "choices" not in table:
         return _read_range(key, table)
     if len(table) > 1:

@@ -15,7 +15,6 @@ from hpsearch.ranges import (
     Searched,
     SpaceError,
     Value,
-    check_key,
     check_value,
     read_searched,
     shape_name,
@@ -42,7 +41,7 @@ class SearchSpace:
         fixed, searched = {}, {}
         for key, entry in table.items():
             if isinstance(entry, Mapping):
-                searched[check_key(key)] = read_searched(key, entry)
+                searched[key] = read_searched(key, entry)
             else:
                 fixed[key] = check_value(key, entry)
         _check_shape(table)

@@ -124,23 +124,31 @@ def format_value(value: object) -> str:
 
 def describe(study: Study) -> str:
     """Return the study as Markdown, for the experiment's page in MLflow."""
-    metric, file = metric_of(study), study.user_attrs.get("settings", "")
-    trials = study.get_trials(deepcopy=False)
+    trials, best = study.get_trials(deepcopy=False), best_trials(study, 5)
+    name, metric, file = study.study_name, metric_of(study), study.user_attrs.get("settings", "")
     epochs = sum(len(Curves.of(trial)) for trial in trials)
-    counts = count_trials(trials)
-    lines = [f"**{study.study_name}**: trials {counts}; {epochs:,} epochs trained.", ""]
-    best = best_trials(study, 5)
-    if best:
-        names = list(searched_values(best[0]))
-        lines += [
-            "| | trial | " + " | ".join([metric, "epochs", *names]) + " |",
-            "|---|---|" + "---|" * (len(names) + 2),
+    found = f"best {metric} **{format_value(best[0].value)}**; " if best else ""
+    return "\n".join(
+        [
+            f"**{name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained.",
+            "",
+            *_markdown_rows(best, metric),
+            "",
+            f"To do it again, save this as `study.toml`: `hpsearch study study.toml --name {name}`",
+            "",
+            "```toml",
+            file.strip(),
+            "```",
+            "",
         ]
-    for rank, trial in enumerate(best, start=1):
+    )
+
+
+def _markdown_rows(trials: list[FrozenTrial], metric: str) -> list[str]:
+    names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
+    rows = [["trial", metric, "epochs", *names], ["---"] * (3 + len(names))]
+    for trial in trials:
         values = searched_values(trial)
         cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
-        row = " | ".join(format_value(cell) for cell in cells)
-        lines.append(f"| {rank} | trial-{slot_of(trial):04d} | {row} |")
-    name = study.study_name
-    again = f"To do it again, save this as `study.toml`: `hpsearch study study.toml --name {name}`"
-    return "\n".join([*lines, "", again, "", "```toml", file.strip(), "```", ""])
+        rows.append([f"trial-{slot_of(trial):04d}", *map(format_value, cells)])
+    return [f"| {' | '.join(row)} |" for row in rows] if trials else []

@@ -134,9 +134,11 @@ class Tracker:
             if found is None or found.lifecycle_stage == "deleted":
                 return False
             # A deleted experiment keeps its name until `mlflow gc`: free it for a new study.
-            deleted = f"{experiment} (deleted {time.strftime('%Y-%m-%d %H:%M:%S')})"
-            self.client.rename_experiment(found.experiment_id, deleted)
-            self.client.delete_experiment(found.experiment_id)
+            number, now = found.experiment_id, time.strftime("%Y-%m-%d %H:%M:%S")
+            self.client.rename_experiment(number, f"{experiment} (deleted {now}, id {number})")
+            self.client.delete_experiment(number)
+            self._experiments.clear()
+            self._runs.clear()
             return True
 
     def experiment_names(self) -> list[str]:
@@ -194,29 +196,39 @@ class Tracker:
     def _experiment_id(self, study: Study) -> str:
         name = experiment_name(study)
         if name not in self._experiments:
-            experiment = self.client.get_experiment_by_name(name)
-            if experiment is None:
-                tags = {"mlflow.experimentKind": "custom_model_development"}
-                self._experiments[name] = self.client.create_experiment(name, tags=tags)
-            else:
-                _refuse_deleted(experiment)
-                self._experiments[name] = experiment.experiment_id
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                _refuse_deleted(found)
+            self._experiments[name] = found.experiment_id if found else self._create(name)
         return self._experiments[name]
+
+    def _create(self, experiment: str) -> str:
+        try:
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            return self.client.create_experiment(experiment, tags=tags)
+        except MlflowException:
+            found = self.client.get_experiment_by_name(experiment)
+            if found is None:
+                raise
+            return found.experiment_id  # another thread or process of the study's was faster
 
     def _runs_of(self, study: Study) -> dict[int, Run]:
         """Return the runs of a study's trials by the trial's number, deleted ones included."""
         if study.study_name not in self._runs:
             with self._store():
-                found = self._search(self._experiment_id(study), study.study_name)
-                self._runs[study.study_name] = {int(run.data.tags[NUMBER]): run for run in found}
+                found = self._search(self._experiment_id(study))
+                mine = [run for run in found if run.data.tags.get(STUDY) == study.study_name]
+                runs = {int(run.data.tags[NUMBER]): run for run in mine}
+                self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
         return self._runs[study.study_name]
 
-    def _search(self, experiment_id: str, study_name: str) -> Iterator[Run]:
+    def _search(self, experiment_id: str) -> Iterator[Run]:
+        """Yield the runs that are trials, whatever their study."""
         page: str | None = None
         while True:
             runs = self.client.search_runs(
                 [experiment_id],
-                f"tags.`{KIND}` = 'trial' and tags.`{STUDY}` = '{study_name}'",
+                f"tags.`{KIND}` = 'trial'",
                 ViewType.ALL,
                 max_results=RUNS_PER_PAGE,
                 page_token=page,
@@ -234,7 +246,9 @@ class Tracker:
         except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
             uri = redact(self.uri)
             what = str(getattr(error, "orig", None) or error).replace(self.uri.rstrip("/"), uri)
-            raise TrackingError(f"tracking store '{uri}': {' '.join(what.split())[:300]}") from error
+            raise TrackingError(
+                f"tracking store '{uri}': {' '.join(what.split())[:300]}"
+            ) from error
 
 
 def _refuse_deleted(experiment: Experiment) -> None:

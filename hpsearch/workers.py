@@ -69,15 +69,23 @@ def work(
                     catch=(Exception,),
                     callbacks=[*callbacks, lambda _, trial: channel.finished(trial)],
                 )
-            except UpdateFinishedTrialError:
+            except (_Dropped, UpdateFinishedTrialError):
                 continue  # this worker was taken for dead; the slot is somebody else's now
 
 
 def _run_slot(objective: Objective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
     """Run the objective in `slot`, which the trial records as its first act."""
-    trial.set_user_attr(SLOT, slot)
-    trial.set_user_attr(PROCESS, this_process())
-    return objective(trial, on_epoch)
+    try:
+        trial.set_user_attr(SLOT, slot)
+        trial.set_user_attr(PROCESS, this_process())
+        return objective(trial, on_epoch)
+    except UpdateFinishedTrialError as error:
+        raise _Dropped from error
+
+
+class _Dropped(BaseException):
+    """The trial was finished by others. Optuna would take any Exception for its failure, and
+    stumble over telling a finished trial that it failed."""
 
 
 def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -> OnEpoch:

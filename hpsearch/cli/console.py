@@ -80,10 +80,12 @@ def _rate(per_second: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return seconds as minutes and seconds, 1:05, or with hours, 1:02:03."""
+    """Return seconds as a person says them: 6 s, 1:05 min, 1:02:03 h."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds:02d} h"
+    return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
 
 
 @contextmanager

@@ -107,8 +107,7 @@ def _print_outcome(outcome: Outcome, settings: StudySettings, *, tracked: bool) 
 
     name, total = outcome.study.study_name, settings.search.trials
     counts = count_trials(outcome.study.get_trials(deepcopy=False))
-    note(f"{name}: {counts}, in {format_duration(outcome.seconds)} minutes")
-    note(_why(outcome, total))
+    note(f"{name}: {_why(outcome, total)} ({counts}, {format_duration(outcome.seconds)})")
     best = best_trials(outcome.study, 5)
     if best:
         note("")

@@ -110,7 +110,8 @@ def test_a_count_is_a_whole_number_of_at_least_one(value):
     tail = f"must be a whole number of at least 1, but got {value!r}"
     for name in COUNTS:
         assert sentence(**{name: value}) == f"{name} {tail}"
-    assert sentence(hidden_layer_sizes=[10, value]) == f"hidden_layer_sizes {tail}"
+    held = f"must hold whole numbers of at least 1, but got {[10, value]!r}"
+    assert sentence(hidden_layer_sizes=[10, value]) == f"hidden_layer_sizes {held}"
 
 
 @pytest.mark.parametrize("value", ["100", 100, None, b"ab", {100: 50}, {100, 50}, np.array(100)])
@@ -123,7 +124,7 @@ def test_layer_sizes_are_a_list(value):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [5, None, True, ["adam"]])
 def test_a_name_is_a_string(name, value):
-    assert sentence(**{name: value}).startswith(f"{value!r} is not an {name} (")
+    assert sentence(**{name: value}).startswith(f"{value!r} is not an {name}")
 
 
 def test_numpy_scalars_become_plain_python():

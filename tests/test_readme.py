@@ -1,0 +1,87 @@
+"""The README is the contract: its commands run, in its order, and it shows every command."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpsearch.cli import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SETS_UP = "python3 -m venv"  # the two commands that .ci/run runs
+
+
+def commands() -> list[str]:
+    """The lines of the README's shell blocks, without those that set up an environment."""
+    lines = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+    return [line for line in lines if not line.startswith(SETS_UP)]
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    # As in an activated environment: python, hpsearch and the rest are this interpreter's own.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    for name in ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI"):
+        environment.pop(name, None)
+    if command.startswith("hpsearch ui"):
+        command = f"timeout --signal=INT --kill-after=20 12 {command} --no-browser --port 0"
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    run("hpsearch study --sampler random", tmp_path)  # what its first command does after set-up
+    for kind, block in BLOCKS:
+        if kind == "toml":
+            name = block.split()[1]
+            (tmp_path / name).write_text(block)
+        elif kind == "python":
+            (tmp_path / "block.py").write_text(block)
+            result = run("python block.py", tmp_path)
+            assert result.returncode == 0, result.stderr
+        for command in block.splitlines() if kind == "bash" else []:
+            if command.startswith(SETS_UP):
+                continue
+            result = run(command, tmp_path)
+            if command.startswith("hpsearch ui"):
+                assert result.stdout.startswith("http://127.0.0.1:"), result.stderr
+            else:
+                assert result.returncode == 0, f"{command}\n{result.stderr}"
+            assert "Traceback" not in result.stderr, f"{command}\n{result.stderr}"
+
+
+def test_the_error_it_quotes_is_the_error(tmp_path: Path) -> None:
+    (study,) = (block for kind, block in BLOCKS if kind == "toml")
+    (tmp_path / "flowers.toml").write_text(study.replace("{ low = 1e-4", "{ lo = 1e-4"))
+    quoted = re.search(r"^    (Error: .*)$", README, re.MULTILINE)
+    assert quoted is not None
+    assert run("hpsearch study flowers.toml", tmp_path).stderr == f"{quoted[1]}\n"
+    assert not (tmp_path / "hpsearch.journal").exists()
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_command_is_shown(name: str) -> None:
+    assert any(command.startswith(f"hpsearch {name}") for command in commands())
+
+
+def test_every_shown_file_is_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_two_commands_set_up_an_environment_each() -> None:
+    lines = [line for line in README.splitlines() if line.startswith(SETS_UP)]
+    assert len(lines) == 2
+    assert lines[0].endswith("hpsearch study --sampler random")
+    assert "pytest" in lines[1]
