@@ -22,7 +22,8 @@ from model.training import train
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from hpsearch.settings import Labelled, StudySettings
+    from hpsearch.enqueue import Labelled
+    from hpsearch.settings import StudySettings
     from model.config import TrainConfig
     from model.training import Epoch
 

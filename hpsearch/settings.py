@@ -20,9 +20,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from hpsearch.enqueue import Labelled, read_entry
 from hpsearch.errors import SettingsError
 from hpsearch.options import Metric, PrunerName, SamplerName
-from hpsearch.ranges import SpaceError, Value
+from hpsearch.ranges import SpaceError
 from hpsearch.space import SearchSpace
 from model.data import SCALES
 from model.names import unknown_name
@@ -67,15 +68,6 @@ class SearchSettings(_Table):
     def direction(self) -> Literal["maximize", "minimize"]:
         """Accuracy goes up, loss goes down."""
         return "maximize" if self.metric.endswith("accuracy") else "minimize"
-
-
-class Labelled(BaseModel):
-    """One [[enqueue]] entry: a configuration that takes the slot of its position."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    label: str
-    values: Mapping[str, Value]
 
 
 def _name(value: str) -> str:
@@ -135,7 +127,13 @@ class StudySettings(BaseModel):
             space = _read_space(table.get("trial", {}))
         except ValueError:
             return {**table, "enqueue": ()}  # the field `trial` will say it
-        return {**table, "enqueue": tuple(_labelled(space, n, e) for n, e in enumerate(entries))}
+        return {**table, "enqueue": tuple(read_entry(space, n, e) for n, e in enumerate(entries))}
+
+    @property
+    def max_epochs(self) -> int:
+        """The most epochs a trial may take; pruners plan their rungs by it."""
+        labelled = (int(str(entry.values.get("epochs", 0))) for entry in self.enqueue)
+        return max([self.trial.max_epochs(), *labelled])
 
     def replace(self, **changes: Any) -> StudySettings:
         """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`."""
@@ -154,19 +152,6 @@ class StudySettings(BaseModel):
                 table["trial"][key] = tomlkit.inline_table()
                 table["trial"][key].update(value)
         return tomlkit.dumps(table)
-
-
-def _labelled(space: SearchSpace, number: int, entry: object) -> Labelled:
-    if not isinstance(entry, Mapping):
-        raise ValueError(f"enqueue[{number}]: must be a table, but got {entry!r}")
-    label = entry.get("label", f"configuration {number}")
-    if not isinstance(label, str):
-        raise ValueError(f"enqueue[{number}].label: must be text, but got {label!r}")
-    try:
-        values = space.check_entry({k: v for k, v in entry.items() if k != "label"})
-    except SpaceError as error:
-        raise ValueError(f"enqueue[{number}].{error}") from None
-    return Labelled(label=label, values=values)
 
 
 def settings_table(settings: StudySettings) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class SearchSpace:
         return fixed | {name: entry.as_table() for name, entry in self.searched.items()}
 
     def max_epochs(self) -> int:
-        """Return the most epochs a trial may take; pruners plan their rungs by it."""
+        """Return the most epochs that this space allows a trial."""
         match self.searched.get("epochs"):
             case Range(high=high):
                 return int(high)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
@@ -64,6 +66,20 @@ def redact(url: str) -> str:
     if parsed.password is None and not parsed.query:
         return url
     return parsed.set(query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn what a storage throws at work, a full disk or a lost database, into a StorageError."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        what = getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
+        raise StorageError(
+            f"storage '{redact(url)}': {what}; what was finished is kept, and the same command "
+            "goes on"
+        ) from error
 
 
 class JournalLock:

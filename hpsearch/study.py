@@ -18,7 +18,7 @@ from hpsearch.objective import Objective
 from hpsearch.progress import Progress
 from hpsearch.settings import StudySettings, check_name
 from hpsearch.slots import Slots, count_slots, slot_of
-from hpsearch.storage import open_storage, storage_url
+from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.summary import describe
 from hpsearch.tracking import Tracker
 from hpsearch.workers import PROCESS, is_dead, work
@@ -81,14 +81,15 @@ def run_study(
         tracker.prepare()
         tracker.check_experiment(name)
     store = open_storage(url)
-    study = open_study(store, name, settings, objective.data.digest)
-    close_dead_trials(study, store)
-    written = tracker.sync(study) if tracker is not None else 0
-    parent = _Parent(study, settings, tracker, on_progress, should_stop)
-    try:
-        work(objective, name, url, tracker, parent)
-    finally:
-        parent.describe()
+    with storage_errors(url):
+        study = open_study(store, name, settings, objective.data.digest)
+        close_dead_trials(study, store)
+        written = tracker.sync(study) if tracker is not None else 0
+        parent = _Parent(study, settings, tracker, on_progress, should_stop)
+        try:
+            work(objective, name, url, tracker, parent)
+        finally:
+            parent.describe()
     slots = count_slots(study.get_trials(deepcopy=False), settings.search.trials)
     reason = "interrupted" if parent.stopped else "given up" if slots.given_up else "finished"
     new = parent.progress.done - parent.progress.started_with
@@ -112,7 +113,7 @@ class _Parent:
         trials = study.get_trials(deepcopy=False)
         self.todo: Iterator[int] = iter(count_slots(trials, settings.search.trials).todo)
         self.progress = Progress(
-            settings.search.trials, settings.trial.max_epochs(), settings.search.direction
+            settings.search.trials, settings.max_epochs, settings.search.direction
         )
         for trial in trials:
             if slot_of(trial) < settings.search.trials:  # an earlier start may have asked for more
@@ -167,7 +168,8 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
     except DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name)
     known = study.user_attrs.get(DEFINITION)
-    if known is None and study.get_trials(deepcopy=False):
+    same_direction = [d.name.lower() for d in study.directions] == [settings.search.direction]
+    if known is None and (study.get_trials(deepcopy=False) or not same_direction):
         raise StudyError(f"study '{name}' was not started by hpsearch; use --name for a new study")
     if known is None:  # new, or its creator died before this line
         study.set_user_attr(DEFINITION, wanted)

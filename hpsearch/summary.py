@@ -60,7 +60,10 @@ def searched_values(trial: FrozenTrial) -> dict[str, Any]:
     values = {}
     for parameter, value in trial.params.items():
         name = field_name(parameter)
-        values[name] = config.get(name, value) if name != parameter else value
+        if name != parameter and name in config:
+            values[name] = config[name]
+        else:
+            values[parameter] = value
     return values
 
 
@@ -75,7 +78,7 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
     Raises StudyError.
     """
     trials = study.get_trials(deepcopy=False)
-    found = [trial for trial in trials if str(slot_of(trial)) == slot.lstrip("0").zfill(1)]
+    found = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
     if not found:
         raise StudyError(f"study '{study.study_name}' has no trial {slot}")
     return found[-1]

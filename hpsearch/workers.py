@@ -53,8 +53,8 @@ def work(
     process, in others and on other machines. Matrix products run on one thread: trials are small,
     and two threads on a busy machine are several times slower than one.
     """
-    search, space = objective.settings.search, objective.settings.trial
-    pruner = build_pruner(search.pruner, space.max_epochs())
+    search = objective.settings.search
+    pruner = build_pruner(search.pruner, objective.settings.max_epochs)
     study = optuna.load_study(study_name=study_name, storage=open_storage(storage), pruner=pruner)
     sampler = build_sampler(search.sampler, search.seed)
     callbacks = [tracker] if tracker is not None else []
@@ -137,7 +137,7 @@ def is_dead(process: dict[str, Any] | None) -> bool:
         return False
     try:
         found = psutil.Process(process["pid"])
-        same = abs(found.create_time() - process["started"]) < 0.01
+        same = abs(found.create_time() - process["started"]) < 2  # the clock may be set meanwhile
         return not same or found.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True

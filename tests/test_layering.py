@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
     {"ranges", "slots", "curves"},
-    {"space", "definition", "settings"},
+    {"space", "enqueue", "definition", "settings"},
     {"samplers", "pruners"},
     {"storage", "objective", "projection", "progress", "summary", "tracking"},
     {"workers"},

@@ -1,0 +1,477 @@
+import math
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpsearch.errors import SettingsError
+from hpsearch.settings import STUDIES, StudySettings, check_name, load_settings, parse_settings
+from hpsearch.space import SearchSpace
+from model.config import TrainConfig
+from model.data import load_dataset
+
+SHIPPED = sorted(STUDIES.glob("*.toml"))
+STUDY = """
+name = "letters"
+
+[data]
+source = "iris"
+limit = 100
+scale = "unit"
+split_seed = 3
+
+[search]
+metric = "val/loss"
+sampler = "random"
+pruner = "hyperband"
+trials = 7
+seed = 11
+
+[trial]
+epochs = 5
+hidden_layer_sizes = { choices = [[178, 46], [100], []] }
+optimizer = "momentum"
+learning_rate = { low = 1e-6, high = 1e-2, log = true }
+momentum = { low = 0.9, high = 0.999, log = "complement" }
+batch_size = { low = 10, high = 100, step = 30 }
+
+[[enqueue]]
+label = "the book's best"
+learning_rate = 0.0092
+epochs = 9
+
+[[enqueue]]
+hidden_layer_sizes = []
+"""
+RATE = {"low": 1e-3, "high": 1.0, "log": True}
+TOP_KEYS = "(name, data, search, trial, enqueue)"
+DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed)"
+SEARCH_KEYS = "(metric, sampler, pruner, trials, seed)"
+NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+def parse(**tables):
+    return parse_settings({"name": "n", **tables}, "place")
+
+
+def refusal(function, *arguments, **options):
+    with pytest.raises(SettingsError) as error:
+        function(*arguments, **options)
+    return str(error.value)
+
+
+def test_reads_every_table_of_a_study_file(study_file):
+    read = load_settings(study_file)
+    assert read.name == "letters"
+    assert read.data.model_dump() == {
+        "source": "iris",
+        "target": None,
+        "limit": 100,
+        "train_limit": None,
+        "scale": "unit",
+        "split_seed": 3,
+    }
+    assert read.search.model_dump() == {
+        "metric": "val/loss",
+        "sampler": "random",
+        "pruner": "hyperband",
+        "trials": 7,
+        "seed": 11,
+    }
+    assert read.trial == SearchSpace.from_table(tomllib.loads(STUDY)["trial"])
+    assert [(entry.label, dict(entry.values)) for entry in read.enqueue] == [
+        ("the book's best", {"learning_rate": 0.0092, "epochs": 9}),
+        ("configuration 1", {"hidden_layer_sizes": ()}),
+    ]
+
+
+def test_a_path_may_be_text(study_file):
+    assert load_settings(str(study_file)) == load_settings(study_file)
+
+
+def test_what_is_left_out_has_a_default(tmp_path):
+    path = tmp_path / "my-study.v2.toml"
+    path.write_text("", encoding="utf-8")
+    read = load_settings(path)
+    assert read.name == "my-study.v2"
+    assert (read.data.source, read.data.scale, read.data.split_seed) == ("digits", "standardize", 0)
+    assert (read.search.sampler, read.search.pruner) == ("tpe", "median")
+    assert (read.search.metric, read.search.trials, read.search.seed) == ("val/accuracy", 100, 0)
+    assert (read.trial, read.enqueue) == (SearchSpace(), ())
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"), [("val/accuracy", "maximize"), ("val/loss", "minimize")]
+)
+def test_the_direction_follows_from_the_metric(metric, direction):
+    assert parse(search={"metric": metric}).search.direction == direction
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_study_is_found_by_its_name(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    read = load_settings(path.stem)
+    assert read == load_settings(path)
+    assert read.name == path.stem
+    assert read.trial.searched
+
+
+def test_digits_and_mnist_are_shipped():
+    assert {"digits", "mnist"} <= {path.stem for path in SHIPPED}
+
+
+def test_a_file_goes_before_a_shipped_study_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("digits").write_text('name = "my-own"', encoding="utf-8")
+    assert load_settings("digits").name == "my-own"
+
+
+def test_a_data_file_is_found_beside_the_study_file(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "study.toml").write_text('data.source = "rows.csv"', encoding="utf-8")
+    assert load_settings(home / "study.toml").data.source == "rows.csv"
+    (home / "rows.csv").touch()
+    assert load_settings(home / "study.toml").data.source == str(home / "rows.csv")
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").touch()
+    assert load_settings(home / "study.toml").data.source == "rows.csv"
+
+
+def test_a_file_called_like_a_data_set_does_not_replace_it(tmp_path):
+    (tmp_path / "study.toml").write_text('data.source = "iris"', encoding="utf-8")
+    (tmp_path / "iris").touch()
+    assert load_settings(tmp_path / "study.toml").data.source == "iris"
+
+
+def test_the_data_table_is_what_load_dataset_takes():
+    read = parse(data={"source": "iris", "limit": 60, "train_limit": 30})
+    assert len(load_dataset(**read.data.model_dump()).x_train) == 30
+
+
+def test_goes_back_to_toml(study_file, tmp_path):
+    read = load_settings(study_file)
+    copy = tmp_path / "copy.toml"
+    copy.write_text(read.to_toml(), encoding="utf-8")
+    assert load_settings(copy) == read
+    lines = copy.read_text(encoding="utf-8").splitlines()
+    assert 'momentum = {low = 0.9, high = 0.999, log = "complement"}' in lines
+    assert 'sampler = "random"' in lines
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_studies_go_back_to_toml(path):
+    read = load_settings(path)
+    assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
+
+
+@settings(deadline=None)
+@given(
+    st.text(),
+    st.floats(1e-300, 1.0),
+    st.lists(st.integers(1, 10**6), max_size=3),
+    st.sampled_from(["", "a b.csv", "ü/'\"\\.csv", "\x00\x7f\t"]),
+)
+def test_any_label_number_shape_and_path_survive_toml(label, rate, shape, source):
+    read = parse(
+        data={"source": source},
+        trial={"hidden_layer_sizes": shape, "learning_rate": {"low": rate / 2, "high": 2.0}},
+        enqueue=[{"label": label, "learning_rate": rate, "hidden_layer_sizes": shape}],
+    )
+    assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
+
+
+def test_replace_merges_tables_and_leaves_the_original_alone():
+    read = parse(data={"limit": 50}, search={"seed": 3}, trial={"epochs": 5, "learning_rate": RATE})
+    other = read.replace(
+        name="other",
+        search={"trials": 9},
+        data={"limit": None, "source": "iris"},
+        trial={"learning_rate": 0.5},
+        enqueue=[{"label": "a", "epochs": 3}],
+    )
+    assert (other.name, other.search.trials, other.search.seed) == ("other", 9, 3)
+    assert (other.data.limit, other.data.source) == (None, "iris")
+    assert other.trial == SearchSpace({"epochs": 5, "learning_rate": 0.5})
+    assert other.enqueue[0].label == "a"
+    assert read == parse(
+        data={"limit": 50}, search={"seed": 3}, trial={"epochs": 5, "learning_rate": RATE}
+    )
+    assert other.replace() == other
+
+
+def test_replace_checks_what_it_is_given():
+    read = parse()
+    assert refusal(read.replace, search={"trials": 0}) == (
+        "settings: search.trials: must be at least 1, but got 0"
+    )
+    assert refusal(read.replace, serach={"trials": 1}) == (
+        f"settings: serach: 'serach' is not a key here; did you mean 'search'? {TOP_KEYS}"
+    )
+
+
+def test_settings_made_in_python_may_hold_a_space():
+    space = SearchSpace.from_table({"epochs": 3})
+    assert StudySettings(name="n", trial=space).trial is space
+
+
+@pytest.mark.parametrize("name", ["a", "A-1_b.c", "x" * 100, ".a"])
+def test_a_name_may_be(name):
+    assert check_name(name) == parse_settings({"name": name}, "place").name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a b", "a/b", "ü", "a\n", "x" * 101, "#1", "$(id)", "a\\b"]
+)
+def test_a_name_may_not_be(name):
+    assert refusal(check_name, name) == f"--name: {name!r} {NAME_RULE}"
+    assert refusal(parse_settings, {"name": name}, "f") == f"f: name: {name!r} {NAME_RULE}"
+
+
+@pytest.mark.parametrize(
+    ("tables", "sentence"),
+    [
+        (
+            {"trial": {"learning_rate": {"lo": 1e-6, "high": 1e-2}}},
+            "trial.learning_rate: unknown key 'lo'; a range has low, high, log, step",
+        ),
+        (
+            {"trial": {"optimizer": "adamm"}},
+            "trial.optimizer: 'adamm' is not an optimizer; did you mean 'adam'? "
+            "(sgd, momentum, adam)",
+        ),
+        ({"trial": {"momentum": 1.2}}, "trial.momentum: must be in [0, 1), but got 1.2"),
+        (
+            {"trial": {"epochs": 5, "hidden_units": 5, "hidden_layer_sizes": [5]}},
+            "trial.hidden_layer_sizes: give either the shape or hidden_layers and hidden_units, "
+            "not both",
+        ),
+        ({"name": 5}, "name: must be text, but got 5"),
+        ({"serach": {}}, f"serach: 'serach' is not a key here; did you mean 'search'? {TOP_KEYS}"),
+        ({"foo": 1}, f"foo: 'foo' is not a key here {TOP_KEYS}"),
+        (
+            {"data": {"sorce": "iris"}},
+            f"data.sorce: 'sorce' is not a key here; did you mean 'source'? {DATA_KEYS}",
+        ),
+        (
+            {"search": {"trial": 5}},
+            f"search.trial: 'trial' is not a key here; did you mean 'trials'? {SEARCH_KEYS}",
+        ),
+        *(({table: 5}, f"{table}: must be a table, but got 5") for table in ("data", "search")),
+        ({"data": [{}]}, "data: must be a table, but got [{}]"),
+        ({"trial": 5}, "trial: must be a table, but got 5"),
+        ({"trial": []}, "trial: must be a table, but got []"),
+        ({"data": {"source": 5}}, "data.source: must be text, but got 5"),
+        ({"data": {"target": 5}}, "data.target: must be text, but got 5"),
+        ({"data": {"limit": 0}}, "data.limit: must be at least 1, but got 0"),
+        ({"data": {"limit": 5.0}}, "data.limit: must be a whole number, but got 5.0"),
+        ({"data": {"train_limit": -1}}, "data.train_limit: must be at least 1, but got -1"),
+        ({"data": {"split_seed": -1}}, "data.split_seed: must be at least 0, but got -1"),
+        (
+            {"data": {"scale": "units"}},
+            "data.scale: 'units' is not a scale; did you mean 'unit'? "
+            "(standardize, unit, global, none)",
+        ),
+        (
+            {"search": {"metric": "accuracy"}},
+            "search.metric: 'accuracy' is not a metric; did you mean 'val/accuracy'? "
+            "(val/accuracy, val/loss)",
+        ),
+        ({"search": {"metric": 5}}, "search.metric: 5 is not a metric (val/accuracy, val/loss)"),
+        (
+            {"search": {"sampler": "randon"}},
+            "search.sampler: 'randon' is not a sampler; did you mean 'random'? (random, tpe)",
+        ),
+        (
+            {"search": {"pruner": "mediam"}},
+            "search.pruner: 'mediam' is not a pruner; did you mean 'median'? "
+            "(none, median, halving, hyperband)",
+        ),
+        *(
+            ({"search": {key: value}}, f"search.{key}: must be a whole number, but got {value!r}")
+            for key in ("trials", "seed")
+            for value in (1.0, True, "5", [])
+        ),
+        ({"search": {"trials": 0}}, "search.trials: must be at least 1, but got 0"),
+        ({"search": {"seed": -1}}, "search.seed: must be at least 0, but got -1"),
+        *(
+            ({"enqueue": value}, f"enqueue: must be [[enqueue]] tables, but got {value!r}")
+            for value in ({"label": "a"}, 5, 0, "ab", True)
+        ),
+        ({"enqueue": [5]}, "enqueue[0]: must be a table, but got 5"),
+        (
+            {"enqueue": [{}, {"label": 5}]},
+            "enqueue[1].label: must be text, but got 5",
+        ),
+        ({"enqueue": [{"momentum": 1}]}, "enqueue[0].momentum: must be in [0, 1), but got 1"),
+        (
+            {"enqueue": [{"learning_rate": RATE}]},
+            f"enqueue[0].learning_rate: must be a number in (0, inf), but got {RATE}",
+        ),
+        (
+            {"trial": {"learning_rate": RATE}, "enqueue": [{"learning_rate": 2.0}]},
+            "enqueue[0].learning_rate: 2.0 is outside of what is searched, 0.001..1.0 (log)",
+        ),
+        (
+            {"trial": {"hidden_units": 5}, "enqueue": [{"hidden_layer_sizes": [5]}]},
+            "enqueue[0].hidden_layer_sizes: this study gives shapes as hidden_layers and "
+            "hidden_units instead",
+        ),
+        (
+            {"trial": {"epochs": 0}, "enqueue": [{"epochs": 0}]},
+            "trial.epochs: must be a whole number of at least 1, but got 0",
+        ),
+    ],
+)
+def test_says_what_is_wrong_and_where(tables, sentence):
+    assert refusal(parse, **tables) == f"place: {sentence}"
+
+
+@pytest.mark.parametrize("table", [{}, {"enqueue": [{}]}, {"trial": {}}])
+def test_says_what_is_no_training_parameter(table):
+    entry = {"learn_rate": {"low": 1, "high": 2}}
+    tables = {**table, "enqueue": [entry]} if "enqueue" in table else {"trial": entry}
+    place = "enqueue[0].learn_rate" if "enqueue" in table else "trial.learn_rate"
+    near = "'learn_rate' is not a training parameter; did you mean 'learning_rate'? ("
+    assert refusal(parse, **tables).startswith(f"place: {place}: {near}")
+
+
+def test_says_what_is_missing_and_what_is_no_text():
+    assert refusal(parse_settings, {}, "place") == "place: name: is missing"
+    assert refusal(parse_settings, {1: 2}, "place") == "place: keys must be text"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"name = '\xff'", "is not UTF-8 text: invalid start byte"),
+        (b"[trial]\nepochs 5\n", "is not TOML: Expected '=' after a key in a key/value pair "),
+        (b"[trial]\nepochs = 5\nepochs = 6\n", "is not TOML: Cannot overwrite a value "),
+        (b"x = " + b"[" * 5000, "is not TOML: "),
+        (b"x = " + b"9" * 5000, "is not TOML: "),
+        (
+            b"trial.learning_rate.lo = 1",
+            "trial.learning_rate: unknown key 'lo'; a range has low, high, log, step",
+        ),
+    ],
+)
+def test_names_the_file_that_is_no_study(tmp_path, content, sentence):
+    path = tmp_path / "study.toml"
+    path.write_bytes(content)
+    assert refusal(load_settings, path).startswith(f"{path}: {sentence}")
+
+
+def test_names_the_line_of_broken_toml(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"[trial]\nepochs 5\n")
+    assert refusal(load_settings, path).endswith("(at line 2, column 8)")
+
+
+def test_names_the_file_that_cannot_be_read(tmp_path):
+    missing, folder = tmp_path / "missing.toml", tmp_path / "folder.toml"
+    folder.mkdir()
+    assert (
+        refusal(load_settings, missing) == f"{missing}: cannot be read: No such file or directory"
+    )
+    assert refusal(load_settings, folder) == f"{folder}: cannot be read: Is a directory"
+
+
+def test_says_what_is_neither_a_file_nor_a_shipped_study(tmp_path):
+    shipped = ", ".join(path.stem for path in SHIPPED)
+    assert refusal(load_settings, "digts") == (
+        f"'digts' is not a study file or a shipped study; did you mean 'digits'? ({shipped})"
+    )
+    for source in ("", "\0", "x" * 300, tmp_path):
+        message = f"{str(source)!r} is not a study file or a shipped study ({shipped})"
+        assert refusal(load_settings, source) == message
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".toml", "\0.toml"])
+def test_an_impossible_path_is_an_error_like_any_other(name):
+    assert refusal(load_settings, name).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("source", ["x" * 300 + ".csv", "\\u0000.csv"])
+def test_an_impossible_data_file_is_left_to_whoever_opens_it(tmp_path, source):
+    path = tmp_path / "study.toml"
+    path.write_text(f'data.source = "{source}"', encoding="utf-8")
+    assert load_settings(path).data.source.endswith(".csv")
+
+
+WORDS = [
+    *("adam", "digits", "tpe", "median", "val/loss", "complement", "unit", "", "nonsense"),
+    *("low", "high", "log", "step", "choices", "label"),
+]
+NUMBERS = (
+    st.integers(-2, 50)
+    | st.floats()
+    | st.sampled_from([0, 1, 0.5, 0.9, 10**400, -(10**400), 5e-324, math.inf, math.nan])
+)
+ENDS = st.fixed_dictionaries({"low": NUMBERS, "high": NUMBERS})
+PLAIN = st.booleans() | NUMBERS | st.sampled_from(WORDS) | st.text(max_size=3)
+VALUES = st.recursive(
+    PLAIN | st.just(date(2020, 2, 2)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3)
+        | st.builds(
+            lambda ends, more: ends | more,
+            ENDS,
+            st.fixed_dictionaries({}, optional={"log": inner, "step": inner}),
+        )
+    ),
+    max_leaves=6,
+)
+
+
+def tables(keys):
+    return VALUES | st.dictionaries(st.sampled_from([*keys, "nonsense"]), VALUES, max_size=3)
+
+
+TRIAL = tables([*vars(TrainConfig()), "hidden_layers", "hidden_units"])
+NONSENSE = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("n") | VALUES,
+        "data": tables(DATA_KEYS.strip("()").split(", ")),
+        "search": tables(SEARCH_KEYS.strip("()").split(", ")),
+        "trial": TRIAL,
+        "enqueue": VALUES | st.lists(TRIAL, max_size=2),
+        "nonsense": VALUES,
+    },
+)
+
+
+def attempt(table):
+    """The settings in `table`, or the sentence that refuses them."""
+    try:
+        return parse_settings({"name": "n", **table}, "place")
+    except SettingsError as error:
+        return str(error)
+
+
+@settings(deadline=None, max_examples=300)
+@given(NONSENSE)
+def test_nonsense_is_refused_in_one_sentence_or_survives_toml(table):
+    read = attempt(table)
+    if isinstance(read, str):
+        assert read.startswith("place: ")
+        assert "\n" not in read
+    else:
+        assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
+
+
+def test_a_labelled_configuration_may_take_longer_than_the_rest():
+    table = {"name": "x", "trial": {"epochs": 3}, "enqueue": [{"epochs": 7}, {"momentum": 0.5}]}
+    assert parse_settings(table, "x").max_epochs == 7
+    assert parse_settings({**table, "enqueue": []}, "x").max_epochs == 3
