@@ -73,13 +73,22 @@ def storage_errors(url: str) -> Iterator[None]:
     """Turn what a storage throws at work, a full disk or a lost database, into a StorageError."""
     try:
         yield
-    except (OSError, SQLAlchemyError, StorageInternalError) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    except (OSError, SQLAlchemyError, StorageInternalError, AssertionError) as error:
+        cause = _cause(error)
+        if not isinstance(cause, (OSError, SQLAlchemyError)):
+            raise
         what = getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
         raise StorageError(
             f"storage '{redact(url)}': {what}; what was finished is kept, and the same command "
             "goes on"
         ) from error
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """Return what the storage said, beneath what Optuna made of it."""
+    if isinstance(error, AssertionError):  # that the trial is finished by now: it is not
+        error = error.__context__
+    return error.__cause__ if isinstance(error, StorageInternalError) else error
 
 
 class JournalLock:

@@ -78,8 +78,8 @@ def run_study(
     name, url = study_name(settings, name), storage_url(storage)
     objective = Objective(settings)
     if tracker is not None:
-        tracker.prepare()
-        tracker.check_experiment(name)
+        tracker.store.prepare()
+        tracker.store.refuse_deleted(name)
     store = open_storage(url)
     with storage_errors(url):
         study = open_study(store, name, settings, objective.data.digest)

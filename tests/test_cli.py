@@ -37,6 +37,11 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
 
 
+def client(database: str) -> MlflowClient:
+    """MLflow's client, on an absolute path: it keeps connections by the address as given."""
+    return MlflowClient(f"sqlite:///{Path(database).absolute()}")
+
+
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `hpsearch study flowers.toml` has been run."""
@@ -166,11 +171,11 @@ def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
     runs = [
         {
             run.info.run_name: (run.data.params, run.data.metrics, run.info.status)
-            for run in client.search_runs(
-                [client.get_experiment_by_name("flowers-random").experiment_id]
+            for run in store.search_runs(
+                [store.get_experiment_by_name("flowers-random").experiment_id]
             )
         }
-        for client in (MlflowClient("sqlite:///mlflow.db"), MlflowClient("sqlite:///rebuilt.db"))
+        for store in (client("mlflow.db"), client("rebuilt.db"))
     ]
     assert runs[0] == runs[1]
     assert len(runs[0]) == 6
@@ -179,16 +184,16 @@ def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
 def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:
     (empty / "flowers.toml").write_text(STUDY)
     assert run("study", "flowers.toml", "--trials", "1").exit_code == 0
-    client = MlflowClient("sqlite:///mlflow.db")
+    store = client("mlflow.db")
 
     asked = run("delete", "flowers-random")  # standard input is empty: nobody said yes
     assert "Delete study 'flowers-random' with 1 trials and its MLflow experiment?" in asked.stderr
     assert asked.exit_code == 1
-    assert client.get_experiment_by_name("flowers-random").lifecycle_stage == "active"
+    assert store.get_experiment_by_name("flowers-random").lifecycle_stage == "active"
 
     assert run("delete", "flowers-random", "--yes").exit_code == 0
     assert json.loads(run("list", "--json").stdout) == []
-    assert client.get_experiment_by_name("flowers-random") is None
+    assert store.get_experiment_by_name("flowers-random") is None
     assert run("study", "flowers.toml", "--trials", "1").exit_code == 0  # the name is free again
 
 
@@ -279,7 +284,7 @@ def test_ui_serves_the_study_until_it_is_stopped(here: Path, number: int) -> Non
         children = psutil.Process(ui.pid).children(recursive=True)
         server, _, page = address.partition("/#/")
         assert server.startswith("http://127.0.0.1:")
-        experiment = MlflowClient("sqlite:///mlflow.db").get_experiment_by_name("flowers-random")
+        experiment = client("mlflow.db").get_experiment_by_name("flowers-random")
         assert page.startswith(f"experiments/{experiment.experiment_id}/runs?")
         assert "compareRunsMode=CHART&orderByKey=metrics.%60val%2Faccuracy_best%60" in page
         with urllib.request.urlopen(f"{server}/", timeout=10) as answer:

@@ -37,8 +37,8 @@ def delete(
         click.confirm(f"Delete study '{name}' with {trials} trials{where}?", abort=True, err=True)
     if not no_tracking:
         tracker = Tracker(tracking_uri)
-        tracker.prepare()
-        tracker.delete(experiment)
+        tracker.store.prepare()
+        tracker.store.delete(experiment)
     optuna.delete_study(study_name=name, storage=open_storage(storage_url(storage)))
     click.echo(f"deleted {name}", err=True)
 
@@ -59,7 +59,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     from hpsearch.tracking import Tracker
 
     study, tracker = find_study(name, storage), Tracker(tracking_uri)
-    tracker.prepare()
+    tracker.store.prepare()
     written = tracker.sync(study)
     describe_study(study, tracker)
     click.echo(f"{name}: {written} runs written", err=True)

@@ -20,7 +20,7 @@ from hpsearch.cli import cli, tracking_option
 from hpsearch.errors import TrackingError
 
 if TYPE_CHECKING:
-    from hpsearch.tracking import Tracker
+    from hpsearch.tracking_store import TrackingStore
 
 VIEW = "workflowType=machine_learning"  # else MLflow may open on its pages for language models
 HOST = "127.0.0.1"
@@ -40,19 +40,19 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
     \b
     hpsearch ui digits-random
     """
-    from hpsearch.tracking import Tracker
+    from hpsearch.tracking_store import TrackingStore
 
-    tracker = Tracker(tracking_uri)
-    tracker.prepare()
-    names = [name] if name else tracker.experiment_names()
-    page = _page(tracker, names[0]) if len(names) == 1 else f"#/experiments?{VIEW}"
-    if tracker.uri.startswith(("http://", "https://")):
-        _show(f"{tracker.uri.rstrip('/')}/{page}", no_browser)
+    store = TrackingStore(tracking_uri)
+    store.prepare()
+    names = [name] if name else store.experiment_names()
+    page = _page(store, names[0]) if len(names) == 1 else f"#/experiments?{VIEW}"
+    if store.uri.startswith(("http://", "https://")):
+        _show(f"{store.uri.rstrip('/')}/{page}", no_browser)
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     port = _free_port(port)
-    server = _start_server(tracker.uri, port)
+    server = _start_server(store.uri, port)
     try:
         _wait_until_it_answers(server, port)
         _show(f"http://{HOST}:{port}/{page}", no_browser)
@@ -64,12 +64,12 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
         _stop(server)
 
 
-def _page(tracker: Tracker, name: str) -> str:
+def _page(store: TrackingStore, name: str) -> str:
     """Return the page with the curves of a study's runs, the best first, for MLflow shows ten."""
-    experiment = tracker.experiment_id(name)
+    experiment = store.experiment_id(name)
     if experiment is None:
         raise TrackingError(f"MLflow has no experiment '{name}'; hpsearch list shows the studies")
-    metric = tracker.best_metric(experiment)
+    metric = store.best_metric(experiment)
     order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": str("loss" in metric).lower()}
     query = urlencode({"compareRunsMode": "CHART", **(order if metric else {})}, quote_via=quote)
     return f"#/experiments/{experiment}/runs?{VIEW}&{query}"

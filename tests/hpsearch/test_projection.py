@@ -17,7 +17,7 @@ SETUP = {
     "config": CONFIG.as_dict(),
     "metric": "val/accuracy",
     "seed": 11,
-    "data": {"name": "digits", "digest": "abc123", "source": "digits"},
+    "data": {"name": "digits", "digest": "0123456789abcdef", "source": "digits"},
 }
 CURVES = {
     "train/loss": [2.0, 1.5, 1.25],
@@ -88,8 +88,8 @@ def test_an_ended_trial_has_its_best_value_and_its_epochs_once(metric, best):
     run = project("s", make_trial(setup=SETUP | {"metric": metric}))
     (name,) = {key for key, _ in points(run) if key.endswith("_best")}
     assert name == f"{metric}_best"
-    ends = {m.key: (m.value, m.timestamp) for m in run.metrics if m.key in (name, "epochs")}
-    assert ends == {name: (best, run.end), "epochs": (3, run.end)}
+    ends = {key: point for key, point in points(run).items() if key[0] in (name, "epochs")}
+    assert ends == {(name, 0): (best, run.end), ("epochs", 0): (3, run.end)}
     assert len(run.metrics) == 4 * 3 + 2
     assert len({m.key for m in run.metrics}) <= 8
 
@@ -132,8 +132,8 @@ def test_a_label_is_a_tag():
 
 def test_the_data_set_is_an_input():
     (found,) = project("s", make_trial()).inputs
-    assert (found.dataset.name, found.dataset.digest) == ("digits", "abc123")
-    assert json.loads(found.dataset.source) == {"source": "digits"}
+    assert (found.dataset.name, found.dataset.digest) == ("digits", "01234567")
+    assert json.loads(found.dataset.source) == {"source": "digits", "digest": "0123456789abcdef"}
 
 
 def test_a_trial_of_another_objective_shows_its_params():

@@ -1,0 +1,149 @@
+"""The tracking store: how MLflow is reached, and the experiments it holds."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from alembic.util import CommandError
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from hpsearch.errors import TrackingError
+from hpsearch.projection import BEST, KIND
+from hpsearch.storage import redact
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+
+
+def tracking_uri(given: str | None = None) -> str:
+    """Return the tracking store: as given, or MLFLOW_TRACKING_URI, or the default database."""
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+
+
+class TrackingStore:
+    """MLflow at one address, its experiments by name. Every method raises TrackingError."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = tracking_uri(uri)
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client for this store; raises TrackingError."""
+        try:
+            return MlflowClient(tracking_uri=_absolute(self.uri))
+        except (ImportError, ValueError) as error:
+            # A ValueError is about a port that is no number, and may quote a misplaced password.
+            what = "its port is no number" if isinstance(error, ValueError) else error
+            raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from None
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn whatever the store throws into a TrackingError."""
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
+            uri = redact(self.uri)
+            what = str(getattr(error, "orig", None) or error).replace(self.uri.rstrip("/"), uri)
+            raise TrackingError(
+                f"tracking store '{uri}': {' '.join(what.split())[:300]}"
+            ) from error
+
+    def prepare(self) -> None:
+        """Make sure that the store answers; create a database that does not exist yet."""
+        with self.errors():
+            self.client.search_experiments(max_results=1)
+            if self.uri.startswith(SQLITE):
+                _write_ahead(self.uri)
+
+    def refuse_deleted(self, name: str) -> None:
+        """Raise TrackingError if the experiment cannot be written to, because it was deleted."""
+        with self.errors():
+            experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            _refuse_deleted(experiment)
+
+    def open_experiment(self, name: str) -> str:
+        """Return the id of the experiment called `name`, which is made if there is none."""
+        with self.errors():
+            found = self.client.get_experiment_by_name(name) or self._create(name)
+        _refuse_deleted(found)
+        return str(found.experiment_id)
+
+    def _create(self, name: str) -> Experiment:
+        try:
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            return self.client.get_experiment(self.client.create_experiment(name, tags=tags))
+        except MlflowException:
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return found  # another thread or process of the study's was faster
+
+    def delete(self, experiment: str) -> bool:
+        """Delete the experiment called `experiment`; return whether there was one."""
+        with self.errors():
+            found = self.client.get_experiment_by_name(experiment)
+            if found is None or found.lifecycle_stage == "deleted":
+                return False
+            # A deleted experiment keeps its name until `mlflow gc`: free it for a new study.
+            number, now = found.experiment_id, time.strftime("%Y-%m-%d %H:%M:%S")
+            self.client.rename_experiment(number, f"{experiment} (deleted {now}, id {number})")
+            self.client.delete_experiment(number)
+            return True
+
+    def experiment_names(self) -> list[str]:
+        """Return the names of the experiments, without the empty one that MLflow starts with."""
+        with self.errors():
+            experiments = self.client.search_experiments()
+        return [e.name for e in experiments if e.name != "Default"]
+
+    def experiment_id(self, name: str) -> str | None:
+        """Return the id of the experiment called `name`, if there is one to look at."""
+        with self.errors():
+            found = self.client.get_experiment_by_name(name)
+        return found.experiment_id if found and found.lifecycle_stage == "active" else None
+
+    def best_metric(self, experiment_id: str) -> str:
+        """Return the metric that the experiment's trials are judged by, "" if it has none yet."""
+        with self.errors():
+            trials = f"tags.`{KIND}` = 'trial'"
+            runs = self.client.search_runs([experiment_id], trials, max_results=100)
+        names = (name for run in runs for name in run.data.metrics if name.endswith(BEST))
+        return next(names, "")
+
+
+def _absolute(uri: str) -> str:
+    """Fix a relative SQLite file to this folder: MLflow keeps connections by the address given."""
+    try:
+        database = make_url(uri).database if uri.startswith(SQLITE) else None
+    except (ArgumentError, ValueError):
+        return uri
+    return uri.replace(database, str(Path(database).absolute()), 1) if database else uri
+
+
+def _refuse_deleted(experiment: Experiment) -> None:
+    if experiment.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"MLflow experiment '{experiment.name}' was deleted; bring it back with `mlflow "
+            f"experiments restore --experiment-id {experiment.experiment_id}`, or start a study "
+            "under another name with --name"
+        )
+
+
+def _write_ahead(uri: str) -> None:
+    """Let readers and one writer work side by side; SQLite remembers it in the file."""
+    database = make_url(uri).database
+    if database and Path(database).is_file():
+        connection = sqlite3.connect(database)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()

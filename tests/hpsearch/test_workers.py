@@ -1,0 +1,250 @@
+"""A worker does exactly the slots it is handed, and knows the living from the dead."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import optuna
+import psutil
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from hpsearch import objective as objective_module
+from hpsearch import workers
+from hpsearch.errors import Interrupted
+from hpsearch.objective import Objective
+from hpsearch.storage import open_storage
+from hpsearch.tracking import Tracker
+from hpsearch.workers import is_dead, this_process, work
+
+
+class ListChannel:
+    """A parent that hands out a list of slots; `at_epoch(slot, number)` is called on the way."""
+
+    def __init__(self, slots, at_epoch=lambda *_: None):
+        self.slots, self.at_epoch = list(slots), at_epoch
+        self.epochs, self.trials = [], []
+
+    def next_slot(self):
+        return self.slots.pop(0) if self.slots else None
+
+    def epoch(self, slot, epoch):
+        self.epochs.append((slot, epoch.number))
+        self.at_epoch(slot, epoch.number)
+
+    def finished(self, trial):
+        self.trials.append(trial)
+
+
+@pytest.fixture
+def url(tmp_path):
+    """A journal with an empty study "s"."""
+    url = str(tmp_path / "s.journal")
+    optuna.create_study(storage=open_storage(url), study_name="s", direction="maximize")
+    return url
+
+
+@pytest.fixture
+def objective(make_settings):
+    return Objective(make_settings())
+
+
+def trials_in(url):
+    return optuna.load_study(storage=open_storage(url), study_name="s").get_trials()
+
+
+# The loop
+
+
+def test_it_does_the_slots_it_is_handed(url, objective):
+    channel = ListChannel([3, 0, 7])
+    work(objective, "s", url, None, channel)
+
+    trials = trials_in(url)
+    assert [t.user_attrs["slot"] for t in trials] == [3, 0, 7]
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 3
+    assert [t.user_attrs["process"] for t in trials] == [this_process()] * 3
+    assert channel.epochs == [(slot, epoch) for slot in (3, 0, 7) for epoch in (1, 2, 3)]
+    assert [t.number for t in channel.trials] == [0, 1, 2]
+    assert [t.value for t in channel.trials] == [t.value for t in trials]
+
+
+def test_what_a_slot_is_does_not_depend_on_when_it_is_done(url, objective):
+    work(objective, "s", url, None, ListChannel([5, 2]))
+    work(objective, "s", url, None, ListChannel([2, 5]))
+    a5, a2, b2, b5 = trials_in(url)
+    assert (a5.params, a2.params) == (b5.params, b2.params)
+    assert (a5.value, a2.value) == (b5.value, b2.value)
+    assert a5.params != a2.params
+
+
+def test_the_parent_may_stop_a_trial(url, objective):
+    def stop_at_two(slot, number):
+        if (slot, number) == (0, 2):
+            raise Interrupted
+
+    channel = ListChannel([0, 1], stop_at_two)
+    work(objective, "s", url, None, channel)
+    first, second = trials_in(url)
+    assert (first.state, first.user_attrs["interrupted"]) == (TrialState.FAIL, True)
+    assert len(first.user_attrs["curves"]["times"]) == 2
+    assert second.state is TrialState.COMPLETE
+    assert [t.state for t in channel.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_trial_that_others_declared_dead_is_dropped(url, objective, at):
+    def declare_dead(slot, number):
+        if (slot, number) == (0, at):
+            theirs = optuna.load_study(storage=open_storage(url), study_name="s")
+            theirs.tell(0, state=TrialState.FAIL)
+
+    channel = ListChannel([0, 1], declare_dead)
+    work(objective, "s", url, None, channel)
+    assert [t.state for t in trials_in(url)] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert channel.epochs[-3:] == [(1, 1), (1, 2), (1, 3)]
+    assert [t.number for t in channel.trials] == [1]
+
+
+def test_labelled_configurations_take_their_slots(url, make_settings):
+    entries = [
+        {"label": "by the book", "learning_rate": 0.25, "momentum": 0.75},
+        {"label": "half", "momentum": 0.5, "epochs": 2},
+    ]
+    objective = Objective(make_settings(enqueue=entries))
+    work(objective, "s", url, None, ListChannel([0, 1, 2]))
+
+    configs = [t.user_attrs["setup"]["config"] for t in trials_in(url)]
+    labels = [t.user_attrs["setup"].get("label") for t in trials_in(url)]
+    assert labels == ["by the book", "half", None]
+    assert (configs[0]["learning_rate"], configs[0]["momentum"]) == (0.25, 0.75)
+    assert (configs[1]["momentum"], configs[1]["epochs"]) == (0.5, 2)
+    assert configs[1]["learning_rate"] != 0.25  # left open, and so sampled
+    assert configs[2]["epochs"] == 3
+    assert configs[2]["momentum"] not in (0.5, 0.75)
+
+
+def test_trials_are_pruned_by_the_settings_pruner(url, make_settings):
+    search = {"pruner": "halving"}
+    objective = Objective(make_settings(search=search, trial={"epochs": 9}))
+    work(objective, "s", url, None, ListChannel(range(8)))
+    pruned = [t for t in trials_in(url) if t.state is TrialState.PRUNED]
+    assert pruned
+    assert all(len(t.user_attrs["curves"]["times"]) in (1, 3) for t in pruned)
+
+
+def test_running_and_finished_trials_are_tracked(url, objective, mlflow_uri, monkeypatch):
+    monkeypatch.setattr(workers, "LIVE_SECONDS", -1.0)
+    monkeypatch.setattr(objective_module, "LIVE_SECONDS", -1.0)
+    client, seen = MlflowClient(mlflow_uri), []
+
+    def look(slot, number):
+        if number > 1:
+            (run,) = client.search_runs(["1"], f"tags.`hpsearch.slot` = '{slot}'")
+            points = client.get_metric_history(run.info.run_id, "val/loss")
+            seen.append((slot, number, run.info.status, len(points)))
+
+    work(objective, "s", url, Tracker(mlflow_uri), ListChannel([0, 1], look))
+    # A slot's first epoch is in MLflow when its second is over.
+    assert seen == [(slot, n, "RUNNING", n - 1) for slot in (0, 1) for n in (2, 3)]
+    assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
+
+
+# Its surroundings
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_matrix_products_run_on_one_thread_meanwhile(url, objective):
+    within = []
+    channel = ListChannel([0], lambda *_: within.append(blas_threads()))
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        work(objective, "s", url, None, channel)
+        assert blas_threads() == before
+    assert before  # NumPy and SciPy have their BLAS loaded
+    assert within == [{1}] * 3
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_optuna_is_quiet_meanwhile(url, objective, error):
+    within = []
+    before = optuna.logging.get_verbosity()
+    channel = ListChannel([0], lambda *_: within.append(optuna.logging.get_verbosity()))
+
+    def fail(_):
+        raise RuntimeError("the parent is gone")
+
+    if error:
+        channel.finished = fail
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    try:
+        if error:
+            with pytest.raises(error, match="the parent is gone"):
+                work(objective, "s", url, None, channel)
+        else:
+            work(objective, "s", url, None, channel)
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        optuna.logging.set_verbosity(before)
+    assert min(within) > optuna.logging.ERROR
+
+
+# Who is dead
+
+
+@pytest.fixture
+def child():
+    """Another process, and how it describes itself."""
+    code = (
+        "import json, sys; from hpsearch.workers import this_process; "
+        "print(json.dumps(this_process()), flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        yield process, json.loads(process.stdout.readline())
+        process.kill()
+
+
+def test_this_process_is_alive():
+    assert this_process()["pid"] == os.getpid()
+    assert this_process() == this_process()
+    assert not is_dead(this_process())
+    assert not is_dead(json.loads(json.dumps(this_process())))
+
+
+def test_a_killed_process_is_dead_first_as_a_zombie_and_then_gone(child):
+    process, described = child
+    assert described["pid"] == process.pid
+    assert not is_dead(described)
+
+    process.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # wait, but leave it unreaped
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    assert is_dead(described)
+
+    process.wait()
+    assert not psutil.pid_exists(process.pid)
+    assert is_dead(described)
+
+
+@pytest.mark.parametrize(
+    ("change", "dead"),
+    [
+        ({"started": 1.5e9}, True),  # its number went to another process
+        ({"host": "elsewhere"}, False),  # nothing is known of it
+        ({"host": "elsewhere", "started": 1.5e9}, False),
+    ],
+)
+def test_a_process_is_known_by_host_and_start(change, dead):
+    assert is_dead(this_process() | change) is dead
+
+
+def test_a_trial_that_does_not_say_whose_it_is_has_nobody():
+    assert is_dead(None)
