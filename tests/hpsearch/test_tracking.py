@@ -3,6 +3,7 @@
 import logging
 import pickle
 import re
+import shutil
 import socket
 import sqlite3
 from collections import Counter
@@ -319,6 +320,19 @@ def test_prepare_creates_the_database_and_lets_readers_work_beside_a_writer(tmp_
     database.close()
 
 
+def test_a_relative_address_is_meant_in_the_folder_of_the_moment(
+    tmp_path, study, empty_mlflow, monkeypatch
+):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(empty_mlflow, tmp_path / name / "mlflow.db")
+        monkeypatch.chdir(tmp_path / name)
+        assert Tracker("sqlite:///mlflow.db").sync(study) == len(study.trials)
+        tell(study, ask(study))
+    for name, count in [("one", 0), ("two", 1)]:
+        assert len(runs_of(MlflowClient(f"sqlite:///{tmp_path / name}/mlflow.db"), study)) == count
+
+
 def test_a_store_that_is_away_stops_prepare_but_no_trial(closed_port, study, caplog):
     tracker = Tracker(f"http://user:hush@127.0.0.1:{closed_port}")
     with pytest.raises(TrackingError, match=f"tracking store '.*{closed_port}': ") as caught:
@@ -394,10 +408,13 @@ def test_the_database_of_another_program_is_refused(tmp_path):
 # As a guest in other people's programs
 
 
-def test_mlflows_global_state_is_not_touched(tracker, client, study, tmp_path, empty_mlflow):
+def test_mlflows_global_state_is_not_touched(
+    tracker, client, study, tmp_path, empty_mlflow, monkeypatch
+):
     theirs = tmp_path / "theirs.db"
     theirs.write_bytes(empty_mlflow.read_bytes())
     before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", before)  # MLflow sets it too: restored with this
     mlflow.set_tracking_uri(f"sqlite:///{theirs}")
     try:
         with mlflow.start_run() as active:
