@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
 
@@ -117,4 +119,8 @@ def build_sampler(name: str, seed: int) -> BaseSampler:
 
 def fix_parameters(sampler: BaseSampler, parameters: Mapping[str, Any]) -> BaseSampler:
     """Return `sampler` with some of its parameters given, as a labelled configuration does."""
-    return PartialFixedSampler(dict(parameters), sampler) if parameters else sampler
+    if not parameters:
+        return sampler
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # a dozen lines that will stay
+        return PartialFixedSampler(dict(parameters), sampler)

@@ -42,18 +42,18 @@ def derive_rng(seed: int, slot: int, purpose: str) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Slots:
-    """Which slots of a study are done, still to do, or given up."""
+    """Which slots of a study are done, still to do, at work in another process, or given up."""
 
     todo: list[int]
     done: list[int]
+    busy: list[int]
     given_up: list[int]
 
 
 def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
     """Sort the slots 0 … total − 1 by what became of their trials.
 
-    A slot whose trials failed three times is given up; being interrupted is not failing. A slot
-    that a living process is at work on is in neither list.
+    A slot whose trials failed three times is given up; being interrupted is not failing.
     """
     done, busy, failures = set(), set(), Counter[int]()
     for trial in trials:
@@ -70,5 +70,6 @@ def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
     return Slots(
         todo=[slot for slot in left if failures[slot] < TRIES],
         done=sorted(slot for slot in done if slot < total),
+        busy=sorted(slot for slot in busy - done if slot < total),
         given_up=[slot for slot in left if failures[slot] >= TRIES],
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpsearch.definition import definition, differences
@@ -40,7 +40,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of `run_study`: `reason` is "finished", "interrupted" or "given up"."""
+    """What became of `run_study`.
+
+    `reason` is "finished", "interrupted", "given up" (a trial failed three times) or "busy"
+    (another process is at work on the rest).
+    """
 
     study: Study
     reason: str
@@ -78,10 +82,12 @@ def run_study(
     name, url = study_name(settings, name), storage_url(storage)
     objective = Objective(settings)
     if tracker is not None:
-        tracker.store.prepare()
-        tracker.store.refuse_deleted(name)
+        tracker.store.check(name)
     store = open_storage(url)
     with storage_errors(url):
+        refuse_other(store, name, settings, objective.data.digest)
+        if tracker is not None:
+            tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)
         close_dead_trials(study, store)
         written = tracker.sync(study) if tracker is not None else 0
@@ -91,7 +97,8 @@ def run_study(
         finally:
             parent.describe()
     slots = count_slots(study.get_trials(deepcopy=False), settings.search.trials)
-    reason = "interrupted" if parent.stopped else "given up" if slots.given_up else "finished"
+    unfinished = "given up" if slots.given_up else "busy" if slots.busy else "finished"
+    reason = "interrupted" if parent.stopped else unfinished
     new = parent.progress.done - parent.progress.started_with
     return Outcome(study, reason, slots, written, new, time.monotonic() - started)
 
@@ -155,27 +162,35 @@ class _Parent:
             describe_study(self.study, self.tracker)
 
 
-def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_digest: str) -> Study:
-    """Create the study, or open it to continue; raises StudyError if it searches for another thing.
+def refuse_other(
+    storage: BaseStorage, name: str, settings: StudySettings, data_digest: str
+) -> None:
+    """Raise StudyError if the study called `name` is somebody else's or searches another thing.
 
     Budget, sampler and pruner may change from start to start; data, metric, seed and space may not.
     """
-    wanted = definition(settings, data_digest)
-    try:
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction=settings.search.direction
-        )
-    except DuplicatedStudyError:
-        study = optuna.load_study(storage=storage, study_name=name)
+    if name not in optuna.get_all_study_names(storage):
+        return
+    study = optuna.load_study(storage=storage, study_name=name)
     known = study.user_attrs.get(DEFINITION)
-    same_direction = [d.name.lower() for d in study.directions] == [settings.search.direction]
-    if known is None and (study.get_trials(deepcopy=False) or not same_direction):
-        raise StudyError(f"study '{name}' was not started by hpsearch; use --name for a new study")
-    if known is None:  # new, or its creator died before this line
-        study.set_user_attr(DEFINITION, wanted)
-    elif changes := differences(known, wanted):
+    if known is None:  # somebody else's, or its creator died before it wrote a thing
+        same_direction = [d.name.lower() for d in study.directions] == [settings.search.direction]
+        if study.get_trials(deepcopy=False) or not same_direction:
+            what = "was not started by hpsearch"
+            raise StudyError(f"study '{name}' {what}; use --name for a new study")
+    elif changes := differences(known, definition(settings, data_digest)):
         what = "; ".join(changes)
         raise StudyError(f"study '{name}' was started with {what}; use --name for a new study")
+
+
+def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_digest: str) -> Study:
+    """Create the study, or open it to continue; raises StudyError as `refuse_other` does."""
+    refuse_other(storage, name, settings, data_digest)
+    direction = settings.search.direction
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction=direction, load_if_exists=True
+    )
+    study.set_user_attr(DEFINITION, definition(settings, data_digest))
     study.set_user_attr(SETTINGS, settings.to_toml())
     return study
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
+NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ class Tracker:
         if not self.lost:
             with self.store.errors():
                 experiment_id = self._experiment_id(study)
-                self.store.client.set_experiment_tag(experiment_id, "mlflow.note.content", text)
+                note = text[:NOTE_LENGTH]
+                self.store.client.set_experiment_tag(experiment_id, "mlflow.note.content", note)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
         """Bring the run of `trial` up to what the trial says now."""

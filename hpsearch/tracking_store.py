@@ -58,19 +58,27 @@ class TrackingStore:
                 f"tracking store '{uri}': {' '.join(what.split())[:300]}"
             ) from error
 
+    def check(self, experiment: str) -> None:
+        """Make sure that `experiment` can be written to; create nothing.
+
+        The store has to answer, or its database to have a folder; a deleted experiment is refused.
+        """
+        file = _sqlite_file(self.uri)
+        if file is None or file.exists():
+            self.prepare()
+            with self.errors():
+                found = self.client.get_experiment_by_name(experiment)
+            if found is not None:
+                _refuse_deleted(found)
+        elif not file.parent.is_dir():
+            raise TrackingError(f"tracking store '{self.uri}': there is no folder '{file.parent}'")
+
     def prepare(self) -> None:
         """Make sure that the store answers; create a database that does not exist yet."""
         with self.errors():
             self.client.search_experiments(max_results=1)
-            if self.uri.startswith(SQLITE):
-                _write_ahead(self.uri)
-
-    def refuse_deleted(self, name: str) -> None:
-        """Raise TrackingError if the experiment cannot be written to, because it was deleted."""
-        with self.errors():
-            experiment = self.client.get_experiment_by_name(name)
-        if experiment is not None:
-            _refuse_deleted(experiment)
+            if file := _sqlite_file(self.uri):
+                _write_ahead(file)
 
     def open_experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, which is made if there is none."""
@@ -122,13 +130,19 @@ class TrackingStore:
         return next(names, "")
 
 
-def _absolute(uri: str) -> str:
-    """Fix a relative SQLite file to this folder: MLflow keeps connections by the address given."""
+def _sqlite_file(uri: str) -> Path | None:
+    """Return the file of an SQLite address, None for any other."""
     try:
         database = make_url(uri).database if uri.startswith(SQLITE) else None
     except (ArgumentError, ValueError):
-        return uri
-    return uri.replace(database, str(Path(database).absolute()), 1) if database else uri
+        return None
+    return Path(database) if database else None
+
+
+def _absolute(uri: str) -> str:
+    """Fix a relative SQLite file to this folder: MLflow keeps connections by the address given."""
+    file = _sqlite_file(uri)
+    return uri.replace(str(file), str(file.absolute()), 1) if file else uri
 
 
 def _refuse_deleted(experiment: Experiment) -> None:
@@ -140,10 +154,8 @@ def _refuse_deleted(experiment: Experiment) -> None:
         )
 
 
-def _write_ahead(uri: str) -> None:
+def _write_ahead(file: Path) -> None:
     """Let readers and one writer work side by side; SQLite remembers it in the file."""
-    database = make_url(uri).database
-    if database and Path(database).is_file():
-        connection = sqlite3.connect(database)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()

@@ -206,6 +206,10 @@ def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:
         (["study", "--storage", "no/folder"], "storage 'no/folder': there is no folder 'no'"),
         (["study", "--storage", "nosql://u:secret@h/d"], "storage 'nosql://u:***@h/d': no datab"),
         (["study", "--tracking-uri", "http://127.0.0.1:9"], "tracking store 'http://127.0.0.1:9'"),
+        (
+            ["study", "--tracking-uri", "sqlite:///no/x.db"],
+            "tracking store 'sqlite:///no/x.db': th",
+        ),
         (["show", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
         (["best", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
     ],
@@ -214,8 +218,6 @@ def test_an_error_is_one_line_and_leaves_nothing_behind(
     empty: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    if "--tracking-uri" not in arguments and arguments[0] == "study":
-        arguments = [*arguments, "--no-tracking"]
     result = run(*arguments)
     assert result.exit_code == 1
     assert result.stdout == ""

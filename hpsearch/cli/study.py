@@ -126,6 +126,8 @@ def _why(outcome: Outcome, total: int) -> str:
     if outcome.reason == "given up":
         slots = ", ".join(map(str, outcome.slots.given_up))
         return f"given up after three tries: trial {slots}"
+    if outcome.reason == "busy":
+        return f"another process is at work on {len(outcome.slots.busy)} of {total} trials"
     if outcome.new == 0:
         return f"all {total} trials were done already; --trials {2 * total} goes on"
     return f"all {total} trials are done"

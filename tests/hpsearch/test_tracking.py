@@ -285,12 +285,12 @@ def test_a_deleted_experiment_is_reported_with_its_remedy(tracker, client, study
     client.delete_experiment(number)
     remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.*--name"
     with pytest.raises(TrackingError, match=remedy):
-        tracker.store.refuse_deleted("digits-random")
+        tracker.store.check("digits-random")
     with pytest.raises(TrackingError, match=remedy):
         Tracker(mlflow_uri).sync(study)
 
     client.restore_experiment(number)
-    tracker.store.refuse_deleted("digits-random")
+    tracker.store.check("digits-random")
     assert Tracker(mlflow_uri).sync(study) == 0
 
 
