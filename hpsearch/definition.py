@@ -42,7 +42,9 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     changed = []
     for key in sorted(was.keys() | now.keys()):
         old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))
-        if old != new:
+        if old != new and key == "data.digest":
+            changed.append(f"other data (digest {old[:8]}, now {new[:8]})")
+        elif old != new:
             changed.append(f"{key} {old}, now {new}")
     return changed
 

@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from hpsearch.curves import CURVES, METRICS, Curves
-from hpsearch.errors import DataError, Interrupted
+from hpsearch.errors import DataError, Interrupted, SettingsError
 from hpsearch.slots import SLOT, derive_rng, slot_of
 from model.data import Dataset, load_dataset
 from model.network import Network
@@ -100,6 +100,7 @@ class Objective:
 
     def _set_up(self, trial: BaseTrial) -> TrainConfig:
         """Choose the configuration, and note on the trial what will be trained."""
+        self._refuse_direction(trial)
         labelled = self._labelled(trial)
         config = self._suggest(trial, labelled)
         setup: dict[str, Any] = {
@@ -119,6 +120,16 @@ class Objective:
         weights = derive_rng(seed, slot, "weights")
         network = Network(data.n_features, data.n_classes, config, weights)
         return train(network, data, derive_rng(seed, slot, "batches"))
+
+    def _refuse_direction(self, trial: BaseTrial) -> None:
+        """Raise SettingsError in a study that would look for the worst; Optuna's default may."""
+        study, search = getattr(trial, "study", None), self.settings.search
+        if study is not None and study.direction.name.lower() != search.direction:
+            way = "up" if search.direction == "maximize" else "down"
+            raise SettingsError(
+                f"{search.metric} is to go {way}: create the study with "
+                f"direction='{search.direction}'"
+            )
 
     def _suggest(self, trial: BaseTrial, labelled: Labelled | None) -> TrainConfig:
         if self.suggest is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from hpsearch.slots import slot_of
+from hpsearch.slots import slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -51,7 +51,7 @@ class Progress:
         """Take a finished trial into account."""
         if trial.state is TrialState.PRUNED:
             self.pruned += 1
-        elif trial.state is TrialState.FAIL:
+        elif trial.state is TrialState.FAIL and not was_interrupted(trial):
             self.failed += 1
         elif trial.state is TrialState.COMPLETE and trial.value is not None:
             self.complete += 1

@@ -129,6 +129,16 @@ class StudySettings(BaseModel):
             return {**table, "enqueue": ()}  # the field `trial` will say it
         return {**table, "enqueue": tuple(read_entry(space, n, e) for n, e in enumerate(entries))}
 
+    @model_validator(mode="after")
+    def _enough_trials(self) -> StudySettings:
+        entries, trials = len(self.enqueue), self.search.trials
+        if entries > trials:
+            raise ValueError(
+                f"enqueue: {entries} labelled configurations, but search.trials is {trials}; "
+                "raise trials or drop some"
+            )
+        return self
+
     @property
     def max_epochs(self) -> int:
         """The most epochs a trial may take; pruners plan their rungs by it."""

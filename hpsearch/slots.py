@@ -29,6 +29,11 @@ def slot_of(trial: BaseTrial | FrozenTrial) -> int:
     return int(trial.user_attrs.get(SLOT, trial.number))
 
 
+def was_interrupted(trial: FrozenTrial) -> bool:
+    """Whether somebody asked the trial to stop, which is not failing."""
+    return trial.state is TrialState.FAIL and bool(trial.user_attrs.get("interrupted"))
+
+
 def reason_of(trial: FrozenTrial) -> str | None:
     """Return why a trial ended before its time, if it did and if it is known."""
     interrupted = trial.user_attrs.get("interrupted")
@@ -64,7 +69,7 @@ def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
             done.add(slot)
         elif trial.state is TrialState.RUNNING:
             busy.add(slot)
-        elif not trial.user_attrs.get("interrupted"):
+        elif not was_interrupted(trial):
             failures[slot] += 1
     left = [slot for slot in range(total) if slot not in done | busy]
     return Slots(

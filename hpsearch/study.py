@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -90,6 +90,7 @@ def run_study(
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)
         close_dead_trials(study, store)
+        refuse_running(study)
         written = tracker.sync(study) if tracker is not None else 0
         parent = _Parent(study, settings, tracker, on_progress, should_stop)
         try:
@@ -117,8 +118,10 @@ class _Parent:
         self.study, self.tracker = study, tracker
         self.on_progress, self.should_stop = on_progress, should_stop
         self.stopped = False
+        self.given: set[int] = set()  # slots that were handed out
         trials = study.get_trials(deepcopy=False)
-        self.todo: Iterator[int] = iter(count_slots(trials, settings.search.trials).todo)
+        if count_slots(trials, settings.search.trials).todo:
+            study.set_user_attr(SETTINGS, settings.to_toml())
         self.progress = Progress(
             settings.search.trials, settings.max_epochs, settings.search.direction
         )
@@ -130,9 +133,14 @@ class _Parent:
         on_progress(self.progress)
 
     def next_slot(self) -> int | None:
-        """Return the next slot that is not done."""
+        """Return the next slot that nobody has done or is doing."""
         self.stopped = self.stopped or self.should_stop()
-        return None if self.stopped else next(self.todo, None)
+        trials = self.study.get_trials(deepcopy=False)
+        todo = count_slots(trials, self.progress.total).todo
+        slot = None if self.stopped else next((n for n in todo if n not in self.given), None)
+        if slot is not None:
+            self.given.add(slot)
+        return slot
 
     def epoch(self, slot: int, epoch: Epoch) -> None:
         """Draw the progress, and stop the trial if asked to."""
@@ -191,7 +199,8 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
         storage=storage, study_name=name, direction=direction, load_if_exists=True
     )
     study.set_user_attr(DEFINITION, definition(settings, data_digest))
-    study.set_user_attr(SETTINGS, settings.to_toml())
+    if SETTINGS not in study.user_attrs:
+        study.set_user_attr(SETTINGS, settings.to_toml())
     return study
 
 

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from hpsearch.curves import Curves
 from hpsearch.errors import StudyError
 from hpsearch.ranges import field_name
-from hpsearch.slots import SLOT, reason_of, slot_of
+from hpsearch.slots import SLOT, reason_of, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -27,11 +27,13 @@ class Counts:
     complete: int
     pruned: int
     failed: int
+    interrupted: int
     running: int
 
     def __str__(self) -> str:
         parts = [f"{self.complete} complete", f"{self.pruned} pruned"]
         parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"{self.interrupted} interrupted"] if self.interrupted else []
         parts += [f"{self.running} running"] if self.running else []
         return ", ".join(parts)
 
@@ -39,16 +41,20 @@ class Counts:
 def count_trials(trials: Sequence[FrozenTrial]) -> Counts:
     """Count `trials` by their state."""
     states = [trial.state for trial in trials]
+    interrupted = sum(was_interrupted(trial) for trial in trials)
     return Counts(
         complete=states.count(TrialState.COMPLETE),
         pruned=states.count(TrialState.PRUNED),
-        failed=states.count(TrialState.FAIL),
+        failed=states.count(TrialState.FAIL) - interrupted,
+        interrupted=interrupted,
         running=states.count(TrialState.RUNNING),
     )
 
 
 def best_trials(study: Study, top: int) -> list[FrozenTrial]:
     """Return the best `top` completed trials, best first, earlier slots first among equals."""
+    if len(study.directions) > 1:
+        return []  # somebody else's study of several objectives has no best
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     sign = -1 if study.direction is StudyDirection.MAXIMIZE else 1
     return sorted(complete, key=lambda t: (sign * (t.value or 0.0), slot_of(t)))[:top]
@@ -149,6 +155,7 @@ def describe(study: Study) -> str:
 
 def _markdown_rows(trials: list[FrozenTrial], metric: str) -> list[str]:
     names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
+    names = [name for name in names if name != "epochs"]  # a column of its own
     rows = [["trial", metric, "epochs", *names], ["---"] * (3 + len(names))]
     for trial in trials:
         values = searched_values(trial)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
-from hpsearch.projection import KIND, NUMBER, STUDY, Projection, project
+from hpsearch.projection import KIND, NUMBER, Projection, project
 from hpsearch.tracking_store import TrackingStore
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
+ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
@@ -32,6 +34,13 @@ logger = logging.getLogger(__name__)
 def experiment_name(study: Study) -> str:
     """Return the name of the MLflow experiment that holds the study's runs."""
     return str(study.user_attrs.get(EXPERIMENT, study.study_name))
+
+
+def study_id(study: Study) -> str:
+    """Return what tells the study from others that bear its name, before it or elsewhere."""
+    if ID not in study.user_attrs:
+        study.set_user_attr(ID, uuid4().hex)
+    return str(study.user_attrs[ID])
 
 
 class Tracker:
@@ -102,7 +111,10 @@ class Tracker:
     def _create_run(self, study: Study, projection: Projection) -> Run:
         experiment_id = self._experiment_id(study)
         run = self.store.client.create_run(
-            experiment_id, projection.start, projection.tags, projection.name
+            experiment_id,
+            projection.start,
+            {**projection.tags, ID: study_id(study)},
+            projection.name,
         )
         if projection.inputs:
             self.store.client.log_inputs(run.info.run_id, projection.inputs)
@@ -128,8 +140,8 @@ class Tracker:
         if study.study_name not in self._runs:
             with self.store.errors():
                 found = self._search(self._experiment_id(study))
-                mine = [run for run in found if run.data.tags.get(STUDY) == study.study_name]
-                runs = {int(run.data.tags[NUMBER]): run for run in mine}
+                mine = study_id(study)
+                runs = {int(r.data.tags[NUMBER]): r for r in found if r.data.tags.get(ID) == mine}
                 self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
         return self._runs[study.study_name]
 

@@ -70,15 +70,29 @@ class TrackingStore:
                 found = self.client.get_experiment_by_name(experiment)
             if found is not None:
                 _refuse_deleted(found)
-        elif not file.parent.is_dir():
-            raise TrackingError(f"tracking store '{self.uri}': there is no folder '{file.parent}'")
+        else:
+            self._refuse_unwritable(file)
 
     def prepare(self) -> None:
         """Make sure that the store answers; create a database that does not exist yet."""
+        if file := _sqlite_file(self.uri):
+            self._refuse_unwritable(file)  # MLflow would try again for minutes
         with self.errors():
             self.client.search_experiments(max_results=1)
-            if file := _sqlite_file(self.uri):
+            if file:
                 _write_ahead(file)
+
+    def exists(self) -> bool:
+        """Whether there is a database, if it is a file; a server is taken to be there."""
+        file = _sqlite_file(self.uri)
+        return file is None or file.exists()
+
+    def _refuse_unwritable(self, file: Path) -> None:
+        if not file.parent.is_dir():
+            raise TrackingError(f"tracking store '{self.uri}': there is no folder '{file.parent}'")
+        place = file if file.exists() else file.parent
+        if not os.access(place, os.W_OK):
+            raise TrackingError(f"tracking store '{self.uri}': '{place}' cannot be written to")
 
     def open_experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, which is made if there is none."""
@@ -101,8 +115,10 @@ class TrackingStore:
         """Delete the experiment called `experiment`; return whether there was one."""
         with self.errors():
             found = self.client.get_experiment_by_name(experiment)
-            if found is None or found.lifecycle_stage == "deleted":
+            if found is None:
                 return False
+            if found.lifecycle_stage == "deleted":  # and so could not be renamed
+                self.client.restore_experiment(found.experiment_id)
             # A deleted experiment keeps its name until `mlflow gc`: free it for a new study.
             number, now = found.experiment_id, time.strftime("%Y-%m-%d %H:%M:%S")
             self.client.rename_experiment(number, f"{experiment} (deleted {now}, id {number})")

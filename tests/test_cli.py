@@ -298,3 +298,30 @@ def test_ui_serves_the_study_until_it_is_stopped(here: Path, number: int) -> Non
         ui.communicate()
     assert children
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+def test_two_processes_cannot_run_one_study(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY.replace("epochs = 3", "epochs = 100000"))
+    command = [sys.executable, "-m", "hpsearch", "study", "flowers.toml", "--no-tracking"]
+    first = subprocess.Popen(command, cwd=empty, stderr=subprocess.PIPE)
+    try:
+        journal = empty / "hpsearch.journal"
+        while not journal.exists() or b"intermediate_value" not in journal.read_bytes():
+            assert first.poll() is None
+        second = python_m("study", "flowers.toml", "--no-tracking", cwd=empty)
+        assert second.returncode == 1
+        assert f"'flowers-random' is being run by process {first.pid}" in second.stderr
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_an_interrupt_during_the_start_exits_with_130(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hpsearch.settings.load_settings", interrupted)
+    assert run("study").exit_code == 130
+    assert list(empty.iterdir()) == []

@@ -40,6 +40,7 @@ def trial_table(trials: Sequence[FrozenTrial], metric: str) -> Table:
     """Return the trials as a table, in their order."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
+    names = [name for name in names if name != "epochs"]  # a column of its own
     labelled = any("label" in trial.user_attrs.get("setup", {}) for trial in trials)
     table.add_column("trial")
     for heading in [metric, "at epoch", "epochs", *names]:

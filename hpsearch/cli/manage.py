@@ -37,8 +37,9 @@ def delete(
         click.confirm(f"Delete study '{name}' with {trials} trials{where}?", abort=True, err=True)
     if not no_tracking:
         tracker = Tracker(tracking_uri)
-        tracker.store.prepare()
-        tracker.store.delete(experiment)
+        if tracker.store.exists():
+            tracker.store.prepare()
+            tracker.store.delete(experiment)
     optuna.delete_study(study_name=name, storage=open_storage(storage_url(storage)))
     click.echo(f"deleted {name}", err=True)
 

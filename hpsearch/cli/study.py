@@ -75,6 +75,8 @@ def study(
     (_print_json if as_json else _print_outcome)(outcome, settings, tracked=tracker is not None)
     if received:
         raise SystemExit(128 + received[0])
+    if outcome.reason != "finished":
+        raise SystemExit(1)
 
 
 def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any]) -> StudySettings:

@@ -43,6 +43,8 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
     from hpsearch.tracking_store import TrackingStore
 
     store = TrackingStore(tracking_uri)
+    if not store.exists():
+        raise TrackingError(f"tracking store '{store.uri}' does not exist; a study makes it")
     store.prepare()
     names = [name] if name else store.experiment_names()
     page = _page(store, names[0]) if len(names) == 1 else f"#/experiments?{VIEW}"

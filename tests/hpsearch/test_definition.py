@@ -35,7 +35,7 @@ def test_budget_sampler_pruner_place_and_written_defaults_make_no_other_study(no
 @pytest.mark.parametrize(
     ("was", "now", "sentences"),
     [
-        ({}, {"digest": "d2"}, ["data.digest d1, now d2"]),
+        ({}, {"digest": "d2"}, ["other data (digest d1, now d2)"]),
         ({}, {"data": {"limit": 500}}, ["data.limit not set, now 500"]),
         ({"data": {"limit": 500}}, {}, ["data.limit 500, now not set"]),
         ({}, {"data": {"target": "label"}}, ["data.target not set, now label"]),

@@ -10,7 +10,7 @@ from optuna.trial import FixedTrial, TrialState
 
 import hpsearch.objective
 from hpsearch.curves import Curves
-from hpsearch.errors import DataError, Interrupted
+from hpsearch.errors import DataError, Interrupted, SettingsError
 from hpsearch.objective import Objective, load_data
 from hpsearch.settings import parse_settings
 from model.config import TrainConfig
@@ -357,3 +357,9 @@ def test_loads_a_table_of_ones_own(tmp_path):
     data = load_data(settings)
     assert (data.name, data.class_names) == ("rows", ("x", "y"))
     assert Objective(settings)(fixed_trial(params={"learning_rate": 0.5})) == 1.0
+
+
+def test_a_study_that_looks_for_the_worst_is_refused():
+    objective = Objective(parse_settings({"name": "x", "data": {"source": "iris"}}, "x"))
+    with pytest.raises(SettingsError, match=r"^val/accuracy is to go up: .*='maximize'$"):
+        optuna.create_study().optimize(objective, n_trials=1)

@@ -475,3 +475,10 @@ def test_a_labelled_configuration_may_take_longer_than_the_rest():
     table = {"name": "x", "trial": {"epochs": 3}, "enqueue": [{"epochs": 7}, {"momentum": 0.5}]}
     assert parse_settings(table, "x").max_epochs == 7
     assert parse_settings({**table, "enqueue": []}, "x").max_epochs == 3
+
+
+def test_more_labelled_configurations_than_trials_are_refused():
+    table = {"name": "x", "search": {"trials": 1}, "enqueue": [{"epochs": 7}, {"epochs": 8}]}
+    sentence = "x: enqueue: 2 labelled configurations, but search.trials is 1; raise trials or drop"
+    with pytest.raises(SettingsError, match=f"^{sentence} some$"):
+        parse_settings(table, "x")

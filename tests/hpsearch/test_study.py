@@ -151,7 +151,7 @@ def test_data_that_changed_are_refused_but_may_be_moved(run, tmp_path, make_sett
     assert run(moved).new == 0
 
     (tmp_path / "moved.csv").write_text(f"{(tmp_path / 'moved.csv').read_text()}99,1\n")
-    with pytest.raises(StudyError, match=r"was started with data\.digest \w+, now \w+; use --name"):
+    with pytest.raises(StudyError, match=r"with other data \(digest \w+, now \w+\); use --name"):
         run(moved)
 
 

@@ -84,7 +84,7 @@ def test_counts(study):
     assert counts.complete == states.count(TrialState.COMPLETE) > 0
     assert counts.pruned == states.count(TrialState.PRUNED) > 0
     assert counts.complete + counts.pruned == 9
-    assert str(counts) == f"{counts.complete} complete, {counts.pruned} pruned, 1 failed"
+    assert str(counts) == f"{counts.complete} complete, {counts.pruned} pruned, 1 interrupted"
     assert str(count_trials([])) == "0 complete, 0 pruned"
 
 
@@ -200,3 +200,10 @@ def test_the_metric_is_the_studys(study):
 )
 def test_numbers_are_written_for_a_person(value, text):
     assert format_value(value) == text
+
+
+def test_a_study_of_several_objectives_has_no_best():
+    study = optuna.create_study(directions=["minimize", "maximize"])
+    study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=2)
+    assert best_trials(study, 5) == []
+    assert study_record(study)["best"] is None

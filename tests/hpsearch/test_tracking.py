@@ -201,7 +201,8 @@ def test_sync_writes_what_is_missing_and_closes_what_was_left_open(tracker, clie
 def test_sync_finishes_a_run_whose_writer_died_after_creating_it(tracker, client, study):
     tracker.sync(study)
     tell(study, ask(study))
-    tags = {"hpsearch.kind": "trial", "hpsearch.study": study.study_name, "hpsearch.number": "0"}
+    tags = {"hpsearch.kind": "trial", "hpsearch.number": "0"}
+    tags["hpsearch.study_id"] = study.user_attrs["hpsearch.study_id"]
     experiment = client.get_experiment_by_name(study.study_name)
     client.create_run(experiment.experiment_id, tags=tags, run_name="trial-0000")
 
@@ -218,6 +219,27 @@ def test_sync_looks_at_every_page_of_runs(tracker, client, study, monkeypatch):
     monkeypatch.setattr(tracking, "RUNS_PER_PAGE", 2)
     assert tracker.sync(study) == 0
     assert len(runs_of(client, study)) == 5
+
+
+def test_a_study_of_the_same_name_is_another_study(tracker, client, study):
+    tell(study, ask(study))
+    twin = optuna.create_study(study_name=study.study_name, direction="maximize")
+    tell(twin, ask(twin))
+    assert tracker.sync(study) == 1
+    assert Tracker(tracker.store.uri).sync(twin) == 1
+    experiment = client.get_experiment_by_name(study.study_name)
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.data.tags["hpsearch.study_id"] for run in runs} == {
+        *(s.user_attrs["hpsearch.study_id"] for s in (study, twin))
+    }
+    assert len(runs) == 2
+
+
+def test_deleting_what_was_deleted_already_frees_the_name_too(tracker, client, study):
+    old = tracker.store.open_experiment(study.study_name)
+    client.delete_experiment(old)
+    assert tracker.store.delete(study.study_name) is True
+    assert tracker.store.open_experiment(study.study_name) != old
 
 
 def test_a_run_that_somebody_deleted_stays_deleted(tracker, client, study):
