@@ -87,6 +87,7 @@ class TrainConfig:
     optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")
     learning_rate: float = _number(0.01, "(0, inf)")
     momentum: float = _number(0.9, "[0, 1)")
+    rho: float = _number(0.9, "[0, 1)")
     beta1: float = _number(0.9, "[0, 1)")
     beta2: float = _number(0.999, "[0, 1)")
     weight_decay: float = _number(0.0, "[0, inf)")

@@ -45,6 +45,62 @@ class Momentum(Optimizer):
         params += self.velocity
 
 
+class Nesterov(Momentum):
+    """Nesterov's accelerated gradient (Nesterov, 1983; Sutskever et al., 2013).
+
+    v ← μv − ηg, w ← w + μv − ηg: w are the parameters one momentum step ahead, where g is taken.
+    """
+
+    def step(self, params: Array, grads: Array, learning_rate: float) -> None:
+        grads *= learning_rate
+        self.velocity *= self.momentum
+        self.velocity -= grads
+        params -= grads
+        np.multiply(self.velocity, self.momentum, out=grads)
+        params += grads
+
+
+class AdaGrad(Optimizer):
+    """AdaGrad (Duchi et al., 2011): s ← s + g², w ← w − ηg/(√s + ε) with ε = 1e-10."""
+
+    epsilon = 1e-10
+
+    def __init__(self, params: Array) -> None:
+        self.squares = np.zeros_like(params)
+        self.scratch = np.empty_like(params)
+
+    def step(self, params: Array, grads: Array, learning_rate: float) -> None:
+        np.multiply(grads, grads, out=self.scratch)
+        self.squares += self.scratch
+        np.sqrt(self.squares, out=self.scratch)
+        self.scratch += self.epsilon
+        grads *= learning_rate
+        grads /= self.scratch
+        params -= grads
+
+
+class RMSProp(Optimizer):
+    """RMSProp (Hinton, 2012): s ← ρs + (1−ρ)g², w ← w − ηg/(√s + ε) with ε = 1e-8."""
+
+    epsilon = 1e-8
+
+    def __init__(self, params: Array, *, rho: float) -> None:
+        self.rho = rho
+        self.squares = np.zeros_like(params)
+        self.scratch = np.empty_like(params)
+
+    def step(self, params: Array, grads: Array, learning_rate: float) -> None:
+        np.multiply(grads, grads, out=self.scratch)
+        self.scratch *= 1 - self.rho
+        self.squares *= self.rho
+        self.squares += self.scratch
+        np.sqrt(self.squares, out=self.scratch)
+        self.scratch += self.epsilon
+        grads *= learning_rate
+        grads /= self.scratch
+        params -= grads
+
+
 class Adam(Optimizer):
     """Adam (Kingma & Ba, 2015), with both moments corrected for their start at zero.
 
@@ -81,5 +137,8 @@ class Adam(Optimizer):
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adagrad": AdaGrad,
+    "rmsprop": RMSProp,
     "adam": Adam,
 }

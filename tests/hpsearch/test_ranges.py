@@ -307,7 +307,8 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "optimizer",
             {"choices": ["sgd", "adamm"]},
-            "'adamm' is not an optimizer; did you mean 'adam'? (sgd, momentum, adam)",
+            "'adamm' is not an optimizer; did you mean 'adam'?"
+            " (sgd, momentum, nesterov, adagrad, rmsprop, adam)",
         ),
         ("optimizer", {"choices": ["sgd", "adam", "sgd"]}, "choices name 'sgd' twice"),
         ("learning_rate", {"choices": [1, 1.0]}, "choices name 1.0 twice"),
@@ -336,5 +337,5 @@ def test_says_what_is_no_key():
     assert str(error.value) == (
         "learning_rat: 'learning_rat' is not a training parameter; did you mean 'learning_rate'? "
         "(epochs, batch_size, hidden_layer_sizes, activation, initializer, weight_std, optimizer, "
-        "learning_rate, momentum, beta1, beta2, weight_decay, hidden_layers, hidden_units)"
+        "learning_rate, momentum, rho, beta1, beta2, weight_decay, hidden_layers, hidden_units)"
     )

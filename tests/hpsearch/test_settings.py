@@ -248,7 +248,7 @@ def test_a_name_may_not_be(name):
         (
             {"trial": {"optimizer": "adamm"}},
             "trial.optimizer: 'adamm' is not an optimizer; did you mean 'adam'? "
-            "(sgd, momentum, adam)",
+            "(sgd, momentum, nesterov, adagrad, rmsprop, adam)",
         ),
         ({"trial": {"momentum": 1.2}}, "trial.momentum: must be in [0, 1), but got 1.2"),
         (

@@ -167,7 +167,8 @@ def test_knows_the_most_epochs(epochs, most):
         ({"learning_rate": {"lo": 1}}, "unknown key 'lo'; a range has low, high, log, step"),
         (
             {"optimizer": "adamm"},
-            "'adamm' is not an optimizer; did you mean 'adam'? (sgd, momentum, adam)",
+            "'adamm' is not an optimizer; did you mean 'adam'?"
+            " (sgd, momentum, nesterov, adagrad, rmsprop, adam)",
         ),
         ({"momentum": 1.2}, "must be in [0, 1), but got 1.2"),
         ({"epochs": "5"}, "must be a whole number of at least 1, but got '5'"),

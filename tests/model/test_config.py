@@ -14,6 +14,7 @@ INTERVALS = {
     "weight_std": "(0, inf)",
     "learning_rate": "(0, inf)",
     "momentum": "[0, 1)",
+    "rho": "[0, 1)",
     "beta1": "[0, 1)",
     "beta2": "[0, 1)",
     "weight_decay": "[0, inf)",
@@ -28,6 +29,7 @@ SOME = TrainConfig(
     optimizer="adam",
     learning_rate=1e-3,
     momentum=0.0,
+    rho=0.95,
     beta1=0.8,
     beta2=0.99,
     weight_decay=1e-4,
@@ -69,7 +71,8 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
         ({"weight_decay": -1e-9}, "weight_decay must be in [0, inf), but got -1e-09"),
         (
             {"optimizer": "adamm"},
-            "'adamm' is not an optimizer; did you mean 'adam'? (sgd, momentum, adam)",
+            "'adamm' is not an optimizer; did you mean 'adam'?"
+            " (sgd, momentum, nesterov, adagrad, rmsprop, adam)",
         ),
         (
             {"activation": "rellu"},
@@ -100,7 +103,7 @@ def test_a_number_is_judged_as_the_float_it_becomes():
     assert sentence(momentum=almost_one) == f"momentum must be in [0, 1), but got {almost_one}"
 
 
-@pytest.mark.parametrize("name", ["momentum", "beta1", "beta2", "weight_decay"])
+@pytest.mark.parametrize("name", ["momentum", "rho", "beta1", "beta2", "weight_decay"])
 def test_zero_is_inside_an_interval_that_includes_it(name):
     assert getattr(TrainConfig(**{name: 0}), name) == 0.0
 
@@ -138,6 +141,7 @@ def test_numpy_scalars_become_plain_python():
         optimizer=np.str_("adam"),
         learning_rate=np.float64(1e-3),
         momentum=np.int32(0),
+        rho=np.float64(0.95),
         beta1=np.float64(0.8),
         beta2=np.float64(0.99),
         weight_decay=np.float64(1e-4),
