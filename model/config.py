@@ -11,6 +11,7 @@ from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS
 from model.names import unknown_name
 from model.optimizers import OPTIMIZERS
+from model.schedules import SCHEDULES
 
 Check = Callable[[object], Any]
 
@@ -72,8 +73,8 @@ class TrainConfig:
 
     `hidden_layer_sizes` are the units of each hidden layer; `()` is softmax regression.
     `batch_size` beyond the number of rows means one batch of all rows. `weight_decay` is λ of the
-    penalty ½λ‖W‖² on weights, not on biases. Hyperparameters that the chosen optimizer or
-    initializer does not take (`momentum` under "adam", say) have no effect.
+    penalty ½λ‖W‖² on weights, not on biases. Hyperparameters that what is chosen does not take
+    (`momentum` under "adam", `final_learning_rate` under "constant") have no effect.
 
     Raises ValueError ("dropout must be in [0, 1), but got 1.2") for a value out of its domain.
     """
@@ -86,6 +87,12 @@ class TrainConfig:
     weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
     optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")
     learning_rate: float = _number(0.01, "(0, inf)")
+    schedule: str = _name("constant", SCHEDULES, "a schedule")
+    final_learning_rate: float = _number(1e-4, "(0, inf)")  # of the last of `epochs`
+    step_epochs: int = _count(10)  # schedule "step" multiplies by step_factor every so many epochs
+    step_factor: float = _number(0.5, "(0, 1]")
+    plateau_patience: int = _count(5)  # epochs without a new minimum of the validation loss
+    plateau_factor: float = _number(0.5, "(0, 1]")
     momentum: float = _number(0.9, "[0, 1)")
     rho: float = _number(0.9, "[0, 1)")
     beta1: float = _number(0.9, "[0, 1)")

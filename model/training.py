@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from model.config import TrainConfig
 from model.data import Dataset
 from model.network import Network
 from model.optimizers import OPTIMIZERS, Optimizer
+from model.schedules import SCHEDULES, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,19 @@ def build_optimizer(config: TrainConfig, params: np.ndarray) -> Optimizer:
     return rule(params, **config.arguments_for(rule))
 
 
+def build_schedule(config: TrainConfig) -> Schedule:
+    """Return the configured schedule with its hyperparameters filled in."""
+    schedule = SCHEDULES[config.schedule]
+    return partial(schedule, **config.arguments_for(schedule))
+
+
 def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator[Epoch]:
     """Train `network` in place as its config says; yield after each epoch. `rng` shuffles."""
     config = network.config
     optimizer = build_optimizer(config, network.params)
+    schedule, val_losses = build_schedule(config), list[float]()
     for number in range(1, config.epochs + 1):
-        learning_rate = config.learning_rate
+        learning_rate = schedule(number, val_losses)
         # Divergence is reported in the epoch's numbers; NumPy need not say it too. The context
         # ends before the yield, or it would hold for the caller as well.
         with np.errstate(all="ignore"):
@@ -48,4 +57,5 @@ def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator
                 network.backward(x, y)
                 optimizer.step(network.params, network.grads, learning_rate)
             val_loss, val_accuracy = network.evaluate(data.x_val, data.y_val)
+        val_losses.append(val_loss)
         yield Epoch(number, learning_rate, *network.train_metrics(), val_loss, val_accuracy)

@@ -17,6 +17,7 @@ from hpsearch.ranges import (
     read_searched,
     shape_name,
 )
+from model.config import FIELD_TYPES
 
 BELOW_ONE = math.nextafter(1, 0)
 MOMENTUM = Range(low=0.9, high=0.999, log="complement")
@@ -336,6 +337,5 @@ def test_says_what_is_no_key():
         check_value("learning_rat", 0.1)
     assert str(error.value) == (
         "learning_rat: 'learning_rat' is not a training parameter; did you mean 'learning_rate'? "
-        "(epochs, batch_size, hidden_layer_sizes, activation, initializer, weight_std, optimizer, "
-        "learning_rate, momentum, rho, beta1, beta2, weight_decay, hidden_layers, hidden_units)"
+        f"({', '.join([*FIELD_TYPES, 'hidden_layers', 'hidden_units'])})"
     )

@@ -8,11 +8,14 @@ import pytest
 from model.config import CHECKS, FIELD_TYPES, TrainConfig
 
 NAN, INF = float("nan"), float("inf")
-COUNTS = ["epochs", "batch_size"]
-NAMES = ["activation", "initializer", "optimizer"]
+COUNTS = ["epochs", "batch_size", "step_epochs", "plateau_patience"]
+NAMES = ["activation", "initializer", "optimizer", "schedule"]
 INTERVALS = {
     "weight_std": "(0, inf)",
     "learning_rate": "(0, inf)",
+    "final_learning_rate": "(0, inf)",
+    "step_factor": "(0, 1]",
+    "plateau_factor": "(0, 1]",
     "momentum": "[0, 1)",
     "rho": "[0, 1)",
     "beta1": "[0, 1)",
@@ -28,6 +31,12 @@ SOME = TrainConfig(
     weight_std=0.5,
     optimizer="adam",
     learning_rate=1e-3,
+    schedule="step",
+    final_learning_rate=1e-6,
+    step_epochs=4,
+    step_factor=0.25,
+    plateau_patience=2,
+    plateau_factor=0.125,
     momentum=0.0,
     rho=0.95,
     beta1=0.8,
@@ -127,7 +136,8 @@ def test_layer_sizes_are_a_list(value):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [5, None, True, ["adam"]])
 def test_a_name_is_a_string(name, value):
-    assert sentence(**{name: value}).startswith(f"{value!r} is not an {name}")
+    article = "an" if name[0] in "aeiou" else "a"
+    assert sentence(**{name: value}).startswith(f"{value!r} is not {article} {name}")
 
 
 def test_numpy_scalars_become_plain_python():
@@ -140,6 +150,12 @@ def test_numpy_scalars_become_plain_python():
         weight_std=np.float32(0.5),
         optimizer=np.str_("adam"),
         learning_rate=np.float64(1e-3),
+        schedule=np.str_("step"),
+        final_learning_rate=np.float64(1e-6),
+        step_epochs=np.int16(4),
+        step_factor=np.float32(0.25),
+        plateau_patience=np.int8(2),
+        plateau_factor=np.float16(0.125),
         momentum=np.int32(0),
         rho=np.float64(0.95),
         beta1=np.float64(0.8),

@@ -164,3 +164,20 @@ def test_harmless_underflow_is_no_error_under_a_strict_caller(data):
     with np.errstate(all="raise"):
         _, epochs = start(data, epochs=50, learning_rate=1.0)
         assert all(np.isfinite(epoch.train_loss) for epoch in epochs)
+
+
+def test_the_schedule_sets_the_learning_rate_of_each_epoch(data):
+    options = {"epochs": 3, "learning_rate": 0.1, "final_learning_rate": 0.001}
+    _, epochs = start(data, schedule="exponential", **options)
+    assert [epoch.learning_rate for epoch in epochs] == pytest.approx([0.1, 0.01, 0.001])
+
+
+def test_plateau_sees_the_validation_losses(data):
+    options = {"plateau_patience": 1, "plateau_factor": 0.5, "learning_rate": 1.0}
+    _, epochs = start(data, epochs=8, schedule="plateau", **options)
+    lowest, expected = np.inf, 1.0
+    for epoch in epochs:
+        assert epoch.learning_rate == expected
+        expected *= 1 if epoch.val_loss < lowest else 0.5
+        lowest = min(lowest, epoch.val_loss)
+    assert expected < 1
