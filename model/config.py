@@ -85,6 +85,8 @@ class TrainConfig:
     activation: str = _name("relu", ACTIVATIONS, "an activation")
     initializer: str = _name("auto", ["auto", *INITIALIZERS], "an initializer")
     weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
+    weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of initializer "constant"
+    bias_std: float = _number(0.0, "[0, inf)")  # the deviation of the biases; 0: they start at 0
     optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")
     learning_rate: float = _number(0.01, "(0, inf)")
     schedule: str = _name("constant", SCHEDULES, "a schedule")

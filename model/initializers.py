@@ -1,4 +1,6 @@
-"""Initial weights of a linear layer, drawn from a normal distribution; biases start at zero.
+"""Initial weights of a linear layer; all but two rules draw them from a normal distribution.
+
+Biases start at zero, or are drawn with the deviation `bias_std` of TrainConfig.
 
 An initializer takes a generator and the shape (n_in, n_out) and returns float64 weights of that
 shape. What it needs beyond that it takes as keyword-only arguments named as in TrainConfig.
@@ -18,6 +20,16 @@ Initializer = Callable[..., Weights]
 def normal(rng: np.random.Generator, shape: Shape, *, weight_std: float) -> Weights:
     """Draw with a deviation of your choice: σ = weight_std."""
     return weight_std * rng.standard_normal(shape)
+
+
+def zeros(_rng: np.random.Generator, shape: Shape) -> Weights:
+    """W = 0, to show why not: all units of a layer stay alike for ever, whatever the data."""
+    return np.zeros(shape)
+
+
+def constant(_rng: np.random.Generator, shape: Shape, *, weight_constant: float) -> Weights:
+    """W = weight_constant in every place: as symmetric as zeros, with a signal to see it by."""
+    return np.full(shape, weight_constant)
 
 
 def xavier(rng: np.random.Generator, shape: Shape) -> Weights:
@@ -40,4 +52,6 @@ INITIALIZERS: dict[str, Initializer] = {
     "xavier": xavier,
     "glorot": glorot,
     "normal": normal,
+    "zeros": zeros,
+    "constant": constant,
 }

@@ -56,6 +56,9 @@ class Network:
         for linear in self.linears:
             shape = (linear.n_in, linear.n_out)
             linear.w[:] = initialize(rng, shape, **config.arguments_for(initialize))
+        if config.bias_std:  # after all weights, which are the same with and without
+            for linear in self.linears:
+                linear.b[:] = config.bias_std * rng.standard_normal(linear.n_out)
         self.reset_metrics()
 
     def _allocate_parameters(self, dtype: DTypeLike) -> None:

@@ -12,6 +12,8 @@ COUNTS = ["epochs", "batch_size", "step_epochs", "plateau_patience"]
 NAMES = ["activation", "initializer", "optimizer", "schedule"]
 INTERVALS = {
     "weight_std": "(0, inf)",
+    "weight_constant": "(-inf, inf)",
+    "bias_std": "[0, inf)",
     "learning_rate": "(0, inf)",
     "final_learning_rate": "(0, inf)",
     "step_factor": "(0, 1]",
@@ -29,6 +31,8 @@ SOME = TrainConfig(
     activation="tanh",
     initializer="glorot",
     weight_std=0.5,
+    weight_constant=-0.5,
+    bias_std=0.25,
     optimizer="adam",
     learning_rate=1e-3,
     schedule="step",
@@ -90,7 +94,7 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
         (
             {"initializer": "glorat"},
             "'glorat' is not an initializer; did you mean 'glorot'?"
-            " (auto, he, xavier, glorot, normal)",
+            " (auto, he, xavier, glorot, normal, zeros, constant)",
         ),
     ],
 )
@@ -112,7 +116,7 @@ def test_a_number_is_judged_as_the_float_it_becomes():
     assert sentence(momentum=almost_one) == f"momentum must be in [0, 1), but got {almost_one}"
 
 
-@pytest.mark.parametrize("name", ["momentum", "rho", "beta1", "beta2", "weight_decay"])
+@pytest.mark.parametrize("name", ["momentum", "rho", "beta1", "beta2", "bias_std", "weight_decay"])
 def test_zero_is_inside_an_interval_that_includes_it(name):
     assert getattr(TrainConfig(**{name: 0}), name) == 0.0
 
@@ -148,6 +152,8 @@ def test_numpy_scalars_become_plain_python():
         activation=np.str_("tanh"),
         initializer=np.str_("glorot"),
         weight_std=np.float32(0.5),
+        weight_constant=np.float32(-0.5),
+        bias_std=np.float64(0.25),
         optimizer=np.str_("adam"),
         learning_rate=np.float64(1e-3),
         schedule=np.str_("step"),

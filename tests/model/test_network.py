@@ -143,7 +143,9 @@ def test_auto_takes_every_activation(activation):
     assert np.count_nonzero(auto.weights) == auto.weights.size
 
 
-@pytest.mark.parametrize("initializer", INITIALIZERS)
+@pytest.mark.parametrize(
+    "initializer", [name for name in INITIALIZERS if name not in ("zeros", "constant")]
+)
 def test_initial_parameters(initializer):
     options = {"initializer": initializer, "hidden_layer_sizes": (6, 6, 6), "moved": False}
     network = build(6, 6, **options)
@@ -158,6 +160,39 @@ def test_initial_parameters(initializer):
 def test_weight_std_is_the_deviation_of_normal():
     network = build(200, 200, initializer="normal", weight_std=0.5, moved=False)
     assert network.weights.std() == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_variances_layer_by_layer(initializer):
+    options = {"initializer": initializer, "weight_std": 0.5, "bias_std": 0.3}
+    sizes = [400, 300, 200, 500]
+    network = build(400, 500, hidden_layer_sizes=sizes[1:-1], moved=False, **options)
+    expected = {
+        "he": lambda n_in, _: 2 / n_in,
+        "xavier": lambda n_in, _: 1 / n_in,
+        "glorot": lambda n_in, n_out: 2 / (n_in + n_out),
+        "normal": lambda *_: 0.25,
+        "zeros": lambda *_: 0,
+        "constant": lambda *_: 0,
+    }[initializer]
+    for linear in network.linears:
+        assert linear.w.var() == pytest.approx(expected(linear.n_in, linear.n_out), rel=0.03)
+    assert network.params[network.weights.size :].std() == pytest.approx(0.3, rel=0.1)
+
+
+def test_weights_are_the_same_bits_whatever_the_biases():
+    zero, drawn = build(moved=False), build(moved=False, bias_std=1)
+    np.testing.assert_array_equal(zero.weights, drawn.weights)
+
+
+@pytest.mark.parametrize("initializer", ["zeros", "constant"])
+def test_alike_units_stay_alike(initializer):
+    network = build(initializer=initializer, activation="tanh", moved=False)
+    x, y = draw_rows(network, 6)
+    for _ in range(3):
+        network.params -= 0.1 * gradient(network, x, y)
+    first = network.linears[0].w
+    np.testing.assert_allclose(first, np.tile(first[:, :1], first.shape[1]), atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
