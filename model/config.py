@@ -83,6 +83,7 @@ class TrainConfig:
     batch_size: int = _count(100)
     hidden_layer_sizes: tuple[int, ...] = field(default=(100,), metadata={"check": _check_sizes})
     activation: str = _name("relu", ACTIVATIONS, "an activation")
+    leaky_slope: float = _number(0.01, "[0, 1)")  # of "leaky_relu" below zero
     initializer: str = _name("auto", ["auto", *INITIALIZERS], "an initializer")
     weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
     weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of initializer "constant"

@@ -71,9 +71,16 @@ class Linear(Layer):
 
 
 class Activation(Layer):
-    """An element-wise function; `initializer` names the initial weights that suit it."""
+    """An element-wise function of `n_units` values a row; none but the leaky one needs a buffer.
+
+    `initializer` names the initial weights that suit it. What a function needs beyond that it
+    takes as keyword-only arguments named as in TrainConfig.
+    """
 
     initializer = "he"
+
+    def __init__(self, n_units: int) -> None:
+        self.n_units = n_units
 
 
 class ReLU(Activation):
@@ -85,6 +92,49 @@ class ReLU(Activation):
 
     def backward(self, grad: Array) -> Array:
         grad *= self.a > 0  # a product is several times faster than boolean assignment
+        return grad
+
+
+class LeakyReLU(Activation):
+    """a = max(x, sx) with slope s < 1; dx = da where a > 0, else s·da (Maas et al., 2013).
+
+    Buffer: rows × n_units values.
+    """
+
+    def __init__(self, n_units: int, *, leaky_slope: float) -> None:
+        super().__init__(n_units)
+        self.slope = leaky_slope
+
+    def allocate(self, rows: int, dtype: DTypeLike) -> None:
+        self._scratch = np.empty((rows, self.n_units), dtype)
+
+    def resize(self, rows: int) -> None:
+        self.scratch = self._scratch[:rows]
+
+    def forward(self, x: Array) -> Array:
+        np.multiply(x, self.slope, out=self.scratch)
+        self.a = np.maximum(x, self.scratch, out=x)
+        return self.a
+
+    def backward(self, grad: Array) -> Array:
+        np.greater(self.a, 0, out=self.scratch)  # 1 or 0, then 1 or s
+        self.scratch *= 1 - self.slope
+        self.scratch += self.slope
+        grad *= self.scratch
+        return grad
+
+
+class ReLU6(Activation):
+    """a = min(max(x, 0), 6); dx = da where 0 < a < 6, else 0 (Krizhevsky, 2010)."""
+
+    def forward(self, x: Array) -> Array:
+        np.maximum(x, 0, out=x)
+        self.a = np.minimum(x, 6, out=x)
+        return self.a
+
+    def backward(self, grad: Array) -> Array:
+        grad *= self.a > 0
+        grad *= self.a < 6
         return grad
 
 
@@ -124,8 +174,23 @@ class Tanh(Activation):
         return grad
 
 
+class Identity(Activation):
+    """a = x; dx = da: layers that only it divides are one linear map together."""
+
+    initializer = "xavier"
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, grad: Array) -> Array:
+        return grad
+
+
 ACTIVATIONS: dict[str, type[Activation]] = {
     "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "relu6": ReLU6,
     "sigmoid": Sigmoid,
     "tanh": Tanh,
+    "identity": Identity,
 }

@@ -47,7 +47,7 @@ class Network:
         self.linears = [
             Linear(shape, first=number == 0) for number, shape in enumerate(pairwise(sizes))
         ]
-        self.layers = list(_with_activations(self.linears, config.activation))
+        self.layers = list(_with_activations(self.linears, config))
         self.loss = SoftmaxCrossEntropy(n_classes)
         self._allocate_parameters(dtype)
         self._capacity = self._rows = 0
@@ -199,9 +199,10 @@ def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, p
     return network
 
 
-def _with_activations(linears: list[Linear], activation: str) -> Iterator[Layer]:
+def _with_activations(linears: list[Linear], config: TrainConfig) -> Iterator[Layer]:
     """Yield the layers in order: an activation between any two linear ones."""
+    activation = ACTIVATIONS[config.activation]
     for linear in linears[:-1]:
         yield linear
-        yield ACTIVATIONS[activation]()
+        yield activation(linear.n_out, **config.arguments_for(activation))
     yield linears[-1]

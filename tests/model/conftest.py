@@ -7,8 +7,11 @@ import pytest
 
 FORMULAS = {
     "relu": lambda z: np.where(z > 0, z, 0),
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "relu6": lambda z: np.clip(z, 0, 6),
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "tanh": lambda z: (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z)),
+    "identity": lambda z: z,
 }
 
 

@@ -11,6 +11,7 @@ NAN, INF = float("nan"), float("inf")
 COUNTS = ["epochs", "batch_size", "step_epochs", "plateau_patience"]
 NAMES = ["activation", "initializer", "optimizer", "schedule"]
 INTERVALS = {
+    "leaky_slope": "[0, 1)",
     "weight_std": "(0, inf)",
     "weight_constant": "(-inf, inf)",
     "bias_std": "[0, inf)",
@@ -29,6 +30,7 @@ SOME = TrainConfig(
     batch_size=7,
     hidden_layer_sizes=(5, 4),
     activation="tanh",
+    leaky_slope=0.75,
     initializer="glorot",
     weight_std=0.5,
     weight_constant=-0.5,
@@ -89,7 +91,8 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
         ),
         (
             {"activation": "rellu"},
-            "'rellu' is not an activation; did you mean 'relu'? (relu, sigmoid, tanh)",
+            "'rellu' is not an activation; did you mean 'relu'?"
+            " (relu, leaky_relu, relu6, sigmoid, tanh, identity)",
         ),
         (
             {"initializer": "glorat"},
@@ -116,7 +119,9 @@ def test_a_number_is_judged_as_the_float_it_becomes():
     assert sentence(momentum=almost_one) == f"momentum must be in [0, 1), but got {almost_one}"
 
 
-@pytest.mark.parametrize("name", ["momentum", "rho", "beta1", "beta2", "bias_std", "weight_decay"])
+@pytest.mark.parametrize(
+    "name", ["leaky_slope", "momentum", "rho", "beta1", "beta2", "bias_std", "weight_decay"]
+)
 def test_zero_is_inside_an_interval_that_includes_it(name):
     assert getattr(TrainConfig(**{name: 0}), name) == 0.0
 
@@ -150,6 +155,7 @@ def test_numpy_scalars_become_plain_python():
         batch_size=np.uint8(7),
         hidden_layer_sizes=list(np.array([5, 4])),
         activation=np.str_("tanh"),
+        leaky_slope=np.float32(0.75),
         initializer=np.str_("glorot"),
         weight_std=np.float32(0.5),
         weight_constant=np.float32(-0.5),

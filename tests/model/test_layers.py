@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from model.config import TrainConfig
 from model.layers import ACTIVATIONS, Linear
 
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
@@ -20,9 +21,18 @@ def build_linear(rng, rows, n_in=4, n_out=3, **options):
     return layer
 
 
+def build_activation(name, z, **options):
+    """Return an activation for batches like z."""
+    kind = ACTIVATIONS[name]
+    layer = kind(z.shape[1], **TrainConfig(**options).arguments_for(kind))
+    layer.allocate(len(z), z.dtype)
+    layer.resize(len(z))
+    return layer
+
+
 def away_from_zero(rng, shape):
     """Draw z where ReLU has a derivative: no |z| below 0.1."""
-    z = rng.standard_normal(shape)
+    z = 3 * rng.standard_normal(shape)
     return z + 0.1 * np.sign(z)
 
 
@@ -67,14 +77,15 @@ def test_linear_reuses_its_buffers_for_smaller_batches(rng):
 
 @every_activation
 def test_activation_is_its_formula(rng, formulas, name):
-    z = rng.standard_normal((50, 3))
-    np.testing.assert_allclose(ACTIVATIONS[name]().forward(z.copy()), formulas[name](z), atol=1e-15)
+    z = 3 * rng.standard_normal((50, 3))
+    a = build_activation(name, z).forward(z.copy())
+    np.testing.assert_allclose(a, formulas[name](z), atol=1e-15)
 
 
 @every_activation
 def test_activation_gradient(rng, numerical_gradient, name):
     z, da = away_from_zero(rng, (5, 3)), rng.standard_normal((5, 3))
-    layer = ACTIVATIONS[name]()
+    layer = build_activation(name, z)
     layer.forward(z.copy())
     dz = layer.backward(da.copy())
     expected = numerical_gradient(lambda: np.sum(da * layer.forward(z.copy())), z)
@@ -86,7 +97,7 @@ def test_activation_gradient(rng, numerical_gradient, name):
 def test_activation_works_in_place_and_keeps_the_dtype(rng, name, dtype):
     z = rng.standard_normal((5, 3)).astype(dtype)
     da = np.ones_like(z)
-    layer = ACTIVATIONS[name]()
+    layer = build_activation(name, z)
     a, dz = layer.forward(z), layer.backward(da)
     assert np.shares_memory(a, z)
     assert np.shares_memory(dz, da)
@@ -96,7 +107,7 @@ def test_activation_works_in_place_and_keeps_the_dtype(rng, name, dtype):
 @every_activation
 def test_activation_cannot_overflow(name):
     z = np.array([[-1e4, -90, 0, 90, 1e4]], np.float32)
-    layer = ACTIVATIONS[name]()
+    layer = build_activation(name, z)
     a = layer.forward(z).copy()
     dz = layer.backward(np.ones_like(z))
     assert np.isfinite(a).all()
@@ -105,6 +116,29 @@ def test_activation_cannot_overflow(name):
 
 
 def test_relu_passes_no_gradient_at_zero():
-    layer = ACTIVATIONS["relu"]()
-    layer.forward(np.array([[-1.0, -0.0, 0.0, 1.0]]))
+    z = np.array([[-1.0, -0.0, 0.0, 1.0]])
+    layer = build_activation("relu", z)
+    layer.forward(z)
     np.testing.assert_array_equal(layer.backward(np.ones((1, 4))), [[0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 0.9])
+def test_leaky_relu_has_its_slope_below_zero(slope):
+    z = np.array([[-2.0, 0.0, 3.0]])
+    layer = build_activation("leaky_relu", z, leaky_slope=slope)
+    np.testing.assert_array_equal(layer.forward(z), [[-2 * slope, 0, 3]])
+    np.testing.assert_allclose(layer.backward(np.ones((1, 3))), [[slope, slope, 1]], rtol=1e-15)
+
+
+def test_leaky_relu_follows_a_smaller_batch(rng):
+    layer = build_activation("leaky_relu", np.empty((5, 3)))
+    layer.resize(2)
+    assert layer.forward(rng.standard_normal((2, 3))).shape == (2, 3)
+    assert layer.backward(np.ones((2, 3))).shape == (2, 3)
+
+
+def test_relu6_passes_no_gradient_at_its_ends():
+    z = np.array([[-1.0, 0.0, 3.0, 6.0, 7.0]])
+    layer = build_activation("relu6", z)
+    np.testing.assert_array_equal(layer.forward(z), [[0, 0, 3, 6, 6]])
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 5))), [[0, 0, 1, 0, 0]])

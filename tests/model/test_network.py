@@ -129,9 +129,17 @@ def test_writing_to_the_vector_changes_the_network():
 
 
 @pytest.mark.parametrize(
-    ("activation", "initializer"), [("relu", "he"), ("sigmoid", "xavier"), ("tanh", "xavier")]
+    ("activation", "initializer"),
+    [
+        ("relu", "he"),
+        ("leaky_relu", "he"),
+        ("relu6", "he"),
+        ("sigmoid", "xavier"),
+        ("tanh", "xavier"),
+        ("identity", "xavier"),
+    ],
 )
-def test_auto_is_he_for_relu_and_xavier_for_sigmoid_and_tanh(activation, initializer):
+def test_auto_is_he_for_the_relu_family_and_xavier_for_the_others(activation, initializer):
     auto = build(activation=activation, initializer="auto", moved=False)
     named = build(activation=activation, initializer=initializer, moved=False)
     np.testing.assert_array_equal(auto.params, named.params)

@@ -11,6 +11,7 @@ from model.network import Network
 from model.optimizers import OPTIMIZERS
 from model.training import build_optimizer, train
 
+BENT = [name for name in ACTIVATIONS if name != "identity"]
 STANDING_STILL = 1e-60  # a learning rate that is zero in float32
 
 
@@ -129,7 +130,7 @@ def test_a_batch_larger_than_the_data_is_all_of_it(data):
     np.testing.assert_array_equal(exact.params, larger.params)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", BENT)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_learns_a_few_rows_by_heart(optimizer, activation):
     options = {"optimizer": optimizer, "activation": activation, "learning_rate": 0.2}
