@@ -9,8 +9,10 @@ from typing import Any
 
 from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS
+from model.losses import LOSSES
 from model.names import unknown_name
 from model.optimizers import OPTIMIZERS
+from model.outputs import OUTPUTS
 from model.schedules import SCHEDULES
 
 Check = Callable[[object], Any]
@@ -88,6 +90,8 @@ class TrainConfig:
     weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
     weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of initializer "constant"
     bias_std: float = _number(0.0, "[0, inf)")  # the deviation of the biases; 0: they start at 0
+    loss: str = _name("cross_entropy", LOSSES, "a loss")
+    output: str = _name("softmax", OUTPUTS, "an output")  # what "mean_squared_error" compares
     optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")
     learning_rate: float = _number(0.01, "(0, inf)")
     schedule: str = _name("constant", SCHEDULES, "a schedule")

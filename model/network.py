@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from model.config import TrainConfig
 from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS, Array, Layer, Linear
-from model.losses import Labels, SoftmaxCrossEntropy
+from model.losses import LOSSES, Labels, Loss
 
 EVALUATION_ROWS = 1000  # a block that stays in the processor's cache, whatever the data's size
 FORMAT = 1
@@ -48,7 +48,8 @@ class Network:
             Linear(shape, first=number == 0) for number, shape in enumerate(pairwise(sizes))
         ]
         self.layers = list(_with_activations(self.linears, config))
-        self.loss = SoftmaxCrossEntropy(n_classes)
+        loss = LOSSES[config.loss]
+        self.loss = loss(n_classes, **config.arguments_for(loss))
         self._allocate_parameters(dtype)
         self._capacity = self._rows = 0
         auto = ACTIVATIONS[config.activation].initializer
@@ -82,7 +83,7 @@ class Network:
         """Point the buffers at batches of `rows` rows; make larger ones if these do not suffice."""
         if rows == self._rows:
             return
-        parts: list[Layer | SoftmaxCrossEntropy] = [*self.layers, self.loss]
+        parts: list[Layer | Loss] = [*self.layers, self.loss]
         if rows > self._capacity:
             for part in parts:
                 part.allocate(rows, self.params.dtype)

@@ -9,7 +9,7 @@ from model.config import CHECKS, FIELD_TYPES, TrainConfig
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = ["epochs", "batch_size", "step_epochs", "plateau_patience"]
-NAMES = ["activation", "initializer", "optimizer", "schedule"]
+NAMES = ["activation", "initializer", "loss", "output", "optimizer", "schedule"]
 INTERVALS = {
     "leaky_slope": "[0, 1)",
     "weight_std": "(0, inf)",
@@ -35,6 +35,8 @@ SOME = TrainConfig(
     weight_std=0.5,
     weight_constant=-0.5,
     bias_std=0.25,
+    loss="mean_squared_error",
+    output="sigmoid",
     optimizer="adam",
     learning_rate=1e-3,
     schedule="step",
@@ -77,6 +79,15 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"loss": "crossentropy"},
+            "'crossentropy' is not a loss; did you mean 'cross_entropy'?"
+            " (cross_entropy, binary_cross_entropy, mean_squared_error)",
+        ),
+        (
+            {"output": "soft_max"},
+            "'soft_max' is not an output; did you mean 'softmax'? (softmax, sigmoid, identity)",
+        ),
         ({"momentum": 1.2}, "momentum must be in [0, 1), but got 1.2"),
         ({"momentum": 1}, "momentum must be in [0, 1), but got 1"),
         ({"beta1": -0.1}, "beta1 must be in [0, 1), but got -0.1"),
@@ -160,6 +171,8 @@ def test_numpy_scalars_become_plain_python():
         weight_std=np.float32(0.5),
         weight_constant=np.float32(-0.5),
         bias_std=np.float64(0.25),
+        loss=np.str_("mean_squared_error"),
+        output=np.str_("sigmoid"),
         optimizer=np.str_("adam"),
         learning_rate=np.float64(1e-3),
         schedule=np.str_("step"),

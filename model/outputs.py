@@ -1,0 +1,70 @@
+"""Outputs: what turns the last layer's values z (rows, n_classes) into something like classes.
+
+A loss that is computed from them applies `function`, a layer; `probabilities` is what
+`predict_proba` shows, whose rows are never negative, sum to 1 and keep the order of z.
+Both work in place.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from model.layers import Activation, Array, Identity, Sigmoid
+
+
+def softmax(z: Array) -> Array:
+    """p = eᶻ/Σeᶻ, from s = z − max z, so that nothing overflows and nothing is clipped."""
+    z -= z.max(axis=1, keepdims=True)
+    np.exp(z, out=z)
+    z /= z.sum(axis=1, keepdims=True)
+    return z
+
+
+def normalized_sigmoids(z: Array) -> Array:
+    """p = σ(z)/Σσ(z), as the softmax of log σ(z) = −log(1 + e⁻ᶻ): no sum of zeros even far out."""
+    np.negative(z, out=z)
+    np.logaddexp(z, 0, out=z)
+    np.negative(z, out=z)
+    return softmax(z)
+
+
+def nearest_distribution(z: Array) -> Array:
+    """The distribution nearest to z by Euclid's distance (Duchi et al., 2008).
+
+    p = max(z − θ, 0) with the one θ that lets each row sum to 1; a distribution stays itself.
+    """
+    z -= z.max(axis=1, keepdims=True)  # the same p, and exact for huge z
+    falling = -np.sort(-z, axis=1)
+    counts = np.arange(1, z.shape[1] + 1, dtype=z.dtype)
+    thetas = (falling.cumsum(axis=1) - 1) / counts  # if so many of the largest are above zero
+    last = np.count_nonzero(falling > thetas, axis=1) - 1
+    z -= thetas[np.arange(len(z)), last][:, None]
+    return np.maximum(z, 0, out=z)
+
+
+class Softmax(Activation):
+    """p = eᶻ/Σeᶻ; dz = p(dp − Σ p·dp)."""
+
+    def forward(self, x: Array) -> Array:
+        self.p = softmax(x)
+        return self.p
+
+    def backward(self, grad: Array) -> Array:
+        grad -= np.einsum("ij,ij->i", grad, self.p)[:, None]
+        grad *= self.p
+        return grad
+
+
+class Output(NamedTuple):
+    """A function of the last layer's values, and the probabilities they stand for."""
+
+    function: type[Activation]
+    probabilities: Callable[[Array], Array]
+
+
+OUTPUTS: dict[str, Output] = {
+    "softmax": Output(Softmax, softmax),
+    "sigmoid": Output(Sigmoid, normalized_sigmoids),
+    "identity": Output(Identity, nearest_distribution),
+}
