@@ -90,6 +90,7 @@ class TrainConfig:
     weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
     weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of initializer "constant"
     bias_std: float = _number(0.0, "[0, inf)")  # the deviation of the biases; 0: they start at 0
+    dropout: float = _number(0.0, "[0, 1)")  # the share of each hidden layer's units
     loss: str = _name("cross_entropy", LOSSES, "a loss")
     output: str = _name("softmax", OUTPUTS, "an output")  # what "mean_squared_error" compares
     optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")

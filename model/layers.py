@@ -6,6 +6,9 @@ x (rows, n_in) and returns its output (rows, n_out); `backward` takes the gradie
 that output and returns the one by x. Both overwrite what they returned last, and may overwrite
 what they are given: an activation's output takes the place of its input, and its gradient is
 computed from that output alone.
+
+`forward` is the network in use. Training goes through `forward_train`, which `backward` follows;
+most layers know no difference.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +22,19 @@ Array = NDArray[np.floating]
 
 
 class Layer(ABC):
-    """One step of the network: what the module's text says of every layer."""
+    """One step of the network: what the module's text says of every layer.
+
+    Parameters and running statistics are views on the network's vectors: a layer says which shapes
+    it needs, and `bind` hands it the views, in the order parameters, their gradients, statistics.
+    """
+
+    weight_shapes: tuple[tuple[int, ...], ...] = ()  # parameters that decay
+    other_shapes: tuple[tuple[int, ...], ...] = ()  # parameters that do not
+    running_shapes: tuple[tuple[int, ...], ...] = ()  # statistics: no gradient, but kept and saved
+    min_rows = 1  # of a batch to train on
+
+    def bind(self, *views: Array) -> None:
+        """Take the views, and write to them where they start unless that is zero."""
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         """Make the buffers; an element-wise layer works in place and needs none."""
@@ -29,6 +44,10 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, x: Array) -> Array: ...
+
+    def forward_train(self, x: Array, _rng: np.random.Generator | None) -> Array:
+        """Return the output in training; what is random in it comes from the generator."""
+        return self.forward(x)
 
     @abstractmethod
     def backward(self, grad: Array) -> Array: ...
@@ -43,10 +62,11 @@ class Linear(Layer):
 
     def __init__(self, shape: Shape, *, first: bool = False) -> None:
         self.n_in, self.n_out = shape
+        self.weight_shapes, self.other_shapes = (shape,), ((self.n_out,),)
         self.first = first  # nothing lies before it, so its dx is not computed
 
-    def bind(self, w: Array, b: Array, dw: Array, db: Array) -> None:
-        self.w, self.b, self.dw, self.db = w, b, dw, db
+    def bind(self, *views: Array) -> None:
+        self.w, self.b, self.dw, self.db = views
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         self._out = np.empty((rows, self.n_out), dtype)

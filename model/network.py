@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -14,6 +15,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import DTypeLike
 
 from model.config import TrainConfig
+from model.dropout import Dropout
 from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS, Array, Layer, Linear
 from model.losses import LOSSES, Labels, Loss
@@ -26,11 +28,13 @@ class Network:
     """A multilayer perceptron from `n_inputs` features to `n_classes` classes.
 
     All parameters lie in the flat vector `params`, all gradients in `grads`: first every layer's
-    weights (also `weights`, the part that decays), then every layer's biases. Layers hold views,
-    so whoever writes to the vector changes the network.
+    weights (also `weights`, the part that decays), then every layer's other parameters. `state` is
+    `params` and behind them the running statistics: all that training changes. Layers hold views,
+    so whoever writes to a vector changes the network.
 
     Footprint, in values of `dtype`: 2 to 3 times the parameters, and for each row of the largest
-    batch seen (at least of an evaluation block, 1,000 rows) about 2 × the units of all layers.
+    batch seen (at least of an evaluation block, 1,000 rows) about 2 × the units of all layers; with
+    dropout and batch normalization 2 × the hidden units more for each.
     """
 
     def __init__(
@@ -43,11 +47,9 @@ class Network:
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.config, self.n_inputs, self.n_classes = config, n_inputs, n_classes
-        sizes = [n_inputs, *config.hidden_layer_sizes, n_classes]
-        self.linears = [
-            Linear(shape, first=number == 0) for number, shape in enumerate(pairwise(sizes))
-        ]
-        self.layers = list(_with_activations(self.linears, config))
+        self.layers = list(_build_layers(n_inputs, n_classes, config))
+        self.linears = [layer for layer in self.layers if isinstance(layer, Linear)]
+        self.min_rows = max(layer.min_rows for layer in self.layers)
         loss = LOSSES[config.loss]
         self.loss = loss(n_classes, **config.arguments_for(loss))
         self._allocate_parameters(dtype)
@@ -63,21 +65,25 @@ class Network:
         self.reset_metrics()
 
     def _allocate_parameters(self, dtype: DTypeLike) -> None:
-        n_weights = sum(linear.n_in * linear.n_out for linear in self.linears)
-        n_params = n_weights + sum(linear.n_out for linear in self.linears)
-        self.params, self.grads = np.zeros(n_params, dtype), np.zeros(n_params, dtype)
+        n_weights = sum(prod(shape) for layer in self.layers for shape in layer.weight_shapes)
+        n_others = sum(prod(shape) for layer in self.layers for shape in layer.other_shapes)
+        n_running = sum(prod(shape) for layer in self.layers for shape in layer.running_shapes)
+        n_params = n_weights + n_others
+        self.state, self.grads = np.zeros(n_params + n_running, dtype), np.zeros(n_params, dtype)
+        self.params = self.state[:n_params]
         self.weights, self.weight_grads = self.params[:n_weights], self.grads[:n_weights]
         self._decayed = np.empty(n_weights if self.config.weight_decay else 0, dtype)
-        w, b = 0, n_weights
-        for linear in self.linears:
-            shape, size = (linear.n_in, linear.n_out), linear.n_in * linear.n_out
-            linear.bind(
-                self.params[w : w + size].reshape(shape),
-                self.params[b : b + linear.n_out],
-                self.grads[w : w + size].reshape(shape),
-                self.grads[b : b + linear.n_out],
+        w, dw = _Views(self.weights), _Views(self.weight_grads)
+        b, db = _Views(self.params[n_weights:]), _Views(self.grads[n_weights:])
+        running = _Views(self.state[n_params:])
+        for layer in self.layers:
+            layer.bind(
+                *map(w.take, layer.weight_shapes),
+                *map(b.take, layer.other_shapes),
+                *map(dw.take, layer.weight_shapes),
+                *map(db.take, layer.other_shapes),
+                *map(running.take, layer.running_shapes),
             )
-            w, b = w + size, b + linear.n_out
 
     def _resize(self, rows: int) -> None:
         """Point the buffers at batches of `rows` rows; make larger ones if these do not suffice."""
@@ -93,19 +99,22 @@ class Network:
         self._rows = rows
 
     def forward(self, x: Array) -> Array:
-        """Return the last layer's outputs (rows, n_classes) for x (rows, n_inputs)."""
+        """Return the last layer's outputs (rows, n_classes) for x (rows, n_inputs), as in use."""
         self._resize(len(x))
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
-    def backward(self, x: Array, y: Labels) -> None:
-        """Write to `grads` the gradient of the batch's loss, penalty included.
+    def backward(self, x: Array, y: Labels, rng: np.random.Generator | None = None) -> None:
+        """Write to `grads` the gradient of the batch's loss in training, penalty included.
 
-        x (rows, n_inputs), y (rows,). The loss is the mean over the rows plus ½λ‖W‖²; it and the
-        hits are added to the epoch's metrics from what is at hand here anyway.
+        x (rows, n_inputs), y (rows,); dropout draws from `rng`. The loss is the mean over the rows
+        plus ½λ‖W‖²; it and the hits are added to the epoch's metrics from what is at hand anyway.
         """
-        outputs = self.forward(x)
+        self._resize(len(x))
+        outputs = x
+        for layer in self.layers:
+            outputs = layer.forward_train(outputs, rng)
         losses = self.loss.forward(outputs, y)
         self._seen += len(y)
         self._hits += int(np.count_nonzero(self.loss.predicted == y))
@@ -147,10 +156,10 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by value: the layers of the copy view the vector of the copy."""
-        return _rebuild, (type(self), self.n_inputs, self.n_classes, self.config, self.params)
+        return _rebuild, (type(self), self.n_inputs, self.n_classes, self.config, self.state)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write parameters and configuration to a `.npz` file, whole or not at all."""
+        """Write state and configuration to a `.npz` file, whole or not at all."""
         about = {
             "format": FORMAT,
             "n_inputs": self.n_inputs,
@@ -161,7 +170,7 @@ class Network:
         beside = target.with_name(f".{target.name}.{uuid4().hex}")
         try:
             with open(beside, "xb") as file:
-                np.savez(file, params=self.params, about=np.array(json.dumps(about)))
+                np.savez(file, params=self.state, about=np.array(json.dumps(about)))
             os.replace(beside, target)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -175,11 +184,11 @@ class Network:
         """
         try:
             with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
-                about, params = json.loads(str(saved["about"])), saved["params"]
+                about, state = json.loads(str(saved["about"])), saved["params"]
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}, where this reads {FORMAT}")
             config = TrainConfig(**about["config"])
-            return _rebuild(cls, about["n_inputs"], about["n_classes"], config, params)
+            return _rebuild(cls, about["n_inputs"], about["n_classes"], config, state)
         except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a network saved by hpsearch ({error})") from error
 
@@ -187,23 +196,38 @@ class Network:
 N = TypeVar("N", bound=Network)
 
 
-def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, params: Array) -> N:
-    """Make a network with a copy of `params`; raises ValueError if they do not fit it."""
-    if params.dtype.kind != "f":
-        raise ValueError(f"parameters of type {params.dtype}")
+def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, state: Array) -> N:
+    """Make a network with a copy of `state`; raises ValueError if it does not fit it."""
+    if state.dtype.kind != "f":
+        raise ValueError(f"parameters of type {state.dtype}")
     rng = np.random.default_rng(0)  # its weights are overwritten
-    network = cls(n_inputs, n_classes, config, rng, dtype=params.dtype)
-    if params.shape != network.params.shape:
-        shapes = f"{params.shape}, where its layers need {network.params.shape}"
+    network = cls(n_inputs, n_classes, config, rng, dtype=state.dtype)
+    if state.shape != network.state.shape:
+        shapes = f"{state.shape}, where its layers need {network.state.shape}"
         raise ValueError(f"parameters of shape {shapes}")
-    network.params[:] = params
+    network.state[:] = state
     return network
 
 
-def _with_activations(linears: list[Linear], config: TrainConfig) -> Iterator[Layer]:
-    """Yield the layers in order: an activation between any two linear ones."""
+class _Views:
+    """Hands out a vector in consecutive views."""
+
+    def __init__(self, vector: Array) -> None:
+        self._rest = vector
+
+    def take(self, shape: tuple[int, ...]) -> Array:
+        size = prod(shape)
+        view, self._rest = self._rest[:size].reshape(shape), self._rest[size:]
+        return view
+
+
+def _build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterator[Layer]:
+    """Yield the layers in order: what each hidden layer consists of, then the last linear one."""
     activation = ACTIVATIONS[config.activation]
-    for linear in linears[:-1]:
-        yield linear
-        yield activation(linear.n_out, **config.arguments_for(activation))
-    yield linears[-1]
+    sizes = [n_inputs, *config.hidden_layer_sizes]
+    for number, (n_in, n_out) in enumerate(pairwise(sizes)):
+        yield Linear((n_in, n_out), first=number == 0)
+        yield activation(n_out, **config.arguments_for(activation))
+        if config.dropout:
+            yield Dropout(n_out, config.dropout)
+    yield Linear((sizes[-1], n_classes), first=len(sizes) == 1)

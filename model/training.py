@@ -17,9 +17,9 @@ from model.schedules import SCHEDULES, Schedule
 class Epoch:
     """What one pass over the training rows came to.
 
-    `train_loss` and `train_accuracy` are means over the batches as they were trained on, the loss
-    with its penalty; `val_loss`, without penalty, and `val_accuracy` are taken afterwards.
-    After a divergence the losses are infinite or NaN.
+    `train_loss` and `train_accuracy` are means over the batches as they were trained on (dropout
+    and all), the loss with its penalty; `val_loss`, without penalty, and `val_accuracy` are taken
+    afterwards. After a divergence the losses are infinite or NaN.
     """
 
     number: int  # from 1
@@ -43,9 +43,14 @@ def build_schedule(config: TrainConfig) -> Schedule:
 
 
 def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator[Epoch]:
-    """Train `network` in place as its config says; yield after each epoch. `rng` shuffles."""
+    """Train `network` in place as its config says; yield after each epoch.
+
+    `rng` shuffles the rows. Dropout's masks come from a generator that it spawns, so that they
+    leave the order of the rows alone.
+    """
     config = network.config
     optimizer = build_optimizer(config, network.params)
+    masks_rng = rng.spawn(1)[0] if config.dropout else None
     schedule, val_losses = build_schedule(config), list[float]()
     for number in range(1, config.epochs + 1):
         learning_rate = schedule(number, val_losses)
@@ -54,7 +59,7 @@ def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator
         with np.errstate(all="ignore"):
             network.reset_metrics()
             for x, y in data.batches(config.batch_size, rng):
-                network.backward(x, y)
+                network.backward(x, y, masks_rng)
                 optimizer.step(network.params, network.grads, learning_rate)
             val_loss, val_accuracy = network.evaluate(data.x_val, data.y_val)
         val_losses.append(val_loss)

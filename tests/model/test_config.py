@@ -15,6 +15,7 @@ INTERVALS = {
     "weight_std": "(0, inf)",
     "weight_constant": "(-inf, inf)",
     "bias_std": "[0, inf)",
+    "dropout": "[0, 1)",
     "learning_rate": "(0, inf)",
     "final_learning_rate": "(0, inf)",
     "step_factor": "(0, 1]",
@@ -35,6 +36,7 @@ SOME = TrainConfig(
     weight_std=0.5,
     weight_constant=-0.5,
     bias_std=0.25,
+    dropout=0.375,
     loss="mean_squared_error",
     output="sigmoid",
     optimizer="adam",
@@ -88,6 +90,7 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
             {"output": "soft_max"},
             "'soft_max' is not an output; did you mean 'softmax'? (softmax, sigmoid, identity)",
         ),
+        ({"dropout": 1.2}, "dropout must be in [0, 1), but got 1.2"),
         ({"momentum": 1.2}, "momentum must be in [0, 1), but got 1.2"),
         ({"momentum": 1}, "momentum must be in [0, 1), but got 1"),
         ({"beta1": -0.1}, "beta1 must be in [0, 1), but got -0.1"),
@@ -131,7 +134,8 @@ def test_a_number_is_judged_as_the_float_it_becomes():
 
 
 @pytest.mark.parametrize(
-    "name", ["leaky_slope", "momentum", "rho", "beta1", "beta2", "bias_std", "weight_decay"]
+    "name",
+    ["leaky_slope", "dropout", "momentum", "rho", "beta1", "beta2", "bias_std", "weight_decay"],
 )
 def test_zero_is_inside_an_interval_that_includes_it(name):
     assert getattr(TrainConfig(**{name: 0}), name) == 0.0
@@ -171,6 +175,7 @@ def test_numpy_scalars_become_plain_python():
         weight_std=np.float32(0.5),
         weight_constant=np.float32(-0.5),
         bias_std=np.float64(0.25),
+        dropout=np.float32(0.375),
         loss=np.str_("mean_squared_error"),
         output=np.str_("sigmoid"),
         optimizer=np.str_("adam"),

@@ -182,3 +182,26 @@ def test_plateau_sees_the_validation_losses(data):
         expected *= 1 if epoch.val_loss < lowest else 0.5
         lowest = min(lowest, epoch.val_loss)
     assert expected < 1
+
+
+def test_dropout_leaves_the_order_of_the_rows_alone(data):
+    class Recorder(Network):
+        def backward(self, x, y, rng=None):
+            self.seen = [*getattr(self, "seen", []), y.copy()]
+            super().backward(x, y, rng)
+
+    orders = []
+    for dropout in (0.0, 0.5):
+        network = Recorder(4, 3, TrainConfig(dropout=dropout), np.random.default_rng(0))
+        list(islice(train(network, data, np.random.default_rng(0)), 3))
+        orders.append(np.concatenate(network.seen))
+    np.testing.assert_array_equal(*orders)
+
+
+def test_dropout_trains_with_other_masks_in_every_step_and_predicts_without():
+    data = tiny_data(n_train=10)
+    network, epochs = start(data, dropout=0.5, learning_rate=STANDING_STILL, optimizer="sgd")
+    seen = list(islice(epochs, 5))
+    assert len({epoch.train_loss for epoch in seen}) == 5
+    assert len({epoch.val_loss for epoch in seen}) == 1
+    assert network.evaluate(data.x_val, data.y_val)[0] == seen[0].val_loss
