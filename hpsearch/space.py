@@ -19,7 +19,7 @@ from hpsearch.ranges import (
     read_searched,
     shape_name,
 )
-from model.config import TrainConfig
+from model.config import SMALL_BATCH, TrainConfig
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -45,6 +45,7 @@ class SearchSpace:
             else:
                 fixed[key] = check_value(key, entry)
         _check_shape(table)
+        _check_batches({**fixed, **searched})
         return cls(fixed, searched)
 
     def suggest(
@@ -80,6 +81,7 @@ class SearchSpace:
                 raise SpaceError(
                     key, f"{text} is outside of what is searched, {self.searched[key]}"
                 )
+        _check_batches({**self.fixed, **self.searched, **entry})
         return entry
 
     def as_table(self) -> dict[str, Any]:
@@ -109,3 +111,15 @@ def build_config(values: Mapping[str, Any]) -> TrainConfig:
 def _check_shape(keys: Collection[str]) -> None:
     if SHAPE in keys and (DEPTH in keys or WIDTH in keys):
         raise SpaceError(SHAPE, f"give either the shape or {DEPTH} and {WIDTH}, not both")
+
+
+def _check_batches(entries: Mapping[str, Value | Searched]) -> None:
+    """Refuse batches of one row where they may meet batch normalization."""
+
+    def may_be(key: str, value: Value) -> bool:
+        entry = entries.get(key, DEFAULTS[key])
+        return value in entry if isinstance(entry, Searched) else value == entry
+
+    normalized = may_be("batch_norm", "before") or may_be("batch_norm", "after")
+    if normalized and may_be("batch_size", 1):
+        raise SpaceError("batch_size", SMALL_BATCH.removeprefix("batch_size "))

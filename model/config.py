@@ -7,6 +7,7 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any
 
+from model.batch_norm import BatchNorm
 from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS
 from model.losses import LOSSES
@@ -16,6 +17,7 @@ from model.outputs import OUTPUTS
 from model.schedules import SCHEDULES
 
 Check = Callable[[object], Any]
+SMALL_BATCH = "batch_size must be at least 2 with batch normalization: one row has no variance"
 
 
 def _number(default: float, interval: str) -> Any:
@@ -74,8 +76,10 @@ class TrainConfig:
     """One training run, checked and plain: every field is a number, a name or a tuple of sizes.
 
     `hidden_layer_sizes` are the units of each hidden layer; `()` is softmax regression.
-    `batch_size` beyond the number of rows means one batch of all rows. `weight_decay` is λ of the
-    penalty ½λ‖W‖² on weights, not on biases. Hyperparameters that what is chosen does not take
+    `batch_size` beyond the number of rows means one batch of all rows. `batch_norm` says on which
+    side of each activation batches are normalized ("none", "before", "after"); a last batch of a
+    single row, which cannot be, joins the one before it. `weight_decay` is λ of the penalty
+    ½λ‖W‖² on weights, not on biases, γ or β. Hyperparameters that what is chosen does not take
     (`momentum` under "adam", `final_learning_rate` under "constant") have no effect.
 
     Raises ValueError ("dropout must be in [0, 1), but got 1.2") for a value out of its domain.
@@ -90,6 +94,8 @@ class TrainConfig:
     weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
     weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of initializer "constant"
     bias_std: float = _number(0.0, "[0, inf)")  # the deviation of the biases; 0: they start at 0
+    batch_norm: str = _name("none", ["none", "before", "after"], "a batch_norm")
+    batch_norm_decay: float = _number(0.9, "[0, 1)")  # of the running averages, per batch
     dropout: float = _number(0.0, "[0, 1)")  # the share of each hidden layer's units
     loss: str = _name("cross_entropy", LOSSES, "a loss")
     output: str = _name("softmax", OUTPUTS, "an output")  # what "mean_squared_error" compares
@@ -114,6 +120,8 @@ class TrainConfig:
             except ValueError as error:
                 raise ValueError(f"{name} {error}" if _reads_on(error) else str(error)) from None
             object.__setattr__(self, name, value)  # plain Python, also from NumPy scalars
+        if self.batch_norm != "none" and self.batch_size < BatchNorm.min_rows:
+            raise ValueError(SMALL_BATCH)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values; `TrainConfig(**d)` is the way back."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,17 +60,23 @@ class Dataset:
         """Classes, each of them in every part."""
         return len(self.class_names)
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[tuple[Array, Indices]]:
+    def batches(
+        self, batch_size: int, rng: np.random.Generator, *, min_rows: int = 1
+    ) -> Iterator[tuple[Array, Indices]]:
         """One epoch of shuffled mini-batches; the last may be smaller.
 
-        Both arrays are views of buffers that the next batch overwrites: copy what must last.
+        Were it smaller than `min_rows`, its rows join the batch before it. Both arrays are views
+        of buffers that the next batch overwrites: copy what must last.
         """
         n = len(self.x_train)
         order = rng.permutation(n)
-        x_buffer = np.empty((min(batch_size, n), self.n_features), np.float32)
+        starts = list(range(0, n, batch_size))
+        if len(starts) > 1 and n - starts[-1] < min_rows:
+            del starts[-1]
+        x_buffer = np.empty((min(batch_size + min_rows - 1, n), self.n_features), np.float32)
         y_buffer = np.empty(len(x_buffer), np.intp)
-        for start in range(0, n, batch_size):
-            index = order[start : start + batch_size]
+        for start, end in pairwise([*starts, n]):
+            index = order[start:end]
             x, y = x_buffer[: len(index)], y_buffer[: len(index)]
             # mode="clip" skips the copy by which take() would keep `out` clean on an error.
             self.x_train.take(index, axis=0, out=x, mode="clip")

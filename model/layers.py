@@ -137,9 +137,8 @@ class LeakyReLU(Activation):
         return self.a
 
     def backward(self, grad: Array) -> Array:
-        np.greater(self.a, 0, out=self.scratch)  # 1 or 0, then 1 or s
-        self.scratch *= 1 - self.slope
-        self.scratch += self.slope
+        np.greater(self.a, 0, out=self.scratch)
+        np.maximum(self.scratch, self.slope, out=self.scratch)
         grad *= self.scratch
         return grad
 

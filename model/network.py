@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import DTypeLike
 
+from model.batch_norm import BatchNorm
 from model.config import TrainConfig
 from model.dropout import Dropout
 from model.initializers import INITIALIZERS
@@ -227,7 +228,11 @@ def _build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterato
     sizes = [n_inputs, *config.hidden_layer_sizes]
     for number, (n_in, n_out) in enumerate(pairwise(sizes)):
         yield Linear((n_in, n_out), first=number == 0)
+        if config.batch_norm == "before":
+            yield BatchNorm(n_out, **config.arguments_for(BatchNorm))
         yield activation(n_out, **config.arguments_for(activation))
+        if config.batch_norm == "after":
+            yield BatchNorm(n_out, **config.arguments_for(BatchNorm))
         if config.dropout:
             yield Dropout(n_out, config.dropout)
     yield Linear((sizes[-1], n_classes), first=len(sizes) == 1)

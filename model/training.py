@@ -58,7 +58,7 @@ def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator
         # ends before the yield, or it would hold for the caller as well.
         with np.errstate(all="ignore"):
             network.reset_metrics()
-            for x, y in data.batches(config.batch_size, rng):
+            for x, y in data.batches(config.batch_size, rng, min_rows=network.min_rows):
                 network.backward(x, y, masks_rng)
                 optimizer.step(network.params, network.grads, learning_rate)
             val_loss, val_accuracy = network.evaluate(data.x_val, data.y_val)

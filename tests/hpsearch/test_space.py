@@ -240,3 +240,28 @@ def test_says_what_is_no_training_parameter(table):
 )
 def test_says_what_a_labelled_configuration_may_not_ask_for(table, entry, message):
     assert sentence(space(**table).check_entry, entry) == message
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"batch_norm": "before", "batch_size": 1},
+        {"batch_norm": "after", "batch_size": {"low": 1, "high": 9}},
+        {"batch_norm": {"choices": ["none", "after"]}, "batch_size": {"choices": [1, 32]}},
+    ],
+)
+def test_batches_of_one_row_are_refused_where_they_may_be_normalized(table):
+    assert sentence(SearchSpace.from_table, table) == (
+        "batch_size: must be at least 2 with batch normalization: one row has no variance"
+    )
+
+
+def test_batches_of_one_row_are_fine_where_none_is_normalized():
+    space(batch_size=1, batch_norm={"choices": ["none"]})
+    space(batch_size={"low": 2, "high": 9}, batch_norm="before")
+
+
+def test_a_labelled_batch_of_one_row_is_refused_where_it_may_be_normalized():
+    searched = space(batch_norm={"choices": ["none", "after"]}, batch_size=32)
+    searched.check_entry({"batch_size": 1, "batch_norm": "none"})
+    assert "must be at least 2" in sentence(searched.check_entry, {"batch_size": 1})

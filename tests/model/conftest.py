@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from model.data import Dataset
+
 FORMULAS = {
     "relu": lambda z: np.where(z > 0, z, 0),
     "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
@@ -58,6 +60,35 @@ def central_differences(function: Callable[[], float], x: np.ndarray) -> np.ndar
         x[i] = kept
         gradient[i] = (above - below) / (2 * step)
     return gradient
+
+
+def noise(n_train=30, n_val=11, n_features=4, n_classes=3):
+    """Return noise with random labels: nothing to learn but the rows themselves."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n_train + n_val, n_features)).astype(np.float32)
+    y = rng.integers(0, n_classes, n_train + n_val)
+    return Dataset(
+        name="tiny",
+        source="tiny",
+        digest="",
+        feature_names=tuple(f"x{i}" for i in range(n_features)),
+        class_names=tuple("abc"[:n_classes]),
+        x_train=x[:n_train],
+        y_train=y[:n_train],
+        x_val=x[n_train:],
+        y_val=y[n_train:],
+    )
+
+
+@pytest.fixture(scope="session")
+def data():
+    return noise()
+
+
+@pytest.fixture(scope="session")
+def tiny_data():
+    """A function that makes noise of other sizes."""
+    return noise
 
 
 @pytest.fixture(scope="session")

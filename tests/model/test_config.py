@@ -9,12 +9,13 @@ from model.config import CHECKS, FIELD_TYPES, TrainConfig
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = ["epochs", "batch_size", "step_epochs", "plateau_patience"]
-NAMES = ["activation", "initializer", "loss", "output", "optimizer", "schedule"]
+NAMES = ["activation", "initializer", "batch_norm", "loss", "output", "optimizer", "schedule"]
 INTERVALS = {
     "leaky_slope": "[0, 1)",
     "weight_std": "(0, inf)",
     "weight_constant": "(-inf, inf)",
     "bias_std": "[0, inf)",
+    "batch_norm_decay": "[0, 1)",
     "dropout": "[0, 1)",
     "learning_rate": "(0, inf)",
     "final_learning_rate": "(0, inf)",
@@ -36,6 +37,8 @@ SOME = TrainConfig(
     weight_std=0.5,
     weight_constant=-0.5,
     bias_std=0.25,
+    batch_norm="after",
+    batch_norm_decay=0.625,
     dropout=0.375,
     loss="mean_squared_error",
     output="sigmoid",
@@ -91,6 +94,14 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
             "'soft_max' is not an output; did you mean 'softmax'? (softmax, sigmoid, identity)",
         ),
         ({"dropout": 1.2}, "dropout must be in [0, 1), but got 1.2"),
+        (
+            {"batch_norm": "befor"},
+            "'befor' is not a batch_norm; did you mean 'before'? (none, before, after)",
+        ),
+        (
+            {"batch_norm": "after", "batch_size": 1},
+            "batch_size must be at least 2 with batch normalization: one row has no variance",
+        ),
         ({"momentum": 1.2}, "momentum must be in [0, 1), but got 1.2"),
         ({"momentum": 1}, "momentum must be in [0, 1), but got 1"),
         ({"beta1": -0.1}, "beta1 must be in [0, 1), but got -0.1"),
@@ -175,6 +186,8 @@ def test_numpy_scalars_become_plain_python():
         weight_std=np.float32(0.5),
         weight_constant=np.float32(-0.5),
         bias_std=np.float64(0.25),
+        batch_norm=np.str_("after"),
+        batch_norm_decay=np.float32(0.625),
         dropout=np.float32(0.375),
         loss=np.str_("mean_squared_error"),
         output=np.str_("sigmoid"),

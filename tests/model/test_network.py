@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from model.config import TrainConfig
 from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS
+from model.losses import LOSSES
 from model.network import Network
+from model.outputs import OUTPUTS
 
 DEPTHS = [(), (5,), (5, 4, 3)]
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -491,3 +493,44 @@ def test_buffers_follow_the_rows_that_come():
     network = build(batch_size=10**11)
     for rows in (5, 2000, 7):
         assert network.forward(np.ones((rows, 4))).shape == (rows, 3)
+
+
+COMBINED = st.fixed_dictionaries(
+    {
+        "activation": st.sampled_from([name for name in ACTIVATIONS if name != "relu6"]),
+        "hidden_layer_sizes": st.lists(st.integers(1, 4), min_size=1, max_size=3),
+        "batch_norm": st.sampled_from(["none", "before", "after"]),
+        "dropout": st.sampled_from([0.0, 0.3]),
+        "loss": st.sampled_from([*LOSSES]),
+        "output": st.sampled_from([*OUTPUTS]),
+        "weight_decay": st.sampled_from([0.0, 0.3]),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(options=COMBINED, seed=st.integers(0, 2**16))
+def test_everything_switched_on_at_once(tmp_path_factory, numerical_gradient, options, seed):
+    network = build(n_inputs=3, seed=seed, **options)
+    x, y = draw_rows(network, 7, seed)
+
+    def loss():
+        network.reset_metrics()
+        network.backward(x, y, np.random.default_rng(5))  # the same masks each time
+        return network.train_metrics()[0]
+
+    loss()
+    found = network.grads.copy()
+    expected = numerical_gradient(loss, network.params)
+    kinks = np.abs(found - expected) > 1e-4 * (1 + np.abs(expected))
+    if options["activation"] in ("relu", "leaky_relu"):  # a step may cross one
+        assert kinks.mean() < 0.1
+    else:
+        assert not kinks.any()
+
+    p = network.predict_proba(x)
+    assert p.shape == (7, 3)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+    path = tmp_path_factory.mktemp("all") / "net.npz"
+    network.save(path)
+    np.testing.assert_array_equal(Network.load(path).predict_proba(x), p)

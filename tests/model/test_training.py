@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.config import TrainConfig
-from model.data import Dataset, load_dataset
+from model.data import load_dataset
 from model.layers import ACTIVATIONS
 from model.network import Network
 from model.optimizers import OPTIMIZERS
@@ -13,29 +13,6 @@ from model.training import build_optimizer, train
 
 BENT = [name for name in ACTIVATIONS if name != "identity"]
 STANDING_STILL = 1e-60  # a learning rate that is zero in float32
-
-
-def tiny_data(n_train=30, n_val=11, n_features=4, n_classes=3):
-    """Return noise with random labels: nothing to learn but the rows themselves."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((n_train + n_val, n_features)).astype(np.float32)
-    y = rng.integers(0, n_classes, n_train + n_val)
-    return Dataset(
-        name="tiny",
-        source="tiny",
-        digest="",
-        feature_names=tuple(f"x{i}" for i in range(n_features)),
-        class_names=tuple("abc"[:n_classes]),
-        x_train=x[:n_train],
-        y_train=y[:n_train],
-        x_val=x[n_train:],
-        y_val=y[n_train:],
-    )
-
-
-@pytest.fixture(scope="module")
-def data():
-    return tiny_data()
 
 
 def start(data, *, seed=0, shuffle_seed=None, **options):
@@ -132,7 +109,7 @@ def test_a_batch_larger_than_the_data_is_all_of_it(data):
 
 @pytest.mark.parametrize("activation", BENT)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_learns_a_few_rows_by_heart(optimizer, activation):
+def test_learns_a_few_rows_by_heart(tiny_data, optimizer, activation):
     options = {"optimizer": optimizer, "activation": activation, "learning_rate": 0.2}
     _, epochs = start(tiny_data(n_train=10), epochs=1500, hidden_layer_sizes=(50,), **options)
     *_, last = epochs
@@ -198,7 +175,7 @@ def test_dropout_leaves_the_order_of_the_rows_alone(data):
     np.testing.assert_array_equal(*orders)
 
 
-def test_dropout_trains_with_other_masks_in_every_step_and_predicts_without():
+def test_dropout_trains_with_other_masks_in_every_step_and_predicts_without(tiny_data):
     data = tiny_data(n_train=10)
     network, epochs = start(data, dropout=0.5, learning_rate=STANDING_STILL, optimizer="sgd")
     seen = list(islice(epochs, 5))
