@@ -119,7 +119,8 @@ class Objective:
         seed, slot, data = self.settings.search.seed, slot_of(trial), self.data
         weights = derive_rng(seed, slot, "weights")
         network = Network(data.n_features, data.n_classes, config, weights)
-        return train(network, data, derive_rng(seed, slot, "batches"))
+        metric = METRICS[self.settings.search.metric]
+        return train(network, data, derive_rng(seed, slot, "batches"), metric=metric)
 
     def _refuse_direction(self, trial: BaseTrial) -> None:
         """Raise SettingsError in a study that would look for the worst; Optuna's default may."""

@@ -98,8 +98,9 @@ def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Me
     ]
     if end is not None and len(curves) and metric:
         # At step 0, for the UI draws a bar a run for a metric that has only that one.
-        points.append(Metric(f"{metric}{BEST}", curves.best(metric)[1], end, 0))
-        points.append(Metric("epochs", len(curves), end, 0))
+        best_epoch, best = curves.best(metric)
+        ends = {f"{metric}{BEST}": best, "best_epoch": best_epoch, "epochs": len(curves)}
+        points += [Metric(name, value, end, 0) for name, value in ends.items()]
     return points
 
 

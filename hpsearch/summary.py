@@ -112,13 +112,14 @@ def study_record(study: Study) -> dict[str, Any]:
 
 def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
     """Return a trial as plain data: what `--json` prints."""
-    setup = trial.user_attrs.get("setup", {})
-    return ({"curves": Curves.of(trial).values} if curves else {}) | {
+    setup, learned = trial.user_attrs.get("setup", {}), Curves.of(trial)
+    return ({"curves": learned.values} if curves else {}) | {
         "slot": trial.user_attrs.get(SLOT),
         "number": trial.number,
         "state": trial.state.name.lower(),
         "value": trial.value if trial.state is TrialState.COMPLETE else None,
-        "epochs": len(Curves.of(trial)),
+        "epochs": len(learned),
+        "best_epoch": learned.best(setup["metric"])[0] if len(learned) else None,
         "params": searched_values(trial),
         "config": setup.get("config"),
         "label": setup.get("label"),

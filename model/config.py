@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from math import inf
 from numbers import Integral, Real
 from typing import Any
@@ -40,14 +41,15 @@ def _number(default: float, interval: str) -> Any:
     return field(default=default, metadata={"check": check})
 
 
-def _count(default: int) -> Any:
-    """A field that counts something: a whole number, at least 1."""
-    return field(default=default, metadata={"check": _check_count})
+def _count(default: int, at_least: int = 1) -> Any:
+    """A field that counts something: a whole number."""
+    check = partial(_check_count, at_least=at_least)
+    return field(default=default, metadata={"check": check})
 
 
-def _check_count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"must be a whole number of at least 1, but got {value!r}")
+def _check_count(value: object, at_least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
+        raise ValueError(f"must be a whole number of at least {at_least}, but got {value!r}")
     return int(value)
 
 
@@ -112,6 +114,7 @@ class TrainConfig:
     beta1: float = _number(0.9, "[0, 1)")
     beta2: float = _number(0.999, "[0, 1)")
     weight_decay: float = _number(0.0, "[0, inf)")
+    early_stopping: int = _count(0, at_least=0)  # epochs without a better validation; 0: off
 
     def __post_init__(self) -> None:
         for name in CHECKS:
@@ -122,6 +125,13 @@ class TrainConfig:
             object.__setattr__(self, name, value)  # plain Python, also from NumPy scalars
         if self.batch_norm != "none" and self.batch_size < BatchNorm.min_rows:
             raise ValueError(SMALL_BATCH)
+
+    @property
+    def needs_validation(self) -> str:
+        """What looks at validation rows while it trains, "" if nothing does."""
+        if self.early_stopping:
+            return "early stopping"
+        return "schedule 'plateau'" if self.schedule == "plateau" else ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values; `TrainConfig(**d)` is the way back."""

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -12,13 +11,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
-from model.batch_norm import BatchNorm
+from model.architecture import build_layers, initialize
 from model.config import TrainConfig
-from model.dropout import Dropout
-from model.initializers import INITIALIZERS
-from model.layers import ACTIVATIONS, Array, Layer, Linear
+from model.layers import Activation, Array, Layer, Linear
 from model.losses import LOSSES, Labels, Loss
 
 EVALUATION_ROWS = 1000  # a block that stays in the processor's cache, whatever the data's size
@@ -48,21 +45,14 @@ class Network:
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.config, self.n_inputs, self.n_classes = config, n_inputs, n_classes
-        self.layers = list(_build_layers(n_inputs, n_classes, config))
+        self.layers = list(build_layers(n_inputs, n_classes, config))
         self.linears = [layer for layer in self.layers if isinstance(layer, Linear)]
         self.min_rows = max(layer.min_rows for layer in self.layers)
         loss = LOSSES[config.loss]
         self.loss = loss(n_classes, **config.arguments_for(loss))
         self._allocate_parameters(dtype)
         self._capacity = self._rows = 0
-        auto = ACTIVATIONS[config.activation].initializer
-        initialize = INITIALIZERS[auto if config.initializer == "auto" else config.initializer]
-        for linear in self.linears:
-            shape = (linear.n_in, linear.n_out)
-            linear.w[:] = initialize(rng, shape, **config.arguments_for(initialize))
-        if config.bias_std:  # after all weights, which are the same with and without
-            for linear in self.linears:
-                linear.b[:] = config.bias_std * rng.standard_normal(linear.n_out)
+        initialize(self.linears, config, rng)
         self.reset_metrics()
 
     def _allocate_parameters(self, dtype: DTypeLike) -> None:
@@ -137,6 +127,16 @@ class Network:
         """Return loss (with penalty) and accuracy over the batches since `reset_metrics`."""
         return self._loss / self._seen, self._hits / self._seen
 
+    def activations(self, x: Array) -> list[Array]:
+        """Return what each activation function puts out (rows, n_units), in use, for x."""
+        self._resize(len(x))
+        outputs = []
+        for layer in self.layers:
+            x = layer.forward(x)
+            if isinstance(layer, Activation):
+                outputs.append(x.copy())
+        return outputs
+
     def evaluate(self, x: Array, y: Labels) -> tuple[float, float]:
         """Return the mean loss, without penalty, and the accuracy on x (rows, n_inputs)."""
         loss, hits = 0.0, 0
@@ -159,8 +159,12 @@ class Network:
         """Copy and pickle by value: the layers of the copy view the vector of the copy."""
         return _rebuild, (type(self), self.n_inputs, self.n_classes, self.config, self.state)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write state and configuration to a `.npz` file, whole or not at all."""
+    def with_config(self, config: TrainConfig) -> Self:
+        """Return a copy that trains as `config` says; raises ValueError if its layers differ."""
+        return _rebuild(type(self), self.n_inputs, self.n_classes, config, self.state)
+
+    def save(self, path: str | os.PathLike[str], **extra: NDArray[Any]) -> None:
+        """Write state, configuration and `extra` to a `.npz` file, whole or not at all."""
         about = {
             "format": FORMAT,
             "n_inputs": self.n_inputs,
@@ -171,7 +175,8 @@ class Network:
         beside = target.with_name(f".{target.name}.{uuid4().hex}")
         try:
             with open(beside, "xb") as file:
-                np.savez(file, params=self.state, about=np.array(json.dumps(about)))
+                arrays: dict[str, Any] = {"params": self.state, **extra}
+                np.savez(file, about=np.array(json.dumps(about)), **arrays)
             os.replace(beside, target)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -220,19 +225,3 @@ class _Views:
         size = prod(shape)
         view, self._rest = self._rest[:size].reshape(shape), self._rest[size:]
         return view
-
-
-def _build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterator[Layer]:
-    """Yield the layers in order: what each hidden layer consists of, then the last linear one."""
-    activation = ACTIVATIONS[config.activation]
-    sizes = [n_inputs, *config.hidden_layer_sizes]
-    for number, (n_in, n_out) in enumerate(pairwise(sizes)):
-        yield Linear((n_in, n_out), first=number == 0)
-        if config.batch_norm == "before":
-            yield BatchNorm(n_out, **config.arguments_for(BatchNorm))
-        yield activation(n_out, **config.arguments_for(activation))
-        if config.batch_norm == "after":
-            yield BatchNorm(n_out, **config.arguments_for(BatchNorm))
-        if config.dropout:
-            yield Dropout(n_out, config.dropout)
-    yield Linear((sizes[-1], n_classes), first=len(sizes) == 1)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import inf, nan
 
 import numpy as np
 
 from model.config import TrainConfig
 from model.data import Dataset
+from model.diagnostics import Diagnostics, Recorder
 from model.network import Network
 from model.optimizers import OPTIMIZERS, Optimizer
 from model.schedules import SCHEDULES, Schedule
@@ -19,7 +21,8 @@ class Epoch:
 
     `train_loss` and `train_accuracy` are means over the batches as they were trained on (dropout
     and all), the loss with its penalty; `val_loss`, without penalty, and `val_accuracy` are taken
-    afterwards. After a divergence the losses are infinite or NaN.
+    afterwards, and NaN where there are no validation rows. After a divergence the losses are
+    infinite or NaN.
     """
 
     number: int  # from 1
@@ -28,6 +31,33 @@ class Epoch:
     train_accuracy: float
     val_loss: float
     val_accuracy: float
+    diagnostics: Diagnostics | None = None
+
+
+class EarlyStopping:
+    """Keeps the state of the network's best epoch, and says when it is long ago.
+
+    The best is the first of those with the best value of `metric`, and as many epochs as the
+    network's config says may follow it (Prechelt, 1998).
+    """
+
+    def __init__(self, network: Network, metric: str) -> None:
+        self.network, self.metric = network, metric
+        self.sign = 1 if metric.endswith("accuracy") else -1
+        self.best_epoch, self.best = 0, -inf
+        self.state = network.state.copy()
+
+    def says_enough(self, epoch: Epoch) -> bool:
+        """Take note of an epoch; return whether training should end with it."""
+        value = self.sign * getattr(epoch, self.metric)
+        if value > self.best:
+            self.best_epoch, self.best = epoch.number, value
+            self.state[:] = self.network.state
+        return epoch.number - self.best_epoch >= self.network.config.early_stopping
+
+    def restore(self) -> None:
+        """Give the network the state of its best epoch."""
+        self.network.state[:] = self.state
 
 
 def build_optimizer(config: TrainConfig, params: np.ndarray) -> Optimizer:
@@ -42,25 +72,64 @@ def build_schedule(config: TrainConfig) -> Schedule:
     return partial(schedule, **config.arguments_for(schedule))
 
 
-def train(network: Network, data: Dataset, rng: np.random.Generator) -> Iterator[Epoch]:
+def train(
+    network: Network,
+    data: Dataset,
+    rng: np.random.Generator,
+    optimizer: Optimizer | None = None,
+    *,
+    metric: str = "val_accuracy",
+    diagnostics: bool = False,
+) -> Iterator[Epoch]:
     """Train `network` in place as its config says; yield after each epoch.
 
-    `rng` shuffles the rows. Dropout's masks come from a generator that it spawns, so that they
-    leave the order of the rows alone.
+    rng: shuffles the rows, and seeds dropout's masks.
+    optimizer: one to go on with from its state; the configured one, afresh, if None.
+    metric: the field of Epoch that early stopping looks at; in the end, whether it came early or
+    not, the network has the weights of the best epoch.
+    diagnostics: whether each epoch carries them; they take time.
+
+    Raises ValueError where the config asks for validation rows and there are none.
     """
     config = network.config
-    optimizer = build_optimizer(config, network.params)
-    masks_rng = rng.spawn(1)[0] if config.dropout else None
+    optimizer = optimizer or build_optimizer(config, network.params)
     schedule, val_losses = build_schedule(config), list[float]()
+    if config.needs_validation and not len(data.x_val):
+        raise ValueError(f"{config.needs_validation} needs validation rows, but there are none")
+    stopping = EarlyStopping(network, metric) if config.early_stopping else None
     for number in range(1, config.epochs + 1):
-        learning_rate = schedule(number, val_losses)
-        # Divergence is reported in the epoch's numbers; NumPy need not say it too. The context
-        # ends before the yield, or it would hold for the caller as well.
-        with np.errstate(all="ignore"):
-            network.reset_metrics()
-            for x, y in data.batches(config.batch_size, rng, min_rows=network.min_rows):
-                network.backward(x, y, masks_rng)
-                optimizer.step(network.params, network.grads, learning_rate)
-            val_loss, val_accuracy = network.evaluate(data.x_val, data.y_val)
-        val_losses.append(val_loss)
-        yield Epoch(number, learning_rate, *network.train_metrics(), val_loss, val_accuracy)
+        recorder = Recorder(network, data) if diagnostics else None
+        rate = schedule(number, val_losses)
+        epoch = train_epoch(network, data, rng, optimizer, number, rate, recorder)
+        val_losses.append(epoch.val_loss)
+        yield epoch
+        if stopping and stopping.says_enough(epoch):
+            break
+    if stopping:
+        stopping.restore()
+
+
+def train_epoch(
+    network: Network,
+    data: Dataset,
+    rng: np.random.Generator,
+    optimizer: Optimizer,
+    number: int,
+    learning_rate: float,
+    recorder: Recorder | None = None,
+) -> Epoch:
+    """Pass once over the training rows."""
+    # Drawn in any case: the order of the rows is the same with and without dropout.
+    masks_seed = rng.integers(2**63)
+    masks_rng = np.random.Generator(np.random.SFC64(masks_seed)) if network.config.dropout else None
+    # Divergence is reported in the epoch's numbers; NumPy need not say it too.
+    with np.errstate(all="ignore"):
+        network.reset_metrics()
+        for x, y in data.batches(network.config.batch_size, rng, min_rows=network.min_rows):
+            network.backward(x, y, masks_rng)
+            if recorder:
+                recorder.note_gradients()
+            optimizer.step(network.params, network.grads, learning_rate)
+        validated = network.evaluate(data.x_val, data.y_val) if len(data.x_val) else (nan, nan)
+        diagnostics = recorder.diagnostics() if recorder else None
+    return Epoch(number, learning_rate, *network.train_metrics(), *validated, diagnostics)

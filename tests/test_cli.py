@@ -147,13 +147,14 @@ def test_show_prints_a_study_file_that_runs(here: Path) -> None:
 
 def test_show_one_trial(here: Path) -> None:  # noqa: ARG001
     shown = run("show", "flowers-random#4").stdout
-    assert shown.startswith("complete after 3 epochs\n")
+    assert re.match(r"complete after 3 epochs; the best is epoch [123]\n", shown)
     assert "\nepochs = 3\n" in shown
     assert [line.split()[0] for line in shown.splitlines()[-4:]] == ["epoch", "1", "2", "3"]
     record = json.loads(run("show", "flowers-random#4", "--json").stdout)
     assert record["slot"] == 4
     assert len(record["curves"]["val/accuracy"]) == 3
-    assert record["value"] == max(record["curves"]["val/accuracy"])
+    accuracies = record["curves"]["val/accuracy"]
+    assert record["value"] == max(accuracies) == accuracies[record["best_epoch"] - 1]
 
 
 def test_best(here: Path) -> None:  # noqa: ARG001

@@ -139,7 +139,8 @@ def _print_trial(trial: FrozenTrial, record: dict[str, Any]) -> None:
     from hpsearch.cli.console import print_table
 
     reason = f" ({record['reason']})" if record["reason"] else ""
-    click.echo(f"{record['state']}{reason} after {record['epochs']} epochs\n")
+    best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
+    click.echo(f"{record['state']}{reason} after {record['epochs']} epochs{best}\n")
     for key, value in (record["config"] or record["params"]).items():
         click.echo(f"{key} = {json.dumps(value)}")
     if record["epochs"]:

@@ -94,6 +94,16 @@ def test_the_value_is_the_best_epochs(metric, direction, best):
     assert study.best_value == best(trial.value for trial in study.trials)
 
 
+@pytest.mark.parametrize(("metric", "best"), [("val/accuracy", max), ("val/loss", min)])
+def test_early_stopping_looks_at_the_studys_metric(metric, best):
+    objective = build(search={"metric": metric}, epochs=200, early_stopping=3, learning_rate=0.2)
+    trial = fixed_trial(slot=0, params={})
+    value = objective(trial)
+    curve = trial.user_attrs["curves"][metric]
+    assert value == best(curve)
+    assert len(curve) == curve.index(value) + 1 + 3 < 200
+
+
 def test_runs_in_somebody_elses_study_over_a_conditional_space():
     def suggest(trial):
         if trial.suggest_categorical("optimizer", ["momentum", "adam"]) == "adam":

@@ -88,9 +88,13 @@ def test_an_ended_trial_has_its_best_value_and_its_epochs_once(metric, best):
     run = project("s", make_trial(setup=SETUP | {"metric": metric}))
     (name,) = {key for key, _ in points(run) if key.endswith("_best")}
     assert name == f"{metric}_best"
-    ends = {key: point for key, point in points(run).items() if key[0] in (name, "epochs")}
-    assert ends == {(name, 0): (best, run.end), ("epochs", 0): (3, run.end)}
-    assert len(run.metrics) == 4 * 3 + 2
+    ends = {key[0]: point for key, point in points(run).items() if key[1] == 0}
+    assert ends == {
+        name: (best, run.end),
+        "best_epoch": (2, run.end),
+        "epochs": (3, run.end),
+    }
+    assert len(run.metrics) == 4 * 3 + 3
     assert len({m.key for m in run.metrics}) <= 8
 
 

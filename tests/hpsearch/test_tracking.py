@@ -108,12 +108,12 @@ def test_a_finished_trial_is_one_run_with_a_point_per_epoch(tracker, client, stu
     assert run.info.end_time == int(trial.datetime_complete.timestamp() * 1000)
 
     points = history(client, run)
-    assert points.keys() == {*METRICS, "val/accuracy_best", "epochs"}
+    assert points.keys() == {*METRICS, "val/accuracy_best", "best_epoch", "epochs"}
     for name in METRICS:
         times = trial.user_attrs["curves"]["times"]
         assert points[name] == [(1, 0.001, times[0]), (2, 0.002, times[1]), (3, 0.003, times[2])]
     assert run.data.metrics["val/accuracy_best"] == 0.003
-    assert run.data.metrics["epochs"] == 3
+    assert run.data.metrics["best_epoch"] == run.data.metrics["epochs"] == 3
 
 
 def test_writing_a_trial_again_changes_nothing(tracker, client, study, mlflow_uri):

@@ -55,6 +55,7 @@ SOME = TrainConfig(
     beta1=0.8,
     beta2=0.99,
     weight_decay=1e-4,
+    early_stopping=6,
 )
 
 
@@ -78,7 +79,7 @@ def test_every_field_is_checked_and_has_a_plain_type():
 
 
 def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
-    assert {*COUNTS, *NAMES, *INTERVALS, "hidden_layer_sizes"} == set(FIELD_TYPES)
+    assert {*COUNTS, *NAMES, *INTERVALS, "hidden_layer_sizes", "early_stopping"} == set(FIELD_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,10 @@ def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
         (
             {"output": "soft_max"},
             "'soft_max' is not an output; did you mean 'softmax'? (softmax, sigmoid, identity)",
+        ),
+        (
+            {"early_stopping": -1},
+            "early_stopping must be a whole number of at least 0, but got -1",
         ),
         ({"dropout": 1.2}, "dropout must be in [0, 1), but got 1.2"),
         (
@@ -204,6 +209,7 @@ def test_numpy_scalars_become_plain_python():
         beta1=np.float64(0.8),
         beta2=np.float64(0.99),
         weight_decay=np.float64(1e-4),
+        early_stopping=np.uint8(6),
     )
     assert config == SOME
     assert {name: type(value) for name, value in vars(config).items()} == FIELD_TYPES

@@ -1,0 +1,103 @@
+"""Checkpoint: a network with what belongs to it, in one file."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from model.network import Network
+from model.optimizers import Optimizer
+from model.scaling import Scaler
+from model.training import build_optimizer
+
+CURVE, STATE = "curve.", "optimizer."  # prefixes of the arrays' names in the file
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that is needed to use a network on raw rows, and to go on with its training.
+
+    `optimizer` is the network's own, `curves` have a value per epoch by name, and `notes` are
+    whatever else, as plain data for JSON.
+    """
+
+    network: Network
+    optimizer: Optimizer
+    classes: NDArray[Any]  # (k,), of any type but objects
+    scaler: Scaler
+    curves: dict[str, list[float]]
+    notes: dict[str, Any]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a `.npz` file, whole or not at all; `Network.load` reads it as well."""
+        curves = {CURVE + name: np.array(curve) for name, curve in self.curves.items()}
+        state = {STATE + name: np.array(value) for name, value in _state(self.optimizer).items()}
+        self.network.save(
+            path,
+            classes=self.classes,
+            shift=self.scaler.shift,
+            factor=self.scaler.factor,
+            notes=np.array(json.dumps(self.notes)),
+            **curves,
+            **state,
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises FileNotFoundError, or ValueError for a file that is no checkpoint.
+        """
+        network = Network.load(path)
+        try:
+            with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            optimizer = build_optimizer(network.config, network.params)
+            for name, value in _named(STATE, arrays).items():
+                setattr(optimizer, name, value if value.ndim else value.item())
+            return cls(
+                network=network,
+                optimizer=optimizer,
+                classes=arrays["classes"],
+                scaler=Scaler(arrays["shift"], arrays["factor"]),
+                curves={name: curve.tolist() for name, curve in _named(CURVE, arrays).items()},
+                notes=json.loads(str(arrays["notes"])),
+            )
+        except (BadZipFile, EOFError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{path}: a network without its classes and scaler ({error})"
+            ) from error
+
+
+def rebuild_optimizer(optimizer: Optimizer, network: Network) -> Optimizer:
+    """Return an optimizer as `network` is configured now, with the state of the one so far.
+
+    If that was of another kind, its state is of no use: the new one starts afresh.
+    """
+    rebuilt = build_optimizer(network.config, network.params)
+    if type(rebuilt) is type(optimizer):
+        vars(rebuilt).update(_state(optimizer))
+    return rebuilt
+
+
+def _state(optimizer: Optimizer) -> dict[str, Any]:
+    """What it remembers: its attributes, but for the hyperparameters that it is given."""
+    given = inspect.signature(type(optimizer)).parameters
+    return {name: value for name, value in vars(optimizer).items() if name not in given}
+
+
+def _named(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with `prefix`, by the rest of the name."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
