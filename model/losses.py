@@ -19,7 +19,8 @@ Labels = NDArray[np.intp]
 class Loss(ABC):
     """A loss of outputs z (rows, n_classes) and classes y (rows,), with its buffers.
 
-    Buffers: a few values a row, and rows × n_classes for all but the softmax cross-entropy.
+    Buffers: rows × n_classes values, and so many again for all but the softmax cross-entropy;
+    n_classes² for the rows of the one-hot targets t.
     """
 
     def __init__(self, n_classes: int) -> None:
@@ -27,29 +28,33 @@ class Loss(ABC):
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         """Make the buffers for batches of up to `rows` rows."""
-        self._row_start = np.arange(rows) * self.n_classes  # where each row begins in z, flattened
-        self._index = np.empty(rows, np.intp)
+        self.classes = np.eye(self.n_classes, dtype=dtype)
+        self._targets = np.empty((rows, self.n_classes), dtype)
         self._predicted = np.empty(rows, np.intp)
-        self._losses = np.empty(rows, dtype)
 
     def resize(self, rows: int) -> None:
         """Point the views at `rows` rows of the buffers."""
-        self.row_start, self.index = self._row_start[:rows], self._index[:rows]
-        self.predicted, self.losses = self._predicted[:rows], self._losses[:rows]
+        self.targets, self.predicted = self._targets[:rows], self._predicted[:rows]
+
+    def forward(self, z: Array, y: Labels) -> tuple[float, int]:
+        """Return the sum of the rows' losses, and in how many rows z_y is the largest output.
+
+        z becomes what `backward` needs, in place.
+        """
+        z.argmax(axis=1, out=self.predicted)
+        self.classes.take(y, axis=0, out=self.targets, mode="clip")
+        return self._sum(z), int(np.count_nonzero(self.predicted == y))
 
     @abstractmethod
-    def forward(self, z: Array, y: Labels) -> Array:
-        """Return the loss of each row (rows,); z becomes what `backward` needs, in place.
-
-        `predicted` (rows,) holds the class of the largest output of each row afterwards.
-        """
+    def _sum(self, z: Array) -> float:
+        """Return the sum of the losses and change z, with `predicted` and `targets` at hand."""
 
     def backward(self, outputs: Array) -> Array:
         """Return dL/dz from what `forward` left in z, which may be overwritten.
 
         (p − t) / rows, as here, is what a cross-entropy comes to with the output made for it.
         """
-        outputs.reshape(-1)[self.index] -= 1
+        outputs -= self.targets
         outputs *= 1 / len(outputs)
         return outputs
 
@@ -67,30 +72,32 @@ class SoftmaxCrossEntropy(Loss):
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         super().allocate(rows, dtype)
+        self._row_start = np.arange(rows) * self.n_classes  # where each row begins in z, flattened
+        self._index = np.empty(rows, np.intp)
         self._column = np.empty((rows, 1), dtype)
+        self._row_ones = np.ones(rows, dtype)
         self.ones = np.ones((self.n_classes, 1), dtype)
 
     def resize(self, rows: int) -> None:
         super().resize(rows)
-        self.column = self._column[:rows]
+        self.row_start, self.index = self._row_start[:rows], self._index[:rows]
+        self.column, self.row_ones = self._column[:rows], self._row_ones[:rows]
         self.row = self.column[:, 0]
 
-    def forward(self, z: Array, y: Labels) -> Array:
+    def _sum(self, z: Array) -> float:
         self._shift(z)
-        np.add(self.row_start, y, out=self.index)
-        z.reshape(-1).take(self.index, out=self.losses, mode="clip")
+        of_the_classes = z.reshape(-1).dot(self.targets.reshape(-1))  # Σ s_y
         self._normalize(z)
-        np.log(self.row, out=self.row)
-        return np.subtract(self.row, self.losses, out=self.losses)
+        return float(np.log(self.row, out=self.row).dot(self.row_ones) - of_the_classes)
 
     def probabilities(self, z: Array) -> Array:
+        z.argmax(axis=1, out=self.predicted)
         self._shift(z)
         self._normalize(z)
         return z
 
     def _shift(self, z: Array) -> None:
         """z ← z − max z; argmax and a gather are several times faster here than a maximum."""
-        z.argmax(axis=1, out=self.predicted)
         np.add(self.row_start, self.predicted, out=self.index)
         z.reshape(-1).take(self.index, out=self.row, mode="clip")
         z -= self.column
@@ -121,14 +128,13 @@ class BinaryCrossEntropy(Loss):
         super().resize(rows)
         self.scratch = self._scratch[:rows]
 
-    def forward(self, z: Array, y: Labels) -> Array:
-        z.argmax(axis=1, out=self.predicted)
-        np.add(self.row_start, y, out=self.index)
-        np.copyto(self.scratch, z)
-        self.scratch.reshape(-1)[self.index] *= -1
+    def _sum(self, z: Array) -> float:
+        np.multiply(self.targets, -2, out=self.scratch)
+        self.scratch += 1  # −1 at the true class, 1 elsewhere
+        self.scratch *= z
         np.logaddexp(self.scratch, 0, out=self.scratch)
         self.output.forward(z)
-        return np.add.reduce(self.scratch, axis=1, out=self.losses)
+        return float(self.scratch.sum())
 
     def probabilities(self, z: Array) -> Array:
         return normalized_sigmoids(z)
@@ -153,12 +159,10 @@ class MeanSquaredError(Loss):
         super().resize(rows)
         self.errors = self._errors[:rows]
 
-    def forward(self, z: Array, y: Labels) -> Array:
-        z.argmax(axis=1, out=self.predicted)
-        np.add(self.row_start, y, out=self.index)
-        np.copyto(self.errors, self.output.forward(z))
-        self.errors.reshape(-1)[self.index] -= 1
-        return np.einsum("ij,ij->i", self.errors, self.errors, out=self.losses)
+    def _sum(self, z: Array) -> float:
+        np.subtract(self.output.forward(z), self.targets, out=self.errors)
+        errors = self.errors.reshape(-1)
+        return float(errors.dot(errors))
 
     def backward(self, outputs: Array) -> Array:
         self.errors *= 2 / len(outputs)

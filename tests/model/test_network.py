@@ -16,7 +16,9 @@ from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS
 from model.losses import LOSSES
 from model.network import Network
+from model.optimizers import OPTIMIZERS
 from model.outputs import OUTPUTS
+from model.training import build_optimizer
 
 DEPTHS = [(), (5,), (5, 4, 3)]
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -273,6 +275,30 @@ def test_buffers_are_reused(activation):
     try:
         for _ in range(1000):
             network.backward(x, y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 1024
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_thousand_steps_with_everything_switched_on_allocate_nothing(optimizer, loss):
+    options = {"batch_norm": "before", "dropout": 0.3, "weight_decay": 0.1, "loss": loss}
+    network = build(60, 60, dtype=np.float32, hidden_layer_sizes=(150, 150), **options)
+    rule = build_optimizer(TrainConfig(optimizer=optimizer), network.params)
+    x, y = draw_rows(network, 120)  # a buffer of a hidden layer takes 70 KiB
+    rng = np.random.default_rng(0)
+
+    def step():
+        network.backward(x, y, rng)
+        rule.step(network.params, network.grads, 1e-6)
+
+    step()
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            step()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,0 +1,272 @@
+"""Who is compared in training.py: one function each, training the same network on the same rows.
+
+A contender is called once with its task and returns a function without arguments, which is timed:
+it trains from the same initial values (but for scikit-learn, which draws its own), through the
+same batches, and returns a function from rows (n, d) to the predicted class of each (n,).
+Accuracy is taken outside the measured time. Libraries are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import Dataset, Network, TrainConfig, train
+
+Predict = Callable[[NDArray[np.float32]], NDArray[Any]]
+Contender = Callable[["Task"], Callable[[], Predict]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows, and what is to be done with them."""
+
+    data: Dataset
+    config: TrainConfig
+    threads: int
+
+    def network(self) -> Network:
+        """The network as it starts."""
+        rng = np.random.default_rng(0)
+        return Network(self.data.n_features, self.data.n_classes, self.config, rng)
+
+    def weights(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """W (n_in, n_out) and b (n_out,) of each layer as it starts."""
+        return [(linear.w.copy(), linear.b.copy()) for linear in self.network().linears]
+
+    def orders(self) -> Iterator[NDArray[np.intp]]:
+        """The rows' order in each epoch, as `train` draws it."""
+        rng = np.random.default_rng(1)
+        for _ in range(self.config.epochs):
+            rng.integers(2**63)  # the seed of dropout's masks
+            yield rng.permutation(len(self.data.x_train))
+
+    @property
+    def flops(self) -> int:
+        """Of the matrix products of a training: xW, xᵀdz, and dzWᵀ but for the first layer."""
+        first, *others = (w.size for w, _ in self.weights())
+        per_row = 2 * (2 * first + 3 * sum(others))
+        return per_row * len(self.data.x_train) * self.config.epochs
+
+    def accuracy(self, predict: Predict) -> float:
+        """On the validation rows, which nobody trains on."""
+        return float(np.mean(predict(self.data.x_val) == self.data.y_val))
+
+
+def sgemm_peak(size: int = 1024, repeats: int = 10) -> float:
+    """The best of a few products of float32 matrices, in FLOP/s."""
+    a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+    out, times = np.empty_like(a), []
+    for _ in range(repeats):
+        start = perf_counter()
+        a.dot(a, out)
+        times.append(perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
+def ours(task: Task) -> Callable[[], Predict]:
+    """`train`, with losses and accuracies of the training rows as always; nothing to validate."""
+    x, y = task.data.x_val, task.data.y_val
+    data = replace(task.data, x_val=x[:0], y_val=y[:0])
+
+    def run() -> Predict:
+        network = task.network()
+        for _ in train(network, data, np.random.default_rng(1)):
+            pass
+        return lambda x: network.predict_proba(x).argmax(axis=1)
+
+    return run
+
+
+def scikit_learn(task: Task) -> Callable[[], Predict]:
+    """`MLPClassifier`, without the dropout it lacks, and never stopping early."""
+    from sklearn.neural_network import MLPClassifier
+
+    data, config = task.data, task.config
+    estimator = MLPClassifier(
+        hidden_layer_sizes=config.hidden_layer_sizes,
+        activation=config.activation,
+        solver="adam" if config.optimizer == "adam" else "sgd",
+        alpha=config.weight_decay,
+        batch_size=min(config.batch_size, len(data.x_train)),
+        learning_rate_init=config.learning_rate,
+        momentum=config.momentum if config.optimizer == "momentum" else 0.0,
+        nesterovs_momentum=False,
+        max_iter=config.epochs,
+        n_iter_no_change=config.epochs + 1,
+        random_state=0,
+    )
+
+    def run() -> Predict:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged
+            estimator.fit(data.x_train, data.y_train)
+        return estimator.predict
+
+    return run
+
+
+def pytorch(task: Task) -> Callable[[], Predict]:
+    """PyTorch, eager, as a good user writes it: tensors preloaded, fused optimizer."""
+    import torch
+
+    torch.set_num_threads(task.threads)
+    x, y = torch.from_numpy(task.data.x_train), torch.from_numpy(task.data.y_train)
+
+    def run() -> Predict:
+        torch.manual_seed(0)
+        network = _torch_network(task)
+        optimizer = _torch_optimizer(task.config, network.parameters())
+        loss = torch.nn.CrossEntropyLoss()
+        for order in task.orders():
+            for index in torch.from_numpy(order).split(task.config.batch_size):
+                optimizer.zero_grad()
+                loss(network(x[index]), y[index]).backward()
+                optimizer.step()
+        network.eval()
+
+        def predict(x: NDArray[np.float32]) -> NDArray[Any]:
+            with torch.inference_mode():
+                return network(torch.from_numpy(x)).argmax(dim=1).numpy()
+
+        return predict
+
+    return run
+
+
+def _torch_network(task: Task) -> Any:
+    """The task's network: linear, batch normalization, activation, dropout, and so on."""
+    import torch
+    from torch import nn
+
+    activation = {"relu": partial(nn.ReLU, inplace=True), "tanh": nn.Tanh}[task.config.activation]
+    layers: list[Any] = []
+    for w, b in task.weights():
+        linear = nn.Linear(*w.shape)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(w.T))
+            linear.bias.copy_(torch.from_numpy(b))
+        layers.append(linear)
+        if normalizes(task.config):
+            layers.append(nn.BatchNorm1d(w.shape[1]))
+        layers.append(activation())
+        if task.config.dropout:
+            layers.append(nn.Dropout(task.config.dropout))
+    after_last = 1 + normalizes(task.config) + bool(task.config.dropout)
+    return nn.Sequential(*layers[:-after_last])
+
+
+def _torch_optimizer(config: TrainConfig, parameters: Any) -> Any:
+    from torch import optim
+
+    options = {"lr": config.learning_rate, "fused": True}
+    if config.optimizer == "adam":
+        return optim.Adam(parameters, betas=(config.beta1, config.beta2), **options)
+    momentum = config.momentum if config.optimizer == "momentum" else 0.0
+    return optim.SGD(parameters, momentum=momentum, **options)
+
+
+def jax(task: Task) -> Callable[[], Predict]:
+    """JAX: an epoch is one compiled function, `lax.scan` over its batches."""
+    import jax
+    import jax.numpy as jnp
+
+    start, update = _jax_optimizer(task.config)
+    keep = 1 - task.config.dropout
+    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[task.config.activation]
+
+    def forward(params: Any, x: Any, key: Any = None) -> Any:
+        *hidden, (w, b) = params
+        keys = hidden if key is None else jax.random.split(key, len(hidden))
+        for (v, c), own in zip(hidden, keys, strict=True):
+            x = activation(x @ v + c)
+            if key is not None and keep < 1:
+                x *= jax.random.bernoulli(own, keep, x.shape) / keep
+        return x @ w + b
+
+    def loss(params: Any, x: Any, y: Any, key: Any) -> Any:
+        logs = jax.nn.log_softmax(forward(params, x, key))
+        return -jnp.take_along_axis(logs, y[:, None], axis=1).mean()
+
+    @partial(jax.jit, donate_argnums=0)
+    def epoch(carry: Any, order: Any, x: Any, y: Any) -> Any:
+        def step(carry: Any, index: Any) -> Any:
+            params, state, key = carry
+            key, own = jax.random.split(key)
+            grads = jax.grad(loss)(params, x[index], y[index], own)
+            return (*update(params, grads, state), key), None
+
+        whole = len(order) // task.config.batch_size * task.config.batch_size
+        batches = order[:whole].reshape(-1, min(task.config.batch_size, max(whole, 1)))
+        carry, _ = jax.lax.scan(step, carry, batches)
+        return step(carry, order[whole:])[0] if whole < len(order) else carry
+
+    x, y = jnp.asarray(task.data.x_train), jnp.asarray(task.data.y_train)
+
+    def run() -> Predict:
+        params = [(jnp.array(w), jnp.array(b)) for w, b in task.weights()]
+        carry = params, start(params), jax.random.key(0, impl="rbg")
+        for order in task.orders():
+            carry = epoch(carry, order, x, y)
+        jax.block_until_ready(carry[0])
+        return lambda x: np.asarray(forward(carry[0], x).argmax(axis=1))
+
+    return run
+
+
+def _jax_optimizer(config: TrainConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The functions that make an optimizer's state and that update parameters and state."""
+    import jax.numpy as jnp
+    from jax import tree
+
+    rate, momentum, beta1, beta2 = (
+        config.learning_rate,
+        config.momentum if config.optimizer == "momentum" else 0.0,
+        config.beta1,
+        config.beta2,
+    )
+
+    def zeros(params: Any) -> Any:
+        return tree.map(jnp.zeros_like, params)
+
+    def sgd(params: Any, grads: Any, state: Any) -> Any:
+        return tree.map(lambda w, g: w - rate * g, params, grads), state
+
+    def with_momentum(params: Any, grads: Any, velocity: Any) -> Any:
+        velocity = tree.map(lambda v, g: momentum * v - rate * g, velocity, grads)
+        return tree.map(jnp.add, params, velocity), velocity
+
+    def adam(params: Any, grads: Any, state: Any) -> Any:
+        t, m, v = state
+        t = t + 1
+        m = tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, grads)
+        v = tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, v, grads)
+        c1, c2 = 1 - beta1**t, 1 - beta2**t
+        move = tree.map(lambda m, v: rate * (m / c1) / (jnp.sqrt(v / c2) + 1e-8), m, v)
+        return tree.map(jnp.subtract, params, move), (t, m, v)
+
+    return {
+        "sgd": (lambda _: (), sgd),
+        "momentum": (zeros, with_momentum),
+        "adam": (lambda params: (jnp.zeros(()), zeros(params), zeros(params)), adam),
+    }[config.optimizer]
+
+
+def normalizes(config: TrainConfig) -> bool:
+    """Whether batches are normalized (here always before the activation)."""
+    return config.batch_norm != "none"
+
+
+CONTENDERS: dict[str, Contender] = {
+    "ours": ours,
+    "scikit-learn": scikit_learn,
+    "PyTorch": pytorch,
+    "JAX": jax,
+}
