@@ -9,6 +9,13 @@ from pathlib import Path
 import pytest
 
 from hpsearch.cli import cli
+from model.config import FIELD_TYPES, TrainConfig
+from model.initializers import INITIALIZERS
+from model.layers import ACTIVATIONS
+from model.losses import LOSSES
+from model.optimizers import OPTIMIZERS
+from model.outputs import OUTPUTS
+from model.schedules import SCHEDULES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,6 +80,20 @@ def test_the_error_it_quotes_is_the_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", cli.commands)
 def test_every_command_is_shown(name: str) -> None:
     assert any(command.startswith(f"hpsearch {name}") for command in commands())
+
+
+def test_every_technique_is_shown() -> None:
+    registries = [ACTIVATIONS, INITIALIZERS, LOSSES, OUTPUTS, OPTIMIZERS, SCHEDULES]
+    names = {*FIELD_TYPES, *(name for registry in registries for name in registry)}
+    rows = "".join(line for line in README.splitlines() if line.startswith("|"))
+    assert {name for name in names if f"`{name}`" not in rows} == set()
+
+
+def test_the_defaults_it_states_are_the_defaults() -> None:
+    stated = re.findall(r"`(\w+)` \(([\d.e-]+)\)", README)
+    assert len(stated) > 10
+    for name, value in stated:
+        assert getattr(TrainConfig, name) == float(value), name
 
 
 def test_every_shown_file_is_there() -> None:
