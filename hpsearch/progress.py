@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ class Progress:
     started_with: int = 0  # trials done before this start
     best: float | None = None
     best_slot: int | None = None
+    since_best: int = 0  # trials done since the best one
     running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
     untracked: bool = False  # the tracking store was lost on the way
     started: float = field(default_factory=time.monotonic)
@@ -47,14 +49,32 @@ class Progress:
         seconds = time.monotonic() - self.started
         return (self.work_done - self.started_with) / seconds if seconds > 0.5 else 0.0
 
+    def recount(self, trials: Iterable[FrozenTrial]) -> None:
+        """Count all that is done anew; an earlier start may have asked for more trials."""
+        failed, self.best, self.best_slot = self.failed, None, None
+        self.complete = self.pruned = self.since_best = 0
+        for trial in trials:
+            if slot_of(trial) < self.total:
+                self.count(trial)
+        self.failed = failed
+
     def count(self, trial: FrozenTrial) -> None:
         """Take a finished trial into account."""
         if trial.state is TrialState.PRUNED:
             self.pruned += 1
+            self.since_best += 1
         elif trial.state is TrialState.FAIL and not was_interrupted(trial):
             self.failed += 1
         elif trial.state is TrialState.COMPLETE and trial.value is not None:
             self.complete += 1
-            sign = 1 if self.direction == "maximize" else -1
-            if self.best is None or sign * trial.value > sign * self.best:
-                self.best, self.best_slot = trial.value, slot_of(trial)
+            self.since_best += 1
+            if self.best is None or self._sign * trial.value > self._sign * self.best:
+                self.best, self.best_slot, self.since_best = trial.value, slot_of(trial), 0
+
+    def reached(self, target: float) -> bool:
+        """Whether the best value is as good as `target`."""
+        return self.best is not None and self._sign * self.best >= self._sign * target
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.direction == "maximize" else -1

@@ -31,6 +31,7 @@ from model.names import unknown_name
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
+WANTED = {"model_type": "a table", "string_type": "text", "float_type": "a number"}
 
 
 class _Table(BaseModel):
@@ -63,6 +64,9 @@ class SearchSettings(_Table):
     pruner: PrunerName = "median"
     trials: Annotated[int, Field(ge=1)] = 100
     seed: Annotated[int, Field(ge=0)] = 0
+    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds, of one start
+    target: float | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None  # trials without a better one
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -168,7 +172,7 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
     """Return `settings` as the tables of a study file, plain data."""
     table: dict[str, Any] = {"name": settings.name}
     table["data"] = settings.data.model_dump(exclude_none=True)
-    table["search"] = settings.search.model_dump()
+    table["search"] = settings.search.model_dump(exclude_none=True)
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
         table["enqueue"] = [
@@ -241,5 +245,7 @@ def _sentence(error: ErrorDetails) -> str:
             return f"{place}{separator}{cause}" if place else str(cause)
         case "greater_than_equal":
             return f"{place}: must be at least {error['ctx']['ge']}, but got {error['input']!r}"
-    wanted = {"model_type": "a table", "string_type": "text"}.get(error["type"], "a whole number")
+        case "greater_than":
+            return f"{place}: must be above {error['ctx']['gt']:g}, but got {error['input']!r}"
+    wanted = WANTED.get(error["type"], "a whole number")
     return f"{place}: must be {wanted}, but got {error['input']!r}"

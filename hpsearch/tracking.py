@@ -76,7 +76,7 @@ class Tracker:
         A run that somebody deleted in MLflow stays deleted. Raises TrackingError.
         """
         self.lost = False
-        self._runs.pop(study.study_name, None)
+        self.forget(study)
         runs = self._runs_of(study)
         written = 0
         for trial in study.get_trials(deepcopy=False):
@@ -85,6 +85,10 @@ class Tracker:
                 self._write(study, trial)
                 written += 1
         return written
+
+    def forget(self, study: Study) -> None:
+        """Forget which runs there are: another process may have begun some."""
+        self._runs.pop(study.study_name, None)
 
     def describe(self, study: Study, text: str) -> None:
         """Put Markdown `text` on the experiment's page."""

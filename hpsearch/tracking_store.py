@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
-from sqlalchemy.engine import make_url
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hpsearch.errors import TrackingError
@@ -23,6 +25,7 @@ from hpsearch.storage import redact
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
+_tracked_files: set[str] = set()
 
 
 def tracking_uri(given: str | None = None) -> str:
@@ -35,6 +38,8 @@ class TrackingStore:
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = tracking_uri(uri)
+        if file := _sqlite_file(self.uri):
+            _tracked_files.add(os.path.realpath(file))
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -168,6 +173,18 @@ def _refuse_deleted(experiment: Experiment) -> None:
             f"experiments restore --experiment-id {experiment.experiment_id}`, or start a study "
             "under another name with --name"
         )
+
+
+@event.listens_for(Engine, "connect")
+def _commit_without_the_disk(connection: Any, _: object) -> None:
+    """Let a commit to a database of runs return before the disk has it.
+
+    It stays consistent whatever happens, and runs that an outage takes are written again.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        file = next(iter(connection.execute("PRAGMA database_list")))[2]
+        if file in _tracked_files:
+            connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _write_ahead(file: Path) -> None:

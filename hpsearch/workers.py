@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import optuna
-import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
+from hpsearch.processes import PROCESS, this_process
 from hpsearch.pruners import build_pruner
 from hpsearch.samplers import build_sampler, fix_parameters
 from hpsearch.slots import SLOT
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from hpsearch.tracking import Tracker
     from model.training import Epoch
 
-PROCESS = "process"  # user attribute of a trial: who runs it
 LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
 
 
@@ -37,8 +35,8 @@ class Channel(Protocol):
     def next_slot(self) -> int | None:
         """Return the slot to do next, or None when there is nothing left to do."""
 
-    def epoch(self, slot: int, epoch: Epoch) -> None:
-        """Hear of a finished epoch; raise Interrupted to stop the trial there."""
+    def epoch(self, slot: int, epoch: int) -> None:
+        """Hear of a finished epoch (from 1); raise Interrupted to stop the trial there."""
 
     def finished(self, trial: FrozenTrial) -> None:
         """Hear of a finished trial, whatever its state."""
@@ -94,7 +92,7 @@ def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -
 
     def on_epoch(trial: BaseTrial, epoch: Epoch) -> None:
         nonlocal shown
-        channel.epoch(slot, epoch)
+        channel.epoch(slot, epoch.number)
         if tracker is not None and time.monotonic() - shown > LIVE_SECONDS:
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             tracker(study, next(t for t in running if t.number == trial.number))
@@ -117,27 +115,3 @@ class _quiet_optuna:  # noqa: N801
 
     def __exit__(self, *_: object) -> None:
         optuna.logging.set_verbosity(self.level)
-
-
-def this_process() -> dict[str, Any]:
-    """Return what tells this process from every other: host, pid and time of its start."""
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
-
-
-def is_dead(process: dict[str, Any] | None) -> bool:
-    """Whether a process that described itself with `this_process` has ended.
-
-    A zombie is dead. Of a process on another host nothing is known: it counts as alive. A trial
-    that does not say whose it is died before its first act.
-    """
-    if process is None:
-        return True
-    if process["host"] != socket.gethostname():
-        return False
-    try:
-        found = psutil.Process(process["pid"])
-        same = abs(found.create_time() - process["started"]) < 2  # the clock may be set meanwhile
-        return not same or found.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

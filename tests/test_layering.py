@@ -10,14 +10,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Who may import whom inside hpsearch: a module may import from its own floor and those below.
 FLOORS = [
-    {"errors", "options"},
+    {"errors", "options", "forkserver"},
     {"ranges", "slots", "curves"},
     {"space", "enqueue", "definition", "settings"},
-    {"samplers", "pruners"},
+    {"samplers", "pruners", "processes"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
     {"tracking"},
-    {"workers"},
+    {"workers", "parent"},
+    {"pool"},
     {"study"},
     {"cli"},
 ]

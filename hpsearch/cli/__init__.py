@@ -11,6 +11,7 @@ import click
 
 from hpsearch import __version__
 from hpsearch.errors import HpsearchError, refuse_shadowed_model
+from hpsearch.forkserver import ENVIRONMENT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,20 +41,6 @@ def cli() -> None:
     refuse_shadowed_model()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-
-
-ENVIRONMENT = {
-    # Small matrices: a second BLAS thread costs more than it brings.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # A tracking server that is away shall be missed after seconds, not minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
 
 
 def storage_option(command: Command) -> Command:

@@ -19,8 +19,8 @@ from hpsearch.summary import format_value, searched_values
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from hpsearch.parent import OnProgress
     from hpsearch.progress import Progress as StudyProgress
-    from hpsearch.study import OnProgress
 
 PLAIN_LINES = 10  # how many progress lines a study prints where there is no terminal
 

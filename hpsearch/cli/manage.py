@@ -24,12 +24,12 @@ def delete(
     """
     import optuna
 
+    from hpsearch.processes import refuse_claimed
     from hpsearch.storage import open_storage, storage_url
-    from hpsearch.study import refuse_running
     from hpsearch.tracking import Tracker, experiment_name
 
     study = find_study(name, storage)
-    refuse_running(study)
+    refuse_claimed(study)
     experiment = experiment_name(study)
     if not yes:
         trials = len(study.get_trials(deepcopy=False))
@@ -56,7 +56,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     \b
     hpsearch sync digits-random
     """
-    from hpsearch.study import describe_study
+    from hpsearch.parent import describe_study
     from hpsearch.tracking import Tracker
 
     study, tracker = find_study(name, storage), Tracker(tracking_uri)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from hpsearch.cli import cli, json_option, storage_option, tracking_option
+from hpsearch.cli.duration import DURATION
+from hpsearch.forkserver import start_forkserver
 from hpsearch.options import PrunerName, SamplerName
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--trials", type=click.IntRange(1), help="Trials of the study in total.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of a trial.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the search.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, help="Trials at a time.", show_default=True
+)
+@click.option("--timeout", type=DURATION, help="Stop after so long: 90, 15m, 2h.")
+@click.option("--target", type=float, help="Stop when the metric is this good.")
+@click.option("--patience", type=click.IntRange(1), help="Stop after so many without a better one.")
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
 @storage_option
 @tracking_option
@@ -38,6 +46,7 @@ def study(
     file: str,
     name: str | None,
     epochs: int | None,
+    jobs: int,
     storage: str | None,
     tracking_uri: str | None,
     no_tracking: bool,
@@ -53,6 +62,8 @@ def study(
     hpsearch study --sampler random
     hpsearch study my-study.toml --trials 200
     """
+    if jobs > 1:
+        start_forkserver()  # it imports what workers need while this process does
     import optuna
 
     from hpsearch.cli.console import show_progress
@@ -69,13 +80,14 @@ def study(
             name=name,
             storage=storage,
             tracker=tracker,
+            jobs=jobs,
             on_progress=on_progress,
             should_stop=lambda: bool(received),
         )
     (_print_json if as_json else _print_outcome)(outcome, settings, tracked=tracker is not None)
     if received:
         raise SystemExit(128 + received[0])
-    if outcome.reason != "finished":
+    if outcome.reason == "given up":
         raise SystemExit(1)
 
 
@@ -107,9 +119,9 @@ def _print_outcome(outcome: Outcome, settings: StudySettings, *, tracked: bool) 
     from hpsearch.cli.console import format_duration, note, print_table, trial_table
     from hpsearch.summary import best_trials, count_trials
 
-    name, total = outcome.study.study_name, settings.search.trials
+    name = outcome.study.study_name
     counts = count_trials(outcome.study.get_trials(deepcopy=False))
-    note(f"{name}: {_why(outcome, total)} ({counts}, {format_duration(outcome.seconds)})")
+    note(f"{name}: {_why(outcome, settings)} ({counts}, {format_duration(outcome.seconds)})")
     best = best_trials(outcome.study, 5)
     if best:
         note("")
@@ -120,19 +132,24 @@ def _print_outcome(outcome: Outcome, settings: StudySettings, *, tracked: bool) 
     note(f"More of the best:   hpsearch best {name} --top 20")
 
 
-def _why(outcome: Outcome, total: int) -> str:
+def _why(outcome: Outcome, settings: StudySettings) -> str:
     """Say why the study ended, and what would make it go on."""
-    if outcome.reason == "interrupted":
-        done = len(outcome.slots.done)
-        return f"interrupted with {done} of {total} trials done; the same command goes on"
-    if outcome.reason == "given up":
-        slots = ", ".join(map(str, outcome.slots.given_up))
-        return f"given up after three tries: trial {slots}"
-    if outcome.reason == "busy":
-        return f"another process is at work on {len(outcome.slots.busy)} of {total} trials"
+    search, done = settings.search, f"{len(outcome.slots.done)} of {settings.search.trials} trials"
+    match outcome.reason:
+        case "interrupted":
+            return f"interrupted with {done} done; the same command goes on"
+        case "timeout":
+            return f"stopped by --timeout with {done} done; the same command goes on"
+        case "target":
+            return f"stopped by --target {search.target}, reached after {done}"
+        case "patience":
+            return f"stopped by --patience {search.patience}, without a better trial, after {done}"
+        case "given up":
+            slots = ", ".join(map(str, outcome.slots.given_up))
+            return f"given up after three tries: trial {slots}"
     if outcome.new == 0:
-        return f"all {total} trials were done already; --trials {2 * total} goes on"
-    return f"all {total} trials are done"
+        return f"all {search.trials} trials were done already; --trials {2 * search.trials} goes on"
+    return f"all {search.trials} trials are done"
 
 
 def _print_json(outcome: Outcome, settings: StudySettings, *, tracked: bool) -> None:

@@ -7,16 +7,8 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, TrackingError
 from hpsearch.storage import open_storage
-from hpsearch.study import (
-    close_dead_trials,
-    load_study,
-    open_study,
-    refuse_running,
-    run_study,
-    study_name,
-)
+from hpsearch.study import load_study, run_study, study_name
 from hpsearch.tracking import Tracker
-from hpsearch.workers import this_process
 
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
 
@@ -336,45 +328,6 @@ def test_load_study_names_what_there_is(run, journal, make_settings):
 def test_load_study_in_an_empty_storage(journal):
     with pytest.raises(StudyError, match="no study 'x': the storage is empty; hpsearch study"):
         load_study(open_storage(str(journal)), "x")
-
-
-@pytest.fixture
-def with_running_trial(journal, make_settings):
-    """A function to a study with one trial that is being run by `process`."""
-
-    def make(process):
-        storage = open_storage(str(journal))
-        study = open_study(storage, "tiny-random", make_settings(), "digest")
-        trial = study.ask()
-        if process is not None:
-            trial.set_user_attr("process", process)
-        return study, storage
-
-    return make
-
-
-DEAD = [this_process() | {"started": 1.5e9}, None]
-ALIVE = [this_process(), {"host": "elsewhere", "pid": 1, "started": 1.5e9}]
-
-
-@pytest.mark.parametrize("process", DEAD)
-def test_trials_of_the_dead_are_closed(with_running_trial, process):
-    study, storage = with_running_trial(process)
-    refuse_running(study)
-    assert close_dead_trials(study, storage) == 1
-    (trial,) = study.trials
-    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "process died")
-    assert close_dead_trials(study, storage) == 0
-
-
-@pytest.mark.parametrize("process", ALIVE)
-def test_trials_of_the_living_are_left_to_them(with_running_trial, process):
-    study, storage = with_running_trial(process)
-    assert close_dead_trials(study, storage) == 0
-    assert study.trials[0].state is TrialState.RUNNING
-    who = rf"process {process['pid']} on {process['host']}"
-    with pytest.raises(StudyError, match=f"'tiny-random' is being run by {who}; stop that first"):
-        refuse_running(study)
 
 
 # In MLflow

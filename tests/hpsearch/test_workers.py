@@ -1,13 +1,7 @@
 """A worker does exactly the slots it is handed, and knows the living from the dead."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 
 import optuna
-import psutil
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -17,9 +11,10 @@ from hpsearch import objective as objective_module
 from hpsearch import workers
 from hpsearch.errors import Interrupted
 from hpsearch.objective import Objective
+from hpsearch.processes import this_process
 from hpsearch.storage import open_storage
 from hpsearch.tracking import Tracker
-from hpsearch.workers import is_dead, this_process, work
+from hpsearch.workers import work
 
 
 class ListChannel:
@@ -33,8 +28,8 @@ class ListChannel:
         return self.slots.pop(0) if self.slots else None
 
     def epoch(self, slot, epoch):
-        self.epochs.append((slot, epoch.number))
-        self.at_epoch(slot, epoch.number)
+        self.epochs.append((slot, epoch))
+        self.at_epoch(slot, epoch)
 
     def finished(self, trial):
         self.trials.append(trial)
@@ -194,57 +189,3 @@ def test_optuna_is_quiet_meanwhile(url, objective, error):
     finally:
         optuna.logging.set_verbosity(before)
     assert min(within) > optuna.logging.ERROR
-
-
-# Who is dead
-
-
-@pytest.fixture
-def child():
-    """Another process, and how it describes itself."""
-    code = (
-        "import json, sys; from hpsearch.workers import this_process; "
-        "print(json.dumps(this_process()), flush=True); sys.stdin.read()"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
-        yield process, json.loads(process.stdout.readline())
-        process.kill()
-
-
-def test_this_process_is_alive():
-    assert this_process()["pid"] == os.getpid()
-    assert this_process() == this_process()
-    assert not is_dead(this_process())
-    assert not is_dead(json.loads(json.dumps(this_process())))
-
-
-def test_a_killed_process_is_dead_first_as_a_zombie_and_then_gone(child):
-    process, described = child
-    assert described["pid"] == process.pid
-    assert not is_dead(described)
-
-    process.send_signal(signal.SIGKILL)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # wait, but leave it unreaped
-    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
-    assert is_dead(described)
-
-    process.wait()
-    assert not psutil.pid_exists(process.pid)
-    assert is_dead(described)
-
-
-@pytest.mark.parametrize(
-    ("change", "dead"),
-    [
-        ({"started": 1.5e9}, True),  # its number went to another process
-        ({"host": "elsewhere"}, False),  # nothing is known of it
-        ({"host": "elsewhere", "started": 1.5e9}, False),
-    ],
-)
-def test_a_process_is_known_by_host_and_start(change, dead):
-    assert is_dead(this_process() | change) is dead
-
-
-def test_a_trial_that_does_not_say_whose_it_is_has_nobody():
-    assert is_dead(None)

@@ -1,0 +1,59 @@
+"""The process that worker processes are forked from, with all they need imported already.
+
+This module imports nothing heavy: the server can be started first of all, and imports beside the
+process that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import ForkServerContext
+
+ENVIRONMENT = {
+    # Small matrices: a second BLAS thread costs more than it brings.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # A tracking server that is away shall be missed after seconds, not minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+PRELOADED = ["hpsearch.pool", "hpsearch.tracking", "sklearn.datasets", "sklearn.model_selection"]
+
+
+def start_forkserver() -> ForkServerContext:
+    """Start the server, if it does not run yet, without waiting for it."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    before = dict(os.environ)
+    try:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return context
+
+
+@contextmanager
+def hidden_main() -> Iterator[None]:
+    """Keep a child that starts meanwhile from running the main script again.
+
+    A script without `if __name__ == "__main__"` would start its study once more in every worker.
+    """
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
+    main.__file__ = main.__spec__ = None
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
