@@ -16,6 +16,7 @@ from hpsearch.definition import definition, differences
 from hpsearch.errors import Interrupted, StudyError, TrackingError
 from hpsearch.objective import Objective
 from hpsearch.progress import Progress
+from hpsearch.samplers import check_sampler
 from hpsearch.settings import StudySettings, check_name
 from hpsearch.slots import Slots, count_slots, slot_of
 from hpsearch.storage import open_storage, storage_errors, storage_url
@@ -80,6 +81,7 @@ def run_study(
     """
     started = time.monotonic()
     name, url = study_name(settings, name), storage_url(storage)
+    check_sampler(settings.search.sampler)
     objective = Objective(settings)
     if tracker is not None:
         tracker.store.check(name)

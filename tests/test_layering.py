@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
     {"ranges", "slots", "curves"},
-    {"space", "enqueue", "definition", "settings"},
-    {"samplers", "pruners"},
+    {"space", "enqueue", "definition", "settings", "search_settings", "grid"},
+    {"slot_samplers", "samplers", "pruners"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
     {"tracking"},

@@ -30,6 +30,9 @@ pruner = "hyperband"
 trials = 7
 seed = 11
 
+[search.pruner_options]
+reduction_factor = 2
+
 [trial]
 epochs = 5
 hidden_layer_sizes = { choices = [[178, 46], [100], []] }
@@ -49,7 +52,7 @@ hidden_layer_sizes = []
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, data, search, trial, enqueue)"
 DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed)"
-SEARCH_KEYS = "(metric, sampler, pruner, trials, seed)"
+SEARCH_KEYS = "(metric, sampler, pruner, trials, seed, sampler_options, pruner_options)"
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
 
 
@@ -87,6 +90,8 @@ def test_reads_every_table_of_a_study_file(study_file):
         "pruner": "hyperband",
         "trials": 7,
         "seed": 11,
+        "sampler_options": {},
+        "pruner_options": {"reduction_factor": 2},
     }
     assert read.trial == SearchSpace.from_table(tomllib.loads(STUDY)["trial"])
     assert [(entry.label, dict(entry.values)) for entry in read.enqueue] == [
@@ -290,7 +295,8 @@ def test_a_name_may_not_be(name):
         ({"search": {"metric": 5}}, "search.metric: 5 is not a metric (val/accuracy, val/loss)"),
         (
             {"search": {"sampler": "randon"}},
-            "search.sampler: 'randon' is not a sampler; did you mean 'random'? (random, tpe)",
+            "search.sampler: 'randon' is not a sampler; did you mean 'random'? "
+            "(random, tpe, gp, qmc, grid)",
         ),
         (
             {"search": {"pruner": "mediam"}},
