@@ -7,9 +7,10 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from optuna.samplers import BaseSampler, GPSampler, PartialFixedSampler, TPESampler
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 
 from hpsearch.errors import SettingsError
+from hpsearch.gp_sampler import PrunedGPSampler
 from hpsearch.search_settings import read_options
 from hpsearch.slot_samplers import (
     SlotGridSampler,
@@ -35,7 +36,7 @@ def _tpe(*, multivariate: bool, group: bool, **options: Any) -> TPESampler:
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
     "random": lambda seed, *_: SlotRandomSampler(seed),
     "tpe": lambda seed, *_, **options: SlotSampler(seed, "tpe", partial(_tpe, **options)),
-    "gp": lambda seed, *_, **options: SlotSampler(seed, "gp", partial(GPSampler, **options)),
+    "gp": lambda seed, *_, **options: SlotSampler(seed, "gp", partial(PrunedGPSampler, **options)),
     "qmc": SlotQMCSampler,
     "grid": SlotGridSampler,
 }

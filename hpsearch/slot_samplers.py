@@ -96,7 +96,7 @@ class SlotQMCSampler(QMCSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return self._declared or super().infer_relative_search_space(study, trial)
+        return dict(self._declared) or super().infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -13,7 +13,7 @@ FLOORS = [
     {"errors", "options"},
     {"ranges", "slots", "curves"},
     {"space", "enqueue", "definition", "settings", "search_settings", "grid"},
-    {"slot_samplers", "samplers", "pruners"},
+    {"slot_samplers", "gp_sampler", "samplers", "pruners"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
     {"tracking"},
