@@ -35,7 +35,8 @@ class TPEOptions(Table):
     n_ei_candidates: Count = 24
     multivariate: bool = True
     group: bool = True  # parameters that are asked for together are modelled together
-    constant_liar: bool = True  # stay away from what other workers are trying
+    # Running trials count as bad: six workers at once then try rates three times as far apart.
+    constant_liar: bool = True
 
 
 class GPOptions(Table):
