@@ -3,5 +3,5 @@
 from typing import Literal
 
 Metric = Literal["val/accuracy", "val/loss"]
-SamplerName = Literal["random", "tpe"]
+SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]
 PrunerName = Literal["none", "median", "halving", "hyperband"]

@@ -2,125 +2,74 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
 
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
-from optuna.search_space import IntersectionSearchSpace
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 
-from hpsearch.slots import derive_rng, slot_of
+from hpsearch.errors import SettingsError
+from hpsearch.gp_sampler import PrunedGPSampler
+from hpsearch.search_settings import read_options
+from hpsearch.slot_samplers import (
+    SlotGridSampler,
+    SlotQMCSampler,
+    SlotRandomSampler,
+    SlotSampler,
+    experimental,
+)
+from hpsearch.space import SearchSpace
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial, TrialState
 
+def _tpe(*, multivariate: bool, group: bool, **options: Any) -> TPESampler:
+    """Build Optuna's TPE (Bergstra et al., 2011; Falkner et al., 2018).
 
-class SlotRandomSampler(BaseSampler):
-    """Independent random sampling (Bergstra & Bengio, 2012), uniform on each parameter's scale.
-
-    Parameter p of slot n comes from (seed, n, p) alone: neither the order of trials nor that of
-    parameters nor an interruption changes it.
+    With `group`, conditional spaces are searched jointly too: the parameters of each branch are
+    modelled together, where the intersection of all trials would leave them to themselves. A
+    space without branches is one group, the same as its intersection. Finding the groups anew for
+    each trial costs 4 ms at the 2,000th.
     """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:  # noqa: ARG002
-        return {}
-
-    def sample_relative(
-        self,
-        study: Study,  # noqa: ARG002
-        trial: FrozenTrial,  # noqa: ARG002
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        sampler = RandomSampler(seed=_seed(self.seed, trial, param_name))
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+    return TPESampler(multivariate=multivariate, group=group and multivariate, **options)
 
 
-class SlotTPESampler(BaseSampler):
-    """Optuna's multivariate TPE (Bergstra et al., 2011; Falkner et al., 2018), seeded by slot.
-
-    A seeded TPESampler starts its stream anew in every process and repeats itself after a resume.
-    Here each trial gets a fresh one, whose proposals depend on the trials so far and (seed, slot).
-    What is known of the search space is kept across trials, for it costs as much as a proposal.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._space = IntersectionSearchSpace(include_pruned=True)
-        self._number, self._tpe = -1, TPESampler()
-
-    def _of(self, trial: FrozenTrial) -> TPESampler:
-        if trial.number != self._number:
-            seed = _seed(self.seed, trial, "tpe")
-            self._number, self._tpe = trial.number, TPESampler(seed=seed)
-        return self._tpe
-
-    def infer_relative_search_space(
-        self,
-        study: Study,
-        trial: FrozenTrial,  # noqa: ARG002
-    ) -> dict[str, BaseDistribution]:
-        known = self._space.calculate(study, use_cache=True)
-        return {name: d for name, d in known.items() if not d.single()}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._of(trial).sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        sampler = self._of(trial)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        self._of(trial).after_trial(study, trial, state, values)
-
-
-def _seed(seed: int, trial: FrozenTrial, purpose: str) -> int:
-    return int(derive_rng(seed, slot_of(trial), purpose).integers(2**32))
-
-
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "random": SlotRandomSampler,
-    "tpe": SlotTPESampler,
+SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "random": lambda seed, *_: SlotRandomSampler(seed),
+    "tpe": lambda seed, *_, **options: SlotSampler(seed, "tpe", partial(_tpe, **options)),
+    "gp": lambda seed, *_, **options: SlotSampler(seed, "gp", partial(PrunedGPSampler, **options)),
+    "qmc": SlotQMCSampler,
+    "grid": SlotGridSampler,
 }
 
 
-def build_sampler(name: str, seed: int) -> BaseSampler:
-    """Return the sampler called `name`, whose draws depend on `seed` and a trial's slot."""
-    return SAMPLERS[name](seed)
+def build_sampler(
+    name: str,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    *,
+    space: SearchSpace | None = None,
+    first: int = 0,
+) -> BaseSampler:
+    """Return the sampler called `name`, whose draws depend on `seed` and a trial's slot.
+
+    options: what differs from the defaults in `search_settings`. space: what is searched; "grid"
+    needs it. first: the first slot that is no labelled configuration. Raises SettingsError.
+    """
+    check_sampler(name)
+    return SAMPLERS[name](seed, space or SearchSpace(), first, **read_options(name, options or {}))
+
+
+def check_sampler(name: str) -> None:
+    """Raise SettingsError if the sampler needs a package that is not there."""
+    if name == "gp" and find_spec("torch") is None:
+        raise SettingsError(
+            "search.sampler: 'gp' needs torch, which is not installed; pip install 'hpsearch[gp]'"
+        )
 
 
 def fix_parameters(sampler: BaseSampler, parameters: Mapping[str, Any]) -> BaseSampler:
     """Return `sampler` with some of its parameters given, as a labelled configuration does."""
     if not parameters:
         return sampler
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # a dozen lines that will stay
+    with experimental():
         return PartialFixedSampler(dict(parameters), sampler)

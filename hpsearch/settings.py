@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,8 +22,10 @@ from pydantic_core import ErrorDetails
 
 from hpsearch.enqueue import Labelled, read_entry
 from hpsearch.errors import SettingsError
+from hpsearch.grid import fit_trials
 from hpsearch.options import Metric, PrunerName, SamplerName
 from hpsearch.ranges import SpaceError
+from hpsearch.search_settings import OptionError, SearchSettings, Table, wrong_value
 from hpsearch.space import SearchSpace
 from model.data import SCALES
 from model.names import unknown_name
@@ -31,14 +33,9 @@ from model.names import unknown_name
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
-WANTED = {"model_type": "a table", "string_type": "text", "float_type": "a number"}
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DataSettings(_Table):
+class DataSettings(Table):
     """[data]: what is trained on; the arguments of `model.load_dataset`."""
 
     source: str = "digits"
@@ -54,24 +51,6 @@ class DataSettings(_Table):
         if value not in SCALES:
             raise ValueError(unknown_name(value, SCALES, "a scale"))
         return value
-
-
-class SearchSettings(_Table):
-    """[search]: how the space is searched, and for how long."""
-
-    metric: Metric = "val/accuracy"
-    sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
-    trials: Annotated[int, Field(ge=1)] = 100
-    seed: Annotated[int, Field(ge=0)] = 0
-    timeout: Annotated[float, Field(gt=0)] | None = None  # seconds, of one start
-    target: float | None = None
-    patience: Annotated[int, Field(ge=1)] | None = None  # trials without a better one
-
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """Accuracy goes up, loss goes down."""
-        return "maximize" if self.metric.endswith("accuracy") else "minimize"
 
 
 def _name(value: str) -> str:
@@ -134,13 +113,24 @@ class StudySettings(BaseModel):
         return {**table, "enqueue": tuple(read_entry(space, n, e) for n, e in enumerate(entries))}
 
     @model_validator(mode="after")
-    def _enough_trials(self) -> StudySettings:
+    def _whole_grid(self) -> StudySettings:
+        if self.search.sampler == "grid":
+            search = fit_trials(self.search, self.trial, len(self.enqueue))
+            object.__setattr__(self, "search", search)
+        return self
+
+    @model_validator(mode="after")
+    def _enough_of_each(self) -> StudySettings:
         entries, trials = len(self.enqueue), self.search.trials
         if entries > trials:
             raise ValueError(
                 f"enqueue: {entries} labelled configurations, but search.trials is {trials}; "
                 "raise trials or drop some"
             )
+        least = self.search.pruner_options.get("min_resource", 1)
+        if least > self.max_epochs:
+            place = "search.pruner_options.min_resource"
+            raise ValueError(f"{place}: is {least}, but trials have {self.max_epochs} epochs")
         return self
 
     @property
@@ -150,8 +140,16 @@ class StudySettings(BaseModel):
         return max([self.trial.max_epochs(), *labelled])
 
     def replace(self, **changes: Any) -> StudySettings:
-        """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`."""
-        table = settings_table(self)
+        """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`.
+
+        Options go with the sampler or pruner that they were written for.
+        """
+        table, search = settings_table(self), changes.get("search", {})
+        if "trials" not in self.search.model_fields_set:
+            del table["search"]["trials"]
+        for kind in ("sampler", "pruner"):
+            if search.get(kind, table["search"][kind]) != table["search"][kind]:
+                table["search"].pop(f"{kind}_options", None)
         for key, value in changes.items():
             table[key] = {**table.get(key, {}), **value} if isinstance(value, Mapping) else value
         return parse_settings(table, "settings")
@@ -172,7 +170,8 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
     """Return `settings` as the tables of a study file, plain data."""
     table: dict[str, Any] = {"name": settings.name}
     table["data"] = settings.data.model_dump(exclude_none=True)
-    table["search"] = settings.search.model_dump(exclude_none=True)
+    search = settings.search.model_dump(exclude_none=True)
+    table["search"] = {key: value for key, value in search.items() if value != {}}
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
         table["enqueue"] = [
@@ -241,11 +240,8 @@ def _sentence(error: ErrorDetails) -> str:
             return f"{place}: is missing"
         case "value_error":
             cause = error["ctx"]["error"]
+            if isinstance(cause, OptionError):
+                return f"{place}{cause}"
             separator = "." if isinstance(cause, SpaceError) else ": "
             return f"{place}{separator}{cause}" if place else str(cause)
-        case "greater_than_equal":
-            return f"{place}: must be at least {error['ctx']['ge']}, but got {error['input']!r}"
-        case "greater_than":
-            return f"{place}: must be above {error['ctx']['gt']:g}, but got {error['input']!r}"
-    wanted = WANTED.get(error["type"], "a whole number")
-    return f"{place}: must be {wanted}, but got {error['input']!r}"
+    return f"{place}: {wrong_value(error)}"

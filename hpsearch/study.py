@@ -16,6 +16,7 @@ from hpsearch.objective import Objective
 from hpsearch.parent import OnProgress, Parent, close_dead_trials, wait_for_orphans
 from hpsearch.pool import Pool
 from hpsearch.processes import claimed
+from hpsearch.samplers import check_sampler
 from hpsearch.settings import StudySettings, check_name
 from hpsearch.slots import Slots, count_slots
 from hpsearch.storage import open_storage, storage_errors, storage_url
@@ -74,6 +75,7 @@ def run_study(
     if jobs > 1:
         start_forkserver()  # it imports while this process loads the data
     name, url = study_name(settings, name), storage_url(storage)
+    check_sampler(settings.search.sampler)
     objective = Objective(settings)
     if tracker is not None:
         tracker.store.check(name)

@@ -51,10 +51,12 @@ def work(
     process, in others and on other machines. Matrix products run on one thread: trials are small,
     and two threads on a busy machine are several times slower than one.
     """
-    search = objective.settings.search
-    pruner = build_pruner(search.pruner, objective.settings.max_epochs)
+    settings, search = objective.settings, objective.settings.search
+    pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
     study = optuna.load_study(study_name=study_name, storage=open_storage(storage), pruner=pruner)
-    sampler = build_sampler(search.sampler, search.seed)
+    space, first = settings.trial, len(settings.enqueue)
+    options = search.sampler_options
+    sampler = build_sampler(search.sampler, search.seed, options, space=space, first=first)
     callbacks = [tracker] if tracker is not None else []
     with threadpool_limits(limits=1, user_api="blas"), _quiet_optuna():
         for slot in iter(channel.next_slot, None):

@@ -113,6 +113,25 @@ def test_options_override_the_file(empty: Path) -> None:
     assert settings["trial"]["epochs"] == 1
 
 
+def test_a_grid_says_how_many_points_it_has_and_tries_them_all(empty: Path) -> None:
+    rates = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "{ choices = [0.01, 0.1] }")
+    grid = rates.replace("high = 20 }", "high = 20, step = 5 }").replace("trials = 6\n", "")
+    (empty / "flowers.toml").write_text(grid)
+    result = run("study", "flowers.toml", "--sampler", "grid", "--epochs", "1", "--no-tracking")
+    assert result.stderr.startswith("grid: 8 points\n")
+    assert "flowers-grid: all 8 trials are done" in result.stderr
+
+
+def test_another_sampler_leaves_the_options_of_the_files_own_aside(empty: Path) -> None:
+    options = 'sampler = "qmc"\nsampler_options = { qmc_type = "halton" }\n'
+    (empty / "flowers.toml").write_text(STUDY.replace('sampler = "random"\n', options))
+    arguments = ["study", "flowers.toml", "--trials", "2", "--epochs", "1", "--no-tracking"]
+    for sampler, written in (("qmc", {"qmc_type": "halton"}), ("random", None)):
+        assert run(*arguments, "--sampler", sampler).exit_code == 0
+        shown = tomllib.loads(run("show", f"flowers-{sampler}").stdout)
+        assert shown["search"].get("sampler_options") == written
+
+
 def test_environment_stands_below_options(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPSEARCH_STORAGE", "from-environment.journal")
     (empty / "flowers.toml").write_text(STUDY)
@@ -224,6 +243,18 @@ def test_an_error_is_one_line_and_leaves_nothing_behind(
     assert result.stdout == ""
     assert result.stderr.startswith(f"Error: {sentence}")
     assert result.stderr.count("\n") == 1
+    assert list(empty.iterdir()) == []
+
+
+def test_gp_without_torch_leaves_nothing_behind(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = run("study", "--sampler", "gp")
+    assert result.exit_code == 1
+    assert result.stderr.endswith(
+        "needs torch, which is not installed; pip install 'hpsearch[gp]'\n"
+    )
     assert list(empty.iterdir()) == []
 
 

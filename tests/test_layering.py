@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options", "forkserver"},
     {"ranges", "slots", "curves"},
-    {"space", "enqueue", "definition", "settings"},
-    {"samplers", "pruners", "processes"},
+    {"space", "enqueue", "definition", "settings", "search_settings", "grid"},
+    {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
     {"tracking"},

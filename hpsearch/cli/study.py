@@ -56,7 +56,8 @@ def study(
     """Run the study in FILE, or go on with it if it was started before.
 
     FILE is a study file, or the name of one that comes with hpsearch: digits, mnist. Options
-    override it. Each trial trains a network, prunes it if it does badly, and is logged to MLflow.
+    override it, and another sampler or pruner leaves the file's options for its own aside. Each
+    trial trains a network, prunes it if it does badly, and is logged to MLflow.
 
     \b
     hpsearch study --sampler random
@@ -66,13 +67,16 @@ def study(
         start_forkserver()  # it imports what workers need while this process does
     import optuna
 
-    from hpsearch.cli.console import show_progress
+    from hpsearch.cli.console import note, show_progress
+    from hpsearch.grid import grid_size
     from hpsearch.settings import load_settings
     from hpsearch.study import run_study
     from hpsearch.tracking import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = _override(load_settings(file), epochs, search)
+    if settings.search.sampler == "grid":
+        note(f"grid: {grid_size(settings.trial)} points")
     tracker = None if no_tracking else Tracker(tracking_uri)
     with _stop_on_signals() as received, show_progress() as on_progress:
         outcome = run_study(

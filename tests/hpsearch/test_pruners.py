@@ -90,3 +90,31 @@ def test_hyperband_prunes_most_of_what_gets_worse_and_never_the_best():
     ends = [run(study, [1 / n] * 9) for n in range(1, 40)]
     assert ends[0] is None
     assert sum(end is not None for end in ends) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("median", {"n_startup_trials": 2, "n_warmup_steps": 4, "interval_steps": 3}),
+        ("median", {"n_min_trials": 3}),
+        ("halving", {"min_resource": 2, "reduction_factor": 4, "bootstrap_count": 1}),
+        ("halving", {"min_early_stopping_rate": 1}),
+        ("hyperband", {"min_resource": 2, "reduction_factor": 4, "bootstrap_count": 1}),
+    ],
+)
+def test_options_reach_the_pruner(name, options):
+    pruner = build_pruner(name, 20, options)
+    assert {key: getattr(pruner, f"_{key}") for key in options} == options
+    study = optuna.create_study(pruner=pruner)
+    assert {run(study, [quality] * 20) for quality in (0.3, 0.2, 0.1)} <= {None, 1, 2, 3, 8}
+
+
+@pytest.mark.parametrize("name", ["halving", "hyperband"])
+def test_trials_of_different_lengths_are_judged_at_equal_epochs(name):
+    """Where `epochs` is searched: short and long trials meet at the rungs that both reach."""
+    study = new_study(name, 27)
+    lengths = [2, 9, 27] * 10
+    ends = [run(study, [1 / n] * epochs) for n, epochs in enumerate(lengths, start=1)]
+    assert ends[0] is None
+    assert set(ends) - {None} <= {1, 3, 9, 27}
+    assert sum(end is not None for end in ends) > 10

@@ -29,6 +29,12 @@ sampler = "random"
 pruner = "hyperband"
 trials = 7
 seed = 11
+timeout = 90
+target = 0.25
+patience = 5
+
+[search.pruner_options]
+reduction_factor = 2
 
 [trial]
 epochs = 5
@@ -49,7 +55,10 @@ hidden_layer_sizes = []
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, data, search, trial, enqueue)"
 DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed)"
-SEARCH_KEYS = "(metric, sampler, pruner, trials, seed)"
+SEARCH_KEYS = (
+    "(metric, sampler, pruner, trials, seed, timeout, target, patience, sampler_options, "
+    "pruner_options)"
+)
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
 
 
@@ -87,6 +96,11 @@ def test_reads_every_table_of_a_study_file(study_file):
         "pruner": "hyperband",
         "trials": 7,
         "seed": 11,
+        "timeout": 90.0,
+        "target": 0.25,
+        "patience": 5,
+        "sampler_options": {},
+        "pruner_options": {"reduction_factor": 2},
     }
     assert read.trial == SearchSpace.from_table(tomllib.loads(STUDY)["trial"])
     assert [(entry.label, dict(entry.values)) for entry in read.enqueue] == [
@@ -290,7 +304,8 @@ def test_a_name_may_not_be(name):
         ({"search": {"metric": 5}}, "search.metric: 5 is not a metric (val/accuracy, val/loss)"),
         (
             {"search": {"sampler": "randon"}},
-            "search.sampler: 'randon' is not a sampler; did you mean 'random'? (random, tpe)",
+            "search.sampler: 'randon' is not a sampler; did you mean 'random'? "
+            "(random, tpe, gp, qmc, grid)",
         ),
         (
             {"search": {"pruner": "mediam"}},
@@ -482,3 +497,65 @@ def test_more_labelled_configurations_than_trials_are_refused():
     sentence = "x: enqueue: 2 labelled configurations, but search.trials is 1; raise trials or drop"
     with pytest.raises(SettingsError, match=f"^{sentence} some$"):
         parse_settings(table, "x")
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        (
+            {"sampler": "tpe", "sampler_options": {"n_startup": 5}},
+            "sampler_options: 'n_startup' is not an option of 'tpe'; did you mean "
+            "'n_startup_trials'? (n_startup_trials, n_ei_candidates, multivariate, group, "
+            "constant_liar)",
+        ),
+        (
+            {"sampler": "random", "sampler_options": {"scramble": True}},
+            "sampler_options: 'random' takes no options, but got 'scramble'",
+        ),
+        (
+            {"sampler_options": {"n_startup_trials": -1}},
+            "sampler_options.n_startup_trials: must be at least 0, but got -1",
+        ),
+        (
+            {"sampler_options": {"n_startup_trials": True}},
+            "sampler_options.n_startup_trials: must be a whole number, but got True",
+        ),
+        (
+            {"sampler_options": {"multivariate": 1}},
+            "sampler_options.multivariate: must be true or false, but got 1",
+        ),
+        (
+            {"sampler": "qmc", "sampler_options": {"qmc_type": "sobel"}},
+            "sampler_options.qmc_type: must be 'sobol' or 'halton', but got 'sobel'",
+        ),
+        ({"sampler_options": 5}, "sampler_options: must be a table, but got 5"),
+        (
+            {"pruner": "halving", "pruner_options": {"reduction_factor": 1}},
+            "pruner_options.reduction_factor: must be at least 2, but got 1",
+        ),
+        (
+            {"pruner": "hyperband", "pruner_options": {"min_resource": 21}},
+            "pruner_options.min_resource: is 21, but trials have 20 epochs",
+        ),
+    ],
+)
+def test_says_which_option_is_wrong(search, sentence):
+    assert refusal(parse, search=search) == f"place: search.{sentence}"
+
+
+def test_options_survive_toml_and_go_with_their_sampler():
+    read = parse(
+        search={
+            "sampler_options": {"n_startup_trials": 5, "group": False},
+            "pruner": "halving",
+            "pruner_options": {"reduction_factor": 2},
+        }
+    )
+    assert "[search.sampler_options]\nn_startup_trials = 5\n" in read.to_toml()
+    assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
+    assert read.replace(search={"sampler": "tpe"}).search == read.search
+    other = read.replace(search={"sampler": "random"}).search
+    assert (other.sampler_options, other.pruner_options) == ({}, {"reduction_factor": 2})
+    own = {"sampler": "qmc", "sampler_options": {"scramble": False}}
+    assert read.replace(search=own).search.sampler_options == {"scramble": False}
+    assert read.replace(search={"pruner": "none"}).search.pruner_options == {}

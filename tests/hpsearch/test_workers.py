@@ -1,6 +1,5 @@
 """A worker does exactly the slots it is handed, and knows the living from the dead."""
 
-
 import optuna
 import pytest
 from mlflow import MlflowClient

@@ -1,0 +1,72 @@
+"""The grid of a space: every combination of its choices and stepped ranges, numbered.
+
+The first key of the [trial] table varies slowest, the last one fastest, like the digits of a
+number. Points are computed from their number, so a grid may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from hpsearch.ranges import Choices, Searched, SpaceError
+from hpsearch.search_settings import SearchSettings
+from hpsearch.space import SearchSpace
+
+LARGE = 10_000  # points; who wants so many trials says so
+
+
+def grid_size(space: SearchSpace) -> int:
+    """Return the number of points; raises SpaceError for a range that has no points."""
+    return math.prod(_count(name, entry) for name, entry in space.searched.items())
+
+
+def grid_point(space: SearchSpace, number: int) -> dict[str, Any]:
+    """Return point `number`, from 0, as Optuna's parameters."""
+    point = {}
+    for name, entry in reversed([*space.searched.items()]):
+        number, index = divmod(number, _count(name, entry))
+        point[entry.parameter(name)] = entry.to_optuna(_value(entry, index))
+    return point
+
+
+def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> SearchSettings:
+    """Return `search` with a trial for each point and labelled configuration, unless it says
+    how many; raises ValueError for more than there are."""
+    try:
+        points = grid_size(space)
+    except SpaceError as error:
+        raise ValueError(f"trial.{error}") from None
+    place, total, given = "search.trials", points + labelled, search.model_fields_set
+    if "trials" in given:
+        if search.trials > total:
+            more = f" (and {labelled} labelled configurations)" if labelled else ""
+            raise ValueError(
+                f"{place}: is {search.trials}, but the grid has {points} points{more}; "
+                "leave trials out to try them all"
+            )
+        return search
+    if total > LARGE:
+        raise ValueError(f"{place}: the grid has {points} points; say how many of them to try")
+    # Still not given: with other choices it will be another number.
+    return SearchSettings.model_construct(set(given), **{**dict(search), "trials": total})
+
+
+def _count(name: str, entry: Searched) -> int:
+    if isinstance(entry, Choices):
+        return len(entry.values)
+    whole = isinstance(entry.low, int) and isinstance(entry.high, int)
+    if entry.log or not (whole or entry.step):
+        raise SpaceError(name, f"a grid needs choices or a step here, but got {entry}")
+    return round((entry.high - entry.low) / (entry.step or 1)) + 1
+
+
+def _value(entry: Searched, index: int) -> Any:
+    if isinstance(entry, Choices):
+        return entry.values[index]
+    step = entry.step or 1
+    if isinstance(entry.low, int):
+        return entry.low + index * int(step)
+    # As a person would write it: 0.3, not the 0.30000000000000004 of 0.1 + 2 * 0.1.
+    return float(Decimal(str(entry.low)) + index * Decimal(str(step)))
