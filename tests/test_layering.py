@@ -12,13 +12,14 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options"},
     {"ranges", "slots", "curves"},
-    {"space", "enqueue", "definition", "settings"},
+    {"space", "enqueue", "definition", "settings", "narrowing"},
     {"samplers", "pruners"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
     {"tracking"},
     {"workers"},
     {"study"},
+    {"rounds"},
     {"cli"},
 ]
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
