@@ -13,11 +13,14 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import partial
 from typing import Any, Literal
 
+from hpsearch.errors import SettingsError
+from hpsearch.options import MARGIN
 from hpsearch.ranges import Choices, Range, Searched, SpaceError
 from hpsearch.space import SearchSpace
 
-MARGIN = 0.1  # of the old width, on either side of the best values
-LEAST_MARGIN = 0.01  # the same, where all the best values are one and no margin is asked for
+LEAST_MARGIN = (
+    0.01  # of the old width, where all the best values are one and no margin is asked for
+)
 EDGE = 0.1  # of the old width: what is that near to an end crowds it
 EXTENSION = 0.5  # of the old width, past an end that is to be widened
 HALVINGS = 20  # of the extension, where the whole of it would leave the key's domain
@@ -69,7 +72,11 @@ def narrow(
     ends. Choices keep those that were used. With `widen`, an end that more than half of the best
     values are within a tenth of the width from moves outwards by half the width, or by as much of
     that as the key's domain allows.
+
+    Raises SettingsError for a margin that is none.
     """
+    if not 0 <= margin < math.inf:
+        raise SettingsError(f"margin: must be a number of at least 0, but got {margin}")
     searched: dict[str, Searched] = {}
     crowded: list[Crowded] = []
     for key, entry in space.searched.items():
