@@ -183,6 +183,56 @@ def test_best(here: Path) -> None:  # noqa: ARG001
     assert best[0]["value"] == study.best_value
 
 
+def test_narrow_prints_the_next_study_file(here: Path) -> None:
+    narrowed = run("narrow", "flowers-random", "--top", "3")
+    assert narrowed.exit_code == 0
+    assert narrowed.stdout.startswith("# flowers-random around the best 3 of 6 completed trials")
+    old, new = tomllib.loads(STUDY), tomllib.loads(narrowed.stdout)
+    assert new["name"] == "flowers.r2"
+    assert new["search"]["trials"] == 6
+    for key in ("hidden_units", "learning_rate"):
+        was, now = old["trial"][key], new["trial"][key]
+        assert was["low"] <= now["low"] < now["high"] <= was["high"]
+    for line in narrowed.stderr.splitlines():
+        assert f"# {line}\n" in narrowed.stdout
+    (here / "finer.toml").write_text(narrowed.stdout)
+    storage = ["--storage", "finer.journal"]  # the other tests count the studies of theirs
+    second = run("study", "finer.toml", "--trials", "2", "--no-tracking", *storage)
+    assert second.exit_code == 0, second.output
+    assert "flowers.r2-random: all 2 trials are done" in second.stderr
+    assert 'name = "flowers.r3"' in run("narrow", "flowers.r2-random", *storage).stdout
+
+
+def test_narrow_says_which_ends_are_crowded_and_widens_them(empty: Path) -> None:
+    two_values = STUDY.replace("high = 20 }", "high = 6 }")  # so any is at an end
+    (empty / "flowers.toml").write_text(two_values)
+    assert run("study", "flowers.toml", "--trials", "1", "--no-tracking").exit_code == 0
+    said, wider = (run("narrow", "flowers-random", *options) for options in ([], ["--widen"]))
+    end = re.search(
+        r"^hidden_units's best values crowd the (lower|upper) end ([56]): ", said.stderr, re.M
+    )
+    assert end is not None
+    moved = {"lower": "4", "upper": "7"}[end[1]]
+    assert f"{end[0]}widen it\n" in said.stderr
+    assert f"{end[0]}widened to {moved}\n" in wider.stderr
+    assert moved in wider.stdout.partition("hidden_units = ")[2].splitlines()[0]
+
+
+def test_narrow_refuses_what_it_cannot_narrow(empty: Path) -> None:
+    store = open_storage("hpsearch.journal")
+    optuna.create_study(study_name="theirs", storage=store)
+    for arguments, sentence in (
+        (["theirs"], "Error: study 'theirs' was not started by hpsearch, so its space is not "),
+        (["their"], "Error: 'their' is not a study in this storage; did you mean 'theirs'?"),
+        (["theirs", "--storage", "no.journal"], "Error: storage 'no.journal' does not exist"),
+    ):
+        refused = run("narrow", *arguments)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith(sentence)
+        assert refused.stderr.count("\n") == 1
+    assert [path.name for path in empty.iterdir()] == ["hpsearch.journal"]
+
+
 def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
     elsewhere = ["--tracking-uri", "sqlite:///rebuilt.db"]
     for options, written in (([], 0), (elsewhere, 6), (elsewhere, 0)):

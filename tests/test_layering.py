@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "options", "forkserver"},
     {"ranges", "slots", "curves"},
-    {"space", "enqueue", "definition", "settings", "search_settings", "grid"},
+    {"space", "enqueue", "definition", "settings", "search_settings", "grid", "narrowing"},
     {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
@@ -20,6 +20,7 @@ FLOORS = [
     {"workers", "parent"},
     {"pool"},
     {"study"},
+    {"rounds"},
     {"cli"},
 ]
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}

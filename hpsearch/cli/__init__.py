@@ -74,4 +74,4 @@ def main() -> None:
     cli(prog_name="hpsearch")
 
 
-from hpsearch.cli import look, manage, study, ui  # noqa: E402, F401 - they register their commands
+from hpsearch.cli import look, manage, narrow, study, ui  # noqa: E402, F401 - they register their commands

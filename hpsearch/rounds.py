@@ -1,0 +1,111 @@
+"""Rounds: the study that comes after a study, around the best that it found."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from hpsearch.errors import StudyError
+from hpsearch.narrowing import Narrowing, narrow
+from hpsearch.options import MARGIN
+from hpsearch.settings import StudySettings, parse_settings
+from hpsearch.study import SETTINGS, study_name
+from hpsearch.summary import best_trials, format_value, searched_values
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+LEAST_TOP = 5
+NUMBERED = re.compile(r"(.+)\.r([0-9]+)")  # digits.r2 is the second round of digits
+
+
+@dataclass(frozen=True)
+class NextRound:
+    """The settings of the next study, and what they come from."""
+
+    study: Study
+    settings: StudySettings
+    narrowing: Narrowing
+    best: tuple[FrozenTrial, ...]  # best first
+    completed: int  # how many trials the best are the best of
+
+    def as_file(self) -> str:
+        """Return the next study's file: what changed, as comments, then the settings."""
+        comments = [self._origin(), "", *self._table(), ""]
+        comments += [*map(str, self.narrowing.crowded), ""] if self.narrowing.crowded else []
+        comments += [f"hpsearch study FILE starts it as {study_name(self.settings)}"]
+        lines = [f"# {line}".rstrip() for line in comments]
+        return "\n".join([*lines, "", self.settings.to_toml()])
+
+    def _origin(self) -> str:
+        values = [format_value(trial.value) for trial in self.best]
+        found = values[0] if len(values) == 1 else f"{values[-1]} to {values[0]}"
+        which = f"the best {len(values)} of {self.completed} completed trials"
+        return f"{self.study.study_name} around {which} ({self.settings.search.metric} {found})"
+
+    def _table(self) -> list[str]:
+        old, new = self.narrowing.before.searched, self.narrowing.space.searched
+        rows = [("", "before", "now"), *((key, str(old[key]), str(new[key])) for key in old)]
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        return [f"{key:{widths[0]}}  {was:{widths[1]}}  {now}" for key, was, now in rows]
+
+
+def next_round(
+    study: Study, *, top: int | None = None, margin: float = MARGIN, widen: bool = False
+) -> NextRound:
+    """Return what to search after `study`: the same, in a space narrowed as `narrow` does it.
+
+    top: how many of the best completed trials to keep around; None takes a tenth of them, and at
+    least 5. All there are, if they are fewer.
+
+    Labelled configurations belong to the first round and are left out. Raises StudyError for a
+    study that hpsearch did not start, that searches nothing, or that has no completed trial.
+    """
+    settings = study_settings(study)
+    if not settings.trial.searched:
+        raise StudyError(
+            f"study '{study.study_name}' searches nothing: its [trial] has no range and no choices"
+        )
+    completed = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    if not completed:
+        raise StudyError(
+            f"study '{study.study_name}' has no completed trial yet; narrow it when it has some"
+        )
+    best = best_trials(study, max(LEAST_TOP, completed // 10) if top is None else top)
+    values = [searched_values(trial) for trial in best]
+    narrowing = narrow(settings.trial, values, margin=margin, widen=widen)
+    following = settings.replace(
+        name=next_name(study.study_name, settings.search.sampler),
+        trial=narrowing.space.as_table(),
+        enqueue=[],
+    )
+    return NextRound(study, following, narrowing, tuple(best), completed)
+
+
+def study_settings(study: Study) -> StudySettings:
+    """Return the settings that `study` was run with last; raises StudyError if it has none."""
+    file = study.user_attrs.get(SETTINGS)
+    if file is None:
+        raise StudyError(
+            f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
+            "only what `hpsearch study` has run can be narrowed"
+        )
+    return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
+
+
+def next_name(name: str, sampler: str) -> str:
+    """Return the `name` in the file of the round after the study called `name`.
+
+    digits-tpe is followed by digits.r2, which becomes the study digits.r2-tpe, and that by
+    digits.r3.
+    """
+    base, number = name.removesuffix(f"-{sampler}"), 2
+    if numbered := NUMBERED.fullmatch(base):
+        base, number = numbered[1].removesuffix(f"-{sampler}"), int(numbered[2]) + 1
+    suffix = f".r{number}"
+    return base[: 100 - len(suffix)] + suffix  # names have at most 100 characters
