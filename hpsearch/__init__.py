@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.objective import Objective as Objective
+    from hpsearch.rounds import run_rounds as run_rounds
     from hpsearch.settings import StudySettings as StudySettings
     from hpsearch.settings import load_settings as load_settings
     from hpsearch.study import run_study as run_study
@@ -25,6 +26,7 @@ _HOMES = {
     "StudySettings": "hpsearch.settings",
     "Tracker": "hpsearch.tracking",
     "load_settings": "hpsearch.settings",
+    "run_rounds": "hpsearch.rounds",
     "run_study": "hpsearch.study",
 }
 __all__ = [*_HOMES]

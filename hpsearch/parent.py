@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from hpsearch.errors import Interrupted, StudyError, TrackingError
 from hpsearch.processes import PROCESS, Claim, is_dead
 from hpsearch.progress import Progress
-from hpsearch.slots import count_slots, slot_of
+from hpsearch.slots import ROUND, count_slots, own_trials, slot_of
 from hpsearch.summary import describe
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ class Parent:
         self.study, self.search, self.tracker, self.claim = study, settings.search, tracker, claim
         self.on_progress, self.should_stop = on_progress, should_stop
         self.reason = ""
-        self.progress = Progress(self.search.trials, settings.max_epochs, self.search.direction)
+        self.progress = Progress(
+            self.search.trials,
+            settings.max_epochs,
+            self.search.direction,
+            round=study.user_attrs.get(ROUND, 0),
+        )
         self.started = self.described = self.renewed = time.monotonic()
         self.todo: deque[int] = deque()
         self.take_stock()
@@ -61,7 +66,7 @@ class Parent:
 
     def take_stock(self) -> None:
         """Read from the storage which slots are to do, and how far the study is."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = own_trials(self.study)
         todo = count_slots(trials, self.search.trials).todo
         self.todo = deque(slot for slot in todo if slot not in self.progress.running)
         self.progress.recount(trials)

@@ -22,6 +22,7 @@ class Progress:
     total: int
     max_epochs: int
     direction: str
+    round: int = 0  # 2 and more for the later rounds of a search from coarse to fine
     complete: int = 0
     pruned: int = 0
     failed: int = 0  # since this start

@@ -34,13 +34,13 @@ class Projection:
     status: str
 
 
-def project(study_name: str, trial: FrozenTrial) -> Projection:
-    """Return the run of `trial`. Trials of other objectives get their params, and no curves."""
+def project(study_name: str, trial: FrozenTrial, name: str) -> Projection:
+    """Return the run of `trial`, called `name`. Trials of other objectives have no curves."""
     start = _milliseconds(trial, "datetime_start")
     end = _milliseconds(trial, "datetime_complete") if trial.state.is_finished() else None
     setup = trial.user_attrs.get("setup", {})
     return Projection(
-        name=f"trial-{slot_of(trial):04d}",
+        name=name,
         tags=_tags(study_name, trial, setup),
         params=[Param(key, str(value)) for key, value in _params(trial, setup).items()],
         metrics=_metrics(trial, setup.get("metric"), end),

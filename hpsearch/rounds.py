@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
+import time
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import optuna
 from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
 from hpsearch.narrowing import Narrowing, narrow
 from hpsearch.options import MARGIN
 from hpsearch.settings import StudySettings, parse_settings
-from hpsearch.study import SETTINGS, study_name
-from hpsearch.summary import best_trials, format_value, searched_values
+from hpsearch.storage import open_storage, storage_url
+from hpsearch.study import SETTINGS, Outcome, load_study, run_study, study_name
+from hpsearch.summary import format_value, rank, searched_values
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+    from hpsearch.parent import OnProgress
+    from hpsearch.space import SearchSpace
+    from hpsearch.tracking import Tracker
 
 LEAST_TOP = 5
 NUMBERED = re.compile(r"(.+)\.r([0-9]+)")  # digits.r2 is the second round of digits
@@ -55,6 +63,60 @@ class NextRound:
         return [f"{key:{widths[0]}}  {was:{widths[1]}}  {now}" for key, was, now in rows]
 
 
+def run_rounds(
+    settings: StudySettings,
+    rounds: int,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    tracker: Tracker | None = None,
+    jobs: int = 1,
+    on_progress: OnProgress = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:
+    """Run the study NAME, then NAME.r2 around its best, and so on; return what became of each.
+
+    `settings.search.trials` are those of a round; `timeout` holds for all of them, `patience` ends
+    a round. A round that was begun by an earlier start goes on in the space that it has.
+    Otherwise as `run_study`.
+    """
+    started, base = time.monotonic(), study_name(settings, name)
+    timeout, outcomes = settings.search.timeout, list[Outcome]()
+    while len(outcomes) < rounds:
+        if outcomes:
+            name = f"{base}.r{len(outcomes) + 1}"
+            space = _space_of_round(name, outcomes[-1].study, storage_url(storage))
+            settings = settings.replace(trial=space.as_table(), enqueue=[])
+        if timeout is not None:
+            left = timeout - (time.monotonic() - started)
+            if outcomes and left <= 0:
+                outcomes[-1] = replace(outcomes[-1], reason="timeout")
+                break
+            settings = settings.replace(search={"timeout": left})
+        outcome = run_study(
+            settings,
+            name=name or base,
+            storage=storage,
+            tracker=tracker,
+            jobs=jobs,
+            earlier=[outcome.study for outcome in outcomes],
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+        outcomes.append(outcome)
+        if outcome.reason not in ("finished", "patience"):
+            break
+    return outcomes
+
+
+def _space_of_round(name: str, before: Study, storage: str) -> SearchSpace:
+    """Return what the round called `name` searches: what it has begun to, or the next space."""
+    store = open_storage(storage)
+    if name in optuna.get_all_study_names(store):
+        return study_settings(load_study(store, name)).trial
+    return next_round(before).narrowing.space
+
+
 def next_round(
     study: Study, *, top: int | None = None, margin: float = MARGIN, widen: bool = False
 ) -> NextRound:
@@ -71,12 +133,14 @@ def next_round(
         raise StudyError(
             f"study '{study.study_name}' searches nothing: its [trial] has no range and no choices"
         )
-    completed = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    completed = len(trials)  # with those of earlier rounds
     if not completed:
         raise StudyError(
             f"study '{study.study_name}' has no completed trial yet; narrow it when it has some"
         )
-    best = best_trials(study, max(LEAST_TOP, completed // 10) if top is None else top)
+    top = max(LEAST_TOP, completed // 10) if top is None else top
+    best = rank(trials, study.direction)[:top]
     values = [searched_values(trial) for trial in best]
     narrowing = narrow(settings.trial, values, margin=margin, widen=widen)
     following = settings.replace(

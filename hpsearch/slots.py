@@ -18,15 +18,30 @@ import numpy as np
 from optuna.trial import TrialState
 
 if TYPE_CHECKING:
+    from optuna.study import Study
     from optuna.trial import BaseTrial, FrozenTrial
 
 SLOT = "slot"  # user attribute of a trial
+CARRIED = "carried"  # of one that an earlier round has run: where, digits-tpe#7
+ROUND = "round"  # user attribute of a study that is a later round of another
 TRIES = 3
 
 
 def slot_of(trial: BaseTrial | FrozenTrial) -> int:
     """Return the trial's slot; in somebody else's study its number stands in for it."""
     return int(trial.user_attrs.get(SLOT, trial.number))
+
+
+def own_trials(study: Study, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
+    """Return the trials that the study ran itself, none that an earlier round did."""
+    trials = study.get_trials(deepcopy=False, states=states)
+    return [trial for trial in trials if CARRIED not in trial.user_attrs]
+
+
+def run_name(study: Study, trial: FrozenTrial) -> str:
+    """Return what the trial is called among all of its experiment: trial-0007, r2-trial-0007."""
+    number = study.user_attrs.get(ROUND)
+    return f"{f'r{number}-' if number else ''}trial-{slot_of(trial):04d}"
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
 
+from hpsearch.carrying import carry_over
 from hpsearch.definition import definition, differences
 from hpsearch.errors import StudyError
 from hpsearch.forkserver import start_forkserver
@@ -18,9 +19,9 @@ from hpsearch.pool import Pool
 from hpsearch.processes import claimed
 from hpsearch.samplers import check_sampler
 from hpsearch.settings import StudySettings, check_name
-from hpsearch.slots import Slots, count_slots
+from hpsearch.slots import ROUND, Slots, count_slots, own_trials
 from hpsearch.storage import open_storage, storage_errors, storage_url
-from hpsearch.tracking import Tracker
+from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name
 from hpsearch.workers import work
 from model.names import unknown_name
 
@@ -60,6 +61,7 @@ def run_study(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    earlier: Sequence[Study] = (),
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -67,6 +69,8 @@ def run_study(
 
     storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
     jobs: so many trials at a time, in processes of their own if there are several.
+    earlier: the rounds before this one, whose MLflow experiment it shares, and whose trials it
+    starts from where they lie in its space.
     should_stop: asked after each epoch; True ends the running trials there.
 
     Whatever can be checked is checked before anything is created. Raises HpsearchError.
@@ -78,7 +82,7 @@ def run_study(
     check_sampler(settings.search.sampler)
     objective = Objective(settings)
     if tracker is not None:
-        tracker.store.check(name)
+        tracker.store.check(experiment_name(earlier[0]) if earlier else name)
     store = open_storage(url)
     with storage_errors(url):
         refuse_other(store, name, settings, objective.data.digest)
@@ -87,6 +91,10 @@ def run_study(
         study = open_study(store, name, settings, objective.data.digest)
         with claimed(study) as claim:
             wait_for_orphans(study)
+            if earlier:
+                study.set_user_attr(EXPERIMENT, experiment_name(earlier[0]))
+                study.set_user_attr(ROUND, len(earlier) + 1)
+                carry_over(earlier, study, settings.trial)
             written = tracker.sync(study) if tracker is not None else 0
             parent = Parent(study, settings, tracker, on_progress, should_stop, claim)
             if parent.todo:
@@ -95,7 +103,7 @@ def run_study(
                 _work(jobs, parent, objective, name, url, tracker)
             finally:
                 parent.describe()
-            slots = count_slots(study.get_trials(deepcopy=False), settings.search.trials)
+            slots = count_slots(own_trials(study), settings.search.trials)
     reason = parent.reason or ("given up" if slots.given_up else "finished")
     new = parent.progress.done - parent.progress.started_with
     return Outcome(study, reason, slots, written, new, time.monotonic() - started)

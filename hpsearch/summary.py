@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from hpsearch.curves import Curves
 from hpsearch.errors import StudyError
 from hpsearch.ranges import field_name
-from hpsearch.slots import SLOT, reason_of, slot_of, was_interrupted
+from hpsearch.slots import SLOT, own_trials, reason_of, run_name, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -52,12 +52,19 @@ def count_trials(trials: Sequence[FrozenTrial]) -> Counts:
 
 
 def best_trials(study: Study, top: int) -> list[FrozenTrial]:
-    """Return the best `top` completed trials, best first, earlier slots first among equals."""
+    """Return the best `top` completed trials, best first, earlier slots first among equals.
+
+    Trials that an earlier round has run are that round's.
+    """
     if len(study.directions) > 1:
         return []  # somebody else's study of several objectives has no best
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    sign = -1 if study.direction is StudyDirection.MAXIMIZE else 1
-    return sorted(complete, key=lambda t: (sign * (t.value or 0.0), slot_of(t)))[:top]
+    return rank(own_trials(study, (TrialState.COMPLETE,)), study.direction)[:top]
+
+
+def rank(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """Return completed trials, best first, earlier slots first among equals."""
+    sign = -1 if direction is StudyDirection.MAXIMIZE else 1
+    return sorted(trials, key=lambda t: (sign * (t.value or 0.0), slot_of(t)))
 
 
 def searched_values(trial: FrozenTrial) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
 
     Raises StudyError.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = own_trials(study)
     found = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
     if not found:
         raise StudyError(f"study '{study.study_name}' has no trial {slot}")
@@ -92,7 +99,7 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
 
 def study_record(study: Study) -> dict[str, Any]:
     """Return a study as plain data: what `--json` prints."""
-    trials = study.get_trials(deepcopy=False)
+    trials = own_trials(study)
     counts, settings = count_trials(trials), tomllib.loads(study.user_attrs.get("settings", ""))
     best = best_trials(study, 1)
     return {
@@ -134,7 +141,7 @@ def format_value(value: object) -> str:
 
 def describe(study: Study) -> str:
     """Return the study as Markdown, for the experiment's page in MLflow."""
-    trials, best = study.get_trials(deepcopy=False), best_trials(study, 5)
+    trials, best = own_trials(study), best_trials(study, 5)
     name, metric, file = study.study_name, metric_of(study), study.user_attrs.get("settings", "")
     epochs = sum(len(Curves.of(trial)) for trial in trials)
     found = f"best {metric} **{format_value(best[0].value)}**; " if best else ""
@@ -142,7 +149,7 @@ def describe(study: Study) -> str:
         [
             f"**{name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained.",
             "",
-            *_markdown_rows(best, metric),
+            *_markdown_rows(study, best, metric),
             "",
             f"To do it again, save this as `study.toml`: `hpsearch study study.toml --name {name}`",
             "",
@@ -154,12 +161,12 @@ def describe(study: Study) -> str:
     )
 
 
-def _markdown_rows(trials: list[FrozenTrial], metric: str) -> list[str]:
+def _markdown_rows(study: Study, trials: list[FrozenTrial], metric: str) -> list[str]:
     names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
     names = [name for name in names if name != "epochs"]  # a column of its own
     rows = [["trial", metric, "epochs", *names], ["---"] * (3 + len(names))]
     for trial in trials:
         values = searched_values(trial)
         cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
-        rows.append([f"trial-{slot_of(trial):04d}", *map(format_value, cells)])
+        rows.append([run_name(study, trial), *map(format_value, cells)])
     return [f"| {' | '.join(row)} |" for row in rows] if trials else []

@@ -15,6 +15,7 @@ from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
 from hpsearch.projection import KIND, NUMBER, Projection, project
+from hpsearch.slots import own_trials, run_name
 from hpsearch.tracking_store import TrackingStore
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Tracker:
         self.forget(study)
         runs = self._runs_of(study)
         written = 0
-        for trial in study.get_trials(deepcopy=False):
+        for trial in own_trials(study):
             run = runs.get(trial.number)
             if trial.state.is_finished() and (run is None or run.info.status == "RUNNING"):
                 self._write(study, trial)
@@ -98,10 +99,21 @@ class Tracker:
                 note = text[:NOTE_LENGTH]
                 self.store.client.set_experiment_tag(experiment_id, "mlflow.note.content", note)
 
+    def delete(self, study: Study) -> None:
+        """Delete the study's experiment, or of a later round, which shares one, its runs alone."""
+        name = experiment_name(study)
+        if name == study.study_name:
+            self.store.delete(name)
+        elif self.store.experiment_id(name):
+            with self.store.errors():
+                for run in self._runs_of(study).values():
+                    self.store.client.delete_run(run.info.run_id)
+
     def _write(self, study: Study, trial: FrozenTrial) -> None:
         """Bring the run of `trial` up to what the trial says now."""
         with self.store.errors():
-            runs, projection = self._runs_of(study), project(study.study_name, trial)
+            runs = self._runs_of(study)
+            projection = project(study.study_name, trial, run_name(study, trial))
             fresh = trial.number not in runs
             if fresh:
                 runs[trial.number] = self._create_run(study, projection)

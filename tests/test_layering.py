@@ -13,7 +13,7 @@ FLOORS = [
     {"errors", "options", "forkserver"},
     {"ranges", "slots", "curves"},
     {"space", "enqueue", "definition", "settings", "search_settings", "grid", "narrowing"},
-    {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes"},
+    {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes", "carrying"},
     {"storage", "objective", "projection", "progress", "summary"},
     {"tracking_store"},
     {"tracking"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import click
@@ -36,8 +37,10 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def trial_table(trials: Sequence[FrozenTrial], metric: str) -> Table:
-    """Return the trials as a table, in their order."""
+def trial_table(
+    trials: Sequence[FrozenTrial], metric: str, titles: Sequence[str | None] = ()
+) -> Table:
+    """Return the trials as a table, in their order; a title stands in for the slot."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
     names = [name for name in names if name != "epochs"]  # a column of its own
@@ -47,18 +50,19 @@ def trial_table(trials: Sequence[FrozenTrial], metric: str) -> Table:
         table.add_column(heading, justify="right")
     if labelled:
         table.add_column("label")
-    for trial in trials:
+    for trial, title in zip_longest(trials, titles):
         values, curves = searched_values(trial), Curves.of(trial)
         cells = [trial.value, curves.best(metric)[0] if len(curves) else "", len(curves)]
         cells += [values.get(name, "") for name in names]
         cells += [trial.user_attrs.get("setup", {}).get("label", "")] if labelled else []
-        table.add_row(str(slot_of(trial)), *(format_value(cell) for cell in cells))
+        table.add_row(title or str(slot_of(trial)), *(format_value(cell) for cell in cells))
     return table
 
 
 def status_line(progress: StudyProgress) -> str:
     """Return how a study is doing, in one line."""
-    parts = [f"{progress.done}/{progress.total} trials"]
+    parts = [f"round {progress.round}"] if progress.round else []
+    parts.append(f"{progress.done}/{progress.total} trials")
     if progress.pruned:
         parts.append(f"{progress.pruned} pruned")
     if progress.failed:
@@ -114,10 +118,12 @@ def _live_line() -> Iterator[OnProgress]:
 
 
 def _plain_lines() -> OnProgress:
-    printed = -1
+    printed, of_round = -1, 0
 
     def draw(progress: StudyProgress) -> None:
-        nonlocal printed
+        nonlocal printed, of_round
+        if progress.round != of_round:
+            printed, of_round = -1, progress.round
         tenth = PLAIN_LINES * progress.done // progress.total
         if tenth > printed and (progress.done > progress.started_with or printed < 0):
             printed = tenth

@@ -122,9 +122,10 @@ def _study_table(records: list[dict[str, Any]]) -> Table:
 
 
 def _print_study(study: Study, record: dict[str, Any]) -> None:
+    from hpsearch.slots import own_trials
     from hpsearch.summary import count_trials, format_value
 
-    counts = count_trials(study.get_trials(deepcopy=False))
+    counts = count_trials(own_trials(study))
     click.echo(f"# {study.study_name}: {counts}; {record['epochs']:,} epochs trained")
     if record["best"] is not None:
         best = f"best {record['metric']} {format_value(record['best'])}"

@@ -25,21 +25,21 @@ def delete(
     import optuna
 
     from hpsearch.processes import refuse_claimed
+    from hpsearch.slots import own_trials
     from hpsearch.storage import open_storage, storage_url
-    from hpsearch.tracking import Tracker, experiment_name
+    from hpsearch.tracking import Tracker
 
     study = find_study(name, storage)
     refuse_claimed(study)
-    experiment = experiment_name(study)
     if not yes:
-        trials = len(study.get_trials(deepcopy=False))
-        where = "" if no_tracking else " and its MLflow experiment"
+        trials = len(own_trials(study))
+        where = "" if no_tracking else " and its runs in MLflow"
         click.confirm(f"Delete study '{name}' with {trials} trials{where}?", abort=True, err=True)
     if not no_tracking:
         tracker = Tracker(tracking_uri)
         if tracker.store.exists():
             tracker.store.prepare()
-            tracker.store.delete(experiment)
+            tracker.delete(study)
     optuna.delete_study(study_name=name, storage=open_storage(storage_url(storage)))
     click.echo(f"deleted {name}", err=True)
 

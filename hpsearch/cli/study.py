@@ -18,6 +18,8 @@ from hpsearch.forkserver import start_forkserver
 from hpsearch.options import PrunerName, SamplerName
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from hpsearch.settings import StudySettings
     from hpsearch.study import Outcome
 
@@ -34,6 +36,13 @@ NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, help="Trials at a time.", show_default=True
 )
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="From coarse to fine: each further round searches around the best so far.",
+)
 @click.option("--timeout", type=DURATION, help="Stop after so long: 90, 15m, 2h.")
 @click.option("--target", type=float, help="Stop when the metric is this good.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many without a better one.")
@@ -47,6 +56,7 @@ def study(
     name: str | None,
     epochs: int | None,
     jobs: int,
+    rounds: int,
     storage: str | None,
     tracking_uri: str | None,
     no_tracking: bool,
@@ -69,8 +79,8 @@ def study(
 
     from hpsearch.cli.console import note, show_progress
     from hpsearch.grid import grid_size
+    from hpsearch.rounds import run_rounds
     from hpsearch.settings import load_settings
-    from hpsearch.study import run_study
     from hpsearch.tracking import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -79,8 +89,9 @@ def study(
         note(f"grid: {grid_size(settings.trial)} points")
     tracker = None if no_tracking else Tracker(tracking_uri)
     with _stop_on_signals() as received, show_progress() as on_progress:
-        outcome = run_study(
+        outcomes = run_rounds(
             settings,
+            rounds,
             name=name,
             storage=storage,
             tracker=tracker,
@@ -88,10 +99,10 @@ def study(
             on_progress=on_progress,
             should_stop=lambda: bool(received),
         )
-    (_print_json if as_json else _print_outcome)(outcome, settings, tracked=tracker is not None)
+    (_print_json if as_json else _print_outcomes)(outcomes, settings, tracked=tracker is not None)
     if received:
         raise SystemExit(128 + received[0])
-    if outcome.reason == "given up":
+    if outcomes[-1].reason == "given up":
         raise SystemExit(1)
 
 
@@ -119,21 +130,38 @@ def _stop_on_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _print_outcome(outcome: Outcome, settings: StudySettings, *, tracked: bool) -> None:
+def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
     from hpsearch.cli.console import format_duration, note, print_table, trial_table
-    from hpsearch.summary import best_trials, count_trials
+    from hpsearch.slots import own_trials, slot_of
+    from hpsearch.summary import count_trials
 
-    name = outcome.study.study_name
-    counts = count_trials(outcome.study.get_trials(deepcopy=False))
-    note(f"{name}: {_why(outcome, settings)} ({counts}, {format_duration(outcome.seconds)})")
-    best = best_trials(outcome.study, 5)
+    for outcome in outcomes:
+        name, counts = outcome.study.study_name, count_trials(own_trials(outcome.study))
+        note(f"{name}: {_why(outcome, settings)} ({counts}, {format_duration(outcome.seconds)})")
+    best = _best(outcomes)
     if best:
+        several = len(outcomes) > 1
+        names = [f"{study}#{slot_of(trial)}" if several else None for study, trial in best]
         note("")
-        print_table(trial_table(best, settings.search.metric))
+        print_table(trial_table([trial for _, trial in best], settings.search.metric, names))
+    name = best[0][0] if best else outcomes[-1].study.study_name
     note("")
     if tracked:
-        note(f"See every trial:    hpsearch ui {name}")
+        note(f"See every trial:    hpsearch ui {outcomes[0].study.study_name}")
     note(f"More of the best:   hpsearch best {name} --top 20")
+
+
+def _best(outcomes: list[Outcome]) -> list[tuple[str, FrozenTrial]]:
+    """Return the best five trials of all rounds, each with its study's name."""
+    from hpsearch.summary import best_trials, rank
+
+    found = {
+        id(trial): (outcome.study.study_name, trial)
+        for outcome in outcomes
+        for trial in best_trials(outcome.study, 5)
+    }
+    ranked = rank([trial for _, trial in found.values()], outcomes[0].study.direction)
+    return [found[id(trial)] for trial in ranked[:5]]
 
 
 def _why(outcome: Outcome, settings: StudySettings) -> str:
@@ -156,17 +184,19 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
     return f"all {search.trials} trials are done"
 
 
-def _print_json(outcome: Outcome, settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.summary import best_trials, trial_record
+def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
+    from hpsearch.summary import trial_record
 
+    last = outcomes[-1]
     record = {
-        "study": outcome.study.study_name,
-        "stopped": outcome.reason,
+        "study": last.study.study_name,
+        "rounds": [outcome.study.study_name for outcome in outcomes],
+        "stopped": last.reason,
         "metric": settings.search.metric,
         "tracked": tracked,
-        "done": len(outcome.slots.done),
+        "done": len(last.slots.done),
         "total": settings.search.trials,
-        "given_up": outcome.slots.given_up,
-        "best": [trial_record(trial) for trial in best_trials(outcome.study, 5)],
+        "given_up": last.slots.given_up,
+        "best": [{"study": study} | trial_record(trial) for study, trial in _best(outcomes)],
     }
     click.echo(json.dumps(record, indent=2))

@@ -47,8 +47,8 @@ def points(run):
     return {(m.key, m.step): (m.value, m.timestamp) for m in run.metrics}
 
 
-def test_a_run_is_named_by_its_slot_and_tagged_with_where_it_is_from():
-    run = project("digits-random", make_trial())
+def test_a_run_is_tagged_with_where_it_is_from():
+    run = project("digits-random", make_trial(), "trial-0007")
     assert run.name == "trial-0007"
     assert run.tags == {
         "hpsearch.kind": "trial",
@@ -63,19 +63,20 @@ def test_a_run_is_named_by_its_slot_and_tagged_with_where_it_is_from():
 
 
 def test_params_are_the_whole_configuration():
-    params = {p.key: p.value for p in project("s", make_trial()).params}
+    params = {p.key: p.value for p in project("s", make_trial(), "trial-0007").params}
     expected = asdict(CONFIG) | {"hidden_layer_sizes": "178-46"}
     assert params == {key: str(value) for key, value in expected.items()}
 
 
 def test_a_network_without_hidden_layers_has_a_shape_too():
     config = TrainConfig(hidden_layer_sizes=()).as_dict()
-    params = {p.key: p.value for p in project("s", make_trial(setup={"config": config})).params}
+    run = project("s", make_trial(setup={"config": config}), "trial-0007")
+    params = {p.key: p.value for p in run.params}
     assert params["hidden_layer_sizes"] == "none"
 
 
 def test_metrics_are_stepped_from_1_at_the_times_that_were_stored():
-    run = project("s", make_trial(state=TrialState.RUNNING))
+    run = project("s", make_trial(state=TrialState.RUNNING), "trial-0007")
     assert points(run) == {
         (name, epoch): (CURVES[name][epoch - 1], CURVES["times"][epoch - 1])
         for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
@@ -85,7 +86,7 @@ def test_metrics_are_stepped_from_1_at_the_times_that_were_stored():
 
 @pytest.mark.parametrize(("metric", "best"), [("val/accuracy", 0.875), ("val/loss", 1.0)])
 def test_an_ended_trial_has_its_best_value_and_its_epochs_once(metric, best):
-    run = project("s", make_trial(setup=SETUP | {"metric": metric}))
+    run = project("s", make_trial(setup=SETUP | {"metric": metric}), "trial-0007")
     (name,) = {key for key, _ in points(run) if key.endswith("_best")}
     assert name == f"{metric}_best"
     ends = {key[0]: point for key, point in points(run).items() if key[1] == 0}
@@ -100,7 +101,7 @@ def test_an_ended_trial_has_its_best_value_and_its_epochs_once(metric, best):
 
 @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING])
 def test_without_curves_there_are_no_metrics(state):
-    assert project("s", make_trial(state=state, curves=None)).metrics == []
+    assert project("s", make_trial(state=state, curves=None), "trial-0007").metrics == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_without_curves_there_are_no_metrics(state):
     ],
 )
 def test_the_status_says_how_the_trial_ended(state, attrs, status, reason):
-    run = project("s", make_trial(state=TrialState[state], **attrs))
+    run = project("s", make_trial(state=TrialState[state], **attrs), "trial-0007")
     assert run.status == status
     assert run.tags["hpsearch.state"] == state.lower()
     assert run.tags.get("hpsearch.reason") == reason
@@ -125,17 +126,17 @@ def test_the_status_says_how_the_trial_ended(state, attrs, status, reason):
 
 
 def test_times_are_the_trials_own_in_milliseconds():
-    run = project("s", make_trial())
+    run = project("s", make_trial(), "trial-0007")
     assert (run.start, run.end) == (round(START.timestamp() * 1000), run.start + 2000)
 
 
 def test_a_label_is_a_tag():
-    run = project("s", make_trial(setup=SETUP | {"label": "the book's best"}))
+    run = project("s", make_trial(setup=SETUP | {"label": "the book's best"}), "trial-0007")
     assert run.tags["hpsearch.label"] == "the book's best"
 
 
 def test_the_data_set_is_an_input():
-    (found,) = project("s", make_trial()).inputs
+    (found,) = project("s", make_trial(), "trial-0007").inputs
     assert (found.dataset.name, found.dataset.digest) == ("digits", "01234567")
     assert json.loads(found.dataset.source) == {"source": "digits", "digest": "0123456789abcdef"}
 
@@ -150,8 +151,8 @@ def test_a_trial_of_another_objective_shows_its_params():
         },
     )
     trial.number = 3
-    run = project("theirs", trial)
-    assert run.name == "trial-0003"
+    run = project("theirs", trial, "trial-0004")
+    assert run.name == "trial-0004"
     assert {p.key: p.value for p in run.params} == {"x": "1.5", "kind": "linear"}
     assert (run.status, run.metrics, run.inputs) == ("FINISHED", [], [])
     assert "hpsearch.seed" not in run.tags

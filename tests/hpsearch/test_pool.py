@@ -1,0 +1,217 @@
+"""Worker processes: the same trials, whatever their number and whatever becomes of them."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import psutil
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+
+from hpsearch.errors import StorageError, StudyError
+from hpsearch.objective import Objective
+from hpsearch.parent import Parent
+from hpsearch.pool import DEATHS, Pool
+from hpsearch.processes import Claim
+from hpsearch.storage import open_storage
+from hpsearch.study import run_study
+from hpsearch.tracking import Tracker
+
+TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return "test.journal"  # relative: workers have to be where this process is now
+
+
+def by_slot(study):
+    done = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    found = {
+        trial.user_attrs["slot"]: (trial.params, trial.user_attrs["curves"] | {"times": None})
+        for trial in done
+    }
+    assert len(found) == len(done)
+    return found
+
+
+def workers_of(study):
+    return {trial.user_attrs["process"]["pid"] for trial in study.get_trials()}
+
+
+def test_the_same_slots_parameters_and_curves_with_any_number_of_jobs(journal, make_settings):
+    settings = make_settings(search={"trials": 12})
+    studies = [
+        run_study(settings, name=f"with-{jobs}", storage=journal, jobs=jobs).study
+        for jobs in (1, 2, 4)
+    ]
+    assert by_slot(studies[0]).keys() == set(range(12))
+    assert by_slot(studies[0]) == by_slot(studies[1]) == by_slot(studies[2])
+    assert workers_of(studies[0]) == {os.getpid()}
+    assert os.getpid() not in workers_of(studies[1])
+    assert not any(map(psutil.pid_exists, workers_of(studies[1]) | workers_of(studies[2])))
+
+
+def test_every_trial_is_tracked_once(journal, make_settings, mlflow_uri):
+    settings = make_settings(search={"trials": 7})
+    study = run_study(settings, storage=journal, tracker=Tracker(mlflow_uri), jobs=2).study
+    runs = MlflowClient(mlflow_uri).search_runs(["1"])
+    assert sorted(run.info.run_name for run in runs) == [f"trial-{n:04d}" for n in range(7)]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(study.trials) == 7
+
+
+def test_a_killed_worker_costs_one_trial_and_another_takes_its_place(
+    journal, make_settings, mlflow_uri
+):
+    killed = []
+
+    def kill_one(progress):
+        if not killed and any(epoch > 0 for epoch in progress.running.values()):
+            (study,) = optuna.get_all_study_summaries(open_storage(journal))
+            trials = optuna.load_study(study_name=study.study_name, storage=open_storage(journal))
+            running = trials.get_trials(states=(TrialState.RUNNING,))
+            if running and "process" in running[0].user_attrs:
+                killed.append(running[0].user_attrs["process"]["pid"])
+                os.kill(killed[0], signal.SIGKILL)
+
+    settings = make_settings(search={"trials": 6}, trial={"epochs": 400, "batch_size": 16})
+    outcome = run_study(
+        settings, storage=journal, tracker=Tracker(mlflow_uri), jobs=2, on_progress=kill_one
+    )
+    assert outcome.reason == "finished"
+    assert by_slot(outcome.study).keys() == set(range(6))
+    (failed,) = outcome.study.get_trials(states=(TrialState.FAIL,))
+    assert failed.user_attrs["reason"] == "process died"
+    assert failed.user_attrs["process"]["pid"] == killed[0]
+    assert len(workers_of(outcome.study)) == 3
+    runs = MlflowClient(mlflow_uri).search_runs(["1"])
+    states = {run.data.tags["hpsearch.number"]: run.info.status for run in runs}
+    assert len(runs) == 7
+    assert [n for n, state in states.items() if state == "FAILED"] == [str(failed.number)]
+
+
+@pytest.fixture
+def make_pool(journal, make_settings):
+    """A function to a pool of two workers with these arguments, and its parent."""
+
+    def make(objective=None, storage=journal, tracker=None, trials=4):
+        settings = make_settings(search={"trials": trials})
+        study = optuna.create_study(
+            storage=open_storage(journal), study_name="s", direction="maximize"
+        )
+        parent = Parent(study, settings, None, lambda _: None, lambda: False, Claim(study))
+        return parent, Pool(2, parent, objective or Objective(settings), "s", storage, tracker)
+
+    return make
+
+
+class Fatal:
+    """Kills the process that it is sent to."""
+
+    def __reduce__(self):
+        return eval, ("__import__('os').kill(__import__('os').getpid(), 9)",)
+
+
+def test_workers_that_die_at_once_end_the_study(make_pool):
+    _, pool = make_pool(objective=Fatal())
+    with pytest.raises(
+        StudyError,
+        match=f"{DEATHS} worker processes in a row died .* of SIGKILL .out of memory",
+    ):
+        pool.run()
+    assert pool.buried == DEATHS
+
+
+def test_an_error_in_a_worker_is_the_studys(make_pool):
+    _, pool = make_pool(storage="nowhere/s.journal")
+    with pytest.raises(StorageError, match="there is no folder 'nowhere'"):
+        pool.run()
+
+
+def test_what_workers_have_to_say_is_said_once(make_pool, caplog):
+    parent, pool = make_pool(tracker=Tracker("http://127.0.0.1:9"))
+    with caplog.at_level(logging.WARNING):
+        pool.run()
+    (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("hpsearch")]
+    assert said.endswith("the trials go on, `hpsearch sync` adds their runs later")
+    assert by_slot(parent.study).keys() == set(range(4))
+
+
+def test_a_failed_trial_ends_the_study_and_the_others_with_it(journal, make_settings):
+    settings = make_settings(
+        search={"trials": 9}, trial={"epochs": 10**6}, enqueue=[{"label": "fine"}, TOO_WIDE]
+    )
+    with pytest.raises(StudyError, match="trial tiny-random#1 failed: "):
+        run_study(settings, storage=journal, jobs=2)
+    study = optuna.load_study(study_name="tiny-random", storage=open_storage(journal))
+    assert all(trial.state is TrialState.FAIL for trial in study.trials)
+    assert any(trial.user_attrs.get("interrupted") for trial in study.trials)
+    assert not any(map(psutil.pid_exists, workers_of(study)))
+
+
+def test_a_stop_interrupts_every_worker_at_its_next_epoch(journal, make_settings):
+    asked = []
+
+    def should_stop():
+        asked.append(time.monotonic())
+        return time.monotonic() - asked[0] > 3
+
+    settings = make_settings(trial={"epochs": 10**6})
+    outcome = run_study(settings, storage=journal, jobs=2, should_stop=should_stop)
+    assert outcome.reason == "interrupted"
+    assert [trial.user_attrs["interrupted"] for trial in outcome.study.trials] == [True, True]
+    assert not any(map(psutil.pid_exists, workers_of(outcome.study)))
+
+
+SCRIPT = """
+from hpsearch import load_settings, run_study
+settings = load_settings("digits").replace(
+    data={"limit": 120}, search={"trials": TRIALS}, trial={"epochs": EPOCHS})
+print("started", flush=True)
+print(len(run_study(settings, storage="s.journal", jobs=2).study.trials))
+"""
+
+
+def script(folder, **values):
+    text = SCRIPT
+    for name, value in values.items():
+        text = text.replace(name, str(value))
+    (folder / "script.py").write_text(text)
+    return subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    out, err = script(tmp_path, TRIALS=5, EPOCHS=3).communicate()
+    assert out.split() == ["started", "5"], err
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    process = script(tmp_path, TRIALS=5, EPOCHS=10**6)
+    path = tmp_path / "s.journal"
+    running = []
+    while len(running) < 2 or not all("process" in trial.user_attrs for trial in running):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+        if path.exists() and optuna.get_all_study_names(storage := open_storage(str(path))):
+            running = optuna.load_study(study_name="digits-tpe", storage=storage).get_trials()
+    pids = [trial.user_attrs["process"]["pid"] for trial in running]
+    assert all(map(psutil.pid_exists, pids))
+    process.kill()
+    process.communicate()
+    gone, alive = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], 10)
+    assert not alive, gone
+    study = optuna.load_study(study_name="digits-tpe", storage=open_storage(str(path)))
+    assert [trial.user_attrs.get("interrupted") for trial in study.trials] == [True, True]
