@@ -113,6 +113,43 @@ def test_options_override_the_file(empty: Path) -> None:
     assert settings["trial"]["epochs"] == 1
 
 
+def test_jobs_and_rounds(empty: Path) -> None:  # noqa: ARG001
+    options = ["digits", "--trials", "3", "--epochs", "2", "--no-tracking"]
+    result = run("study", *options, "--jobs", "2", "--rounds", "2")
+    assert result.exit_code == 0
+    assert "\ndigits-tpe: all 3 trials are done" in result.stderr
+    assert "\ndigits-tpe.r2: all 3 trials are done" in result.stderr
+    assert re.search(r"^digits-tpe(\.r2)?#[012] ", result.stdout, re.MULTILINE)
+    record = json.loads(run("study", *options, "--rounds", "2", "--json").stdout)
+    assert record["rounds"] == ["digits-tpe", "digits-tpe.r2"]
+    values = [trial["value"] for trial in record["best"]]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--target", "0.1"], "stopped by --target 0.1, reached after 1 of 30 trials"),
+        (["--patience", "1"], r"stopped by --patience 1, without a better trial, after \d+ of 30"),
+        (["--timeout", "1s"], r"stopped by --timeout with \d+ of 30 trials done; the same command"),
+    ],
+)
+def test_what_stopped_a_study_is_said(empty: Path, options: list[str], reason: str) -> None:  # noqa: ARG001
+    epochs = "100000" if "--timeout" in options else "1"
+    always = ["study", "--trials", "30", "--epochs", epochs, "--no-tracking", "--sampler", "random"]
+    result = run(*always, *options)
+    assert result.exit_code == 0
+    assert re.search(rf"^digits-random: {reason}", result.stderr, re.MULTILINE), result.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "5x", "-1", "m", "1d", ""])
+def test_a_duration_is_checked(empty: Path, value: str) -> None:
+    result = run("study", "--timeout", value)
+    assert result.exit_code == 2
+    assert f"{value!r} is no length of time; use 90, 90s, 15m or 2h" in result.stderr
+    assert list(empty.iterdir()) == []
+
+
 def test_a_grid_says_how_many_points_it_has_and_tries_them_all(empty: Path) -> None:
     rates = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "{ choices = [0.01, 0.1] }")
     grid = rates.replace("high = 20 }", "high = 20, step = 5 }").replace("trials = 6\n", "")

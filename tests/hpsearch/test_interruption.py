@@ -9,12 +9,14 @@ import time
 from collections import Counter
 
 import optuna
+import psutil
 import pytest
 from mlflow import MlflowClient
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from hpsearch.processes import CLAIM
 from hpsearch.settings import load_settings
 from hpsearch.study import run_study
 
@@ -44,8 +46,11 @@ class Folder:
         self.path = path
         (path / "slow.toml").write_text(STUDY)
 
-    def start(self, *options, shell="exec"):
-        """Start the command by way of a shell, which may set limits before it becomes it."""
+    def start(self, *options, shell="exec", group=False):
+        """Start the command by way of a shell, which may set limits before it becomes it.
+
+        group: whether it leads a process group, as a command that is typed does.
+        """
         named = ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI")
         command = [sys.executable, "-m", "hpsearch", "study", "slow.toml", *options]
         return subprocess.Popen(
@@ -55,17 +60,23 @@ class Folder:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=group,
         )
 
-    def trials(self):
-        """Return the trials as Optuna alone reads them, without a lock."""
+    def study(self):
+        """Return the study as Optuna alone reads it, without a lock; None if there is none."""
         journal = self.path / "hpsearch.journal"
         if not journal.exists():
-            return []
+            return None
         storage = JournalStorage(JournalFileBackend(str(journal)))
         if not optuna.get_all_study_names(storage):
-            return []
-        return optuna.load_study(study_name="slow-random", storage=storage).get_trials()
+            return None
+        return optuna.load_study(study_name="slow-random", storage=storage)
+
+    def trials(self):
+        """Return the trials of the study."""
+        study = self.study()
+        return study.get_trials() if study else []
 
     def states(self):
         return Counter(trial.state.name for trial in self.trials())
@@ -204,3 +215,50 @@ def test_a_full_disk_is_said_in_one_line_and_loses_nothing_that_was_finished(fol
     outcome = run_study(settings, storage=str(tmp_path / "hpsearch.journal"))
     assert (outcome.reason, outcome.new) == ("finished", TRIALS - before["COMPLETE"])
     assert by_slot(folder.trials()).keys() == set(range(TRIALS))
+
+
+def children(process):
+    """Return the pids of what a process has started, its server's workers included."""
+    return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("everybody", [True, False], ids=["group", "parent"])
+def test_a_signal_ends_every_worker_and_closes_both_stores(folder, number, code, everybody):
+    process = folder.start("--jobs", "4", "--epochs", "100000", group=True)
+    while folder.states()["RUNNING"] < 4:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    started = children(process)
+    sent = time.monotonic()
+    (os.killpg if everybody else os.kill)(process.pid, number)
+    _, stderr = process.communicate(timeout=60)
+    seconds = time.monotonic() - sent
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert seconds < 10  # two, where nothing else is at work
+
+    assert folder.states() == {"FAIL": 4}
+    assert [trial.user_attrs["interrupted"] for trial in folder.trials()] == [True] * 4
+    assert {run.info.status for run in folder.runs().values()} == {"KILLED"}
+    assert len(folder.runs()) == 4
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in started if psutil.pid_exists(p)], 5)
+    assert not alive
+
+
+def test_a_second_parent_says_who_holds_the_study_and_leaves(folder, stopped):
+    before = folder.trials()
+    second = folder.start("--jobs", "2")
+    _, stderr = second.communicate(timeout=60)
+    assert second.returncode == 1
+    (claim,) = (
+        value
+        for key, value in folder.study().user_attrs.items()
+        if key.startswith(CLAIM) and value is not None
+    )
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim["since"]))
+    assert stderr == (
+        f"Error: study 'slow-random' is being run by process {stopped.pid} on {claim['host']} "
+        f"since {since}; stop that first\n"
+    )
+    assert len(folder.trials()) == len(before)

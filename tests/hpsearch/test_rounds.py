@@ -2,13 +2,16 @@ import tomllib
 
 import optuna
 import pytest
+from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.rounds import next_name, next_round
+from hpsearch.rounds import next_name, next_round, run_rounds, study_settings
 from hpsearch.settings import check_name, load_settings, parse_settings
 from hpsearch.study import run_study
+from hpsearch.summary import searched_values
+from hpsearch.tracking import Tracker
 
 RATES = FloatDistribution(1e-4, 1.0, log=True)
 DISTANCES = FloatDistribution(0.01, 0.5, log=True)
@@ -174,3 +177,136 @@ def test_the_next_study_runs_inside_of_the_narrower_space(make_settings, tmp_pat
     searched = following.settings.trial.searched["learning_rate"]
     assert all(trial.params["learning_rate"] in searched for trial in second.trials)
     assert next_round(second).settings.name == "tiny.r3"
+
+
+# All of them in one go
+
+
+@pytest.fixture
+def run(tmp_path, make_settings):
+    """`run_rounds` of a study of tiny trials, and what it returns."""
+
+    def run_it(rounds, *, search=None, trial=None, enqueue=(), **options):
+        settings = make_settings(
+            search={"trials": 8, **(search or {})}, trial=trial, enqueue=list(enqueue)
+        )
+        return run_rounds(settings, rounds, storage=str(tmp_path / "r.journal"), **options)
+
+    return run_it
+
+
+def own(study):
+    return [trial for trial in study.get_trials() if "carried" not in trial.user_attrs]
+
+
+def carried(study):
+    return {
+        trial.user_attrs["carried"]: trial
+        for trial in study.get_trials()
+        if "carried" in trial.user_attrs
+    }
+
+
+def test_each_round_searches_around_the_best_of_those_before(run):
+    outcomes = run(3)
+    studies = [outcome.study for outcome in outcomes]
+    names = ["tiny-random", "tiny-random.r2", "tiny-random.r3"]
+    assert [study.study_name for study in studies] == names
+    assert [outcome.reason for outcome in outcomes] == ["finished"] * 3
+    widths = []
+    for study in studies:
+        assert sorted(trial.user_attrs["slot"] for trial in own(study)) == list(range(8))
+        found = study_settings(study).trial.searched["learning_rate"]
+        rates = [trial.params["learning_rate"] for trial in study.get_trials()]
+        assert found.low <= min(rates) <= max(rates) <= found.high
+        widths.append(found.high / found.low)
+    assert widths[0] > widths[1] > widths[2]
+    assert study_settings(studies[1]).trial == next_round(studies[0]).narrowing.space
+
+
+def test_earlier_trials_in_the_space_are_carried_over(run):
+    first, second, third = (outcome.study for outcome in run(3))
+    space = study_settings(second).trial.searched
+    expected = {
+        f"tiny-random#{trial.user_attrs['slot']}": trial
+        for trial in first.get_trials()
+        if all(value in space[key] for key, value in searched_values(trial).items())
+    }
+    assert 0 < len(expected) < 8
+    assert carried(second).keys() == expected.keys()
+    for source, trial in carried(second).items():
+        original = expected[source]
+        assert (trial.params, trial.value) == (original.params, original.value)
+        assert trial.intermediate_values == original.intermediate_values
+        assert trial.user_attrs["curves"] == original.user_attrs["curves"]
+        assert "slot" not in trial.user_attrs
+        rates = trial.distributions["learning_rate"]
+        assert (rates.low, rates.high) == (space["learning_rate"].low, space["learning_rate"].high)
+    assert {source.partition("#")[0] for source in carried(third)} <= {
+        "tiny-random",
+        "tiny-random.r2",
+    }
+    assert any(source.startswith("tiny-random.r2#") for source in carried(third))
+
+
+def test_a_labelled_trial_that_set_what_is_fixed_is_not_carried(run):
+    odd = {"label": "odd", "epochs": 2, "learning_rate": 0.03, "momentum": 0.9}
+    even = {"label": "even", "learning_rate": 0.03, "momentum": 0.9}
+    _, second = run(2, trial={"learning_rate": {"low": 0.02, "high": 0.04}}, enqueue=[odd, even])
+    sources = carried(second.study)
+    assert "tiny-random#0" not in sources
+    assert study_settings(second.study).enqueue == ()
+
+
+def test_the_same_call_goes_on_where_it_was_interrupted(run):
+    asked = iter(range(40))  # in the second round
+    stopped = run(3, should_stop=lambda: next(asked, None) is None)
+    assert [outcome.reason for outcome in stopped] == ["finished", "interrupted"]
+    begun = study_settings(stopped[1].study).trial
+
+    outcomes = run(3)
+    assert outcomes[0].new == 0
+    assert study_settings(outcomes[1].study).trial == begun
+    for outcome in outcomes:
+        done = [t for t in own(outcome.study) if t.state is TrialState.COMPLETE]
+        assert sorted(trial.user_attrs["slot"] for trial in done) == list(range(8))
+        assert len(carried(outcome.study)) == len(set(carried(outcome.study)))
+    sources = [t.user_attrs.get("carried") for t in outcomes[2].study.get_trials()]
+    assert len(outcomes[2].study.get_trials()) == 8 + len({s for s in sources if s})
+    assert [outcome.new for outcome in run(3)] == [0, 0, 0]
+
+
+def test_rounds_share_an_experiment(run, mlflow_uri):
+    first, second = run(2, tracker=Tracker(mlflow_uri))
+    client = MlflowClient(mlflow_uri)
+    experiments = [e.name for e in client.search_experiments() if e.name != "Default"]
+    assert experiments == ["tiny-random"]
+    names = {r.info.run_name for r in client.search_runs(["1"])}
+    assert names == {f"{prefix}trial-{n:04d}" for prefix in ("", "r2-") for n in range(8)}
+    tracker = Tracker(mlflow_uri)
+    assert (tracker.sync(first.study), tracker.sync(second.study)) == (0, 0)
+
+    tracker.delete(second.study)
+    assert len(client.search_runs(["1"])) == 8
+    assert client.get_experiment("1").lifecycle_stage == "active"
+    tracker.delete(first.study)
+    assert client.get_experiment("1").lifecycle_stage == "deleted"
+
+
+def test_a_target_ends_all_rounds_and_patience_one(run):
+    (outcome,) = run(3, search={"target": 0.0})
+    assert outcome.reason == "target"
+    outcomes = run(2, name="patient", search={"patience": 2, "trials": 50})
+    assert [outcome.reason for outcome in outcomes] == ["patience", "patience"]
+
+
+def test_the_timeout_is_that_of_all_rounds(run):
+    outcomes = run(50, search={"timeout": 1.5})
+    assert outcomes[-1].reason == "timeout"
+    assert sum(outcome.seconds for outcome in outcomes) < 10
+
+
+def test_tpe_starts_warm(run):
+    outcomes = run(2, search={"sampler": "tpe", "trials": 12})
+    assert [outcome.reason for outcome in outcomes] == ["finished"] * 2
+    assert carried(outcomes[1].study)
