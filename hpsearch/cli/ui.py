@@ -68,7 +68,10 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
 
 def _page(store: TrackingStore, name: str) -> str:
     """Return the page with the curves of a study's runs, the best first, for MLflow shows ten."""
-    experiment = store.experiment_id(name)
+    from hpsearch.rounds import NUMBERED
+
+    whole = NUMBERED.sub(r"\1", name)  # a later round is in the experiment of the first
+    experiment = store.experiment_id(name) or store.experiment_id(whole)
     if experiment is None:
         raise TrackingError(f"MLflow has no experiment '{name}'; hpsearch list shows the studies")
     metric = store.best_metric(experiment)
