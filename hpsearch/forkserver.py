@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
+from typing import Any
 
 ENVIRONMENT = {
     # Small matrices: a second BLAS thread costs more than it brings.
@@ -49,11 +50,11 @@ def hidden_main() -> Iterator[None]:
 
     A script without `if __name__ == "__main__"` would start its study once more in every worker.
     """
-    main = sys.modules["__main__"]
-    kept = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
-    main.__file__ = main.__spec__ = None
+    main = sys.modules["__main__"].__dict__
+    kept: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.update(__file__=None, __spec__=None)
     try:
         yield
     finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
+        del main["__file__"], main["__spec__"]
+        main.update(kept)  # a notebook has no file
