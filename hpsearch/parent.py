@@ -73,7 +73,7 @@ class Parent:
 
     def next_slot(self) -> int | None:
         """Return the next slot that nobody has done or is doing, None if there is none."""
-        if self.stopping() or not self.todo:
+        if not self.todo or self.stopping():
             return None
         self.progress.running[slot := self.todo.popleft()] = 0
         return slot

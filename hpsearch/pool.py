@@ -142,7 +142,7 @@ class Pool:
                 for pipe in connection.wait(list(pipes), WAKE_SECONDS):
                     self._hear(pipes[pipe])  # type: ignore[index]
                 self.parent.tick()
-                if self.parent.stopping():
+                if self.workers and self.parent.stopping():
                     self._stop()
         finally:
             self._end()

@@ -129,6 +129,15 @@ def test_timeout(make_parent):
     assert parent.reason == "timeout"
 
 
+def test_what_is_done_was_not_stopped(make_parent):
+    parent = make_parent(trials=1, timeout=0.01, patience=1, target=0.1)
+    assert parent.next_slot() == 0
+    finish(parent, 0, 0.5)
+    time.sleep(0.02)
+    assert parent.next_slot() is None
+    assert parent.reason == ""
+
+
 def test_a_failed_trial_ends_the_study(make_parent):
     parent = make_parent()
     trial = create_trial(state=TrialState.FAIL, user_attrs={"slot": 4, "reason": "a bug"})
