@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -48,8 +48,10 @@ class Parent:
         on_progress: OnProgress,
         should_stop: Callable[[], bool],
         claim: Claim,
+        earlier: Sequence[Study] = (),
     ) -> None:
         self.study, self.search, self.tracker, self.claim = study, settings.search, tracker, claim
+        self.earlier = earlier
         self.on_progress, self.should_stop = on_progress, should_stop
         self.reason = ""
         self.progress = Progress(
@@ -136,13 +138,13 @@ class Parent:
         """Bring the summary in MLflow up to date."""
         self.described = time.monotonic()
         if self.tracker is not None:
-            describe_study(self.study, self.tracker)
+            describe_rounds([*self.earlier, self.study], self.tracker)
 
 
-def describe_study(study: Study, tracker: Tracker) -> None:
-    """Write the study's summary into MLflow; a store that is away misses it until the next."""
+def describe_rounds(rounds: Sequence[Study], tracker: Tracker) -> None:
+    """Write what was found into MLflow; a store that is away misses it until the next time."""
     try:
-        tracker.describe(study, describe(study))
+        tracker.describe(rounds[0], describe(*rounds))
     except TrackingError as error:
         logger.warning("%s", error)
 

@@ -7,6 +7,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 import optuna
@@ -19,8 +20,10 @@ from hpsearch.settings import StudySettings, parse_settings
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.study import SETTINGS, Outcome, load_study, run_study, study_name
 from hpsearch.summary import format_value, rank, searched_values
+from hpsearch.tracking import experiment_name
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -149,6 +152,15 @@ def next_round(
         enqueue=[],
     )
     return NextRound(study, following, narrowing, tuple(best), completed)
+
+
+def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
+    """Return all rounds of the search that `study` belongs to, in their order."""
+    name, names = experiment_name(study), optuna.get_all_study_names(storage)
+    numbered = (f"{name}.r{number}" for number in count(2))
+    known = [name, *takewhile(names.__contains__, numbered)]
+    rounds = [optuna.load_study(storage=storage, study_name=n) for n in known if n in names]
+    return [each for each in rounds if experiment_name(each) == name]
 
 
 def study_settings(study: Study) -> StudySettings:

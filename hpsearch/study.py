@@ -96,7 +96,7 @@ def run_study(
                 study.set_user_attr(ROUND, len(earlier) + 1)
                 carry_over(earlier, study, settings.trial)
             written = tracker.sync(study) if tracker is not None else 0
-            parent = Parent(study, settings, tracker, on_progress, should_stop, claim)
+            parent = Parent(study, settings, tracker, on_progress, should_stop, claim, earlier)
             if parent.todo:
                 study.set_user_attr(SETTINGS, settings.to_toml())
             try:

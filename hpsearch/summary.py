@@ -139,34 +139,46 @@ def format_value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def describe(study: Study) -> str:
-    """Return the study as Markdown, for the experiment's page in MLflow."""
-    trials, best = own_trials(study), best_trials(study, 5)
-    name, metric, file = study.study_name, metric_of(study), study.user_attrs.get("settings", "")
-    epochs = sum(len(Curves.of(trial)) for trial in trials)
-    found = f"best {metric} **{format_value(best[0].value)}**; " if best else ""
+def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, FrozenTrial]]:
+    """Return the best trials of several rounds, best first, each with the study that ran it."""
+    found = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
+    trials = [trial for _, trial in found.values()]
+    return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
+
+
+def describe(*rounds: Study) -> str:
+    """Return a study, or the rounds of one, as Markdown, for the experiment's page in MLflow."""
+    first, metric = rounds[0], metric_of(rounds[0])
+    again = f" --rounds {len(rounds)}" if len(rounds) > 1 else ""
+    command = f"hpsearch study study.toml --name {first.study_name}{again}"
     return "\n".join(
         [
-            f"**{name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained.",
+            *(line for study in rounds for line in (_markdown_line(study, metric), "")),
+            *_markdown_rows(best_of_rounds(rounds, 5), metric),
             "",
-            *_markdown_rows(study, best, metric),
-            "",
-            f"To do it again, save this as `study.toml`: `hpsearch study study.toml --name {name}`",
+            f"To do it again, save this as `study.toml`: `{command}`",
             "",
             "```toml",
-            file.strip(),
+            first.user_attrs.get("settings", "").strip(),
             "```",
             "",
         ]
     )
 
 
-def _markdown_rows(study: Study, trials: list[FrozenTrial], metric: str) -> list[str]:
-    names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
+def _markdown_line(study: Study, metric: str) -> str:
+    trials, best = own_trials(study), best_trials(study, 1)
+    epochs = sum(len(Curves.of(trial)) for trial in trials)
+    found = f"best {metric} **{format_value(best[0].value)}**; " if best else ""
+    return f"**{study.study_name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained."
+
+
+def _markdown_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]:
+    names = list(dict.fromkeys(name for _, trial in best for name in searched_values(trial)))
     names = [name for name in names if name != "epochs"]  # a column of its own
     rows = [["trial", metric, "epochs", *names], ["---"] * (3 + len(names))]
-    for trial in trials:
+    for study, trial in best:
         values = searched_values(trial)
         cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
         rows.append([run_name(study, trial), *map(format_value, cells)])
-    return [f"| {' | '.join(row)} |" for row in rows] if trials else []
+    return [f"| {' | '.join(row)} |" for row in rows] if best else []

@@ -49,18 +49,21 @@ def delete(
 @storage_option
 @tracking_option
 def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
-    """Write the MLflow runs of study NAME that are missing there.
+    """Write the MLflow runs of study NAME and of its rounds that are missing there.
 
     Every start of a study does this by itself; it is of use after the tracking store was away.
 
     \b
     hpsearch sync digits-random
     """
-    from hpsearch.parent import describe_study
+    from hpsearch.parent import describe_rounds
+    from hpsearch.rounds import rounds_of
+    from hpsearch.storage import open_storage, storage_url
     from hpsearch.tracking import Tracker
 
-    study, tracker = find_study(name, storage), Tracker(tracking_uri)
+    rounds = rounds_of(open_storage(storage_url(storage)), find_study(name, storage))
+    tracker = Tracker(tracking_uri)
     tracker.store.prepare()
-    written = tracker.sync(study)
-    describe_study(study, tracker)
+    written = sum(tracker.sync(study) for study in rounds)
+    describe_rounds(rounds, tracker)
     click.echo(f"{name}: {written} runs written", err=True)

@@ -18,8 +18,6 @@ from hpsearch.forkserver import start_forkserver
 from hpsearch.options import PrunerName, SamplerName
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from hpsearch.settings import StudySettings
     from hpsearch.study import Outcome
 
@@ -133,35 +131,22 @@ def _stop_on_signals() -> Iterator[list[int]]:
 def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
     from hpsearch.cli.console import format_duration, note, print_table, trial_table
     from hpsearch.slots import own_trials, slot_of
-    from hpsearch.summary import count_trials
+    from hpsearch.summary import best_of_rounds, count_trials
 
     for outcome in outcomes:
         name, counts = outcome.study.study_name, count_trials(own_trials(outcome.study))
         note(f"{name}: {_why(outcome, settings)} ({counts}, {format_duration(outcome.seconds)})")
-    best = _best(outcomes)
+    best = best_of_rounds([outcome.study for outcome in outcomes], 5)
     if best:
         several = len(outcomes) > 1
-        names = [f"{study}#{slot_of(trial)}" if several else None for study, trial in best]
+        names = [f"{s.study_name}#{slot_of(t)}" if several else None for s, t in best]
         note("")
         print_table(trial_table([trial for _, trial in best], settings.search.metric, names))
-    name = best[0][0] if best else outcomes[-1].study.study_name
+    name = (best[0][0] if best else outcomes[-1].study).study_name
     note("")
     if tracked:
         note(f"See every trial:    hpsearch ui {outcomes[0].study.study_name}")
     note(f"More of the best:   hpsearch best {name} --top 20")
-
-
-def _best(outcomes: list[Outcome]) -> list[tuple[str, FrozenTrial]]:
-    """Return the best five trials of all rounds, each with its study's name."""
-    from hpsearch.summary import best_trials, rank
-
-    found = {
-        id(trial): (outcome.study.study_name, trial)
-        for outcome in outcomes
-        for trial in best_trials(outcome.study, 5)
-    }
-    ranked = rank([trial for _, trial in found.values()], outcomes[0].study.direction)
-    return [found[id(trial)] for trial in ranked[:5]]
 
 
 def _why(outcome: Outcome, settings: StudySettings) -> str:
@@ -185,9 +170,9 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
 
 
 def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.summary import trial_record
+    from hpsearch.summary import best_of_rounds, trial_record
 
-    last = outcomes[-1]
+    last, best = outcomes[-1], best_of_rounds([outcome.study for outcome in outcomes], 5)
     record = {
         "study": last.study.study_name,
         "rounds": [outcome.study.study_name for outcome in outcomes],
@@ -197,6 +182,6 @@ def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bo
         "done": len(last.slots.done),
         "total": settings.search.trials,
         "given_up": last.slots.given_up,
-        "best": [{"study": study} | trial_record(trial) for study, trial in _best(outcomes)],
+        "best": [{"study": study.study_name} | trial_record(trial) for study, trial in best],
     }
     click.echo(json.dumps(record, indent=2))

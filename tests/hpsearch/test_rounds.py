@@ -7,8 +7,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.rounds import next_name, next_round, run_rounds, study_settings
+from hpsearch.rounds import next_name, next_round, rounds_of, run_rounds, study_settings
 from hpsearch.settings import check_name, load_settings, parse_settings
+from hpsearch.storage import open_storage
 from hpsearch.study import run_study
 from hpsearch.summary import searched_values
 from hpsearch.tracking import Tracker
@@ -286,11 +287,26 @@ def test_rounds_share_an_experiment(run, mlflow_uri):
     tracker = Tracker(mlflow_uri)
     assert (tracker.sync(first.study), tracker.sync(second.study)) == (0, 0)
 
+    note = client.get_experiment("1").tags["mlflow.note.content"]
+    assert "**tiny-random**: best" in note
+    assert "**tiny-random.r2**: best" in note
+    assert "`hpsearch study study.toml --name tiny-random --rounds 2`" in note
+    assert f"```toml\n{first.study.user_attrs['settings'].strip()}" in note
+
     tracker.delete(second.study)
     assert len(client.search_runs(["1"])) == 8
     assert client.get_experiment("1").lifecycle_stage == "active"
     tracker.delete(first.study)
     assert client.get_experiment("1").lifecycle_stage == "deleted"
+
+
+def test_the_rounds_of_a_study_are_found(run, tmp_path):
+    names = [outcome.study.study_name for outcome in run(3)]
+    run(1, name="tiny-random.r4")  # a study that merely bears such a name
+    storage = open_storage(str(tmp_path / "r.journal"))
+    for name in names:
+        study = optuna.load_study(storage=storage, study_name=name)
+        assert [found.study_name for found in rounds_of(storage, study)] == names
 
 
 def test_a_target_ends_all_rounds_and_patience_one(run):
