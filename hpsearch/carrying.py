@@ -46,7 +46,7 @@ def _within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenTrial 
             return None
         return create_trial(
             state=trial.state,
-            value=trial.value if trial.state is TrialState.COMPLETE else None,
+            value=trial.value,
             params={name: trial.params[name] for name in given.distributions},
             distributions=given.distributions,
             user_attrs={CARRIED: source, "setup": setup, CURVES: trial.user_attrs.get(CURVES, {})},

@@ -7,10 +7,11 @@ process that started it.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
@@ -26,7 +27,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-PRELOADED = ["hpsearch.pool", "hpsearch.tracking", "sklearn.datasets", "sklearn.model_selection"]
+PRELOADED = ["hpsearch.pipes", "hpsearch.tracking", "sklearn.datasets", "sklearn.model_selection"]
 
 
 def start_forkserver() -> ForkServerContext:
@@ -37,11 +38,29 @@ def start_forkserver() -> ForkServerContext:
     try:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        forkserver.ensure_running()
+        # It shall import what this process would, and nothing that lies in the working directory.
+        os.environ["PYTHONSAFEPATH"] = "1"
+        os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        resource_tracker.ensure_running()  # else the server starts it, and it lets signals through
+        with held_signals():
+            forkserver.ensure_running()
     finally:
         os.environ.clear()
         os.environ.update(before)
     return context
+
+
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM from processes that start meanwhile: they are the parent's to hear.
+
+    What is blocked here stays blocked in a child; here it is delivered when the block ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

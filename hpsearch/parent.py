@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import time
 from collections import deque
@@ -49,6 +50,7 @@ class Parent:
         should_stop: Callable[[], bool],
         claim: Claim,
         earlier: Sequence[Study] = (),
+        deadline: float | None = None,
     ) -> None:
         self.study, self.search, self.tracker, self.claim = study, settings.search, tracker, claim
         self.earlier = earlier
@@ -60,7 +62,10 @@ class Parent:
             self.search.direction,
             round=study.user_attrs.get(ROUND, 0),
         )
-        self.started = self.described = self.renewed = time.monotonic()
+        self.described = self.renewed = now = time.monotonic()
+        if deadline is None and self.search.timeout is not None:
+            deadline = now + self.search.timeout
+        self.deadline = math.inf if deadline is None else deadline
         self.todo: deque[int] = deque()
         self.take_stock()
         self.progress.started_with = self.progress.done
@@ -75,7 +80,7 @@ class Parent:
 
     def next_slot(self) -> int | None:
         """Return the next slot that nobody has done or is doing, None if there is none."""
-        if not self.todo or self.stopping():
+        if self.stopping() or not self.todo:
             return None
         self.progress.running[slot := self.todo.popleft()] = 0
         return slot
@@ -101,15 +106,14 @@ class Parent:
     def stopping(self) -> bool:
         """Whether there is a reason to stop."""
         search, progress = self.search, self.progress
-        if not self.reason:
-            seconds = time.monotonic() - self.started
+        if not self.reason and (self.todo or progress.running):
             if self.should_stop():
                 self.reason = "interrupted"
             elif search.target is not None and progress.reached(search.target):
                 self.reason = "target"
             elif search.patience is not None and progress.since_best >= search.patience:
                 self.reason = "patience"
-            elif search.timeout is not None and seconds >= search.timeout:
+            elif time.monotonic() >= self.deadline:
                 self.reason = "timeout"
         return bool(self.reason)
 
@@ -171,7 +175,7 @@ def close_dead_trials(study: Study, pid: int | None = None) -> list[FrozenTrial]
     return closed
 
 
-def wait_for_orphans(study: Study) -> None:
+def wait_for_orphans(study: Study, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Wait for workers that a killed parent left behind; they end with their epoch.
 
     Raises StudyError if one goes on for long.
@@ -187,4 +191,6 @@ def wait_for_orphans(study: Study) -> None:
                 f"study '{study.study_name}': process {pid}, whose parent was killed, still works "
                 f"on trial {slot_of(running[0])}; try again when it has ended"
             )
+        if should_stop():
+            return
         time.sleep(0.05)

@@ -1,8 +1,4 @@
-"""Worker processes on this machine, and the pipes between them and their parent.
-
-A pipe carries slots, progress, stop and death. Nothing is shared: a lock or a counter in shared
-memory would stay held by a process that was killed with it.
-"""
+"""Worker processes on this machine: started, heard, told to stop, and replaced when they die."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -18,99 +13,18 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import HpsearchError, Interrupted, StudyError
-from hpsearch.forkserver import hidden_main, start_forkserver
-from hpsearch.storage import storage_errors
-from hpsearch.workers import work
+from hpsearch.errors import Interrupted, StudyError
+from hpsearch.forkserver import held_signals, hidden_main, start_forkserver
+from hpsearch.pipes import STOP, serve
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from hpsearch.objective import Objective
     from hpsearch.parent import Parent
-    from hpsearch.tracking import Tracker
 
-STOP = "stop"
 WAKE_SECONDS = 0.2  # how long the parent waits for news before it looks at the clock
-SAY_SECONDS = 0.1  # how often a worker tells of its epochs
 END_SECONDS = 30.0  # how long a worker may take for an epoch after the study has failed
 DEATHS = 3  # so many workers in a row that finish nothing end the study
-_IMPORTED_BY = os.getpid()
 
 logger = logging.getLogger(__name__)
-
-
-class PipeChannel:
-    """A worker's channel, over a pipe. A parent that is gone says stop by that."""
-
-    def __init__(self, pipe: Connection, tracker: Tracker | None) -> None:
-        self.pipe, self.tracker = pipe, tracker
-        self.said = 0.0
-
-    def next_slot(self) -> int | None:
-        """Ask for a slot and wait for it."""
-        try:
-            self.pipe.send(("next",))
-            answer = self.pipe.recv()
-        except (EOFError, OSError):
-            return None
-        return None if answer == STOP else answer
-
-    def epoch(self, slot: int, epoch: int) -> None:
-        """Tell of an epoch now and then; raise Interrupted if the parent said stop."""
-        try:
-            if self.pipe.poll() and self.pipe.recv() == STOP:
-                raise Interrupted
-            if time.monotonic() - self.said > SAY_SECONDS:
-                self.said = time.monotonic()
-                self.pipe.send(("epoch", slot, epoch))
-        except (EOFError, OSError):
-            raise Interrupted from None
-
-    def finished(self, trial: FrozenTrial) -> None:
-        """Hand the trial over."""
-        with suppress(OSError):  # a parent that is gone need not know
-            self.pipe.send(("finished", trial, self.tracker is not None and self.tracker.lost))
-
-
-class _PipeLog(logging.Handler):
-    """Sends what a worker has to say to its parent, who says it once for all of them."""
-
-    def __init__(self, pipe: Connection) -> None:
-        super().__init__(logging.WARNING)
-        self.pipe = pipe
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):
-            self.pipe.send(("log", record.levelno, record.getMessage()))
-
-
-def _serve(
-    pipe: Connection,
-    place: str,
-    environment: Mapping[str, str],
-    objective: Objective,
-    study_name: str,
-    storage: str,
-    tracker: Tracker | None,
-) -> None:
-    """Be a worker process: the parent decides when it ends, and signals are the parent's."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    log = logging.getLogger("hpsearch")
-    log.addHandler(_PipeLog(pipe))
-    log.propagate = False
-    if os.getpid() == _IMPORTED_BY:
-        logger.warning("workers start slowly: their server could not import %s", __name__)
-    os.chdir(place)
-    os.environ.clear()
-    os.environ.update(environment)
-    try:
-        with storage_errors(storage):
-            work(objective, study_name, storage, tracker, PipeChannel(pipe, tracker))
-    except HpsearchError as error:
-        with suppress(OSError):
-            pipe.send(("error", error))
 
 
 @dataclass
@@ -118,6 +32,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     slot: int | None = None
+    finished: bool = False  # a trial, sometime
     dismissed: bool = False  # it was told that there is nothing left to do
 
 
@@ -142,20 +57,24 @@ class Pool:
                 for pipe in connection.wait(list(pipes), WAKE_SECONDS):
                     self._hear(pipes[pipe])  # type: ignore[index]
                 self.parent.tick()
-                if self.workers and self.parent.stopping():
+                if self.parent.stopping():
                     self._stop()
         finally:
             self._end()
 
     def _fill(self) -> None:
         """Start as many workers as there is work for."""
-        free = sum(worker.slot is None for worker in self.workers)
-        for _ in range(min(self.jobs - len(self.workers), len(self.parent.todo) - free)):
+        staying = [worker for worker in self.workers if not worker.dismissed]
+        free = sum(worker.slot is None for worker in staying)
+        for _ in range(min(self.jobs - len(staying), len(self.parent.todo) - free)):
             ours, theirs = self.context.Pipe()
             arguments = (theirs, os.getcwd(), dict(os.environ), *self.work)
-            with hidden_main():
-                process = self.context.Process(target=_serve, args=arguments, daemon=True)
-                process.start()
+            process = self.context.Process(target=serve, args=arguments, daemon=True)
+            try:
+                with hidden_main(), held_signals():
+                    process.start()
+            except (EOFError, OSError) as error:
+                raise StudyError(f"no worker process can be started: {error}") from error
             theirs.close()
             self.workers.append(_Worker(process, ours))
 
@@ -173,7 +92,7 @@ class Pool:
                     self.parent.epoch(*news)
             case "finished":
                 trial, lost = news
-                self.deaths, worker.slot = 0, None
+                self.deaths, worker.slot, worker.finished = 0, None, True
                 if lost and self.parent.tracker is not None:
                     self.parent.tracker.lost = True
                 self.parent.finished(trial)
@@ -202,7 +121,7 @@ class Pool:
         worker.pipe.close()
         if worker.dismissed:
             return
-        self.deaths += 1
+        self.deaths = 0 if worker.finished else self.deaths + 1
         self.buried += 1
         if worker.process.pid is not None:
             self.parent.bury(worker.process.pid, worker.slot)
@@ -231,7 +150,10 @@ class Pool:
         until = time.monotonic() + END_SECONDS
         for worker in self.workers:
             worker.process.join(max(0.0, until - time.monotonic()))
-            worker.process.kill()
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+                self.buried += 1
 
 
 def _cause(exitcode: int | None) -> str:

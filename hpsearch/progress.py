@@ -31,6 +31,7 @@ class Progress:
     best_slot: int | None = None
     since_best: int = 0  # trials done since the best one
     running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
+    counted: set[int] = field(default_factory=set)  # numbers of trials
     untracked: bool = False  # the tracking store was lost on the way
     started: float = field(default_factory=time.monotonic)
 
@@ -54,13 +55,17 @@ class Progress:
         """Count all that is done anew; an earlier start may have asked for more trials."""
         failed, self.best, self.best_slot = self.failed, None, None
         self.complete = self.pruned = self.since_best = 0
+        self.counted.clear()
         for trial in trials:
             if slot_of(trial) < self.total:
                 self.count(trial)
         self.failed = failed
 
     def count(self, trial: FrozenTrial) -> None:
-        """Take a finished trial into account."""
+        """Take a finished trial into account, once."""
+        if trial.number in self.counted or not trial.state.is_finished():
+            return
+        self.counted.add(trial.number)
         if trial.state is TrialState.PRUNED:
             self.pruned += 1
             self.since_best += 1

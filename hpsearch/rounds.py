@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import tomllib
@@ -14,13 +15,15 @@ import optuna
 from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
+from hpsearch.grid import grid_size
 from hpsearch.narrowing import Narrowing, narrow
 from hpsearch.options import MARGIN
-from hpsearch.settings import StudySettings, parse_settings
+from hpsearch.settings import StudySettings, check_name, parse_settings
+from hpsearch.slots import derive_rng
 from hpsearch.storage import open_storage, storage_url
-from hpsearch.study import SETTINGS, Outcome, load_study, run_study, study_name
+from hpsearch.study import FIRST, SETTINGS, Outcome, load_study, run_study, study_name
 from hpsearch.summary import format_value, rank, searched_values
-from hpsearch.tracking import experiment_name
+from hpsearch.tracking import experiment_name, study_id
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -80,29 +83,32 @@ def run_rounds(
     """Run the study NAME, then NAME.r2 around its best, and so on; return what became of each.
 
     `settings.search.trials` are those of a round; `timeout` holds for all of them, `patience` ends
-    a round. A round that was begun by an earlier start goes on in the space that it has.
+    a round. A round that was begun by an earlier start goes on in the space that it has. Each
+    draws numbers of its own: its seed follows from that of the round before it.
     Otherwise as `run_study`.
     """
-    started, base = time.monotonic(), study_name(settings, name)
-    timeout, outcomes = settings.search.timeout, list[Outcome]()
+    base, timeout, outcomes = study_name(settings, name), settings.search.timeout, list[Outcome]()
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    if rounds > 1:
+        check_name(f"{base}.r{rounds}")
+        _refuse_fixed(base, settings)
     while len(outcomes) < rounds:
+        name = f"{base}.r{len(outcomes) + 1}" if outcomes else base
         if outcomes:
-            name = f"{base}.r{len(outcomes) + 1}"
-            space = _space_of_round(name, outcomes[-1].study, storage_url(storage))
-            settings = settings.replace(trial=space.as_table(), enqueue=[])
-        if timeout is not None:
-            left = timeout - (time.monotonic() - started)
-            if outcomes and left <= 0:
-                outcomes[-1] = replace(outcomes[-1], reason="timeout")
+            last = outcomes[-1]
+            if not last.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+                outcomes[-1] = replace(last, reason="nothing completed")
                 break
-            settings = settings.replace(search={"timeout": left})
+            space = _space_of_round(name, [o.study for o in outcomes], storage_url(storage))
+            settings = _narrowed(settings, space)
         outcome = run_study(
             settings,
-            name=name or base,
+            name=name,
             storage=storage,
             tracker=tracker,
             jobs=jobs,
             earlier=[outcome.study for outcome in outcomes],
+            deadline=deadline,
             on_progress=on_progress,
             should_stop=should_stop,
         )
@@ -112,12 +118,37 @@ def run_rounds(
     return outcomes
 
 
-def _space_of_round(name: str, before: Study, storage: str) -> SearchSpace:
-    """Return what the round called `name` searches: what it has begun to, or the next space."""
+def _space_of_round(name: str, earlier: list[Study], storage: str) -> SearchSpace:
+    """Return what the round called `name` searches: what it has begun to, or the next space.
+
+    Raises StudyError for a study of that name which is no round of this search.
+    """
     store = open_storage(storage)
     if name in optuna.get_all_study_names(store):
-        return study_settings(load_study(store, name)).trial
-    return next_round(before).narrowing.space
+        found = load_study(store, name)
+        if found.get_trials(deepcopy=False):  # else nothing was begun that could be gone on with
+            if found.user_attrs.get(FIRST) != study_id(earlier[0]):
+                raise StudyError(
+                    f"study '{name}' is no round of this '{earlier[0].study_name}'; delete it, or "
+                    "use --name for a new search"
+                )
+            return study_settings(found).trial
+    return next_round(earlier[-1]).narrowing.space
+
+
+def _narrowed(settings: StudySettings, space: SearchSpace) -> StudySettings:
+    """Return the settings of the next round, which draws other numbers."""
+    search = {"seed": int(derive_rng(settings.search.seed, 0, "next round").integers(2**31))}
+    if settings.search.sampler == "grid":
+        search["trials"] = min(settings.search.trials, grid_size(space))
+    return settings.replace(trial=space.as_table(), search=search, enqueue=[])
+
+
+def _refuse_fixed(name: str, settings: StudySettings) -> None:
+    if not settings.trial.searched:
+        raise StudyError(
+            f"study '{name}' searches nothing: its [trial] has no range and no choices"
+        )
 
 
 def next_round(
@@ -132,10 +163,7 @@ def next_round(
     study that hpsearch did not start, that searches nothing, or that has no completed trial.
     """
     settings = study_settings(study)
-    if not settings.trial.searched:
-        raise StudyError(
-            f"study '{study.study_name}' searches nothing: its [trial] has no range and no choices"
-        )
+    _refuse_fixed(study.study_name, settings)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     completed = len(trials)  # with those of earlier rounds
     if not completed:
@@ -146,11 +174,8 @@ def next_round(
     best = rank(trials, study.direction)[:top]
     values = [searched_values(trial) for trial in best]
     narrowing = narrow(settings.trial, values, margin=margin, widen=widen)
-    following = settings.replace(
-        name=next_name(study.study_name, settings.search.sampler),
-        trial=narrowing.space.as_table(),
-        enqueue=[],
-    )
+    following = _narrowed(settings, narrowing.space)
+    following = following.replace(name=next_name(study.study_name, settings.search.sampler))
     return NextRound(study, following, narrowing, tuple(best), completed)
 
 

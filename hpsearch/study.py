@@ -21,7 +21,7 @@ from hpsearch.samplers import check_sampler
 from hpsearch.settings import StudySettings, check_name
 from hpsearch.slots import ROUND, Slots, count_slots, own_trials
 from hpsearch.storage import open_storage, storage_errors, storage_url
-from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name
+from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name, study_id
 from hpsearch.workers import work
 from model.names import unknown_name
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # User attributes of a study.
 DEFINITION, SETTINGS = "definition", "settings"
+FIRST = "first"  # of a later round: the id of the first
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Outcome:
     study: Study
     reason: str
     slots: Slots
+    total: int  # slots that were asked for
     written: int  # MLflow runs that an earlier start had left missing
     new: int  # slots that this start has done
     seconds: float
@@ -62,6 +64,7 @@ def run_study(
     tracker: Tracker | None = None,
     jobs: int = 1,
     earlier: Sequence[Study] = (),
+    deadline: float | None = None,
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -71,6 +74,7 @@ def run_study(
     jobs: so many trials at a time, in processes of their own if there are several.
     earlier: the rounds before this one, whose MLflow experiment it shares, and whose trials it
     starts from where they lie in its space.
+    deadline: when `time.monotonic()` ends it; None goes by `settings.search.timeout`.
     should_stop: asked after each epoch; True ends the running trials there.
 
     Whatever can be checked is checked before anything is created. Raises HpsearchError.
@@ -90,13 +94,16 @@ def run_study(
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)
         with claimed(study) as claim:
-            wait_for_orphans(study)
+            wait_for_orphans(study, should_stop)
             if earlier:
+                study.set_user_attr(FIRST, study_id(earlier[0]))
                 study.set_user_attr(EXPERIMENT, experiment_name(earlier[0]))
                 study.set_user_attr(ROUND, len(earlier) + 1)
                 carry_over(earlier, study, settings.trial)
-            written = tracker.sync(study) if tracker is not None else 0
-            parent = Parent(study, settings, tracker, on_progress, should_stop, claim, earlier)
+            written = tracker.sync(study, should_stop) if tracker is not None else 0
+            parent = Parent(
+                study, settings, tracker, on_progress, should_stop, claim, earlier, deadline
+            )
             if parent.todo:
                 study.set_user_attr(SETTINGS, settings.to_toml())
             try:
@@ -106,7 +113,8 @@ def run_study(
             slots = count_slots(own_trials(study), settings.search.trials)
     reason = parent.reason or ("given up" if slots.given_up else "finished")
     new = parent.progress.done - parent.progress.started_with
-    return Outcome(study, reason, slots, written, new, time.monotonic() - started)
+    total = settings.search.trials
+    return Outcome(study, reason, slots, total, written, new, time.monotonic() - started)
 
 
 def _work(
@@ -116,14 +124,18 @@ def _work(
     if jobs == 1 or not parent.todo:
         work(objective, name, url, tracker, parent)
         return
-    pool = Pool(jobs, parent, objective, name, url, tracker)
-    try:
-        pool.run()
-    finally:
-        if pool.buried:  # some of what they left was theirs alone to tell
-            close_dead_trials(parent.study)
-            if tracker is not None and not tracker.lost:
-                tracker.sync(parent.study)
+    work_of_each = objective.settings, objective.data.digest, name, url, tracker
+    while parent.todo and not parent.reason:
+        pool = Pool(jobs, parent, *work_of_each)
+        try:
+            pool.run()
+        finally:
+            if pool.buried:  # some of what they left was theirs alone to tell
+                close_dead_trials(parent.study)
+                if tracker is not None and not tracker.lost:
+                    tracker.sync(parent.study)
+        parent.progress.running.clear()
+        parent.take_stock()
 
 
 def refuse_other(

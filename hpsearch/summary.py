@@ -91,6 +91,7 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
     Raises StudyError.
     """
     trials = own_trials(study)
+    trials = [t for t in trials if SLOT in t.user_attrs] or trials  # somebody else's have none
     found = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
     if not found:
         raise StudyError(f"study '{study.study_name}' has no trial {slot}")

@@ -7,7 +7,7 @@ writing it twice changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -71,7 +71,7 @@ class Tracker:
             self.lost = True
             logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
 
-    def sync(self, study: Study) -> int:
+    def sync(self, study: Study, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Write the runs that are missing or were left unfinished; return how many those were.
 
         A run that somebody deleted in MLflow stays deleted. Raises TrackingError.
@@ -81,6 +81,8 @@ class Tracker:
         runs = self._runs_of(study)
         written = 0
         for trial in own_trials(study):
+            if should_stop():
+                break
             run = runs.get(trial.number)
             if trial.state.is_finished() and (run is None or run.info.status == "RUNNING"):
                 self._write(study, trial)

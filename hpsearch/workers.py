@@ -74,10 +74,10 @@ def work(
 
 
 def _run_slot(objective: Objective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
-    """Run the objective in `slot`, which the trial records as its first act."""
+    """Run the objective in `slot`, which the trial records first of all."""
     try:
-        trial.set_user_attr(SLOT, slot)
         trial.set_user_attr(PROCESS, this_process())
+        trial.set_user_attr(SLOT, slot)
         return objective(trial, on_epoch)
     except UpdateFinishedTrialError as error:
         raise _Dropped from error

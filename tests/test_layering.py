@@ -18,7 +18,7 @@ FLOORS = [
     {"tracking_store"},
     {"tracking"},
     {"workers", "parent"},
-    {"pool"},
+    {"pipes", "pool"},
     {"study"},
     {"rounds"},
     {"cli"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
@@ -24,24 +26,33 @@ def delete(
     """
     import optuna
 
-    from hpsearch.processes import refuse_claimed
-    from hpsearch.slots import own_trials
+    from hpsearch.processes import claimed
+    from hpsearch.rounds import rounds_of
+    from hpsearch.slots import ROUND, own_trials
     from hpsearch.storage import open_storage, storage_url
     from hpsearch.tracking import Tracker
 
-    study = find_study(name, storage)
-    refuse_claimed(study)
-    if not yes:
-        trials = len(own_trials(study))
-        where = "" if no_tracking else " and its runs in MLflow"
-        click.confirm(f"Delete study '{name}' with {trials} trials{where}?", abort=True, err=True)
-    if not no_tracking:
-        tracker = Tracker(tracking_uri)
-        if tracker.store.exists():
-            tracker.store.prepare()
-            tracker.delete(study)
-    optuna.delete_study(study_name=name, storage=open_storage(storage_url(storage)))
-    click.echo(f"deleted {name}", err=True)
+    study, store = find_study(name, storage), open_storage(storage_url(storage))
+    studies = [study] if ROUND in study.user_attrs else rounds_of(store, study)
+    with ExitStack() as claims:
+        for each in studies:
+            claims.enter_context(claimed(each))
+        if not yes:
+            names = " and ".join(f"'{each.study_name}'" for each in studies)
+            trials = sum(len(own_trials(each)) for each in studies)
+            where = "" if no_tracking else " and its runs in MLflow"
+            click.confirm(
+                f"Delete study {names} with {trials} trials{where}?", abort=True, err=True
+            )
+        if not no_tracking:
+            tracker = Tracker(tracking_uri)
+            if tracker.store.exists():
+                tracker.store.prepare()
+                tracker.delete(study)
+        claims.pop_all()  # there will be nothing left to release
+        for each in studies:
+            optuna.delete_study(study_name=each.study_name, storage=store)
+            click.echo(f"deleted {each.study_name}", err=True)
 
 
 @cli.command()
@@ -57,6 +68,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     hpsearch sync digits-random
     """
     from hpsearch.parent import describe_rounds
+    from hpsearch.processes import claimed
     from hpsearch.rounds import rounds_of
     from hpsearch.storage import open_storage, storage_url
     from hpsearch.tracking import Tracker
@@ -64,6 +76,9 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     rounds = rounds_of(open_storage(storage_url(storage)), find_study(name, storage))
     tracker = Tracker(tracking_uri)
     tracker.store.prepare()
-    written = sum(tracker.sync(study) for study in rounds)
-    describe_rounds(rounds, tracker)
+    with ExitStack() as claims:
+        for study in rounds:  # who runs one of them writes its runs: both would write them
+            claims.enter_context(claimed(study))
+        written = sum(tracker.sync(study) for study in rounds)
+        describe_rounds(rounds, tracker)
     click.echo(f"{name}: {written} runs written", err=True)

@@ -151,7 +151,8 @@ def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked
 
 def _why(outcome: Outcome, settings: StudySettings) -> str:
     """Say why the study ended, and what would make it go on."""
-    search, done = settings.search, f"{len(outcome.slots.done)} of {settings.search.trials} trials"
+    search, total = settings.search, outcome.total
+    done = f"{len(outcome.slots.done)} of {total} trials"
     match outcome.reason:
         case "interrupted":
             return f"interrupted with {done} done; the same command goes on"
@@ -161,12 +162,14 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
             return f"stopped by --target {search.target}, reached after {done}"
         case "patience":
             return f"stopped by --patience {search.patience}, without a better trial, after {done}"
+        case "nothing completed":
+            return f"{done} done, and none ran to its end: there is no best to search around"
         case "given up":
             slots = ", ".join(map(str, outcome.slots.given_up))
             return f"given up after three tries: trial {slots}"
     if outcome.new == 0:
-        return f"all {search.trials} trials were done already; --trials {2 * search.trials} goes on"
-    return f"all {search.trials} trials are done"
+        return f"all {total} trials were done already; --trials {2 * total} goes on"
+    return f"all {total} trials are done"
 
 
 def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
@@ -180,7 +183,7 @@ def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bo
         "metric": settings.search.metric,
         "tracked": tracked,
         "done": len(last.slots.done),
-        "total": settings.search.trials,
+        "total": last.total,
         "given_up": last.slots.given_up,
         "best": [{"study": study.study_name} | trial_record(trial) for study, trial in best],
     }

@@ -37,7 +37,7 @@ def finish(parent, slot, value, state=TrialState.COMPLETE):
         user_attrs={"slot": slot},
     )
     parent.study.add_trial(trial)
-    parent.finished(trial)
+    parent.finished(parent.study.trials[-1])
 
 
 def leave_running(study, process, slot=0):

@@ -101,13 +101,14 @@ def test_a_killed_worker_costs_one_trial_and_another_takes_its_place(
 def make_pool(journal, make_settings):
     """A function to a pool of two workers with these arguments, and its parent."""
 
-    def make(objective=None, storage=journal, tracker=None, trials=4):
+    def make(sent=None, storage=journal, tracker=None, trials=4):
         settings = make_settings(search={"trials": trials})
         study = optuna.create_study(
             storage=open_storage(journal), study_name="s", direction="maximize"
         )
         parent = Parent(study, settings, None, lambda _: None, lambda: False, Claim(study))
-        return parent, Pool(2, parent, objective or Objective(settings), "s", storage, tracker)
+        digest = Objective(settings).data.digest
+        return parent, Pool(2, parent, sent or settings, digest, "s", storage, tracker)
 
     return make
 
@@ -120,7 +121,7 @@ class Fatal:
 
 
 def test_workers_that_die_at_once_end_the_study(make_pool):
-    _, pool = make_pool(objective=Fatal())
+    _, pool = make_pool(sent=Fatal())
     with pytest.raises(
         StudyError,
         match=f"{DEATHS} worker processes in a row died .* of SIGKILL .out of memory",
