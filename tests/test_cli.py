@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from hpsearch.cli import cli
+from hpsearch.processes import claimed
 from hpsearch.storage import open_storage
 
 STUDY = """
@@ -286,6 +287,29 @@ def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
     ]
     assert runs[0] == runs[1]
     assert len(runs[0]) == 6
+
+
+def test_delete_takes_the_rounds_of_a_study_with_it(empty: Path) -> None:  # noqa: ARG001
+    options = ["--trials", "2", "--epochs", "1", "--no-tracking", "--rounds", "2"]
+    run("study", "digits", *options)
+    asked = run("delete", "digits-tpe", "--no-tracking")
+    assert "Delete study 'digits-tpe' and 'digits-tpe.r2' with 4 trials?" in asked.stderr
+    assert run("delete", "digits-tpe.r2", "--no-tracking", "--yes").exit_code == 0
+    assert [study["study"] for study in json.loads(run("list", "--json").stdout)] == ["digits-tpe"]
+    run("study", "digits", *options)
+    assert run("delete", "digits-tpe", "--no-tracking", "--yes").exit_code == 0
+    assert json.loads(run("list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("command", [["sync"], ["delete", "--yes"]])
+def test_what_is_being_run_is_left_alone(empty: Path, command: list[str]) -> None:  # noqa: ARG001
+    run("study", "digits", "--trials", "1", "--epochs", "1", "--no-tracking")
+    study = optuna.load_study(study_name="digits-tpe", storage=open_storage("hpsearch.journal"))
+    with claimed(study):
+        result = run(command[0], "digits-tpe", *command[1:])
+    assert result.exit_code == 1
+    assert "study 'digits-tpe' is being run by process" in result.stderr
+    assert len(study.trials) == 1
 
 
 def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:

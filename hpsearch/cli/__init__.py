@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -71,7 +72,10 @@ def json_option(command: Command) -> Command:
 
 def main() -> None:
     """Run the command line; the console script."""
-    cli(prog_name="hpsearch")
+    try:
+        cli(prog_name="hpsearch")
+    finally:
+        gc.freeze()  # saves a second: the interpreter does not go through all that ends with it
 
 
 from hpsearch.cli import look, manage, narrow, study, ui  # noqa: E402, F401 - they register their commands

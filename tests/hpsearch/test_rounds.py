@@ -1,5 +1,6 @@
 import tomllib
 
+import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
@@ -66,7 +67,9 @@ def test_the_next_study_is_the_same_but_for_its_name_and_space():
     study = study_of([(0.001, 0.8), (0.01, 0.9), (1.0, None)])
     now = next_round(study).settings
     before = parse_settings(tomllib.loads(study.user_attrs["settings"]), "test")
-    assert (now.name, now.data, now.search) == ("digits.r2", before.data, before.search)
+    other = before.search.model_copy(update={"seed": now.search.seed})
+    assert (now.name, now.data, now.search) == ("digits.r2", before.data, other)
+    assert now.search.seed != before.search.seed  # or it would draw the same numbers again
     assert now.enqueue == ()
     # 4 decades, so a margin of 0.4: 0.000398..0.0251, then outwards to few digits. On the
     # complement scale 1.7 decades: a distance of 0.1 becomes 0.068..0.148.
@@ -307,6 +310,60 @@ def test_the_rounds_of_a_study_are_found(run, tmp_path):
     for name in names:
         study = optuna.load_study(storage=storage, study_name=name)
         assert [found.study_name for found in rounds_of(storage, study)] == names
+
+
+def test_a_grid_has_fewer_points_in_each_round(run):
+    outcomes = run(
+        3,
+        search={"sampler": "grid", "trials": 12},
+        trial={
+            "learning_rate": {"choices": [1e-4, 0.01, 0.03, 0.1]},
+            "momentum": {"low": 0.5, "high": 0.9, "step": 0.2},
+        },
+    )
+    assert [outcome.reason for outcome in outcomes] == ["finished"] * 3
+    totals = [outcome.total for outcome in outcomes]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[0] == 12 > totals[2]
+
+
+def test_each_round_draws_numbers_of_its_own(run):
+    shares = []
+    for outcome in run(2):
+        entry = study_settings(outcome.study).trial.searched["learning_rate"]
+        low, high = np.log(entry.low), np.log(entry.high)
+        own_trials = sorted(own(outcome.study), key=lambda trial: trial.user_attrs["slot"])
+        rates = np.log([trial.params["learning_rate"] for trial in own_trials])
+        shares.append((rates - low) / (high - low))
+    assert np.abs(shares[0] - shares[1]).min() > 1e-6
+
+
+def test_a_round_of_an_earlier_study_of_that_name_is_refused(run, tmp_path):
+    run(2)
+    store = open_storage(str(tmp_path / "r.journal"))
+    optuna.delete_study(study_name="tiny-random", storage=store)
+    with pytest.raises(StudyError, match=r"'tiny-random\.r2' is no round of this 'tiny-random'"):
+        run(2)
+
+
+def test_a_round_that_was_created_and_no_more_is_begun_again(run, tmp_path):
+    run(1)
+    store = open_storage(str(tmp_path / "r.journal"))
+    optuna.create_study(study_name="tiny-random.r2", storage=store, direction="maximize")
+    assert [outcome.reason for outcome in run(2)] == ["finished"] * 2
+
+
+def test_what_cannot_be_rounds_is_refused_before_the_first(run, tmp_path):
+    with pytest.raises(StudyError, match="searches nothing"):
+        run(2, trial={"learning_rate": 0.1, "momentum": 0.9})
+    with pytest.raises(SettingsError, match="is no name for a study"):
+        run(2, name="n" * 99)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_completed_trial_there_is_no_next_round(run):
+    (outcome,) = run(3, trial={"learning_rate": 1e38, "momentum": {"low": 0.5, "high": 0.6}})
+    assert outcome.reason == "nothing completed"
 
 
 def test_a_target_ends_all_rounds_and_patience_one(run):
