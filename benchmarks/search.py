@@ -108,8 +108,8 @@ def compete(names: Iterable[str], trials: int, rounds: int) -> dict[str, list[Me
     measured: dict[str, list[Measured]] = {name: [] for name in names}
     for number in range(1, rounds + 1):
         for name, results in measured.items():
-            print(f"round {number}: {name}", file=sys.stderr, flush=True)
             results.append(measure("search_contenders.py", name, trials))
+            print(f"round {number}: {name}: {results[-1]}", file=sys.stderr, flush=True)
     return measured
 
 

@@ -8,7 +8,8 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from hpsearch import objective
 from hpsearch.curves import Curves
 from hpsearch.options import MARGIN
 from hpsearch.progress import Progress
@@ -53,7 +55,7 @@ class Sizes:
         return f"{self.source}, {rows}, {self.epochs} epochs a trial, {self.budget} in all"
 
 
-MNIST = Sizes("mnist", limit=20_000, train_limit=2_000, epochs=20, trials=100)
+MNIST = Sizes("mnist", limit=10_000, train_limit=2_000, epochs=12, trials=100)
 QUICK = Sizes("digits", limit=None, train_limit=200, epochs=4, trials=8)
 
 
@@ -69,8 +71,7 @@ class Method:
     rounds: int = 1
     margin: float = MARGIN
     stretch: float = 1
-    sampler_options: Mapping[str, Any] | None = None
-    pruner_options: Mapping[str, Any] | None = None
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 METHODS = {
@@ -140,8 +141,7 @@ def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
     """Return the study of a method's round. The space is the same for all."""
     search = {"metric": METRIC, "seed": seed, "sampler": method.sampler, "pruner": method.pruner}
     search["trials"] = round(method.stretch * sizes.trials / method.rounds)
-    search["sampler_options"] = dict(method.sampler_options or {})
-    search["pruner_options"] = dict(method.pruner_options or {})
+    search["sampler_options"] = dict(method.sampler_options)
     data = {"source": sizes.source, "limit": sizes.limit, "train_limit": sizes.train_limit}
     space = {
         "epochs": sizes.epochs,
@@ -211,28 +211,34 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> Run:
     return Run(improvements, spent, len(trials))
 
 
+def keep_data() -> None:
+    """Load the data once in this process: all runs have the same."""
+    objective.load_dataset = cache(objective.load_dataset)
+
+
 def run_all(
     methods: Mapping[str, Method],
     seeds: Iterable[int],
     sizes: Sizes,
     *,
     jobs: int,
-    cache: Path | None = None,
+    kept: Path | None = None,
 ) -> dict[str, list[Run]]:
-    """Return the runs of each method, one for each seed; what is in the cache is not run again."""
+    """Return the runs of each method, one for each seed; what is in the file is not run again."""
     tasks = {(name, seed): (methods[name], seed, sizes) for seed in seeds for name in methods}
-    known = read_cache(cache)
+    known = read_runs(kept)
     done = {task: known[key] for task, what in tasks.items() if (key := key_of(*what)) in known}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, initializer=keep_data) as pool:
         waiting = {
             pool.submit(run_once, *what): task for task, what in tasks.items() if task not in done
         }
         for finished in as_completed(waiting):
             task = waiting[finished]
             done[task] = finished.result()
-            if cache is not None:
+            if kept is not None:
                 line = {"key": key_of(*tasks[task]), **asdict(done[task])}
-                with cache.open("a") as file:
+                with kept.open("a") as file:
                     file.write(json.dumps(line) + "\n")
             print(f"{len(done)} of {len(tasks)}: {task}", file=sys.stderr, flush=True)
     return {name: [done[task] for task in tasks if task[0] == name] for name in methods}
@@ -244,7 +250,7 @@ def key_of(method: Method, seed: int, sizes: Sizes) -> str:
     return sha256(json.dumps(table).encode()).hexdigest()
 
 
-def read_cache(path: Path | None) -> dict[str, Run]:
+def read_runs(path: Path | None) -> dict[str, Run]:
     """Return the finished runs by their keys."""
     if path is None or not path.exists():
         return {}

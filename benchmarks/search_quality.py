@@ -123,7 +123,7 @@ def draw(runs: dict[str, list[Run]], target: float, sizes: Sizes, path: Path) ->
             panel.plot(spent, middle, color=color, label=method)
         panel.axhline(target, color="C3", linewidth=0.8, linestyle="--")
         panel.set_title(name, fontsize=10)
-        panel.set_ylim(target - 0.06, None)
+        panel.set_ylim(target - 0.05, max(band[2].max() for band in quartiles.values()) + 0.005)
     for panel in list(axes.flat)[len(names) :]:
         panel.set_visible(False)
     figure.supxlabel("epochs spent (grey: random search; dashed: the target)")
@@ -156,7 +156,7 @@ def main() -> None:
         parser.error("HPSEARCH_DATA is not set to the folder that holds mnist; see --data")
     seeds = options.seeds or (2 if options.quick else 10)
     methods = {name: m for name, m in chosen(options).items() if available(m)}
-    runs = run_all(methods, range(seeds), sizes, jobs=options.jobs, cache=options.cache)
+    runs = run_all(methods, range(seeds), sizes, jobs=options.jobs, kept=options.cache)
     target = target_of(runs[RANDOM])
     print(f"{sizes}; {seeds} seeds; target {target:.4f}")
     print(*summary(runs, target), sep="\n")

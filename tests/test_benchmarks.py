@@ -33,3 +33,18 @@ def test_the_contenders_train_side_by_side() -> None:
 def test_what_cannot_run_here_is_skipped_with_the_reason() -> None:
     printed = run("--quick", "--only", "784-512")
     assert "  skipped: HPSEARCH_DATA is not set" in printed
+
+
+def test_searches_side_by_side() -> None:
+    printed = run("search.py", "--rounds", "1", "--trials", "4", "--grown", "42", "--only", "hpsea")
+    rows = re.findall(r"^\| (hpsearch[^|]*?) +\| +([\d.]+) (?:\| +[\d.]+ ){3}\| +([\d.]+) \|", printed, re.M)
+    assert [name for name, *_ in rows] == [
+        "hpsearch, untracked",
+        "hpsearch, 2 jobs, untracked",
+        "hpsearch",
+        "hpsearch, 2 jobs",
+    ]
+    assert all(float(rate) > 0 for _, rate, _ in rows)
+    assert len({accuracy for *_, accuracy in rows}) == 1  # the same search, however it is run
+
+
