@@ -55,7 +55,7 @@ class Sizes:
         return f"{self.source}, {rows}, {self.epochs} epochs a trial, {self.budget} in all"
 
 
-MNIST = Sizes("mnist", limit=10_000, train_limit=2_000, epochs=12, trials=100)
+MNIST = Sizes("mnist", limit=7_500, train_limit=1_000, epochs=10, trials=100)
 QUICK = Sizes("digits", limit=None, train_limit=200, epochs=4, trials=8)
 
 
@@ -147,7 +147,7 @@ def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
         "epochs": sizes.epochs,
         "batch_size": 50,
         "optimizer": "momentum",
-        "hidden_units": {"low": 20, "high": 200, "log": True},
+        "hidden_units": {"low": 10, "high": 100, "log": True},
         "learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
         "momentum": {"low": 0.5, "high": 0.99, "log": "complement"},
         "weight_decay": {"low": 1e-8, "high": 0.1, "log": True},
