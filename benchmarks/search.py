@@ -1,6 +1,6 @@
 """How fast a search runs here, and in the stacks that people put together, side by side.
 
-    python benchmarks/search.py [--quick] [--rounds 3] [--trials 100] [--only hpsearch]
+    python benchmarks/search.py [--quick] [--rounds 3] [--trials 100] [--only scikit hpsearch]
 
 Everybody searches the same configurations, those that hpsearch's random sampler draws for digits
 64-100-10, 20 epochs, batches of 32; with the curves of every epoch in MLflow on SQLite where it
@@ -170,11 +170,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="so many rounds (3)")
     parser.add_argument("--trials", type=int, help="so many configurations (100)")
     parser.add_argument("--grown", type=int, help="trials of the study that grows (2100)")
-    parser.add_argument("--only", default="", help="contenders with this in their name")
+    parser.add_argument("--only", nargs="+", default=[""], help="contenders with these in a name")
     options = parser.parse_args()
     quick = options.quick
     trials = options.trials or (20 if quick else 100)
-    names = [name for name in CONTENDERS if options.only in name]
+    names = [name for name in CONTENDERS if any(part in name for part in options.only)]
     absent = [name for name in names if "PyTorch" in name and not find_spec("torch")]
     names = [name for name in names if name not in absent]
     measured = compete(names, trials, options.rounds or (1 if quick else 3))
