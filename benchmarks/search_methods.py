@@ -96,15 +96,9 @@ VARIANTS = {
         "tpe", "median", stretch=4, sampler_options={"multivariate": False}
     ),
     "TPE + halving": Method("tpe", "halving", stretch=8),
-    "3 rounds, random + median, margin 0": Method(
-        "random", "median", rounds=3, stretch=2.5, margin=0.0
-    ),
-    "3 rounds, random + median, margin 0.05": Method(
-        "random", "median", rounds=3, stretch=2.5, margin=0.05
-    ),
-    "3 rounds, random + median, margin 0.2": Method(
-        "random", "median", rounds=3, stretch=2.5, margin=0.2
-    ),
+    "3 rounds, random, margin 0": Method("random", rounds=3, margin=0.0),
+    "3 rounds, random, margin 0.05": Method("random", rounds=3, margin=0.05),
+    "3 rounds, random, margin 0.2": Method("random", rounds=3, margin=0.2),
 }
 
 
