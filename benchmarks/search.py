@@ -156,7 +156,7 @@ def show_overheads(profiled: int, grown: int) -> None:
     print(f"  {'in all':42} {total:6.2f} ms")
     times = measure("search_overheads.py", "growth", grown)
     ratio = times["late"] / times["early"]
-    print(f"\nBeside training (iris, one epoch, random sampler, journal, {grown} trials):")
+    print(f"\nCPU beside training (iris, one epoch, random sampler, journal, {grown} trials):")
     for place in ("early", "late"):
         print(f"  around trial {times[f'{place} at']:<6.0f} {times[place]:6.2f} ms")
     print(f"  ratio {ratio:.2f}   goal: at most 1.5, {said(ratio <= 1.5)}")

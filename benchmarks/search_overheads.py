@@ -17,7 +17,7 @@ from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from search_contenders import digits_study
@@ -47,14 +47,15 @@ TRAINING = "training"
 class Stopwatch:
     """Seconds by name. What runs inside of something else counts for itself alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self.clock = clock
         self.seconds = Counter[str]()
         self.inside: list[str] = []
-        self.since = perf_counter()
+        self.since = clock()
 
     def switch(self) -> None:
         """Credit the time since the last switch to what has been running."""
-        now = perf_counter()
+        now = self.clock()
         self.seconds[self.inside[-1] if self.inside else ""] += now - self.since
         self.since = now
 
@@ -120,8 +121,11 @@ def profile(trials: int, folder: Path) -> dict[str, float]:
 
 
 def growth(trials: int, folder: Path, *, tracked: bool = False) -> dict[str, float]:
-    """Milliseconds beside training, around the 21st part of the trials and around 20 of them."""
-    watch = Stopwatch()
+    """Milliseconds beside training, around the 21st part of the trials and around 20 of them.
+
+    They are CPU time: whatever else the machine does at one end of the study must not count.
+    """
+    watch = Stopwatch(process_time)
     watch.watch_training()
     beside: list[float] = []
 
