@@ -85,7 +85,7 @@ def goal(runs: dict[str, list[Run]], target: float) -> str:
     best = min((name for name in medians if name != RANDOM), key=lambda name: medians[name])
     ratio = medians[best] / medians[RANDOM]
     verdict = "reached" if ratio <= 1 / 3 else "MISSED"
-    return f"The best is {best}: {ratio:.2f} of random's epochs; goal: at most 0.33, {verdict}"
+    return f"The best is {best}: {ratio:.3f} of random's epochs; goal: at most 0.333, {verdict}"
 
 
 def draw(runs: dict[str, list[Run]], target: float, sizes: Sizes, path: Path) -> None:
