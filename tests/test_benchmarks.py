@@ -9,9 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def run(*arguments: str) -> str:
+def run(script: str, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "HPSEARCH_DATA"}
-    command = [sys.executable, "benchmarks/training.py", *arguments]
+    command = [sys.executable, f"benchmarks/{script}", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
@@ -19,7 +19,7 @@ def run(*arguments: str) -> str:
 
 
 def test_the_contenders_train_side_by_side() -> None:
-    printed = run("--repeats", "1", "--only", "digits 64-100-10 ReLU, batch 100")
+    printed = run("training.py", "--repeats", "1", "--only", "digits 64-100-10 ReLU, batch 100")
     found = dict(re.findall(r"^  ([\w-]+) +[\d.]+ ms  accuracy ([\d.]+)", printed, re.MULTILINE))
     assert {"ours", "scikit-learn"} <= found.keys() <= {"ours", "scikit-learn", "PyTorch", "JAX"}
     assert all(float(accuracy) > 0.9 for accuracy in found.values())
@@ -31,5 +31,55 @@ def test_the_contenders_train_side_by_side() -> None:
 
 
 def test_what_cannot_run_here_is_skipped_with_the_reason() -> None:
-    printed = run("--quick", "--only", "784-512")
+    printed = run("training.py", "--quick", "--only", "784-512")
     assert "  skipped: HPSEARCH_DATA is not set" in printed
+
+
+def test_searches_run_side_by_side_and_find_the_same() -> None:
+    names = ("scikit-learn, n_jobs=2", "Randomized", "hpsearch, 2 jobs")
+    sizes = ("--rounds", "1", "--trials", "4", "--grown", "42")
+    printed = run("search.py", *sizes, "--only", *names)
+    rows = re.findall(r"^\| (\w.*?) +\| +(.*) \|$", printed, re.MULTILINE)
+    cells = {name: [float(cell) for cell in row.split("|")] for name, row in rows}
+    assert list(cells) == [
+        "usual stack, scikit-learn, n_jobs=2",
+        "RandomizedSearchCV, n_jobs=2, untracked",
+        "hpsearch, 2 jobs, untracked",
+        "hpsearch, 2 jobs",
+    ]
+    for rate, milliseconds, cpu, in_all, best in cells.values():
+        assert min(rate, milliseconds, cpu, in_all) > 0
+        assert 0.9 < best <= 1
+    assert cells["hpsearch, 2 jobs"][-1] == cells["hpsearch, 2 jobs, untracked"][-1]
+    assert re.search(r"÷ usual stack +[\d.]+   goal: at least 10, \w+$", printed, re.MULTILINE)
+
+    profile = dict(re.findall(r"^  (\w.*?) +([\d.]+) ms", printed, re.MULTILINE))
+    parts = {name: float(profile[name]) for name in ("training", "MLflow: log_batch")}
+    assert 0 < min(parts.values()) <= sum(parts.values()) < float(profile["in all"])
+    assert re.search(r"^  around trial 40 +[\d.]+ ms\n  ratio [\d.]+ ", printed, re.MULTILINE)
+
+
+def test_methods_of_search_are_compared_by_their_epochs(tmp_path: Path) -> None:
+    cache, figure = tmp_path / "runs.jsonl", tmp_path / "quality.png"
+    arguments = ("--quick", "--only", "random", "--cache", str(cache), "--figure", str(figure))
+    printed = run("search_quality.py", *arguments)
+    rows = re.findall(r"^\| (.*?) \| (≥ )?(\d+) \| .* \| (\d) of 2 \| 0\.\d{4} \|", printed, re.M)
+    names = [name for name, *_ in rows]
+    assert names == ["random", "random + median", "3 rounds, random", "3 rounds, random + median"]
+    for _, bound, epochs, never in rows:
+        assert 0 < int(epochs) <= 9 * 4  # three rounds of three trials are one more than eight
+        assert bool(bound) is (never != "0")  # of two runs, the median is between both
+    assert figure.stat().st_size > 10_000
+
+    kept = cache.read_text()
+    assert len(kept.splitlines()) == 2 * len(names)
+    assert run("search_quality.py", *arguments) == printed
+    assert cache.read_text() == kept  # nothing was run again
+
+
+def test_a_benchmark_without_its_data_says_so() -> None:
+    command = [sys.executable, "benchmarks/search_quality.py"]
+    environment = {name: value for name, value in os.environ.items() if name != "HPSEARCH_DATA"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "HPSEARCH_DATA is not set" in done.stderr

@@ -1,0 +1,252 @@
+"""What is compared in search_quality.py, and how one run of it goes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from hpsearch import objective
+from hpsearch.curves import Curves
+from hpsearch.options import MARGIN
+from hpsearch.progress import Progress
+from hpsearch.rounds import next_round
+from hpsearch.settings import StudySettings, parse_settings
+from hpsearch.slots import SLOT
+from hpsearch.study import run_study
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+METRIC = "val/accuracy"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The data, and how long to search."""
+
+    source: str
+    limit: int | None
+    train_limit: int | None
+    epochs: int  # of a trial
+    trials: int  # that are not pruned
+
+    @property
+    def budget(self) -> int:
+        """Epochs that every method may spend."""
+        return self.epochs * self.trials
+
+    def __str__(self) -> str:
+        rows = f"{self.train_limit} training rows"
+        return f"{self.source}, {rows}, {self.epochs} epochs a trial, {self.budget} in all"
+
+
+MNIST = Sizes("mnist", limit=7_500, train_limit=1_000, epochs=10, trials=100)
+QUICK = Sizes("digits", limit=None, train_limit=200, epochs=4, trials=8)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of searching. Each of several rounds has its share of the trials.
+
+    `stretch`: a method that prunes may need so many times the trials before its epochs are spent.
+    """
+
+    sampler: str
+    pruner: str = "none"
+    rounds: int = 1
+    margin: float = MARGIN
+    stretch: float = 1
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+METHODS = {
+    "random": Method("random"),
+    "random + median": Method("random", "median", stretch=4),
+    "TPE": Method("tpe"),
+    "TPE + median": Method("tpe", "median", stretch=4),
+    "TPE + hyperband": Method("tpe", "hyperband", stretch=6),
+    "GP": Method("gp"),
+    "3 rounds, random": Method("random", rounds=3),
+    "3 rounds, random + median": Method("random", "median", rounds=3, stretch=2.5),
+    "3 rounds, TPE + median": Method("tpe", "median", rounds=3, stretch=2),
+}
+VARIANTS = {
+    "TPE + median, 5 startup trials": Method(
+        "tpe", "median", stretch=4, sampler_options={"n_startup_trials": 5}
+    ),
+    "TPE + median, 20 startup trials": Method(
+        "tpe", "median", stretch=4, sampler_options={"n_startup_trials": 20}
+    ),
+    "TPE + median, univariate": Method(
+        "tpe", "median", stretch=4, sampler_options={"multivariate": False}
+    ),
+    "TPE + halving": Method("tpe", "halving", stretch=8),
+    "3 rounds, random, margin 0": Method("random", rounds=3, margin=0.0),
+    "3 rounds, random, margin 0.05": Method("random", rounds=3, margin=0.05),
+    "3 rounds, random, margin 0.2": Method("random", rounds=3, margin=0.2),
+}
+
+
+def available(method: Method) -> bool:
+    """Whether what it needs is installed."""
+    return method.sampler != "gp" or find_spec("torch") is not None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search: when it improved, as (epochs spent by then, accuracy), and what it spent."""
+
+    improvements: list[tuple[int, float]]
+    spent: int
+    trials: int
+
+    @property
+    def best(self) -> float:
+        """The accuracy that it ended with."""
+        return self.improvements[-1][1]
+
+    def epochs_until(self, target: float) -> tuple[int, bool]:
+        """Epochs spent when `target` was reached, True; or all there were, False."""
+        reached = [epochs for epochs, value in self.improvements if value >= target]
+        return (reached[0], True) if reached else (self.spent, False)
+
+    def best_after(self, spent: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The best so far after each of these numbers of epochs, 0 before there is one."""
+        epochs, values = np.array(self.improvements).T
+        return np.append(0.0, values)[np.searchsorted(epochs, spent, side="right")]
+
+
+def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
+    """Return the study of a method's round. The space is the same for all."""
+    search = {"metric": METRIC, "seed": seed, "sampler": method.sampler, "pruner": method.pruner}
+    search["trials"] = round(method.stretch * sizes.trials / method.rounds)
+    search["sampler_options"] = dict(method.sampler_options)
+    data = {"source": sizes.source, "limit": sizes.limit, "train_limit": sizes.train_limit}
+    space = {
+        "epochs": sizes.epochs,
+        "batch_size": 50,
+        "optimizer": "momentum",
+        "hidden_units": {"low": 10, "high": 100, "log": True},
+        "learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
+        "momentum": {"low": 0.5, "high": 0.99, "log": "complement"},
+        "weight_decay": {"low": 1e-8, "high": 0.1, "log": True},
+        "dropout": {"low": 0.0, "high": 0.8},
+    }
+    table = {"name": "quality", "data": data | {"scale": "unit"}, "search": search, "trial": space}
+    return parse_settings(table, "benchmark")
+
+
+class Budget:
+    """Counts the epochs of a search as it goes, and says when they are spent."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.counts: dict[tuple[float, int], int] = {}  # of a round, which began then, and slot
+
+    def hear(self, progress: Progress) -> None:
+        """Be told how far the running trials are."""
+        for slot, epoch in progress.running.items():
+            self.counts[progress.started, slot] = epoch
+
+    def spent(self) -> bool:
+        """Whether no epoch is left."""
+        return sum(self.counts.values()) >= self.epochs
+
+
+def search(settings: StudySettings, method: Method, budget: Budget, folder: str) -> list[Study]:
+    """Run the method's rounds; return their studies."""
+    studies: list[Study] = []
+    storage = str(Path(folder) / "hpsearch.journal")
+    while len(studies) < method.rounds and not budget.spent():
+        if studies:
+            settings = next_round(studies[-1], margin=method.margin).settings
+        outcome = run_study(
+            settings, storage=storage, on_progress=budget.hear, should_stop=budget.spent
+        )
+        studies.append(outcome.study)
+    return studies
+
+
+def run_once(method: Method, seed: int, sizes: Sizes) -> Run:
+    """Search until the epochs are spent, or there are no more trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings(), TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")  # what Optuna calls experimental
+        settings = settings_of(method, seed, sizes)
+        studies = search(settings, method, Budget(sizes.budget), folder)
+        trials = [
+            trial
+            for study in studies
+            for trial in study.get_trials(deepcopy=False)
+            if SLOT in trial.user_attrs and trial.datetime_complete is not None
+        ]
+    spent, improvements = 0, [(0, 0.0)]
+    for trial in sorted(trials, key=lambda trial: trial.datetime_complete):
+        values = Curves.of(trial).values[METRIC]
+        for epoch, value in enumerate(values, spent + 1):
+            if value > improvements[-1][1]:
+                improvements.append((epoch, value))
+        spent += len(values)
+    return Run(improvements, spent, len(trials))
+
+
+def keep_data() -> None:
+    """Load the data once in this process: all runs have the same."""
+    objective.load_dataset = cache(objective.load_dataset)
+
+
+def run_all(
+    methods: Mapping[str, Method],
+    seeds: Iterable[int],
+    sizes: Sizes,
+    *,
+    jobs: int,
+    kept: Path | None = None,
+) -> dict[str, list[Run]]:
+    """Return the runs of each method, one for each seed; what is in the file is not run again."""
+    tasks = {(name, seed): (methods[name], seed, sizes) for seed in seeds for name in methods}
+    known = read_runs(kept)
+    done = {task: known[key] for task, what in tasks.items() if (key := key_of(*what)) in known}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, initializer=keep_data) as pool:
+        waiting = {
+            pool.submit(run_once, *what): task for task, what in tasks.items() if task not in done
+        }
+        for finished in as_completed(waiting):
+            task = waiting[finished]
+            done[task] = finished.result()
+            if kept is not None:
+                line = {"key": key_of(*tasks[task]), **asdict(done[task])}
+                with kept.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+            print(f"{len(done)} of {len(tasks)}: {task}", file=sys.stderr, flush=True)
+    return {name: [done[task] for task in tasks if task[0] == name] for name in methods}
+
+
+def key_of(method: Method, seed: int, sizes: Sizes) -> str:
+    """Return what tells a run from others: all that it depends on, but for the code."""
+    table = [settings_of(method, seed, sizes).to_toml(), asdict(method), sizes.budget]
+    return sha256(json.dumps(table).encode()).hexdigest()
+
+
+def read_runs(path: Path | None) -> dict[str, Run]:
+    """Return the finished runs by their keys."""
+    if path is None or not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return {line.pop("key"): Run(**line) for line in lines}

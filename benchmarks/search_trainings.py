@@ -1,0 +1,95 @@
+"""The trainings of the usual stacks in search.py: epoch after epoch, as `train` yields them.
+
+Each gives an epoch's losses and accuracies, on training and validation rows, under the names that
+hpsearch gives them. scikit-learn draws its own initial values, and so does PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from model import Dataset, TrainConfig
+
+Metrics = dict[str, float]
+
+
+def scikit_learn(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
+    """`MLPClassifier.partial_fit`, which is one epoch."""
+    from sklearn.metrics import log_loss
+
+    classifier = mlp_classifier(config)
+    classes = np.arange(data.n_classes)
+    for _ in range(config.epochs):
+        try:
+            classifier.partial_fit(data.x_train, data.y_train, classes=classes)
+        except ValueError:  # that weights are not finite any more
+            yield {"train/loss": float("nan"), "val/accuracy": float("nan")}
+            return
+        probabilities = classifier.predict_proba(data.x_val)
+        yield {
+            "train/loss": float(classifier.loss_),
+            "train/accuracy": float(classifier.score(data.x_train, data.y_train)),
+            "val/loss": float(log_loss(data.y_val, probabilities, labels=classes)),
+            "val/accuracy": float(np.mean(probabilities.argmax(axis=1) == data.y_val)),
+        }
+
+
+def mlp_classifier(config: TrainConfig) -> Any:
+    """scikit-learn's estimator of such a network, which never stops early."""
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier(
+        hidden_layer_sizes=config.hidden_layer_sizes,
+        solver="sgd",
+        batch_size=config.batch_size,
+        learning_rate_init=config.learning_rate,
+        momentum=config.momentum,
+        nesterovs_momentum=False,
+        alpha=config.weight_decay,
+        max_iter=config.epochs,
+        n_iter_no_change=config.epochs + 1,
+        random_state=0,
+    )
+
+
+def pytorch(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
+    """PyTorch, eager, tensors preloaded, fused optimizer."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+    x_val, y_val = torch.from_numpy(data.x_val), torch.from_numpy(data.y_val)
+    units = config.hidden_layer_sizes[0]
+    network = nn.Sequential(
+        nn.Linear(data.n_features, units), nn.ReLU(), nn.Linear(units, data.n_classes)
+    )
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    cross_entropy = nn.CrossEntropyLoss()
+    for _ in range(config.epochs):
+        loss_sum, hits = torch.zeros(()), torch.zeros(())
+        for index in torch.randperm(len(x)).split(config.batch_size):
+            optimizer.zero_grad()
+            logits = network(x[index])
+            loss = cross_entropy(logits, y[index])
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.detach() * len(index)
+            hits += (logits.argmax(dim=1) == y[index]).sum()
+        with torch.inference_mode():
+            logits = network(x_val)
+            yield {
+                "train/loss": loss_sum.item() / len(x),
+                "train/accuracy": hits.item() / len(x),
+                "val/loss": cross_entropy(logits, y_val).item(),
+                "val/accuracy": (logits.argmax(dim=1) == y_val).float().mean().item(),
+            }
