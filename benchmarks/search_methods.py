@@ -14,7 +14,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
@@ -24,13 +24,9 @@ from hpsearch import objective
 from hpsearch.curves import Curves
 from hpsearch.options import MARGIN
 from hpsearch.progress import Progress
-from hpsearch.rounds import next_round
+from hpsearch.rounds import run_rounds
 from hpsearch.settings import StudySettings, parse_settings
-from hpsearch.slots import SLOT
-from hpsearch.study import run_study
-
-if TYPE_CHECKING:
-    from optuna.study import Study
+from hpsearch.slots import SLOT, own_trials
 
 METRIC = "val/accuracy"
 
@@ -81,9 +77,11 @@ METHODS = {
     "TPE + median": Method("tpe", "median", stretch=4),
     "TPE + hyperband": Method("tpe", "hyperband", stretch=6),
     "GP": Method("gp"),
+    "TPE + halving": Method("tpe", "halving", stretch=8),
     "3 rounds, random": Method("random", rounds=3),
-    "3 rounds, random + median": Method("random", "median", rounds=3, stretch=2.5),
-    "3 rounds, TPE + median": Method("tpe", "median", rounds=3, stretch=2),
+    "3 rounds, random + median": Method("random", "median", rounds=3),
+    "3 rounds, TPE + median": Method("tpe", "median", rounds=3),
+    "3 rounds, TPE + halving": Method("tpe", "halving", rounds=3, stretch=2),
 }
 VARIANTS = {
     "TPE + median, 5 startup trials": Method(
@@ -95,7 +93,6 @@ VARIANTS = {
     "TPE + median, univariate": Method(
         "tpe", "median", stretch=4, sampler_options={"multivariate": False}
     ),
-    "TPE + halving": Method("tpe", "halving", stretch=8),
     "3 rounds, random, margin 0": Method("random", rounds=3, margin=0.0),
     "3 rounds, random, margin 0.05": Method("random", rounds=3, margin=0.05),
     "3 rounds, random, margin 0.2": Method("random", rounds=3, margin=0.2),
@@ -168,31 +165,25 @@ class Budget:
         return sum(self.counts.values()) >= self.epochs
 
 
-def search(settings: StudySettings, method: Method, budget: Budget, folder: str) -> list[Study]:
-    """Run the method's rounds; return their studies."""
-    studies: list[Study] = []
-    storage = str(Path(folder) / "hpsearch.journal")
-    while len(studies) < method.rounds and not budget.spent():
-        if studies:
-            settings = next_round(studies[-1], margin=method.margin).settings
-        outcome = run_study(
-            settings, storage=storage, on_progress=budget.hear, should_stop=budget.spent
-        )
-        studies.append(outcome.study)
-    return studies
-
-
 def run_once(method: Method, seed: int, sizes: Sizes) -> Run:
     """Search until the epochs are spent, or there are no more trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings(), TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # what Optuna calls experimental
         settings = settings_of(method, seed, sizes)
-        studies = search(settings, method, Budget(sizes.budget), folder)
+        budget = Budget(sizes.budget)
+        outcomes = run_rounds(
+            settings,
+            method.rounds,
+            storage=str(Path(folder) / "hpsearch.journal"),
+            margin=method.margin,
+            on_progress=budget.hear,
+            should_stop=budget.spent,
+        )
         trials = [
             trial
-            for study in studies
-            for trial in study.get_trials(deepcopy=False)
+            for outcome in outcomes
+            for trial in own_trials(outcome.study)
             if SLOT in trial.user_attrs and trial.datetime_complete is not None
         ]
     spent, improvements = 0, [(0, 0.0)]

@@ -77,6 +77,7 @@ def run_rounds(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    margin: float = MARGIN,
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
@@ -84,7 +85,8 @@ def run_rounds(
 
     `settings.search.trials` are those of a round; `timeout` holds for all of them, `patience` ends
     a round. A round that was begun by an earlier start goes on in the space that it has. Each
-    draws numbers of its own: its seed follows from that of the round before it.
+    draws numbers of its own: its seed follows from that of the round before it. `margin` is that
+    of `narrow`.
     Otherwise as `run_study`.
     """
     base, timeout, outcomes = study_name(settings, name), settings.search.timeout, list[Outcome]()
@@ -99,7 +101,10 @@ def run_rounds(
             if not last.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
                 outcomes[-1] = replace(last, reason="nothing completed")
                 break
-            space = _space_of_round(name, [o.study for o in outcomes], storage_url(storage))
+            earlier = [outcome.study for outcome in outcomes]
+            space = _begun(name, earlier[0], storage_url(storage))
+            if space is None:
+                space = next_round(earlier[-1], margin=margin).narrowing.space
             settings = _narrowed(settings, space)
         outcome = run_study(
             settings,
@@ -118,22 +123,23 @@ def run_rounds(
     return outcomes
 
 
-def _space_of_round(name: str, earlier: list[Study], storage: str) -> SearchSpace:
-    """Return what the round called `name` searches: what it has begun to, or the next space.
+def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
+    """Return what the round called `name` searches, None if it has not begun.
 
     Raises StudyError for a study of that name which is no round of this search.
     """
     store = open_storage(storage)
-    if name in optuna.get_all_study_names(store):
-        found = load_study(store, name)
-        if found.get_trials(deepcopy=False):  # else nothing was begun that could be gone on with
-            if found.user_attrs.get(FIRST) != study_id(earlier[0]):
-                raise StudyError(
-                    f"study '{name}' is no round of this '{earlier[0].study_name}'; delete it, or "
-                    "use --name for a new search"
-                )
-            return study_settings(found).trial
-    return next_round(earlier[-1]).narrowing.space
+    if name not in optuna.get_all_study_names(store):
+        return None
+    found = load_study(store, name)
+    if not found.get_trials(deepcopy=False):
+        return None
+    if found.user_attrs.get(FIRST) != study_id(first):
+        raise StudyError(
+            f"study '{name}' is no round of this '{first.study_name}'; delete it, or use --name "
+            "for a new search"
+        )
+    return study_settings(found).trial
 
 
 def _narrowed(settings: StudySettings, space: SearchSpace) -> StudySettings:
