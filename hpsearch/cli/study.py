@@ -28,7 +28,7 @@ NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.argument("file", default="digits")
 @click.option("--sampler", type=click.Choice(get_args(SamplerName)), help="How to choose trials.")
 @click.option("--pruner", type=click.Choice(get_args(PrunerName)), help="When to give one up.")
-@click.option("--trials", type=click.IntRange(1), help="Trials of the study in total.")
+@click.option("--trials", type=click.IntRange(1), help="Trials of the study, or of each round.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of a trial.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the search.")
 @click.option(
