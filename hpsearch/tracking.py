@@ -7,6 +7,7 @@ writing it twice changes nothing.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -28,6 +29,7 @@ ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
+LOCKED_TRIES = 10
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +67,18 @@ class Tracker:
         """Write `trial`, finished or still running; never raises for the store's sake."""
         if self.lost:
             return
-        try:
-            self._write(study, trial)
-        except TrackingError as error:
-            self.lost = True
-            logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
+        for attempt in range(1, LOCKED_TRIES + 1):
+            try:
+                self._write(study, trial)
+                return
+            except TrackingError as error:
+                if "locked" in str(error) and attempt < LOCKED_TRIES:  # SQLite, by another worker
+                    self.forget(study)  # a run may have been begun
+                    time.sleep(0.05 * attempt)
+                    continue
+                self.lost = True
+                logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
+                return
 
     def sync(self, study: Study, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Write the runs that are missing or were left unfinished; return how many those were.

@@ -1,5 +1,6 @@
 """Progress: what a study's counts, its best and its speed come to."""
 
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,13 @@ from hpsearch import progress as progress_module
 from hpsearch.progress import Progress
 
 
+NUMBERS = count()
+
+
 def trial(state, slot, value=None):
-    return create_trial(state=TrialState[state], value=value, user_attrs={"slot": slot})
+    made = create_trial(state=TrialState[state], value=value, user_attrs={"slot": slot})
+    made.number = next(NUMBERS)
+    return made
 
 
 @pytest.fixture
