@@ -9,7 +9,6 @@ from optuna.trial import TrialState, create_trial
 from hpsearch import progress as progress_module
 from hpsearch.progress import Progress
 
-
 NUMBERS = count()
 
 
