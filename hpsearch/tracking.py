@@ -29,7 +29,7 @@ ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
-LOCKED_TRIES = 10
+LOCKED_SECONDS = 2.0  # how long a write is tried again that SQLite refuses at once
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +67,15 @@ class Tracker:
         """Write `trial`, finished or still running; never raises for the store's sake."""
         if self.lost:
             return
-        for attempt in range(1, LOCKED_TRIES + 1):
+        until = time.monotonic() + LOCKED_SECONDS
+        while True:
             try:
                 self._write(study, trial)
                 return
             except TrackingError as error:
-                if "locked" in str(error) and attempt < LOCKED_TRIES:  # SQLite, by another worker
+                if "locked" in str(error) and time.monotonic() < until:  # by another worker
                     self.forget(study)  # a run may have been begun
-                    time.sleep(0.05 * attempt)
+                    time.sleep(0.1)
                     continue
                 self.lost = True
                 logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
