@@ -7,7 +7,6 @@ writing it twice changes nothing.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -29,7 +28,6 @@ ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
-LOCKED_SECONDS = 2.0  # how long a write is tried again that SQLite refuses at once
 
 logger = logging.getLogger(__name__)
 
@@ -67,19 +65,11 @@ class Tracker:
         """Write `trial`, finished or still running; never raises for the store's sake."""
         if self.lost:
             return
-        until = time.monotonic() + LOCKED_SECONDS
-        while True:
-            try:
-                self._write(study, trial)
-                return
-            except TrackingError as error:
-                if "locked" in str(error) and time.monotonic() < until:  # by another worker
-                    self.forget(study)  # a run may have been begun
-                    time.sleep(0.1)
-                    continue
-                self.lost = True
-                logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
-                return
+        try:
+            self._write(study, trial)
+        except TrackingError as error:
+            self.lost = True
+            logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
 
     def sync(self, study: Study, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Write the runs that are missing or were left unfinished; return how many those were.
@@ -145,7 +135,7 @@ class Tracker:
             projection.name,
         )
         if projection.inputs:
-            self.store.client.log_inputs(run.info.run_id, projection.inputs)
+            self.store.log_inputs(run.info.run_id, projection.inputs)
         return run
 
     def _log(self, run_id: str, projection: Projection, *, fresh: bool) -> None:

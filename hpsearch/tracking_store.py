@@ -6,15 +6,16 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import DatasetInput, Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -81,11 +82,11 @@ class TrackingStore:
     def prepare(self) -> None:
         """Make sure that the store answers; create a database that does not exist yet."""
         if file := _sqlite_file(self.uri):
-            self._refuse_unwritable(file)  # MLflow would try again for minutes
+            self._refuse_unwritable(file)
         with self.errors():
-            self.client.search_experiments(max_results=1)
             if file:
-                _write_ahead(file)
+                _write_ahead(file)  # of a file that is no database, MLflow would try for minutes
+            self.client.search_experiments(max_results=1)
 
     def exists(self) -> bool:
         """Whether there is a database, if it is a file; a server is taken to be there."""
@@ -115,6 +116,20 @@ class TrackingStore:
             if found is None:
                 raise
             return found  # another thread or process of the study's was faster
+
+    def log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
+        """Say what data a run had.
+
+        Of several processes that bring the same data for the first time, MLflow refuses all but
+        one ("UNIQUE constraint failed"): the second time it finds them.
+        """
+        with self.errors():
+            try:
+                self.client.log_inputs(run_id, inputs)
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(BAD_REQUEST):
+                    raise
+                self.client.log_inputs(run_id, inputs)
 
     def delete(self, experiment: str) -> bool:
         """Delete the experiment called `experiment`; return whether there was one."""
@@ -189,6 +204,5 @@ def _commit_without_the_disk(connection: Any, _: object) -> None:
 
 def _write_ahead(file: Path) -> None:
     """Let readers and one writer work side by side; SQLite remembers it in the file."""
-    connection = sqlite3.connect(file)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")

@@ -218,8 +218,8 @@ def test_a_full_disk_is_said_in_one_line_and_loses_nothing_that_was_finished(fol
 
 
 def children(process):
-    """Return the pids of what a process has started, its server's workers included."""
-    return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    """Return what a process has started, its server's workers included."""
+    return psutil.Process(process.pid).children(recursive=True)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -240,8 +240,10 @@ def test_a_signal_ends_every_worker_and_closes_both_stores(folder, number, code,
 
     assert folder.states() == {"FAIL": 4}
     assert [trial.user_attrs["interrupted"] for trial in folder.trials()] == [True] * 4
-    assert folder.runs().keys() <= {trial.number for trial in folder.trials()}
-    _, alive = psutil.wait_procs([psutil.Process(p) for p in started if psutil.pid_exists(p)], 5)
+    runs = folder.runs()
+    assert runs.keys() == {trial.number for trial in folder.trials()}
+    assert {run.info.status for run in runs.values()} == {"KILLED"}, stderr
+    _, alive = psutil.wait_procs(started, 5)
     assert not alive
 
 

@@ -220,4 +220,5 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     gone, alive = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], 10)
     assert not alive, gone
     study = optuna.load_study(study_name="digits-tpe", storage=open_storage(str(path)))
-    assert any(trial.user_attrs.get("interrupted") for trial in study.trials)
+    interrupted = [trial.user_attrs.get("interrupted") for trial in study.trials]
+    assert interrupted == [True, True], study.trials

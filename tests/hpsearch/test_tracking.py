@@ -12,7 +12,9 @@ import mlflow
 import optuna
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from mlflow.entities import Dataset, DatasetInput, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from hpsearch import tracking
 from hpsearch.errors import TrackingError
@@ -482,3 +484,21 @@ def test_threads_of_a_study_may_be_the_first_to_use_a_store(tmp_path, study):
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=8, callbacks=[tracker], n_jobs=4)
     assert not tracker.lost
     assert len(runs_of(tracker.store.client, study)) == 8
+
+
+def test_who_brings_the_same_data_as_others_at_once_is_heard_again(tracker, client, monkeypatch):
+    refused, log_inputs = [], MlflowClient.log_inputs
+
+    def refuse_the_first(self, run_id, inputs):
+        if not refused:
+            refused.append(run_id)
+            raise MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
+        log_inputs(self, run_id, inputs)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", refuse_the_first)
+    run = client.create_run(client.create_experiment("e"))
+    dataset = Dataset("digits", "0123", "code", "{}")
+    tracker.store.log_inputs(run.info.run_id, [DatasetInput(dataset)])
+    assert refused == [run.info.run_id]
+    (found,) = client.get_run(run.info.run_id).inputs.dataset_inputs
+    assert found.dataset.name == "digits"
