@@ -23,10 +23,15 @@ METRICS = {
 
 @dataclass
 class Curves:
-    """One list per metric, one value per epoch from 1, all finite."""
+    """One list per metric, one value per epoch from 1, all finite.
+
+    `gradient_norms` has for each epoch those of the layers, input side first; it is empty where a
+    study asks for no diagnostics.
+    """
 
     values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
     times: list[int] = field(default_factory=list)  # ends of epochs, in ms since 1970
+    gradient_norms: list[list[float]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -38,6 +43,8 @@ class Curves:
             return False
         for name, number in numbers.items():
             self.values[name].append(number)
+        if epoch.diagnostics:
+            self.gradient_norms.append(list(epoch.diagnostics.gradient_norms))
         self.times.append(time.time_ns() // 1_000_000)
         return True
 
@@ -49,11 +56,12 @@ class Curves:
 
     def as_attribute(self) -> dict[str, Any]:
         """Return plain data to keep on a trial."""
-        return {**self.values, "times": self.times}
+        norms = {"gradient_norms": self.gradient_norms} if self.gradient_norms else {}
+        return {**self.values, "times": self.times, **norms}
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Curves:
         """Return the curves that a trial carries, empty if it carries none."""
-        stored = dict(trial.user_attrs.get(CURVES, {}))
-        times = stored.pop("times", [])
-        return cls({name: stored.get(name, []) for name in METRICS}, times)
+        stored = trial.user_attrs.get(CURVES, {})
+        values = {name: stored.get(name, []) for name in METRICS}
+        return cls(values, stored.get("times", []), stored.get("gradient_norms", []))

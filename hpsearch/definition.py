@@ -23,6 +23,7 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
         "data.digest": data_digest,
         "search.metric": settings.search.metric,
         "search.seed": settings.search.seed,
+        "search.seeds": settings.search.seeds,
         **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
         **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
         **{
@@ -39,6 +40,7 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     A key that is missing on one side stands for the default.
     """
     defaults = {f"trial.{key}": _text(value) for key, value in DEFAULTS.items()}
+    defaults |= {"search.seeds": "1", "data.validation": "split"}
     changed = []
     for key in sorted(was.keys() | now.keys()):
         old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))

@@ -18,7 +18,10 @@ LARGE = 10_000  # points; who wants so many trials says so
 
 
 def grid_size(space: SearchSpace) -> int:
-    """Return the number of points; raises SpaceError for a range that has no points."""
+    """Return the number of points, one of a space in which all is fixed.
+
+    Raises SpaceError for a range that has no points.
+    """
     return math.prod(_count(name, entry) for name, entry in space.searched.items())
 
 
@@ -35,7 +38,7 @@ def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> Sea
     """Return `search` with a trial for each point and labelled configuration, unless it says
     how many; raises ValueError for more than there are."""
     try:
-        points = grid_size(space)
+        points = grid_size(space) if space.searched or not labelled else 0
     except SpaceError as error:
         raise ValueError(f"trial.{error}") from None
     place, total, given = "search.trials", points + labelled, search.model_fields_set

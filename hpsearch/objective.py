@@ -116,11 +116,16 @@ class Objective:
 
     def _epochs(self, trial: BaseTrial, config: TrainConfig) -> Iterator[Epoch]:
         """Train a network whose weights and batches depend on the seed and the slot alone."""
-        seed, slot, data = self.settings.search.seed, slot_of(trial), self.data
-        weights = derive_rng(seed, slot, "weights")
+        search, data, draw = self.settings.search, self.data, slot_of(trial)
+        if search.seeds > 1:
+            # The first repeats of all configurations draw alike, then the second ones, and so on:
+            # what differs between two of them is what they differ in, not luck.
+            draw %= search.seeds
+        weights = derive_rng(search.seed, draw, "weights")
         network = Network(data.n_features, data.n_classes, config, weights)
-        metric = METRICS[self.settings.search.metric]
-        return train(network, data, derive_rng(seed, slot, "batches"), metric=metric)
+        batches = derive_rng(search.seed, draw, "batches")
+        metric, diagnostics = METRICS[search.metric], search.diagnostics
+        return train(network, data, batches, metric=metric, diagnostics=diagnostics)
 
     def _refuse_direction(self, trial: BaseTrial) -> None:
         """Raise SettingsError in a study that would look for the worst; Optuna's default may."""
@@ -141,8 +146,7 @@ class Objective:
     def _labelled(self, trial: BaseTrial) -> Labelled | None:
         """Return the [[enqueue]] entry of the trial's slot; other people's trials have none."""
         slot = trial.user_attrs.get(SLOT)
-        entries = self.settings.enqueue
-        return entries[slot] if slot is not None and slot < len(entries) else None
+        return None if slot is None else self.settings.labelled(slot)
 
 
 def load_data(settings: StudySettings) -> Dataset:

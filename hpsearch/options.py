@@ -6,4 +6,5 @@ Metric = Literal["val/accuracy", "val/loss"]
 SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]
 PrunerName = Literal["none", "median", "halving", "hyperband"]
 
+REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # take [search] seeds
 MARGIN = 0.1  # what narrowing keeps beside the best values, as a share of the old width

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from hpsearch.description import describe
 from hpsearch.errors import Interrupted, StudyError, TrackingError
 from hpsearch.processes import PROCESS, Claim, is_dead
 from hpsearch.progress import Progress
 from hpsearch.slots import ROUND, count_slots, own_trials, slot_of
-from hpsearch.summary import describe
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -57,7 +57,7 @@ class Parent:
         self.on_progress, self.should_stop = on_progress, should_stop
         self.reason = ""
         self.progress = Progress(
-            self.search.trials,
+            self.search.slots,
             settings.max_epochs,
             self.search.direction,
             round=study.user_attrs.get(ROUND, 0),
@@ -74,7 +74,7 @@ class Parent:
     def take_stock(self) -> None:
         """Read from the storage which slots are to do, and how far the study is."""
         trials = own_trials(self.study)
-        todo = count_slots(trials, self.search.trials).todo
+        todo = count_slots(trials, self.search.slots).todo
         self.todo = deque(slot for slot in todo if slot not in self.progress.running)
         self.progress.recount(trials)
 

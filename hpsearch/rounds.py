@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.errors import StudyError
+from hpsearch.errors import SettingsError, StudyError
 from hpsearch.grid import grid_size
 from hpsearch.narrowing import Narrowing, narrow
 from hpsearch.options import MARGIN
@@ -94,6 +94,7 @@ def run_rounds(
     if rounds > 1:
         check_name(f"{base}.r{rounds}")
         _refuse_fixed(base, settings)
+        _refuse_repeats(settings)
     while len(outcomes) < rounds:
         name = f"{base}.r{len(outcomes) + 1}" if outcomes else base
         if outcomes:
@@ -148,6 +149,14 @@ def _narrowed(settings: StudySettings, space: SearchSpace) -> StudySettings:
     if settings.search.sampler == "grid":
         search["trials"] = min(settings.search.trials, grid_size(space))
     return settings.replace(trial=space.as_table(), search=search, enqueue=[])
+
+
+def _refuse_repeats(settings: StudySettings) -> None:
+    if settings.search.seeds > 1:
+        raise SettingsError(
+            f"search.seeds: is {settings.search.seeds}, but rounds narrow ranges around single "
+            "trials; use seeds = 1 or one round"
+        )
 
 
 def _refuse_fixed(name: str, settings: StudySettings) -> None:

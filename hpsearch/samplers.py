@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 
 from hpsearch.errors import SettingsError
 from hpsearch.gp_sampler import PrunedGPSampler
+from hpsearch.options import REPEATING
 from hpsearch.search_settings import read_options
 from hpsearch.slot_samplers import (
     SlotGridSampler,
@@ -34,7 +35,7 @@ def _tpe(*, multivariate: bool, group: bool, **options: Any) -> TPESampler:
 
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
-    "random": lambda seed, *_: SlotRandomSampler(seed),
+    "random": lambda seed, *_, seeds: SlotRandomSampler(seed, seeds),
     "tpe": lambda seed, *_, **options: SlotSampler(seed, "tpe", partial(_tpe, **options)),
     "gp": lambda seed, *_, **options: SlotSampler(seed, "gp", partial(PrunedGPSampler, **options)),
     "qmc": SlotQMCSampler,
@@ -49,14 +50,17 @@ def build_sampler(
     *,
     space: SearchSpace | None = None,
     first: int = 0,
+    seeds: int = 1,
 ) -> BaseSampler:
     """Return the sampler called `name`, whose draws depend on `seed` and a trial's slot.
 
     options: what differs from the defaults in `search_settings`. space: what is searched; "grid"
-    needs it. first: the first slot that is no labelled configuration. Raises SettingsError.
+    needs it. first: the first configuration that is not labelled. seeds: how many slots share a
+    configuration, where the sampler is one that can repeat. Raises SettingsError.
     """
     check_sampler(name)
-    return SAMPLERS[name](seed, space or SearchSpace(), first, **read_options(name, options or {}))
+    own = read_options(name, options or {}) | ({"seeds": seeds} if name in REPEATING else {})
+    return SAMPLERS[name](seed, space or SearchSpace(), first, **own)
 
 
 def check_sampler(name: str) -> None:

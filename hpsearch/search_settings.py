@@ -117,10 +117,12 @@ class SearchSettings(Table):
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
     trials: Count = 100  # of a grid: as many as it has points, and labelled configurations
+    seeds: Count = 1  # how often each labelled configuration or point of a grid is repeated
     seed: Annotated[int, Field(ge=0)] = 0
     timeout: Annotated[Finite, Field(gt=0)] | None = None  # seconds, from each start
     target: Finite | None = None  # a value of the metric that is good enough
     patience: Count | None = None  # so many trials without a better one
+    diagnostics: bool = False  # whether trials keep the norms of their gradients, layer by layer
     sampler_options: dict[str, Any] = {}
     pruner_options: dict[str, Any] = {}
 
@@ -132,6 +134,11 @@ class SearchSettings(Table):
             except OptionError as error:
                 raise OptionError(f".{kind}_options{error}") from None
         return self
+
+    @property
+    def slots(self) -> int:
+        """The trials of the study, repeats and all; slot n has repeat n % seeds."""
+        return self.trials * self.seeds
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:

@@ -13,44 +13,25 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
+from hpsearch.data_settings import DataSettings
 from hpsearch.enqueue import Labelled, read_entry
 from hpsearch.errors import SettingsError
 from hpsearch.grid import fit_trials
-from hpsearch.options import Metric, PrunerName, SamplerName
+from hpsearch.options import REPEATING, Metric, PrunerName, SamplerName
 from hpsearch.ranges import SpaceError
-from hpsearch.search_settings import OptionError, SearchSettings, Table, wrong_value
+from hpsearch.search_settings import OptionError, SearchSettings, wrong_value
 from hpsearch.space import SearchSpace
-from model.data import SCALES
 from model.names import unknown_name
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
-
-
-class DataSettings(Table):
-    """[data]: what is trained on; the arguments of `model.load_dataset`."""
-
-    source: str = "digits"
-    target: str | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    train_limit: Annotated[int, Field(ge=1)] | None = None
-    scale: str = "standardize"
-    split_seed: Annotated[int, Field(ge=0)] = 0
-
-    @field_validator("scale")
-    @classmethod
-    def _known_scale(cls, value: str) -> str:
-        if value not in SCALES:
-            raise ValueError(unknown_name(value, SCALES, "a scale"))
-        return value
 
 
 def _name(value: str) -> str:
@@ -127,6 +108,11 @@ class StudySettings(BaseModel):
                 f"enqueue: {entries} labelled configurations, but search.trials is {trials}; "
                 "raise trials or drop some"
             )
+        if self.search.seeds > 1 and self.search.sampler not in REPEATING:
+            raise ValueError(
+                f"search.seeds: is {self.search.seeds}, but sampler '{self.search.sampler}' "
+                f"repeats nothing; use {' or '.join(REPEATING)}"
+            )
         least = self.search.pruner_options.get("min_resource", 1)
         if least > self.max_epochs:
             place = "search.pruner_options.min_resource"
@@ -138,6 +124,11 @@ class StudySettings(BaseModel):
         """The most epochs a trial may take; pruners plan their rungs by it."""
         labelled = (int(str(entry.values.get("epochs", 0))) for entry in self.enqueue)
         return max([self.trial.max_epochs(), *labelled])
+
+    def labelled(self, slot: int) -> Labelled | None:
+        """Return the labelled configuration of `slot`, None if it has none."""
+        number = slot // self.search.seeds
+        return self.enqueue[number] if number < len(self.enqueue) else None
 
     def replace(self, **changes: Any) -> StudySettings:
         """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`.

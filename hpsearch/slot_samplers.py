@@ -27,11 +27,12 @@ class SlotRandomSampler(BaseSampler):
     """Independent random sampling (Bergstra & Bengio, 2012), uniform on each parameter's scale.
 
     Parameter p of slot n comes from (seed, n, p) alone: neither the order of trials nor that of
-    parameters nor an interruption changes it.
+    parameters nor an interruption changes it. A configuration is drawn for `seeds` slots, one
+    after the other.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, seeds: int = 1) -> None:
+        self.seed, self.seeds = seed, seeds
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:  # noqa: ARG002
         return {}
@@ -51,19 +52,24 @@ class SlotRandomSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        sampler = RandomSampler(seed=_seed(self.seed, trial, param_name))
+        drawn = derive_rng(self.seed, self.configuration(trial), param_name).integers(2**32)
+        sampler = RandomSampler(seed=int(drawn))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def configuration(self, trial: FrozenTrial) -> int:
+        """Return the number of the trial's configuration, which it shares with its repeats."""
+        return slot_of(trial) // self.seeds
 
 
 class SlotGridSampler(SlotRandomSampler):
-    """Every combination of the declared choices and steps: slot `first` + n has point n.
+    """Every combination of the declared choices and steps: configuration `first` + n has point n.
 
-    The slots before `first` belong to labelled configurations; what these leave open is drawn as
+    The configurations before `first` are labelled; what these leave open is drawn as
     SlotRandomSampler draws it.
     """
 
-    def __init__(self, seed: int, space: SearchSpace, first: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, space: SearchSpace, first: int, seeds: int = 1) -> None:
+        super().__init__(seed, seeds)
         self.space, self.first = space, first
 
     def sample_independent(
@@ -73,7 +79,7 @@ class SlotGridSampler(SlotRandomSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        number = slot_of(trial) - self.first
+        number = self.configuration(trial) - self.first
         point = grid_point(self.space, number) if number >= 0 else {}
         if param_name in point:
             return point[param_name]

@@ -68,7 +68,7 @@ def run_study(
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run the study until `settings.search.trials` slots are done; continue it if it exists.
+    """Run the study until `settings.search.slots` slots are done; continue it if it exists.
 
     storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
     jobs: so many trials at a time, in processes of their own if there are several.
@@ -110,10 +110,10 @@ def run_study(
                 _work(jobs, parent, objective, name, url, tracker)
             finally:
                 parent.describe()
-            slots = count_slots(own_trials(study), settings.search.trials)
+            slots = count_slots(own_trials(study), settings.search.slots)
     reason = parent.reason or ("given up" if slots.given_up else "finished")
     new = parent.progress.done - parent.progress.started_with
-    total = settings.search.trials
+    total = settings.search.slots
     return Outcome(study, reason, slots, total, written, new, time.monotonic() - started)
 
 

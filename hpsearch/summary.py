@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from optuna.trial import TrialState
 from hpsearch.curves import Curves
 from hpsearch.errors import StudyError
 from hpsearch.ranges import field_name
-from hpsearch.slots import SLOT, own_trials, reason_of, run_name, slot_of, was_interrupted
+from hpsearch.slots import SLOT, own_trials, reason_of, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -98,26 +97,6 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
     return found[-1]
 
 
-def study_record(study: Study) -> dict[str, Any]:
-    """Return a study as plain data: what `--json` prints."""
-    trials = own_trials(study)
-    counts, settings = count_trials(trials), tomllib.loads(study.user_attrs.get("settings", ""))
-    best = best_trials(study, 1)
-    return {
-        "study": study.study_name,
-        "metric": metric_of(study),
-        "trials": settings.get("search", {}).get("trials"),
-        "complete": counts.complete,
-        "pruned": counts.pruned,
-        "failed": counts.failed,
-        "running": counts.running,
-        "epochs": sum(len(Curves.of(trial)) for trial in trials),
-        "best": best[0].value if best else None,
-        "best_slot": slot_of(best[0]) if best else None,
-        "settings": settings,
-    }
-
-
 def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
     """Return a trial as plain data: what `--json` prints."""
     setup, learned = trial.user_attrs.get("setup", {}), Curves.of(trial)
@@ -145,41 +124,3 @@ def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, Froz
     found = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
     trials = [trial for _, trial in found.values()]
     return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
-
-
-def describe(*rounds: Study) -> str:
-    """Return a study, or the rounds of one, as Markdown, for the experiment's page in MLflow."""
-    first, metric = rounds[0], metric_of(rounds[0])
-    again = f" --rounds {len(rounds)}" if len(rounds) > 1 else ""
-    command = f"hpsearch study study.toml --name {first.study_name}{again}"
-    return "\n".join(
-        [
-            *(line for study in rounds for line in (_markdown_line(study, metric), "")),
-            *_markdown_rows(best_of_rounds(rounds, 5), metric),
-            "",
-            f"To do it again, save this as `study.toml`: `{command}`",
-            "",
-            "```toml",
-            first.user_attrs.get("settings", "").strip(),
-            "```",
-            "",
-        ]
-    )
-
-
-def _markdown_line(study: Study, metric: str) -> str:
-    trials, best = own_trials(study), best_trials(study, 1)
-    epochs = sum(len(Curves.of(trial)) for trial in trials)
-    found = f"best {metric} **{format_value(best[0].value)}**; " if best else ""
-    return f"**{study.study_name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained."
-
-
-def _markdown_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]:
-    names = list(dict.fromkeys(name for _, trial in best for name in searched_values(trial)))
-    names = [name for name in names if name != "epochs"]  # a column of its own
-    rows = [["trial", metric, "epochs", *names], ["---"] * (3 + len(names))]
-    for study, trial in best:
-        values = searched_values(trial)
-        cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
-        rows.append([run_name(study, trial), *map(format_value, cells)])
-    return [f"| {' | '.join(row)} |" for row in rows] if best else []

@@ -56,7 +56,8 @@ def work(
     study = optuna.load_study(study_name=study_name, storage=open_storage(storage), pruner=pruner)
     space, first = settings.trial, len(settings.enqueue)
     options = search.sampler_options
-    sampler = build_sampler(search.sampler, search.seed, options, space=space, first=first)
+    build = partial(build_sampler, search.sampler, search.seed, options)
+    sampler = build(space=space, first=first, seeds=search.seeds)
     callbacks = [tracker] if tracker is not None else []
     with threadpool_limits(limits=1, user_api="blas"), _quiet_optuna():
         for slot in iter(channel.next_slot, None):
@@ -104,8 +105,8 @@ def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -
 
 
 def _labelled_parameters(objective: Objective, slot: int) -> dict[str, Any]:
-    entries = objective.settings.enqueue
-    return objective.settings.trial.split(entries[slot].values)[0] if slot < len(entries) else {}
+    entry = objective.settings.labelled(slot)
+    return objective.settings.trial.split(entry.values)[0] if entry else {}
 
 
 class _quiet_optuna:  # noqa: N801

@@ -46,6 +46,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         epochs: int = TrainConfig.epochs,
         batch_size: int = TrainConfig.batch_size,
+        steps_per_epoch: int = TrainConfig.steps_per_epoch,
         hidden_layer_sizes: tuple[int, ...] = TrainConfig.hidden_layer_sizes,
         activation: str = TrainConfig.activation,
         leaky_slope: float = TrainConfig.leaky_slope,

@@ -89,6 +89,7 @@ class TrainConfig:
 
     epochs: int = _count(20)
     batch_size: int = _count(100)
+    steps_per_epoch: int = _count(0, at_least=0)  # batches; 0: as many as hold all rows once
     hidden_layer_sizes: tuple[int, ...] = field(default=(100,), metadata={"check": _check_sizes})
     activation: str = _name("relu", ACTIVATIONS, "an activation")
     leaky_slope: float = _number(0.01, "[0, 1)")  # of "leaky_relu" below zero

@@ -18,16 +18,11 @@ from model.columns import Column, RawData
 from model.names import unknown_name
 from model.scaling import SCALES, Scaler
 from model.sources import read_source, source_name
+from model.splitting import VALIDATIONS, Indices, Parts, check_classes, split
 
 __all__ = ["SCALES", "Dataset", "Scaler", "load_dataset", "load_test_set"]
 
 Array = NDArray[np.float32]
-Indices = NDArray[np.intp]
-
-HELD_OUT = 0.2  # of all rows for the test, and of the others for the validation part
-# A class of five rows has one on either side of any stratified 80/20 split, and of seven rows
-# five are left when the test part has been sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
-NEEDED_TO_SPLIT, NEEDED_TO_SEAL = 5, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +87,18 @@ def load_dataset(
     train_limit: int | None = None,
     scale: str = "standardize",
     split_seed: int = 0,
+    validation: str = "split",
 ) -> Dataset:
     """Load the training and validation part of `source`, scaled.
 
     `source` is a name in `model.sources.SOURCES`, openml:NAME, or a .csv, .parquet or .npz file;
     `target` the column of a table's labels. `limit` draws so many rows before the split and
     `train_limit` training rows after it, both stratified; more than there are is no limit.
-    `scale` is a name in SCALES. Raises ValueError, one sentence, or a file's own OSError.
+    `scale` is a name in SCALES. `validation` is "split", or "test": then the source's own test set
+    is what is validated on, all other rows are trained on, and nothing stays sealed.
+    Raises ValueError, one sentence, or a file's own OSError.
     """
-    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed)
+    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed, validation)
     return Dataset(
         name=source_name(source),
         source=source,
@@ -124,22 +122,17 @@ def load_test_set(
     train_limit: int | None = None,
     scale: str = "standardize",
     split_seed: int = 0,
+    validation: str = "split",
 ) -> tuple[Array, Indices]:
     """Open the sealed part that belongs to `load_dataset` with the same arguments: x and y.
 
-    The test set of a source that has one is complete whatever the limit.
+    The test set of a source that has one is complete whatever the limit. One that is validated on
+    is sealed no more: ValueError.
     """
-    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed)
+    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed, validation)
+    if validation == "test":
+        raise ValueError(f"{source}: its test set is what is validated on, and not unseen")
     return scaler(raw.x[parts.test]), raw.y[parts.test]
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """Row numbers of the raw data; no row is in two parts."""
-
-    train: Indices
-    val: Indices
-    test: Indices
 
 
 def _load(
@@ -149,7 +142,8 @@ def _load(
     train_limit: int | None,
     scale: str,
     split_seed: int,
-) -> tuple[RawData, _Parts, Scaler]:
+    validation: str,
+) -> tuple[RawData, Parts, Scaler]:
     """What both loaders share, so that they cannot disagree about a row or a scale."""
     if scale not in SCALES:
         raise ValueError(unknown_name(scale, SCALES, "a scale"))
@@ -158,77 +152,14 @@ def _load(
             raise ValueError(f"{name} must be at least 1, but got {value}")
     if not 0 <= split_seed < 2**32:
         raise ValueError(f"split_seed must be in [0, {2**32 - 1}], but got {split_seed}")
+    if validation not in VALIDATIONS:
+        raise ValueError(unknown_name(validation, VALIDATIONS, "a validation"))
     raw = read_source(source, target)
-    _check_classes(source, raw)
-    parts = _split(raw, limit, train_limit, split_seed)
+    if validation == "test" and not raw.n_test:
+        raise ValueError(f"{source}: has no test set of its own to validate on; use 'split'")
+    check_classes(source, raw)
+    parts = split(raw, limit, train_limit, split_seed, on_test=validation == "test")
     return raw, parts, SCALES[scale](raw.x[parts.train])
-
-
-def _check_classes(source: str, raw: RawData) -> None:
-    """Refuse a class that could be missing from one of the parts."""
-    parts, needed = "training, validation and test", NEEDED_TO_SEAL
-    if raw.n_test:
-        parts, needed = "training and validation", NEEDED_TO_SPLIT
-    counts = np.bincount(raw.y[: len(raw.y) - raw.n_test], minlength=len(raw.class_names))
-    rarest = counts.argmin()
-    if counts[rarest] < needed:
-        raise ValueError(
-            f"{source}: class {raw.class_names[rarest]!r} has only {counts[rarest]} of the "
-            f"{needed} rows it needs to be in the {parts} parts; add rows or leave the class out"
-        )
-
-
-def _split(raw: RawData, limit: int | None, train_limit: int | None, seed: int) -> _Parts:
-    """Seal the test rows, then draw and split the others, always stratified."""
-    from sklearn.model_selection import train_test_split
-
-    sealed = _sealed_rows(raw)
-    rows = np.arange(len(raw.y) - raw.n_test)
-    if limit is not None:
-        # Drawn from the sealed rows and the others in proportion, so that none changes sides.
-        strata = 2 * raw.y[rows] + sealed[rows]
-        needed = np.where(sealed[rows], 1, NEEDED_TO_SPLIT)
-        rows = rows[_draw(strata, needed, limit, seed, "limit")]
-    test = np.flatnonzero(sealed) if raw.n_test else rows[sealed[rows]]
-    rest = rows[~sealed[rows]]
-    train, val = train_test_split(rest, test_size=HELD_OUT, stratify=raw.y[rest], random_state=seed)
-    if train_limit is not None:
-        strata = raw.y[train]
-        train = train[_draw(strata, np.ones_like(strata), train_limit, seed, "train_limit")]
-    return _Parts(train, val, test)
-
-
-def _sealed_rows(raw: RawData) -> NDArray[np.bool_]:
-    """Which rows are the test set's: the source's own, or a fifth that no seed moves."""
-    from sklearn.model_selection import train_test_split
-
-    rows = np.arange(len(raw.y))
-    if raw.n_test:
-        return rows >= len(rows) - raw.n_test
-    _, test = train_test_split(rows, test_size=HELD_OUT, stratify=raw.y, random_state=0)
-    return np.isin(rows, test)
-
-
-def _draw(strata: Indices, needed: Indices, size: int, seed: int, option: str) -> Indices:
-    """`size` of the positions 0 … n−1, ascending, with the strata in proportion.
-
-    Each position stands at its quantile among its own stratum in a random order, and the
-    lowest are taken: a smaller draw is part of a larger one. A draw too small to hold the
-    `needed` (n,) positions of each stratum is refused.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(strata))
-    grouped = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    stratum, sizes = strata[grouped], np.bincount(strata)
-    rank = np.arange(len(strata)) - (np.cumsum(sizes) - sizes)[stratum]  # 0, 1, … in each
-    by_quantile = np.argsort((rank + 0.5) / sizes[stratum], kind="stable")
-    complete = rank[by_quantile] + 1 == needed[grouped][by_quantile]
-    smallest = int(np.flatnonzero(complete)[-1]) + 1
-    if size < smallest:
-        raise ValueError(
-            f"{option} must be at least {smallest} to hold every class in every part, "
-            f"but got {size}"
-        )
-    return np.sort(grouped[by_quantile[:size]])
 
 
 def _digest(raw: RawData) -> str:

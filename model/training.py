@@ -3,21 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count, islice
 from math import inf, nan
 
 import numpy as np
 
 from model.config import TrainConfig
-from model.data import Dataset
+from model.data import Array, Dataset
 from model.diagnostics import Diagnostics, Recorder
 from model.network import Network
 from model.optimizers import OPTIMIZERS, Optimizer
 from model.schedules import SCHEDULES, Schedule
+from model.splitting import Indices
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training rows came to.
+    """What one epoch came to, a pass over the training rows or `steps_per_epoch` batches.
 
     `train_loss` and `train_accuracy` are means over the batches as they were trained on (dropout
     and all), the loss with its penalty; `val_loss`, without penalty, and `val_accuracy` are taken
@@ -118,14 +120,14 @@ def train_epoch(
     learning_rate: float,
     recorder: Recorder | None = None,
 ) -> Epoch:
-    """Pass once over the training rows."""
+    """Pass once over the training rows, or over `steps_per_epoch` batches of them."""
     # Drawn in any case: the order of the rows is the same with and without dropout.
     masks_seed = rng.integers(2**63)
     masks_rng = np.random.Generator(np.random.SFC64(masks_seed)) if network.config.dropout else None
     # Divergence is reported in the epoch's numbers; NumPy need not say it too.
     with np.errstate(all="ignore"):
         network.reset_metrics()
-        for x, y in data.batches(network.config.batch_size, rng, min_rows=network.min_rows):
+        for x, y in _batches(network, data, rng):
             network.backward(x, y, masks_rng)
             if recorder:
                 recorder.note_gradients()
@@ -133,3 +135,15 @@ def train_epoch(
         validated = network.evaluate(data.x_val, data.y_val) if len(data.x_val) else (nan, nan)
         diagnostics = recorder.diagnostics() if recorder else None
     return Epoch(number, learning_rate, *network.train_metrics(), *validated, diagnostics)
+
+
+def _batches(
+    network: Network, data: Dataset, rng: np.random.Generator
+) -> Iterator[tuple[Array, Indices]]:
+    """Yield the batches of an epoch; where a pass is too short, the rows are shuffled again."""
+    config = network.config
+    one_pass = partial(data.batches, config.batch_size, rng, min_rows=network.min_rows)
+    if not config.steps_per_epoch:
+        return one_pass()
+    passes = chain.from_iterable(one_pass() for _ in count())
+    return islice(passes, config.steps_per_epoch)

@@ -13,13 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from hpsearch.configurations import (
+    HEADINGS,
+    best_configurations,
+    configuration_row,
+    seeds_of,
+)
 from hpsearch.curves import Curves
 from hpsearch.slots import slot_of
-from hpsearch.summary import format_value, searched_values
+from hpsearch.summary import best_of_rounds, format_value, metric_of, searched_values
 
 if TYPE_CHECKING:
+    from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from hpsearch.configurations import Configuration
     from hpsearch.parent import OnProgress
     from hpsearch.progress import Progress as StudyProgress
 
@@ -37,9 +45,29 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def trial_table(
-    trials: Sequence[FrozenTrial], metric: str, titles: Sequence[str | None] = ()
-) -> Table:
+def best_table(rounds: Sequence[Study], top: int) -> Table | None:
+    """Return the best trials of a study or its rounds; with repeats, the best configurations."""
+    metric = metric_of(rounds[0])
+    if seeds_of(rounds[0]) > 1:
+        return _configuration_table(best_configurations(rounds[0], top), metric)
+    best = best_of_rounds(rounds, top)
+    titles = [f"{study.study_name}#{slot_of(trial)}" for study, trial in best]
+    return _trial_table([t for _, t in best], metric, titles if len(rounds) > 1 else [])
+
+
+def _configuration_table(best: Sequence[Configuration], metric: str) -> Table | None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("configuration")
+    for heading in (metric, *HEADINGS):
+        table.add_column(heading, justify="right")
+    for configuration in best:
+        table.add_row(*configuration_row(configuration))
+    return table if best else None
+
+
+def _trial_table(
+    trials: Sequence[FrozenTrial], metric: str, titles: Sequence[str | None]
+) -> Table | None:
     """Return the trials as a table, in their order; a title stands in for the slot."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
@@ -56,7 +84,7 @@ def trial_table(
         cells += [values.get(name, "") for name in names]
         cells += [trial.user_attrs.get("setup", {}).get("label", "")] if labelled else []
         table.add_row(title or str(slot_of(trial)), *(format_value(cell) for cell in cells))
-    return table
+    return table if trials else None
 
 
 def status_line(progress: StudyProgress) -> str:

@@ -27,8 +27,8 @@ def list_studies(storage: str | None, as_json: bool) -> None:
     import optuna
 
     from hpsearch.cli.console import note, print_table
+    from hpsearch.description import study_record
     from hpsearch.storage import open_storage, storage_exists, storage_url
-    from hpsearch.summary import study_record
 
     url, studies = storage_url(storage), []
     if storage_exists(url):
@@ -50,20 +50,19 @@ def list_studies(storage: str | None, as_json: bool) -> None:
 @storage_option
 @json_option
 def best(name: str, top: int, storage: str | None, as_json: bool) -> None:
-    """Show the best trials of study NAME.
+    """Show the best trials of study NAME, or its best configurations if it repeats them.
 
     \b
     hpsearch best digits-random --top 10
     """
-    from hpsearch.cli.console import note, print_table, trial_table
-    from hpsearch.summary import best_trials, metric_of, trial_record
+    from hpsearch.cli.console import best_table, note, print_table
+    from hpsearch.description import best_records
 
     study = find_study(name, storage)
-    trials = best_trials(study, top)
     if as_json:
-        click.echo(json.dumps([trial_record(trial) for trial in trials], indent=2))
-    elif trials:
-        print_table(trial_table(trials, metric_of(study)))
+        click.echo(json.dumps(best_records([study], top), indent=2))
+    elif table := best_table([study], top):
+        print_table(table)
     else:
         note(f"study '{name}' has no completed trial yet")
 
@@ -79,7 +78,8 @@ def show(name: str, storage: str | None, as_json: bool) -> None:
     hpsearch show digits-random
     hpsearch show digits-random#7
     """
-    from hpsearch.summary import find_trial, study_record, trial_record
+    from hpsearch.description import study_record
+    from hpsearch.summary import find_trial, trial_record
 
     name, _, slot = name.partition("#")
     study = find_study(name, storage)
@@ -128,8 +128,10 @@ def _print_study(study: Study, record: dict[str, Any]) -> None:
     counts = count_trials(own_trials(study))
     click.echo(f"# {study.study_name}: {counts}; {record['epochs']:,} epochs trained")
     if record["best"] is not None:
-        best = f"best {record['metric']} {format_value(record['best'])}"
-        click.echo(f"# {best} in trial {record['best_slot']}")
+        where = record["best_configuration"] or f"trial {record['best_slot']}"
+        spread = "" if record["deviation"] is None else f" ± {record['deviation']:.2g}"
+        best = f"best {record['metric']} {format_value(record['best'])}{spread}"
+        click.echo(f"# {best} in {where}")
     click.echo()
     click.echo(study.user_attrs.get("settings", "# not started by hpsearch study\n"), nl=False)
 

@@ -129,20 +129,18 @@ def _stop_on_signals() -> Iterator[list[int]]:
 
 
 def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.cli.console import format_duration, note, print_table, trial_table
-    from hpsearch.slots import own_trials, slot_of
+    from hpsearch.cli.console import best_table, format_duration, note, print_table
+    from hpsearch.slots import own_trials
     from hpsearch.summary import best_of_rounds, count_trials
 
     for outcome in outcomes:
         name, counts = outcome.study.study_name, count_trials(own_trials(outcome.study))
         note(f"{name}: {_why(outcome, settings)} ({counts}, {format_duration(outcome.seconds)})")
-    best = best_of_rounds([outcome.study for outcome in outcomes], 5)
-    if best:
-        several = len(outcomes) > 1
-        names = [f"{s.study_name}#{slot_of(t)}" if several else None for s, t in best]
+    rounds = [outcome.study for outcome in outcomes]
+    if table := best_table(rounds, 5):
         note("")
-        print_table(trial_table([trial for _, trial in best], settings.search.metric, names))
-    name = (best[0][0] if best else outcomes[-1].study).study_name
+        print_table(table)
+    name = next((study for study, _ in best_of_rounds(rounds, 1)), rounds[-1]).study_name
     note("")
     if tracked:
         note(f"See every trial:    hpsearch ui {outcomes[0].study.study_name}")
@@ -168,14 +166,15 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
             slots = ", ".join(map(str, outcome.slots.given_up))
             return f"given up after three tries: trial {slots}"
     if outcome.new == 0:
-        return f"all {total} trials were done already; --trials {2 * total} goes on"
+        more = "" if search.sampler == "grid" else f"; --trials {2 * search.trials} goes on"
+        return f"all {total} trials were done already{more}"
     return f"all {total} trials are done"
 
 
 def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.summary import best_of_rounds, trial_record
+    from hpsearch.description import best_records
 
-    last, best = outcomes[-1], best_of_rounds([outcome.study for outcome in outcomes], 5)
+    last = outcomes[-1]
     record = {
         "study": last.study.study_name,
         "rounds": [outcome.study.study_name for outcome in outcomes],
@@ -185,6 +184,6 @@ def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bo
         "done": len(last.slots.done),
         "total": last.total,
         "given_up": last.slots.given_up,
-        "best": [{"study": study.study_name} | trial_record(trial) for study, trial in best],
+        "best": best_records([outcome.study for outcome in outcomes], 5),
     }
     click.echo(json.dumps(record, indent=2))

@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import FixedTrial, create_trial
 
 from hpsearch.curves import METRICS, Curves
+from model.diagnostics import Diagnostics
 from model.training import Epoch
 
 EPOCHS = [
@@ -60,3 +61,12 @@ def test_a_trial_without_curves_has_empty_ones():
     empty = Curves.of(FixedTrial({}))
     assert (len(empty), empty.times) == (0, [])
     assert empty.values == {name: [] for name in METRICS}
+
+
+def test_gradient_norms_are_kept_where_an_epoch_has_them(curves):
+    assert "gradient_norms" not in curves.as_attribute()
+    assert curves.append(replace(EPOCHS[0], diagnostics=Diagnostics((), (0.5, 2.0))))
+    stored = json.loads(json.dumps(curves.as_attribute()))
+    trial = create_trial(value=0.0, user_attrs={"curves": stored})
+    assert Curves.of(trial).gradient_norms == [[0.5, 2.0]]
+    assert Curves.of(trial).values == curves.values

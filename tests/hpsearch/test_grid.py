@@ -168,3 +168,12 @@ def test_a_grid_study_tries_every_point_once(tmp_path):
     assert [trial.params for trial in trials[1:]] == points
     assert trials[0].user_attrs["setup"]["label"] == "an old friend"
     assert trials[0].params["optimizer"] == "adam"
+
+
+def test_where_nothing_is_searched_the_labelled_configurations_are_all_there_is():
+    entries = [{"label": "slow", "learning_rate": 0.001}, {"label": "fast"}]
+    assert parse(trial={"epochs": 2}, enqueue=entries).search.trials == 2
+    assert parse(trial={"epochs": 2}).search.trials == 1
+    assert "the grid has 0 points (and 2 labelled configurations)" in refusal(
+        {"trials": 3}, {"epochs": 2}, enqueue=entries
+    )

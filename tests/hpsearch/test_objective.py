@@ -373,3 +373,16 @@ def test_a_study_that_looks_for_the_worst_is_refused():
     objective = Objective(parse_settings({"name": "x", "data": {"source": "iris"}}, "x"))
     with pytest.raises(SettingsError, match=r"^val/accuracy is to go up: .*='maximize'$"):
         optuna.create_study().optimize(objective, n_trials=1)
+
+
+def test_diagnostics_keep_the_gradients_norms_and_change_nothing_else(make_settings):
+    values = {"learning_rate": 0.1, "one_minus_momentum": 0.1}
+    seen = []
+    for diagnostics in (False, True):
+        trial = FixedTrial(values)
+        Objective(make_settings(search={"diagnostics": diagnostics}))(trial)
+        seen.append(trial.user_attrs["curves"])
+    norms = seen[1].pop("gradient_norms")
+    assert [len(layers) for layers in norms] == [2, 2, 2]  # of 64-8-10, three epochs
+    assert all(norm > 0 for layers in norms for norm in layers)
+    assert [curves | {"times": None} for curves in seen] == 2 * [seen[0] | {"times": None}]

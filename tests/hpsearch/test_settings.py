@@ -54,10 +54,10 @@ hidden_layer_sizes = []
 """
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, data, search, trial, enqueue)"
-DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed)"
+DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed, validation)"
 SEARCH_KEYS = (
-    "(metric, sampler, pruner, trials, seed, timeout, target, patience, sampler_options, "
-    "pruner_options)"
+    "(metric, sampler, pruner, trials, seeds, seed, timeout, target, patience, "
+    "diagnostics, sampler_options, pruner_options)"
 )
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
 
@@ -89,16 +89,19 @@ def test_reads_every_table_of_a_study_file(study_file):
         "train_limit": None,
         "scale": "unit",
         "split_seed": 3,
+        "validation": "split",
     }
     assert read.search.model_dump() == {
         "metric": "val/loss",
         "sampler": "random",
         "pruner": "hyperband",
         "trials": 7,
+        "seeds": 1,
         "seed": 11,
         "timeout": 90.0,
         "target": 0.25,
         "patience": 5,
+        "diagnostics": False,
         "sampler_options": {},
         "pruner_options": {"reduction_factor": 2},
     }

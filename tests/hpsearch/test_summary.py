@@ -7,18 +7,17 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from hpsearch.description import describe, study_record
 from hpsearch.errors import StudyError
 from hpsearch.settings import parse_settings
 from hpsearch.study import run_study
 from hpsearch.summary import (
     best_trials,
     count_trials,
-    describe,
     find_trial,
     format_value,
     metric_of,
     searched_values,
-    study_record,
     trial_record,
 )
 

@@ -30,6 +30,7 @@ INTERVALS = {
 SOME = TrainConfig(
     epochs=3,
     batch_size=7,
+    steps_per_epoch=9,
     hidden_layer_sizes=(5, 4),
     activation="tanh",
     leaky_slope=0.75,
@@ -79,7 +80,8 @@ def test_every_field_is_checked_and_has_a_plain_type():
 
 
 def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
-    assert {*COUNTS, *NAMES, *INTERVALS, "hidden_layer_sizes", "early_stopping"} == set(FIELD_TYPES)
+    others = ["hidden_layer_sizes", "early_stopping", "steps_per_epoch"]
+    assert {*COUNTS, *NAMES, *INTERVALS, *others} == set(FIELD_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,7 @@ def test_numpy_scalars_become_plain_python():
     config = TrainConfig(
         epochs=np.int64(3),
         batch_size=np.uint8(7),
+        steps_per_epoch=np.int64(9),
         hidden_layer_sizes=list(np.array([5, 4])),
         activation=np.str_("tanh"),
         leaky_slope=np.float32(0.75),

@@ -194,6 +194,22 @@ def test_a_test_set_of_its_own_is_kept_whole(own_test):
     assert max(*train, *val) < N
 
 
+def test_the_own_test_set_may_be_validated_on_and_is_sealed_no_more(own_test):
+    data = load_dataset(own_test, scale="none", validation="test")
+    x_test, y_test = load_test_set(own_test, scale="none")
+    np.testing.assert_array_equal(data.x_val, x_test)
+    np.testing.assert_array_equal(data.y_val, y_test)
+    assert sorted(data.x_train[:, 0]) == list(range(N))
+    with pytest.raises(ValueError, match="its test set is what is validated on, and not unseen"):
+        load_test_set(own_test, validation="test")
+
+
+def test_limits_leave_a_validated_test_set_whole(own_test):
+    data = load_dataset(own_test, validation="test", limit=20, train_limit=12)
+    whole = load_dataset(own_test, validation="test")
+    assert (len(data.x_train), len(data.x_val)) == (12, len(whole.x_val))
+
+
 @pytest.mark.parametrize("split_seed", [0, 1])
 def test_a_limit_counts_the_rows_of_all_parts(table, split_seed):
     train, val, test = rows_of(table, limit=200, split_seed=split_seed)
@@ -235,6 +251,10 @@ def test_more_than_there_are_is_no_limit(table, option):
     [
         ({"limit": 0}, "limit must be at least 1, but got 0"),
         ({"train_limit": -1}, "train_limit must be at least 1, but got -1"),
+        (
+            {"validation": "tests"},
+            "'tests' is not a validation; did you mean 'test'? (split, test)",
+        ),
         ({"split_seed": -1}, "split_seed must be in [0, 4294967295], but got -1"),
         (
             {"scale": "standardise"},
@@ -247,6 +267,11 @@ def test_arguments_are_checked(options, sentence):
     for load in (load_dataset, load_test_set):
         with pytest.raises(ValueError, match=exactly(sentence)):
             load("iris", **options)
+
+
+def test_a_source_without_a_test_set_has_none_to_validate_on():
+    with pytest.raises(ValueError, match=r"^iris: has no test set of its own to validate on; use"):
+        load_dataset("iris", validation="test")
 
 
 @pytest.mark.parametrize("option", ["limit", "train_limit"])

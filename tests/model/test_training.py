@@ -73,6 +73,23 @@ def test_every_row_is_used_once_per_epoch(data):
         assert epoch.train_accuracy == accuracy
 
 
+@pytest.mark.parametrize("steps", [1, 3, 40])
+def test_an_epoch_may_be_so_many_batches(data, steps, monkeypatch):
+    seen, backward = [], Network.backward
+
+    def see(network, x, *rest):
+        seen.append(len(x))
+        return backward(network, x, *rest)
+
+    monkeypatch.setattr(Network, "backward", see)
+    _, epochs = start(data, epochs=2, batch_size=7, steps_per_epoch=steps)
+    assert len(list(epochs)) == 2
+    assert len(seen) == 2 * steps  # and beyond a pass the rows come again
+    whole, last = divmod(len(data.x_train), 7)
+    per_pass = [7] * whole + [last] * bool(last)
+    assert seen[:steps] == (per_pass * steps)[:steps]
+
+
 def test_the_penalty_is_part_of_train_loss_alone(data):
     options = {"epochs": 1, "optimizer": "sgd", "learning_rate": STANDING_STILL}
     network, epochs = start(data, weight_decay=0.5, **options)

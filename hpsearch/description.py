@@ -1,0 +1,120 @@
+"""A study as a whole: plain data for programs, Markdown for its experiment's page in MLflow."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.configurations import (
+    HEADINGS,
+    best_configurations,
+    best_value,
+    configuration_record,
+    configuration_row,
+    seeds_of,
+)
+from hpsearch.curves import Curves
+from hpsearch.slots import own_trials, run_name, slot_of
+from hpsearch.summary import (
+    best_of_rounds,
+    best_trials,
+    count_trials,
+    format_value,
+    metric_of,
+    searched_values,
+    trial_record,
+)
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.configurations import Configuration
+
+
+def study_record(study: Study) -> dict[str, Any]:
+    """Return a study as plain data: what `--json` prints."""
+    trials = own_trials(study)
+    counts, settings = count_trials(trials), tomllib.loads(study.user_attrs.get("settings", ""))
+    best = best_trials(study, 1)
+    repeated = best_configurations(study, 1) if seeds_of(study) > 1 else []
+    return {
+        "study": study.study_name,
+        "metric": metric_of(study),
+        "trials": settings.get("search", {}).get("trials"),
+        "complete": counts.complete,
+        "pruned": counts.pruned,
+        "failed": counts.failed,
+        "running": counts.running,
+        "epochs": sum(len(Curves.of(trial)) for trial in trials),
+        "seeds": seeds_of(study),
+        "best": best_value(study),
+        "deviation": repeated[0].deviation if repeated else None,
+        "best_configuration": repeated[0].label if repeated else None,
+        "best_slot": slot_of(best[0]) if best and not repeated else None,
+        "settings": settings,
+    }
+
+
+def best_records(rounds: Sequence[Study], top: int) -> list[dict[str, Any]]:
+    """Return the best trials, or of a study with repeats the best configurations, as plain data."""
+    if seeds_of(rounds[0]) > 1:
+        return [configuration_record(found) for found in best_configurations(rounds[0], top)]
+    return [
+        {"study": study.study_name} | trial_record(trial)
+        for study, trial in best_of_rounds(rounds, top)
+    ]
+
+
+def describe(*rounds: Study) -> str:
+    """Return a study, or the rounds of one, as Markdown, for the experiment's page in MLflow."""
+    first, metric = rounds[0], metric_of(rounds[0])
+    if seeds_of(first) > 1:
+        rows = _configuration_rows(best_configurations(first, 20), metric)
+    else:
+        rows = _trial_rows(best_of_rounds(rounds, 5), metric)
+    again = f" --rounds {len(rounds)}" if len(rounds) > 1 else ""
+    command = f"hpsearch study study.toml --name {first.study_name}{again}"
+    return "\n".join(
+        [
+            *(line for study in rounds for line in (_markdown_line(study, metric), "")),
+            *rows,
+            "",
+            f"To do it again, save this as `study.toml`: `{command}`",
+            "",
+            "```toml",
+            first.user_attrs.get("settings", "").strip(),
+            "```",
+            "",
+        ]
+    )
+
+
+def _markdown_line(study: Study, metric: str) -> str:
+    trials, best = own_trials(study), best_value(study)
+    epochs = sum(len(Curves.of(trial)) for trial in trials)
+    found = f"best {metric} **{format_value(best)}**; " if best is not None else ""
+    return f"**{study.study_name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained."
+
+
+def _configuration_rows(best: list[Configuration], metric: str) -> list[str]:
+    return _table(
+        ["configuration", metric, *HEADINGS], [configuration_row(found) for found in best]
+    )
+
+
+def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]:
+    names = list(dict.fromkeys(name for _, trial in best for name in searched_values(trial)))
+    names = [name for name in names if name != "epochs"]  # a column of its own
+    rows = []
+    for study, trial in best:
+        values = searched_values(trial)
+        cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
+        rows.append([run_name(study, trial), *map(format_value, cells)])
+    return _table(["trial", metric, "epochs", *names], rows)
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [headings, ["---"] * len(headings), *rows] if rows else []
+    return [f"| {' | '.join(line)} |" for line in lines]

@@ -1,0 +1,104 @@
+"""Which rows are trained on, which are validated on, and which stay sealed.
+
+A row of the test set is one for ever: only the table decides it, no limit, seed or scale. The
+other rows are split 80/20.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.columns import RawData
+
+Indices = NDArray[np.intp]
+
+VALIDATIONS = ("split", "test")
+HELD_OUT = 0.2  # of all rows for the test, and of the others for the validation part
+# A class of five rows has one on either side of any stratified 80/20 split, and of seven rows
+# five are left when the test part has been sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
+NEEDED_TO_SPLIT, NEEDED_TO_SEAL = 5, 7
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Row numbers of the raw data; no row is in two parts."""
+
+    train: Indices
+    val: Indices
+    test: Indices
+
+
+def check_classes(source: str, raw: RawData) -> None:
+    """Refuse a class that could be missing from one of the parts."""
+    parts, needed = "training, validation and test", NEEDED_TO_SEAL
+    if raw.n_test:
+        parts, needed = "training and validation", NEEDED_TO_SPLIT
+    counts = np.bincount(raw.y[: len(raw.y) - raw.n_test], minlength=len(raw.class_names))
+    rarest = counts.argmin()
+    if counts[rarest] < needed:
+        raise ValueError(
+            f"{source}: class {raw.class_names[rarest]!r} has only {counts[rarest]} of the "
+            f"{needed} rows it needs to be in the {parts} parts; add rows or leave the class out"
+        )
+
+
+def split(
+    raw: RawData, limit: int | None, train_limit: int | None, seed: int, *, on_test: bool
+) -> Parts:
+    """Seal the test rows, then draw and split the others, always stratified."""
+    from sklearn.model_selection import train_test_split
+
+    sealed = _sealed_rows(raw)
+    rows = np.arange(len(raw.y) - raw.n_test)
+    if limit is not None:
+        # Drawn from the sealed rows and the others in proportion, so that none changes sides.
+        strata = 2 * raw.y[rows] + sealed[rows]
+        needed = np.where(sealed[rows], 1, NEEDED_TO_SPLIT)
+        rows = rows[_draw(strata, needed, limit, seed, "limit")]
+    test = np.flatnonzero(sealed) if raw.n_test else rows[sealed[rows]]
+    rest = rows[~sealed[rows]]
+    if on_test:
+        train, val, test = rest, test, test[:0]
+    else:
+        strata = raw.y[rest]
+        train, val = train_test_split(rest, test_size=HELD_OUT, stratify=strata, random_state=seed)
+    if train_limit is not None:
+        strata = raw.y[train]
+        train = train[_draw(strata, np.ones_like(strata), train_limit, seed, "train_limit")]
+    return Parts(train, val, test)
+
+
+def _sealed_rows(raw: RawData) -> NDArray[np.bool_]:
+    """Which rows are the test set's: the source's own, or a fifth that no seed moves."""
+    from sklearn.model_selection import train_test_split
+
+    rows = np.arange(len(raw.y))
+    if raw.n_test:
+        return rows >= len(rows) - raw.n_test
+    _, test = train_test_split(rows, test_size=HELD_OUT, stratify=raw.y, random_state=0)
+    return np.isin(rows, test)
+
+
+def _draw(strata: Indices, needed: Indices, size: int, seed: int, option: str) -> Indices:
+    """`size` of the positions 0 … n−1, ascending, with the strata in proportion.
+
+    Each position stands at its quantile among its own stratum in a random order, and the
+    lowest are taken: a smaller draw is part of a larger one. A draw too small to hold the
+    `needed` (n,) positions of each stratum is refused.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    grouped = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    stratum, sizes = strata[grouped], np.bincount(strata)
+    rank = np.arange(len(strata)) - (np.cumsum(sizes) - sizes)[stratum]  # 0, 1, … in each
+    by_quantile = np.argsort((rank + 0.5) / sizes[stratum], kind="stable")
+    complete = rank[by_quantile] + 1 == needed[grouped][by_quantile]
+    smallest = int(np.flatnonzero(complete)[-1]) + 1
+    if size < smallest:
+        raise ValueError(
+            f"{option} must be at least {smallest} to hold every class in every part, "
+            f"but got {size}"
+        )
+    return np.sort(grouped[by_quantile[:size]])

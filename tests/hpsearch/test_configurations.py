@@ -1,0 +1,143 @@
+"""Studies that repeat each configuration over several seeds."""
+
+from statistics import fmean, stdev
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from hpsearch.configurations import (
+    best_configurations,
+    configuration_record,
+    configurations,
+    seeds_of,
+)
+from hpsearch.errors import SettingsError, StudyError
+from hpsearch.study import run_study
+
+SEEDS = 3
+TWINS = [
+    {"label": "one", "learning_rate": 0.1, "momentum": 0.9},
+    {"label": "slow", "learning_rate": 0.001, "momentum": 0.9},
+    {"label": "twin", "learning_rate": 0.1, "momentum": 0.9},
+]
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return "test.journal"
+
+
+@pytest.fixture
+def twins(make_settings):
+    search = {"sampler": "grid", "seeds": SEEDS, "trials": 3}
+    return make_settings(
+        search=search,
+        trial={"learning_rate": {"choices": [0.1, 0.001]}, "momentum": 0.9},
+        enqueue=TWINS,
+    )
+
+
+def curves(trial):
+    return trial.user_attrs["curves"] | {"times": None}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_labelled_configuration_is_repeated(journal, twins, jobs):
+    outcome = run_study(twins, storage=journal, jobs=jobs)
+    assert (outcome.total, outcome.new) == (9, 9)
+    assert seeds_of(outcome.study) == SEEDS
+    one, slow, twin = configurations(outcome.study)
+    assert [c.label for c in (one, slow, twin)] == ["one", "slow", "twin"]
+    slots = [[t.user_attrs["slot"] for t in c.trials] for c in (one, slow, twin)]
+    assert slots == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    # Repeats differ among themselves, and are drawn alike across configurations.
+    assert len({str(curves(trial)) for trial in one.trials}) == SEEDS
+    assert [curves(t) for t in one.trials] == [curves(t) for t in twin.trials]
+    assert one.values != slow.values
+
+
+def test_repeats_are_slots_that_a_study_goes_on_with(journal, twins):
+    calls = iter(range(20))
+    first = run_study(twins, storage=journal, should_stop=lambda: next(calls) > 12)
+    assert first.reason == "interrupted"
+    assert 0 < first.new < 9
+    assert run_study(twins, storage=journal).new == 9 - first.new
+    assert len(configurations(first.study)) == 3
+
+
+def test_the_number_of_seeds_is_part_of_what_a_study_is(journal, twins):
+    run_study(twins, storage=journal)
+    with pytest.raises(StudyError, match=r"was started with search.seeds 3, now 2; use --name"):
+        run_study(twins.replace(search={"seeds": 2}), storage=journal)
+
+
+def test_points_of_a_grid_are_repeated(journal, make_settings):
+    settings = make_settings(
+        search={"sampler": "grid", "seeds": 2, "trials": 4},
+        trial={"learning_rate": {"choices": [0.01, 0.1]}, "momentum": {"choices": [0.5, 0.9]}},
+    )
+    found = configurations(run_study(settings, storage=journal).study)
+    points = [(0.01, 0.5), (0.01, 0.9), (0.1, 0.5), (0.1, 0.9)]
+    for configuration, (rate, momentum) in zip(found, points, strict=True):
+        assert [t.params for t in configuration.trials] == 2 * [
+            {"learning_rate": rate, "momentum": momentum}
+        ]
+        assert configuration.label == f"learning_rate {rate}, momentum {momentum}"
+
+
+def test_random_draws_are_repeated(journal, make_settings):
+    settings = make_settings(search={"seeds": 2, "trials": 3})
+    found = configurations(run_study(settings, storage=journal).study)
+    drawn = [configuration.trials[0].params for configuration in found]
+    assert [[t.params for t in c.trials] for c in found] == [[params] * 2 for params in drawn]
+    once = run_study(make_settings(search={"trials": 3}), name="once", storage=journal).study
+    assert [trial.params for trial in once.trials] == drawn
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc"])
+def test_a_sampler_that_learns_or_spreads_repeats_nothing(make_settings, sampler):
+    with pytest.raises(
+        SettingsError,
+        match=(f"search.seeds: is 2, but sampler '{sampler}' repeats nothing; use grid or random"),
+    ):
+        make_settings(search={"sampler": sampler, "seeds": 2})
+
+
+@pytest.fixture
+def study():
+    """Four configurations of two seeds, as another process would have left them."""
+    study = optuna.create_study(study_name="s", direction="maximize")
+    study.set_user_attr("definition", {"search.seeds": "2", "search.metric": "val/accuracy"})
+    values = [(0.5, 0.7), (0.9, 0.8), (0.7, 0.5), (0.99, None)]
+    for slot, value in enumerate(value for pair in values for value in pair):
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        attributes = {"slot": slot, "setup": {"label": "abcd"[slot // 2], "config": {}}}
+        study.add_trial(create_trial(state=state, value=value, user_attrs=attributes))
+    failed = create_trial(state=TrialState.FAIL, user_attrs={"slot": 0})
+    study.add_trial(failed)
+    return study
+
+
+def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(study):
+    best = best_configurations(study, 4)
+    assert [c.label for c in best] == ["b", "a", "c", "d"]
+    assert best[0].mean == fmean([0.9, 0.8])
+    assert best[0].deviation == stdev([0.9, 0.8])
+    assert best[-1].deviation is None
+    assert [c.label for c in best_configurations(study, 1)] == ["b"]
+
+
+def test_a_record_is_plain_data(study):
+    assert configuration_record(configurations(study)[3]) == {
+        "configuration": 3,
+        "label": "d",
+        "mean": 0.99,
+        "deviation": None,
+        "values": [0.99],
+        "slots": [6, 7],
+        "pruned": 1,
+        "params": {},
+        "config": {},
+    }
