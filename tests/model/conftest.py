@@ -1,5 +1,6 @@
-"""Oracles that several tests of the training core share."""
+"""Oracles and measures that several tests of the training core share."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -62,6 +63,21 @@ def central_differences(function: Callable[[], float], x: np.ndarray) -> np.ndar
     return gradient
 
 
+def peak_memory_of(function: Callable[[], object], *, times: int) -> int:
+    """Return the most bytes that lay allocated at once while `function` was called so often.
+
+    Buffers of the first call of all are not counted: it is made before.
+    """
+    function()
+    tracemalloc.start()
+    try:
+        for _ in range(times):
+            function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def noise(n_train=30, n_val=11, n_features=4, n_classes=3):
     """Return noise with random labels: nothing to learn but the rows themselves."""
     rng = np.random.default_rng(0)
@@ -111,3 +127,8 @@ def loss_formulas():
 @pytest.fixture(scope="session")
 def numerical_gradient():
     return central_differences
+
+
+@pytest.fixture(scope="session")
+def peak_memory():
+    return peak_memory_of
