@@ -37,25 +37,29 @@ def mlp_classifier(config: TrainConfig) -> Any:
 
 
 def torch_network(config: TrainConfig, weights: list[Parameters]) -> Any:
-    """A network of linear, batch normalization, activation, dropout, and so on, with weights."""
+    """A network with these weights: linear, batch normalization, activation, dropout, and so on."""
     import torch
     from torch import nn
 
     activation = {"relu": partial(nn.ReLU, inplace=True), "tanh": nn.Tanh}[config.activation]
-    layers: list[Any] = []
-    for w, b in weights:
-        linear = nn.Linear(*w.shape)
+
+    def linear(w: NDArray[np.float32], b: NDArray[np.float32]) -> Any:
+        layer = nn.Linear(*w.shape)
         with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(w.T))
-            linear.bias.copy_(torch.from_numpy(b))
-        layers.append(linear)
-        if normalizes(config):
+            layer.weight.copy_(torch.from_numpy(w.T))
+            layer.bias.copy_(torch.from_numpy(b))
+        return layer
+
+    *hidden, last = weights
+    layers: list[Any] = []
+    for w, b in hidden:
+        layers.append(linear(w, b))
+        if config.batch_norm != "none":  # in the benchmarks always before the activation
             layers.append(nn.BatchNorm1d(w.shape[1]))
         layers.append(activation())
         if config.dropout:
             layers.append(nn.Dropout(config.dropout))
-    after_last = 1 + normalizes(config) + bool(config.dropout)
-    return nn.Sequential(*layers[:-after_last])
+    return nn.Sequential(*layers, linear(*last))
 
 
 def torch_optimizer(config: TrainConfig, parameters: Any) -> Any:
@@ -104,11 +108,6 @@ def jax_optimizer(config: TrainConfig) -> tuple[Callable[..., Any], Callable[...
         "momentum": (zeros, with_momentum),
         "adam": (lambda params: (jnp.zeros(()), zeros(params), zeros(params)), adam),
     }[config.optimizer]
-
-
-def normalizes(config: TrainConfig) -> bool:
-    """Whether batches are normalized (here always before the activation)."""
-    return config.batch_norm != "none"
 
 
 def momentum_of(config: TrainConfig) -> float:
