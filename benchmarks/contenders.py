@@ -138,10 +138,10 @@ def jax(task: Task) -> Callable[[], Predict]:
 
     def forward(params: Any, x: Any, key: Any = None) -> Any:
         *hidden, (w, b) = params
-        keys = hidden if key is None else jax.random.split(key, len(hidden))
+        keys = [None] * len(hidden) if key is None else jax.random.split(key, len(hidden))
         for (v, c), own in zip(hidden, keys, strict=True):
             x = activation(x @ v + c)
-            if key is not None and keep < 1:
+            if own is not None and keep < 1:
                 x *= jax.random.bernoulli(own, keep, x.shape) / keep
         return x @ w + b
 
