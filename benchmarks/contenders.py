@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from peers import Parameters, jax_optimizer, mlp_classifier, torch_network, torch_optimizer
 
 from model import Dataset, Network, TrainConfig, train
 
@@ -37,8 +38,8 @@ class Task:
         rng = np.random.default_rng(0)
         return Network(self.data.n_features, self.data.n_classes, self.config, rng)
 
-    def weights(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """W (n_in, n_out) and b (n_out,) of each layer as it starts."""
+    def weights(self) -> list[Parameters]:
+        """W and b of each layer as it starts."""
         return [(linear.w.copy(), linear.b.copy()) for linear in self.network().linears]
 
     def orders(self) -> Iterator[NDArray[np.intp]]:
@@ -86,27 +87,12 @@ def ours(task: Task) -> Callable[[], Predict]:
 
 
 def scikit_learn(task: Task) -> Callable[[], Predict]:
-    """`MLPClassifier`, without the dropout it lacks, and never stopping early."""
-    from sklearn.neural_network import MLPClassifier
-
-    data, config = task.data, task.config
-    estimator = MLPClassifier(
-        hidden_layer_sizes=config.hidden_layer_sizes,
-        activation=config.activation,
-        solver="adam" if config.optimizer == "adam" else "sgd",
-        alpha=config.weight_decay,
-        batch_size=min(config.batch_size, len(data.x_train)),
-        learning_rate_init=config.learning_rate,
-        momentum=config.momentum if config.optimizer == "momentum" else 0.0,
-        nesterovs_momentum=False,
-        max_iter=config.epochs,
-        n_iter_no_change=config.epochs + 1,
-        random_state=0,
-    )
+    """`MLPClassifier.fit`, which starts afresh whenever it is called."""
+    data, estimator = task.data, mlp_classifier(task.config)
 
     def run() -> Predict:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
+            warnings.simplefilter("ignore")  # that it has not converged, or of large batches
             estimator.fit(data.x_train, data.y_train)
         return estimator.predict
 
@@ -122,8 +108,8 @@ def pytorch(task: Task) -> Callable[[], Predict]:
 
     def run() -> Predict:
         torch.manual_seed(0)
-        network = _torch_network(task)
-        optimizer = _torch_optimizer(task.config, network.parameters())
+        network = torch_network(task.config, task.weights())
+        optimizer = torch_optimizer(task.config, network.parameters())
         loss = torch.nn.CrossEntropyLoss()
         for order in task.orders():
             for index in torch.from_numpy(order).split(task.config.batch_size):
@@ -141,53 +127,21 @@ def pytorch(task: Task) -> Callable[[], Predict]:
     return run
 
 
-def _torch_network(task: Task) -> Any:
-    """The task's network: linear, batch normalization, activation, dropout, and so on."""
-    import torch
-    from torch import nn
-
-    activation = {"relu": partial(nn.ReLU, inplace=True), "tanh": nn.Tanh}[task.config.activation]
-    layers: list[Any] = []
-    for w, b in task.weights():
-        linear = nn.Linear(*w.shape)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(w.T))
-            linear.bias.copy_(torch.from_numpy(b))
-        layers.append(linear)
-        if normalizes(task.config):
-            layers.append(nn.BatchNorm1d(w.shape[1]))
-        layers.append(activation())
-        if task.config.dropout:
-            layers.append(nn.Dropout(task.config.dropout))
-    after_last = 1 + normalizes(task.config) + bool(task.config.dropout)
-    return nn.Sequential(*layers[:-after_last])
-
-
-def _torch_optimizer(config: TrainConfig, parameters: Any) -> Any:
-    from torch import optim
-
-    options = {"lr": config.learning_rate, "fused": True}
-    if config.optimizer == "adam":
-        return optim.Adam(parameters, betas=(config.beta1, config.beta2), **options)
-    momentum = config.momentum if config.optimizer == "momentum" else 0.0
-    return optim.SGD(parameters, momentum=momentum, **options)
-
-
 def jax(task: Task) -> Callable[[], Predict]:
     """JAX: an epoch is one compiled function, `lax.scan` over its batches."""
     import jax
     import jax.numpy as jnp
 
-    start, update = _jax_optimizer(task.config)
+    start, update = jax_optimizer(task.config)
     keep = 1 - task.config.dropout
     activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[task.config.activation]
 
     def forward(params: Any, x: Any, key: Any = None) -> Any:
         *hidden, (w, b) = params
-        keys = hidden if key is None else jax.random.split(key, len(hidden))
+        keys = [None] * len(hidden) if key is None else jax.random.split(key, len(hidden))
         for (v, c), own in zip(hidden, keys, strict=True):
             x = activation(x @ v + c)
-            if key is not None and keep < 1:
+            if own is not None and keep < 1:
                 x *= jax.random.bernoulli(own, keep, x.shape) / keep
         return x @ w + b
 
@@ -219,49 +173,6 @@ def jax(task: Task) -> Callable[[], Predict]:
         return lambda x: np.asarray(forward(carry[0], x).argmax(axis=1))
 
     return run
-
-
-def _jax_optimizer(config: TrainConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The functions that make an optimizer's state and that update parameters and state."""
-    import jax.numpy as jnp
-    from jax import tree
-
-    rate, momentum, beta1, beta2 = (
-        config.learning_rate,
-        config.momentum if config.optimizer == "momentum" else 0.0,
-        config.beta1,
-        config.beta2,
-    )
-
-    def zeros(params: Any) -> Any:
-        return tree.map(jnp.zeros_like, params)
-
-    def sgd(params: Any, grads: Any, state: Any) -> Any:
-        return tree.map(lambda w, g: w - rate * g, params, grads), state
-
-    def with_momentum(params: Any, grads: Any, velocity: Any) -> Any:
-        velocity = tree.map(lambda v, g: momentum * v - rate * g, velocity, grads)
-        return tree.map(jnp.add, params, velocity), velocity
-
-    def adam(params: Any, grads: Any, state: Any) -> Any:
-        t, m, v = state
-        t = t + 1
-        m = tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, grads)
-        v = tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, v, grads)
-        c1, c2 = 1 - beta1**t, 1 - beta2**t
-        move = tree.map(lambda m, v: rate * (m / c1) / (jnp.sqrt(v / c2) + 1e-8), m, v)
-        return tree.map(jnp.subtract, params, move), (t, m, v)
-
-    return {
-        "sgd": (lambda _: (), sgd),
-        "momentum": (zeros, with_momentum),
-        "adam": (lambda params: (jnp.zeros(()), zeros(params), zeros(params)), adam),
-    }[config.optimizer]
-
-
-def normalizes(config: TrainConfig) -> bool:
-    """Whether batches are normalized (here always before the activation)."""
-    return config.batch_norm != "none"
 
 
 CONTENDERS: dict[str, Contender] = {

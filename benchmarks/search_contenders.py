@@ -23,7 +23,8 @@ from time import perf_counter
 
 import numpy as np
 import psutil
-from search_trainings import Metrics, mlp_classifier, pytorch, scikit_learn
+from peers import mlp_classifier
+from search_trainings import Metrics, pytorch, scikit_learn
 
 from hpsearch.settings import StudySettings, parse_settings
 from model import Dataset, Network, TrainConfig, load_dataset, train
@@ -131,8 +132,7 @@ def hpsearch(task: Task, *, jobs: int, tracked: bool) -> float:
 def training_alone(task: Task) -> float:
     """The trainings of hpsearch and nothing else: no search, no storage, no tracking."""
     data, best = load_dataset("digits"), 0.0
-    configs = task.configs()
-    for config in configs:
+    for config in task.configs():
         network = Network(data.n_features, data.n_classes, config, np.random.default_rng(0))
         epochs = train(network, data, np.random.default_rng(1))
         best = max(best, *(epoch.val_accuracy for epoch in epochs))

@@ -120,7 +120,7 @@ def profile(trials: int, folder: Path) -> dict[str, float]:
     return dict(sorted(per_trial.items(), key=lambda item: -item[1])) | {"everything else": rest}
 
 
-def growth(trials: int, folder: Path, *, tracked: bool = False) -> dict[str, float]:
+def growth(trials: int, folder: Path) -> dict[str, float]:
     """Milliseconds beside training, around the 21st part of the trials and around 20 of them.
 
     They are CPU time: whatever else the machine does at one end of the study must not count.
@@ -134,7 +134,7 @@ def growth(trials: int, folder: Path, *, tracked: bool = False) -> dict[str, flo
             watch.switch()
             beside.append(watch.seconds[""])
 
-    search(short_study(trials), folder, on_progress, tracked=tracked)
+    search(short_study(trials), folder, on_progress, tracked=False)
     each = [1000 * (after - before) for before, after in pairwise(beside)]
     place = trials // 21
     window = max(1, place // 2)

@@ -20,17 +20,13 @@ import os
 from dataclasses import replace
 from math import ceil, floor
 from pathlib import Path
+from statistics import median
 
 from search_methods import METHODS, MNIST, QUICK, VARIANTS, Method, Run, Sizes, available, run_all
 
 POINTS_BELOW = 0.005  # the target is so much below what random search finds
 QUARTERS = (0.25, 0.5, 0.75)
 RANDOM = "random"
-
-
-def median_of(values: list[float]) -> float:
-    """Return the median."""
-    return quantile([(value, True) for value in values], 0.5)[0]
 
 
 def quantile(counts: list[tuple[float, bool]], share: float) -> tuple[float, bool]:
@@ -48,7 +44,12 @@ def quantile(counts: list[tuple[float, bool]], share: float) -> tuple[float, boo
 
 def target_of(runs: list[Run]) -> float:
     """Return the accuracy to reach, from the runs of plain random search."""
-    return median_of([run.best for run in runs]) - POINTS_BELOW
+    return median(run.best for run in runs) - POINTS_BELOW
+
+
+def median_epochs(runs: list[Run], target: float) -> float:
+    """Return the median of the epochs that the runs needed, or had, to reach the target."""
+    return median(run.epochs_until(target)[0] for run in runs)
 
 
 def summary(runs: dict[str, list[Run]], target: float) -> list[str]:
@@ -57,31 +58,28 @@ def summary(runs: dict[str, list[Run]], target: float) -> list[str]:
         "| Method | Epochs to target | quartiles | ÷ random | never reached | best | trials |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    plain = quantile([run.epochs_until(target) for run in runs[RANDOM]], 0.5)[0]
+    plain = median_epochs(runs[RANDOM], target)
     for name, of_seeds in runs.items():
         counts = [run.epochs_until(target) for run in of_seeds]
         first, (middle, exact), third = (quantile(counts, share) for share in QUARTERS)
         never = sum(not reached for _, reached in counts)
-        best = median_of([run.best for run in of_seeds])
-        trials = median_of([run.trials for run in of_seeds])
+        best = median(run.best for run in of_seeds)
+        trials = median(run.trials for run in of_seeds)
         lines.append(
             f"| {name} | {shown(middle, exact)} | {shown(*first)} to {shown(*third)} "
-            f"| {'' if exact else '≥ '}{middle / plain:.2f} | {never} of {len(counts)} "
+            f"| {shown(middle / plain, exact, digits=2)} | {never} of {len(counts)} "
             f"| {best:.4f} | {trials:.0f} |"
         )
     return lines
 
 
-def shown(epochs: float, exact: bool) -> str:
-    return f"{'' if exact else '≥ '}{epochs:.0f}"
+def shown(value: float, exact: bool, digits: int = 0) -> str:
+    return f"{'' if exact else '≥ '}{value:.{digits}f}"
 
 
 def goal(runs: dict[str, list[Run]], target: float) -> str:
     """Say whether the best of ours needs a third of the epochs of random search."""
-    medians = {
-        name: quantile([run.epochs_until(target) for run in of_seeds], 0.5)[0]
-        for name, of_seeds in runs.items()
-    }
+    medians = {name: median_epochs(of_seeds, target) for name, of_seeds in runs.items()}
     best = min((name for name in medians if name != RANDOM), key=lambda name: medians[name])
     ratio = medians[best] / medians[RANDOM]
     verdict = "reached" if ratio <= 1 / 3 else "MISSED"

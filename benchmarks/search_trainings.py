@@ -7,9 +7,9 @@ hpsearch gives them. scikit-learn draws its own initial values, and so does PyTo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+from peers import mlp_classifier, torch_optimizer
 
 from model import Dataset, TrainConfig
 
@@ -37,24 +37,6 @@ def scikit_learn(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
         }
 
 
-def mlp_classifier(config: TrainConfig) -> Any:
-    """scikit-learn's estimator of such a network, which never stops early."""
-    from sklearn.neural_network import MLPClassifier
-
-    return MLPClassifier(
-        hidden_layer_sizes=config.hidden_layer_sizes,
-        solver="sgd",
-        batch_size=config.batch_size,
-        learning_rate_init=config.learning_rate,
-        momentum=config.momentum,
-        nesterovs_momentum=False,
-        alpha=config.weight_decay,
-        max_iter=config.epochs,
-        n_iter_no_change=config.epochs + 1,
-        random_state=0,
-    )
-
-
 def pytorch(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
     """PyTorch, eager, tensors preloaded, fused optimizer."""
     import torch
@@ -67,13 +49,7 @@ def pytorch(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
     network = nn.Sequential(
         nn.Linear(data.n_features, units), nn.ReLU(), nn.Linear(units, data.n_classes)
     )
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    optimizer = torch_optimizer(config, network.parameters())
     cross_entropy = nn.CrossEntropyLoss()
     for _ in range(config.epochs):
         loss_sum, hits = torch.zeros(()), torch.zeros(())

@@ -1,8 +1,8 @@
 """Outputs: what turns the last layer's values z (rows, n_classes) into something like classes.
 
-A loss that is computed from them applies `function`, a layer; `probabilities` is what
-`predict_proba` shows, whose rows are never negative, sum to 1 and keep the order of z.
-Both work in place.
+A loss that is computed from them applies `function`, a layer that needs no buffers;
+`probabilities` is what `predict_proba` shows, whose rows are never negative, sum to 1 and keep the
+order of z. Both work in place.
 """
 
 from collections.abc import Callable

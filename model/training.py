@@ -11,6 +11,7 @@ import numpy as np
 from model.config import TrainConfig
 from model.data import Array, Dataset
 from model.diagnostics import Diagnostics, Recorder
+from model.layers import Array
 from model.network import Network
 from model.optimizers import OPTIMIZERS, Optimizer
 from model.schedules import SCHEDULES, Schedule
@@ -62,7 +63,7 @@ class EarlyStopping:
         self.network.state[:] = self.state
 
 
-def build_optimizer(config: TrainConfig, params: np.ndarray) -> Optimizer:
+def build_optimizer(config: TrainConfig, params: Array) -> Optimizer:
     """Return the configured optimizer for the flat vector `params`."""
     rule = OPTIMIZERS[config.optimizer]
     return rule(params, **config.arguments_for(rule))

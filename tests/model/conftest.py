@@ -1,5 +1,6 @@
-"""Oracles that several tests of the training core share."""
+"""Oracles and measures that several tests of the training core share."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -16,36 +17,6 @@ FORMULAS = {
     "identity": lambda z: z,
 }
 
-OUTPUT_FORMULAS = {
-    "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True),
-    "sigmoid": FORMULAS["sigmoid"],
-    "identity": FORMULAS["identity"],
-}
-
-
-def one_hot(z, y):
-    return np.eye(z.shape[1])[y]
-
-
-def cross_entropy(z, y):
-    return -np.log(OUTPUT_FORMULAS["softmax"](z)[np.arange(len(z)), y])
-
-
-def binary_cross_entropy(z, y):
-    p, t = OUTPUT_FORMULAS["sigmoid"](z), one_hot(z, y)
-    return -np.sum(t * np.log(p) + (1 - t) * np.log(1 - p), axis=1)
-
-
-def squared_error(output):
-    return lambda z, y: np.sum((OUTPUT_FORMULAS[output](z) - one_hot(z, y)) ** 2, axis=1)
-
-
-LOSS_FORMULAS = {
-    **{("cross_entropy", output): cross_entropy for output in OUTPUT_FORMULAS},
-    **{("binary_cross_entropy", output): binary_cross_entropy for output in OUTPUT_FORMULAS},
-    **{("mean_squared_error", output): squared_error(output) for output in OUTPUT_FORMULAS},
-}
-
 
 def central_differences(function: Callable[[], float], x: np.ndarray) -> np.ndarray:
     """Return the gradient of `function`, which reads the float64 array x, with respect to x."""
@@ -60,6 +31,21 @@ def central_differences(function: Callable[[], float], x: np.ndarray) -> np.ndar
         x[i] = kept
         gradient[i] = (above - below) / (2 * step)
     return gradient
+
+
+def peak_memory_of(function: Callable[[], object], *, times: int) -> int:
+    """Return the most bytes that lay allocated at once while `function` was called so often.
+
+    Buffers of the first call of all are not counted: it is made before.
+    """
+    function()
+    tracemalloc.start()
+    try:
+        for _ in range(times):
+            function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def noise(n_train=30, n_val=11, n_features=4, n_classes=3):
@@ -98,16 +84,10 @@ def formulas():
 
 
 @pytest.fixture(scope="session")
-def output_formulas():
-    return OUTPUT_FORMULAS
-
-
-@pytest.fixture(scope="session")
-def loss_formulas():
-    """(loss, output) → the loss of each row, by its textbook formula."""
-    return LOSS_FORMULAS
-
-
-@pytest.fixture(scope="session")
 def numerical_gradient():
     return central_differences
+
+
+@pytest.fixture(scope="session")
+def peak_memory():
+    return peak_memory_of

@@ -3,7 +3,6 @@ import json
 import os
 import pickle
 import resource
-import tracemalloc
 from contextlib import contextmanager
 
 import numpy as np
@@ -266,24 +265,18 @@ def test_training_metrics_are_means_over_the_rows_since_the_reset(plain_loss, pl
 
 
 @every_activation
-def test_buffers_are_reused(activation):
+def test_buffers_are_reused(peak_memory, activation):
     options = {"activation": activation, "hidden_layer_sizes": (100,), "weight_decay": 0.1}
     network = build(200, 100, dtype=np.float32, batch_size=200, **options)
     x, y = draw_rows(network, 200)  # any float array made anew would take 78 KiB
-    network.backward(x, y)
-    tracemalloc.start()
-    try:
-        for _ in range(1000):
-            network.backward(x, y)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 64 * 1024
+    assert peak_memory(lambda: network.backward(x, y), times=1000) < 64 * 1024
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_thousand_steps_with_everything_switched_on_allocate_nothing(optimizer, loss):
+def test_a_thousand_steps_with_everything_switched_on_allocate_nothing(
+    peak_memory, optimizer, loss
+):
     options = {"batch_norm": "before", "dropout": 0.3, "weight_decay": 0.1, "loss": loss}
     network = build(60, 60, dtype=np.float32, hidden_layer_sizes=(150, 150), **options)
     rule = build_optimizer(TrainConfig(optimizer=optimizer), network.params)
@@ -294,15 +287,7 @@ def test_a_thousand_steps_with_everything_switched_on_allocate_nothing(optimizer
         network.backward(x, y, rng)
         rule.step(network.params, network.grads, 1e-6)
 
-    step()
-    tracemalloc.start()
-    try:
-        for _ in range(1000):
-            step()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 64 * 1024
+    assert peak_memory(step, times=1000) < 64 * 1024
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
