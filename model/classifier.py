@@ -185,7 +185,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _config(self) -> TrainConfig:
         """Return the parameters, checked."""
         fraction = self.validation_fraction
-        if not (isinstance(fraction, Real) and 0 <= float(fraction) < 1):
+        if not (isinstance(fraction, float | int) and 0 <= fraction < 1):
             raise ValueError(f"validation_fraction must be in [0, 1), but got {fraction}")
         config = TrainConfig(**_fields(self))
         if (why := config.needs_validation) and not fraction:

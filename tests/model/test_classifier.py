@@ -311,10 +311,6 @@ def test_its_file_is_a_networks_file_too(iris, tmp_path):
         assert all(saved[name].dtype != object for name in saved.files)
 
 
-def test_a_fraction_may_be_any_real_number(iris):
-    assert make(validation_fraction=np.float32(0.25), epochs=2).fit(*iris).history_["val_loss"]
-
-
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam"])
 def test_scratch_paper_is_neither_saved_nor_missed(iris, tmp_path, optimizer):
     make(optimizer=optimizer).fit(*iris).save(tmp_path / "it.npz")
