@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from math import isfinite
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
