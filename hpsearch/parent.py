@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from hpsearch.errors import Interrupted, StudyError, TrackingError
 from hpsearch.processes import PROCESS, Claim, is_dead
 from hpsearch.progress import Progress
-from hpsearch.slots import ROUND, count_slots, own_trials, slot_of
+from hpsearch.slots import ROUND, count_slots, own_trials, slot_of, was_interrupted
 from hpsearch.summary import describe
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Parent:
         self.progress.count(trial)
         self.progress.untracked = self.tracker is not None and self.tracker.lost
         self.tick()
-        if trial.state is TrialState.FAIL and not trial.user_attrs.get("interrupted"):
+        if trial.state is TrialState.FAIL and not was_interrupted(trial):
             where = f"{self.study.study_name}#{slot_of(trial)}"
             reason = trial.user_attrs.get("reason", "no reason given")
             raise StudyError(f"trial {where} failed: {reason}; `hpsearch show {where}` says where")
