@@ -181,11 +181,12 @@ def wait_for_orphans(study: Study, should_stop: Callable[[], bool] = lambda: Fal
     Raises StudyError if one goes on for long.
     """
     until = time.monotonic() + ORPHAN_SECONDS
-    while close_dead_trials(study) or study.get_trials(
-        deepcopy=False, states=(TrialState.RUNNING,)
-    ):
+    while True:
+        close_dead_trials(study)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if running and time.monotonic() > until:
+        if not running:
+            return
+        if time.monotonic() > until:
             pid = running[0].user_attrs[PROCESS]["pid"]
             raise StudyError(
                 f"study '{study.study_name}': process {pid}, whose parent was killed, still works "
