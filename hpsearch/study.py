@@ -121,7 +121,7 @@ def _work(
     jobs: int, parent: Parent, objective: Objective, name: str, url: str, tracker: Tracker | None
 ) -> None:
     """Do what there is to do, here or in worker processes."""
-    if jobs == 1 or not parent.todo:
+    if jobs == 1:
         work(objective, name, url, tracker, parent)
         return
     work_of_each = objective.settings, objective.data.digest, name, url, tracker
