@@ -80,6 +80,12 @@ def searched_values(trial: FrozenTrial) -> dict[str, Any]:
     return values
 
 
+def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
+    """Return what any of the trials sampled, without epochs: these have a column of their own."""
+    names = dict.fromkeys(name for trial in trials for name in searched_values(trial))
+    return [name for name in names if name != "epochs"]
+
+
 def metric_of(study: Study) -> str:
     """Return the metric that the study's value is."""
     return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
@@ -175,8 +181,7 @@ def _markdown_line(study: Study, metric: str) -> str:
 
 
 def _markdown_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]:
-    names = list(dict.fromkeys(name for _, trial in best for name in searched_values(trial)))
-    names = [name for name in names if name != "epochs"]  # a column of its own
+    names = searched_columns(trial for _, trial in best)
     rows = [["trial", metric, "epochs", *names], ["---"] * (3 + len(names))]
     for study, trial in best:
         values = searched_values(trial)
