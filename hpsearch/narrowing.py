@@ -18,11 +18,11 @@ from hpsearch.options import MARGIN
 from hpsearch.ranges import Choices, Range, Searched, SpaceError
 from hpsearch.space import SearchSpace
 
-LEAST_MARGIN = (
-    0.01  # of the old width, where all the best values are one and no margin is asked for
-)
-EDGE = 0.1  # of the old width: what is that near to an end crowds it
-EXTENSION = 0.5  # of the old width, past an end that is to be widened
+# Shares of the old width.
+LEAST_MARGIN = 0.01  # where all the best values are one and no margin is asked for
+EDGE = 0.1  # what is that near to an end crowds it
+EXTENSION = 0.5  # past an end that is to be widened
+
 HALVINGS = 20  # of the extension, where the whole of it would leave the key's domain
 ROUNDING = 0.05  # of the new width: how far an end may move outwards to have few digits
 
@@ -85,13 +85,16 @@ def narrow(
             searched[key] = _used(entry, values)
             continue
         values = [min(max(value, entry.low), entry.high) for value in values]
-        searched[key] = narrowed = _around(entry, values, margin) if values else entry
-        for way in [way for way in (LOWER, UPPER) if _crowds(entry, values, way)]:
+        narrowed = _around(entry, values, margin) if values else entry
+        for way in (LOWER, UPPER):
+            if not _crowds(entry, values, way):
+                continue
             moved = _past_end(entry, way, partial(_accepts, space, key))
             if moved is not None:
                 crowded.append(Crowded(key, way, _end(entry, way), moved if widen else None))
-            if moved is not None and widen:
-                searched[key] = _with_end(narrowed, way, moved)
+                if widen:
+                    narrowed = _with_end(narrowed, way, moved)
+        searched[key] = narrowed
     return Narrowing(space, replace(space, searched=searched), tuple(crowded))
 
 
