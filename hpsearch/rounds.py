@@ -86,8 +86,7 @@ def run_rounds(
     `settings.search.trials` are those of a round; `timeout` holds for all of them, `patience` ends
     a round. A round that was begun by an earlier start goes on in the space that it has. Each
     draws numbers of its own: its seed follows from that of the round before it. `margin` is that
-    of `narrow`.
-    Otherwise as `run_study`.
+    of `narrow`. Otherwise as `run_study`.
     """
     base, timeout, outcomes = study_name(settings, name), settings.search.timeout, list[Outcome]()
     deadline = math.inf if timeout is None else time.monotonic() + timeout

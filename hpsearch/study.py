@@ -39,7 +39,8 @@ class Outcome:
     """What became of `run_study`.
 
     `reason` is "finished", "given up" (a trial failed three times), "interrupted", or one of the
-    stop rules: "timeout", "target", "patience".
+    stop rules: "timeout", "target", "patience". A round after which `run_rounds` knows no next one
+    has "nothing completed".
     """
 
     study: Study
