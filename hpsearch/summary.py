@@ -79,6 +79,12 @@ def searched_values(trial: FrozenTrial) -> dict[str, Any]:
     return values
 
 
+def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
+    """Return what any of the trials sampled, without epochs: these have a column of their own."""
+    names = dict.fromkeys(name for trial in trials for name in searched_values(trial))
+    return [name for name in names if name != "epochs"]
+
+
 def metric_of(study: Study) -> str:
     """Return the metric that the study's value is."""
     return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
