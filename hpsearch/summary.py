@@ -129,4 +129,6 @@ def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, Froz
     """Return the best trials of several rounds, best first, each with the study that ran it."""
     found = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
     trials = [trial for _, trial in found.values()]
+    if not trials:  # somebody else's study of several objectives has no direction either
+        return []
     return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
