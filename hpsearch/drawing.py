@@ -1,10 +1,10 @@
-"""How figures look: calm, and readable whatever colours somebody sees. Nothing global is changed."""
+"""How figures look: calm, readable whatever colours somebody sees; nothing global is changed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # Okabe & Ito (2008), without the yellow that white paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--")
+Style = Literal["-", "--"]
+STYLES: tuple[Style, ...] = ("-", "--")
 GREY = "0.45"
 DPI = 150
 SMALL, NORMAL, LARGE = 8, 9, 11  # points
@@ -82,7 +83,7 @@ def grid_of_panels(
     return panels[:number]
 
 
-def draw_line(axes: Axes, line: Line, colour: Any, style: str = "-", **options: Any) -> None:
+def draw_line(axes: Axes, line: Line, colour: Any, style: Style = "-", **options: Any) -> None:
     """Draw a mean, and a light band from the lowest to the highest where these differ."""
     marker = "o" if len(line.x) == 1 else ""  # of one epoch there is no line
     axes.plot(

@@ -55,7 +55,7 @@ def draw_curves(study: Study, settings: FigureSettings) -> Figure:
     for found, colour in zip(shown, chosen, strict=True):
         _draw_metrics(axes, found.trials, settings, colour)
     trials = [trial for found in shown for trial in found.trials]
-    _finish([axes], trials, settings)
+    _set_scales(axes, settings)
     axis_names(axes, _x_name(trials), _y_name(study, settings))
     labels = [found.label for found in shown]
     legend_beside(figure, [*colour_keys(labels, chosen), *_styles(study, settings)])
@@ -88,7 +88,7 @@ def draw_panels(study: Study, settings: FigureSettings) -> Figure:
         for line, colour in zip(lines, chosen, strict=True):
             its = [t for t in here if other is None or value_of(t, other) == line]
             _draw_metrics(axes, its, settings, colour)
-    _finish(panels, trials, settings)
+    _set_scales(panels[0], settings)
     _name_rim(figure, study, trials, settings)
     labels = [f"{other} {format_value(line)}" for line in lines] if other else []
     legend_beside(figure, [*colour_keys(labels, chosen[: len(labels)]), *_styles(study, settings)])
@@ -106,7 +106,7 @@ def draw_best(study: Study, settings: FigureSettings) -> Figure:
     for number, (trial, axes) in enumerate(zip(trials, panels, strict=True), start=1):
         axes.set_title(f"Best-{number} {format_value(trial.value)}", fontsize=8)
         _draw_metrics(axes, [trial], settings, colour)
-    _finish(panels, trials, settings)
+    _set_scales(panels[0], settings)
     _name_rim(figure, study, trials, settings)
     legend_beside(figure, _styles(study, settings))
     return figure
@@ -119,13 +119,11 @@ def _draw_metrics(
         draw_line(axes, line_of(trials, metric, settings.smooth), colour, style)
 
 
-def _finish(
-    panels: Sequence[Axes], trials: Sequence[FrozenTrial], settings: FigureSettings
-) -> None:
+def _set_scales(axes: Axes, settings: FigureSettings) -> None:
     """Set the scales, which all panels share."""
     if settings.log:
-        panels[0].set_yscale("log")
-    whole_numbers(panels[0])
+        axes.set_yscale("log")
+    whole_numbers(axes)
 
 
 def _name_rim(

@@ -33,6 +33,11 @@ from model.names import unknown_name
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
+TABLES: dict[str, type[BaseModel]] = {
+    "data": DataSettings,
+    "search": SearchSettings,
+    "figure": FigureSettings,
+}
 
 
 def _name(value: str) -> str:
@@ -226,9 +231,8 @@ def _sentence(error: ErrorDetails) -> str:
     place = ".".join(str(part) for part in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            tables = {"data": DataSettings, "search": SearchSettings, "figure": FigureSettings}
-            table: type[BaseModel] = tables.get(str(error["loc"][0]), StudySettings)
-            return f"{place}: {unknown_name(key, table.model_fields, 'a key here')}"
+            keys = TABLES.get(str(error["loc"][0]), StudySettings).model_fields
+            return f"{place}: {unknown_name(key, keys, 'a key here')}"
         case "literal_error":
             names = get_args({"metric": Metric, "sampler": SamplerName}.get(str(key), PrunerName))
             return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"
