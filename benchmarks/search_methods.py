@@ -16,12 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import optuna
-from numpy.typing import NDArray
 
 from hpsearch import objective
-from hpsearch.curves import Curves
+from hpsearch.history import History
 from hpsearch.options import MARGIN
 from hpsearch.progress import Progress
 from hpsearch.rounds import run_rounds
@@ -104,30 +102,6 @@ def available(method: Method) -> bool:
     return method.sampler != "gp" or find_spec("torch") is not None
 
 
-@dataclass(frozen=True)
-class Run:
-    """One search: when it improved, as (epochs spent by then, accuracy), and what it spent."""
-
-    improvements: list[tuple[int, float]]
-    spent: int
-    trials: int
-
-    @property
-    def best(self) -> float:
-        """The accuracy that it ended with."""
-        return self.improvements[-1][1]
-
-    def epochs_until(self, target: float) -> tuple[int, bool]:
-        """Epochs spent when `target` was reached, True; or all there were, False."""
-        reached = [epochs for epochs, value in self.improvements if value >= target]
-        return (reached[0], True) if reached else (self.spent, False)
-
-    def best_after(self, spent: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The best so far after each of these numbers of epochs, 0 before there is one."""
-        epochs, values = np.array(self.improvements).T
-        return np.append(0.0, values)[np.searchsorted(epochs, spent, side="right")]
-
-
 def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
     """Return the study of a method's round. The space is the same for all."""
     search = {"metric": METRIC, "seed": seed, "sampler": method.sampler, "pruner": method.pruner}
@@ -165,7 +139,7 @@ class Budget:
         return sum(self.counts.values()) >= self.epochs
 
 
-def run_once(method: Method, seed: int, sizes: Sizes) -> Run:
+def run_once(method: Method, seed: int, sizes: Sizes) -> History:
     """Search until the epochs are spent, or there are no more trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings(), TemporaryDirectory() as folder:
@@ -184,16 +158,9 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> Run:
             trial
             for outcome in outcomes
             for trial in own_trials(outcome.study)
-            if SLOT in trial.user_attrs and trial.datetime_complete is not None
+            if SLOT in trial.user_attrs
         ]
-    spent, improvements = 0, [(0, 0.0)]
-    for trial in sorted(trials, key=lambda trial: trial.datetime_complete):
-        values = Curves.of(trial).values[METRIC]
-        for epoch, value in enumerate(values, spent + 1):
-            if value > improvements[-1][1]:
-                improvements.append((epoch, value))
-        spent += len(values)
-    return Run(improvements, spent, len(trials))
+    return History.of(trials, METRIC)
 
 
 def keep_data() -> None:
@@ -208,7 +175,7 @@ def run_all(
     *,
     jobs: int,
     kept: Path | None = None,
-) -> dict[str, list[Run]]:
+) -> dict[str, list[History]]:
     """Return the runs of each method, one for each seed; what is in the file is not run again."""
     tasks = {(name, seed): (methods[name], seed, sizes) for seed in seeds for name in methods}
     known = read_runs(kept)
@@ -235,9 +202,9 @@ def key_of(method: Method, seed: int, sizes: Sizes) -> str:
     return sha256(json.dumps(table).encode()).hexdigest()
 
 
-def read_runs(path: Path | None) -> dict[str, Run]:
+def read_runs(path: Path | None) -> dict[str, History]:
     """Return the finished runs by their keys."""
     if path is None or not path.exists():
         return {}
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return {line.pop("key"): Run(**line) for line in lines}
+    return {line.pop("key"): History(**line) for line in lines}

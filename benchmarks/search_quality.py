@@ -22,7 +22,9 @@ from math import ceil, floor
 from pathlib import Path
 from statistics import median
 
-from search_methods import METHODS, MNIST, QUICK, VARIANTS, Method, Run, Sizes, available, run_all
+from search_methods import METHODS, MNIST, QUICK, VARIANTS, Method, Sizes, available, run_all
+
+from hpsearch.history import History
 
 POINTS_BELOW = 0.005  # the target is so much below what random search finds
 QUARTERS = (0.25, 0.5, 0.75)
@@ -42,17 +44,17 @@ def quantile(counts: list[tuple[float, bool]], share: float) -> tuple[float, boo
     return (1 - part) * counts[below][0] + part * counts[above][0], exact
 
 
-def target_of(runs: list[Run]) -> float:
+def target_of(runs: list[History]) -> float:
     """Return the accuracy to reach, from the runs of plain random search."""
     return median(run.best for run in runs) - POINTS_BELOW
 
 
-def median_epochs(runs: list[Run], target: float) -> float:
+def median_epochs(runs: list[History], target: float) -> float:
     """Return the median of the epochs that the runs needed, or had, to reach the target."""
     return median(run.epochs_until(target)[0] for run in runs)
 
 
-def summary(runs: dict[str, list[Run]], target: float) -> list[str]:
+def summary(runs: dict[str, list[History]], target: float) -> list[str]:
     """Return the table, a line for each method."""
     lines = [
         "| Method | Epochs to target | quartiles | ÷ random | never reached | best | trials |",
@@ -77,7 +79,7 @@ def shown(value: float, exact: bool, digits: int = 0) -> str:
     return f"{'' if exact else '≥ '}{value:.{digits}f}"
 
 
-def goal(runs: dict[str, list[Run]], target: float) -> str:
+def goal(runs: dict[str, list[History]], target: float) -> str:
     """Say whether the best of ours needs a third of the epochs of random search."""
     medians = {name: median_epochs(of_seeds, target) for name, of_seeds in runs.items()}
     best = min((name for name in medians if name != RANDOM), key=lambda name: medians[name])
@@ -86,7 +88,7 @@ def goal(runs: dict[str, list[Run]], target: float) -> str:
     return f"The best is {best}: {ratio:.3f} of random's epochs; goal: at most 0.333, {verdict}"
 
 
-def draw(runs: dict[str, list[Run]], target: float, sizes: Sizes, path: Path) -> None:
+def draw(runs: dict[str, list[History]], target: float, sizes: Sizes, path: Path) -> None:
     """Draw the best so far against the epochs spent: median, and a band from quartile to quartile.
 
     A band for each of many methods would hide the others: each has a panel, with random search.

@@ -6,17 +6,15 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import FixedTrial, FrozenTrial, create_trial
 
 from hpsearch.curves import CURVES
-from hpsearch.slots import CARRIED, own_trials, slot_of
+from hpsearch.slots import CARRIED, DONE, own_trials, slot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
     from hpsearch.space import SearchSpace
-
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def carry_over(earlier: Iterable[Study], study: Study, space: SearchSpace) -> None:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpsearch.slots import own_trials, slot_of
+from hpsearch.slots import DONE, own_trials, slot_of
 from hpsearch.summary import best_trials, format_value, searched_values
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)

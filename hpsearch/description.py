@@ -22,6 +22,7 @@ from hpsearch.summary import (
     count_trials,
     format_value,
     metric_of,
+    searched_columns,
     searched_values,
     trial_record,
 )
@@ -105,8 +106,7 @@ def _configuration_rows(best: list[Configuration], metric: str) -> list[str]:
 
 
 def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]:
-    names = list(dict.fromkeys(name for _, trial in best for name in searched_values(trial)))
-    names = [name for name in names if name != "epochs"]  # a column of its own
+    names = searched_columns(trial for _, trial in best)
     rows = []
     for study, trial in best:
         values = searched_values(trial)

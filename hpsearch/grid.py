@@ -7,7 +7,6 @@ number. Points are computed from their number, so a grid may be larger than memo
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 from typing import Any
 
 from hpsearch.ranges import Choices, Searched, SpaceError
@@ -59,17 +58,10 @@ def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> Sea
 def _count(name: str, entry: Searched) -> int:
     if isinstance(entry, Choices):
         return len(entry.values)
-    whole = isinstance(entry.low, int) and isinstance(entry.high, int)
-    if entry.log or not (whole or entry.step):
+    if entry.log or entry.spacing is None:
         raise SpaceError(name, f"a grid needs choices or a step here, but got {entry}")
-    return round((entry.high - entry.low) / (entry.step or 1)) + 1
+    return entry.steps_to(entry.high) + 1
 
 
 def _value(entry: Searched, index: int) -> Any:
-    if isinstance(entry, Choices):
-        return entry.values[index]
-    step = entry.step or 1
-    if isinstance(entry.low, int):
-        return entry.low + index * int(step)
-    # As a person would write it: 0.3, not the 0.30000000000000004 of 0.1 + 2 * 0.1.
-    return float(Decimal(str(entry.low)) + index * Decimal(str(step)))
+    return entry.values[index] if isinstance(entry, Choices) else entry.at_step(index)

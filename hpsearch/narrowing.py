@@ -18,11 +18,11 @@ from hpsearch.options import MARGIN
 from hpsearch.ranges import Choices, Range, Searched, SpaceError
 from hpsearch.space import SearchSpace
 
-LEAST_MARGIN = (
-    0.01  # of the old width, where all the best values are one and no margin is asked for
-)
-EDGE = 0.1  # of the old width: what is that near to an end crowds it
-EXTENSION = 0.5  # of the old width, past an end that is to be widened
+# Shares of the old width.
+LEAST_MARGIN = 0.01  # where all the best values are one and no margin is asked for
+EDGE = 0.1  # what is that near to an end crowds it
+EXTENSION = 0.5  # past an end that is to be widened
+
 HALVINGS = 20  # of the extension, where the whole of it would leave the key's domain
 ROUNDING = 0.05  # of the new width: how far an end may move outwards to have few digits
 
@@ -85,13 +85,16 @@ def narrow(
             searched[key] = _used(entry, values)
             continue
         values = [min(max(value, entry.low), entry.high) for value in values]
-        searched[key] = narrowed = _around(entry, values, margin) if values else entry
-        for way in [way for way in (LOWER, UPPER) if _crowds(entry, values, way)]:
+        narrowed = _around(entry, values, margin) if values else entry
+        for way in (LOWER, UPPER):
+            if not _crowds(entry, values, way):
+                continue
             moved = _past_end(entry, way, partial(_accepts, space, key))
             if moved is not None:
                 crowded.append(Crowded(key, way, _end(entry, way), moved if widen else None))
-            if moved is not None and widen:
-                searched[key] = _with_end(narrowed, way, moved)
+                if widen:
+                    narrowed = _with_end(narrowed, way, moved)
+        searched[key] = narrowed
     return Narrowing(space, replace(space, searched=searched), tuple(crowded))
 
 
@@ -108,7 +111,7 @@ def _around(entry: Range, values: Sequence[float], margin: float) -> Range:
     margin = (margin or LEAST_MARGIN if least == most else margin) * _width(entry)
     lower = max(_position(entry, least) - margin, _position(entry, entry.low))
     upper = min(_position(entry, most) + margin, _position(entry, entry.high))
-    if _step(entry):
+    if entry.spacing:
         return _around_on_grid(entry, lower, upper)
     room = ROUNDING * (upper - lower)
     low = max(entry.low, min(least, _tidy(entry, lower, LOWER, room)))
@@ -121,12 +124,12 @@ def _around_on_grid(entry: Range, lower: float, upper: float) -> Range:
 
     A margin of less than half a step is none.
     """
-    first, last = (_steps_to(entry, _value_at(entry, position)) for position in (lower, upper))
-    steps = _steps_to(entry, entry.high)
+    first, last = (entry.steps_to(_value_at(entry, position)) for position in (lower, upper))
+    steps = entry.steps_to(entry.high)
     if first == last:
         first, last = max(first - 1, 0), min(last + 1, steps)
-    low = entry.low if first == 0 else _at_step(entry, first)
-    high = entry.high if last == steps else _at_step(entry, last)
+    low = entry.low if first == 0 else entry.at_step(first)
+    high = entry.high if last == steps else entry.at_step(last)
     return replace(entry, low=low, high=high)
 
 
@@ -140,9 +143,9 @@ def _past_end(entry: Range, way: Way, accepts: Callable[[Range], bool]) -> float
     end, extension = _end(entry, way), EXTENSION * _width(entry)
     for _ in range(HALVINGS):
         position = _position(entry, end) + way * extension
-        if _step(entry):
-            steps = abs(_steps_to(entry, _value_at(entry, position)) - _steps_to(entry, end))
-            value = _at_step(entry, _steps_to(entry, end) + way * max(steps, 1))
+        if entry.spacing:
+            steps = abs(entry.steps_to(_value_at(entry, position)) - entry.steps_to(end))
+            value = entry.at_step(entry.steps_to(end) + way * max(steps, 1))
         else:
             value = _tidy(entry, position, way, extension / 10)
         if (value - end) * way > 0 and accepts(_with_end(entry, way, value)):
@@ -209,20 +212,3 @@ def _tidy(entry: Range, position: float, way: Way, room: float) -> float:
         if abs(_scaled(entry, rounded) - position) <= room:
             return entry.to_optuna(rounded)
     return entry.to_optuna(exact)
-
-
-def _step(entry: Range) -> float | None:
-    """Return the distance of the values that may be sampled, None if they are dense."""
-    whole = isinstance(entry.low, int) and isinstance(entry.high, int)
-    return entry.step or (1 if whole else None)
-
-
-def _steps_to(entry: Range, value: float) -> int:
-    """Return how many steps from its low end the value is, to the nearest."""
-    return round((value - entry.low) / (_step(entry) or 1))
-
-
-def _at_step(entry: Range, number: int) -> float:
-    """Return the value so many steps from the low end, without the noise of binary fractions."""
-    step = Decimal(repr(_step(entry)))
-    return type(entry.low)(Decimal(repr(entry.low)) + number * step)

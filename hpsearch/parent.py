@@ -17,7 +17,7 @@ from hpsearch.description import describe
 from hpsearch.errors import Interrupted, StudyError, TrackingError
 from hpsearch.processes import PROCESS, Claim, is_dead
 from hpsearch.progress import Progress
-from hpsearch.slots import ROUND, count_slots, own_trials, slot_of
+from hpsearch.slots import ROUND, count_slots, own_trials, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -98,7 +98,7 @@ class Parent:
         self.progress.count(trial)
         self.progress.untracked = self.tracker is not None and self.tracker.lost
         self.tick()
-        if trial.state is TrialState.FAIL and not trial.user_attrs.get("interrupted"):
+        if trial.state is TrialState.FAIL and not was_interrupted(trial):
             where = f"{self.study.study_name}#{slot_of(trial)}"
             reason = trial.user_attrs.get("reason", "no reason given")
             raise StudyError(f"trial {where} failed: {reason}; `hpsearch show {where}` says where")
@@ -181,11 +181,12 @@ def wait_for_orphans(study: Study, should_stop: Callable[[], bool] = lambda: Fal
     Raises StudyError if one goes on for long.
     """
     until = time.monotonic() + ORPHAN_SECONDS
-    while close_dead_trials(study) or study.get_trials(
-        deepcopy=False, states=(TrialState.RUNNING,)
-    ):
+    while True:
+        close_dead_trials(study)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if running and time.monotonic() > until:
+        if not running:
+            return
+        if time.monotonic() > until:
             pid = running[0].user_attrs[PROCESS]["pid"]
             raise StudyError(
                 f"study '{study.study_name}': process {pid}, whose parent was killed, still works "

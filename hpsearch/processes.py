@@ -101,12 +101,6 @@ def holder(study: Study, *, but: str = "") -> dict[str, Any] | None:
     return None
 
 
-def refuse_claimed(study: Study) -> None:
-    """Raise StudyError if another process runs the study."""
-    if claim := holder(study):
-        raise _being_run(study, claim)
-
-
 def _being_run(study: Study, claim: dict[str, Any]) -> StudyError:
     since = datetime.fromtimestamp(claim["since"]).strftime("%Y-%m-%d %H:%M:%S")
     who = f"process {claim['pid']} on {claim['host']} since {since}"

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from hpsearch.curves import Curves
 from hpsearch.ranges import shape_name
-from hpsearch.slots import reason_of, slot_of
+from hpsearch.slots import DONE, reason_of, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -58,10 +58,10 @@ def _milliseconds(trial: FrozenTrial, moment: str) -> int | None:
 
 def _status(trial: FrozenTrial) -> str:
     """A pruned trial is finished: one marked KILLED looks like a failure in the UI."""
-    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+    if trial.state in DONE:
         return "FINISHED"
     if trial.state is TrialState.FAIL:
-        return "KILLED" if trial.user_attrs.get("interrupted") else "FAILED"
+        return "KILLED" if was_interrupted(trial) else "FAILED"
     return "RUNNING"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from model.config import CHECKS, FIELD_TYPES
@@ -65,6 +66,26 @@ class Range:
     def to_optuna(self, value: Any) -> float:
         """Return what Optuna samples where `value` is meant."""
         return _complement(value) if self.log == "complement" else value
+
+    @property
+    def spacing(self) -> float | None:
+        """The distance of the values that may be sampled, None if they are dense."""
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        return self.step or (1 if whole else None)
+
+    def steps_to(self, value: float) -> int:
+        """Return how many steps from the low end `value` is, to the nearest."""
+        return round((value - self.low) / (self.spacing or 1))
+
+    def at_step(self, number: int) -> float:
+        """Return the value so many steps from the low end, as a person would write it.
+
+        That is 0.3, not the 0.30000000000000004 of 0.1 + 2 * 0.1.
+        """
+        step = self.spacing or 1
+        if isinstance(self.low, int):
+            return self.low + number * int(step)
+        return float(Decimal(str(self.low)) + number * Decimal(str(step)))
 
     def __contains__(self, value: Any) -> bool:
         if value < self.low or value > self.high:

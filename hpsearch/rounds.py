@@ -21,7 +21,7 @@ from hpsearch.options import MARGIN
 from hpsearch.settings import StudySettings, check_name, parse_settings
 from hpsearch.slots import derive_rng
 from hpsearch.storage import open_storage, storage_url
-from hpsearch.study import FIRST, SETTINGS, Outcome, load_study, run_study, study_name
+from hpsearch.study import FIRST, SETTINGS, Outcome, run_study, study_name
 from hpsearch.summary import format_value, rank, searched_values
 from hpsearch.tracking import experiment_name, study_id
 
@@ -86,8 +86,7 @@ def run_rounds(
     `settings.search.trials` are those of a round; `timeout` holds for all of them, `patience` ends
     a round. A round that was begun by an earlier start goes on in the space that it has. Each
     draws numbers of its own: its seed follows from that of the round before it. `margin` is that
-    of `narrow`.
-    Otherwise as `run_study`.
+    of `narrow`. Otherwise as `run_study`.
     """
     base, timeout, outcomes = study_name(settings, name), settings.search.timeout, list[Outcome]()
     deadline = math.inf if timeout is None else time.monotonic() + timeout
@@ -96,13 +95,12 @@ def run_rounds(
         _refuse_fixed(base, settings)
         _refuse_repeats(settings)
     while len(outcomes) < rounds:
-        name = f"{base}.r{len(outcomes) + 1}" if outcomes else base
-        if outcomes:
-            last = outcomes[-1]
-            if not last.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-                outcomes[-1] = replace(last, reason="nothing completed")
+        earlier = [outcome.study for outcome in outcomes]
+        name = f"{base}.r{len(earlier) + 1}" if earlier else base
+        if earlier:
+            if not earlier[-1].get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+                outcomes[-1] = replace(outcomes[-1], reason="nothing completed")
                 break
-            earlier = [outcome.study for outcome in outcomes]
             space = _begun(name, earlier[0], storage_url(storage))
             if space is None:
                 space = next_round(earlier[-1], margin=margin).narrowing.space
@@ -113,7 +111,7 @@ def run_rounds(
             storage=storage,
             tracker=tracker,
             jobs=jobs,
-            earlier=[outcome.study for outcome in outcomes],
+            earlier=earlier,
             deadline=deadline,
             on_progress=on_progress,
             should_stop=should_stop,
@@ -132,7 +130,7 @@ def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
     store = open_storage(storage)
     if name not in optuna.get_all_study_names(store):
         return None
-    found = load_study(store, name)
+    found = optuna.load_study(storage=store, study_name=name)
     if not found.get_trials(deepcopy=False):
         return None
     if found.user_attrs.get(FIRST) != study_id(first):

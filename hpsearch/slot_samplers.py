@@ -172,16 +172,12 @@ def _seed(seed: int, trial: FrozenTrial, purpose: str) -> int:
 
 def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return what `space` asks of a trial, by asking one that knows the answers."""
-    entries = space.searched.items()
-    trial = FixedTrial(
-        {
-            entry.parameter(name): entry.to_optuna(
-                entry.low if isinstance(entry, Range) else entry.values[0]
-            )
-            for name, entry in entries
-        }
-    )
-    for name, entry in entries:
+    values = {
+        name: entry.low if isinstance(entry, Range) else entry.values[0]
+        for name, entry in space.searched.items()
+    }
+    trial = FixedTrial(space.split(values)[0])
+    for name, entry in space.searched.items():
         entry.suggest(trial, name)
     return trial.distributions
 

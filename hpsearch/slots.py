@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SLOT = "slot"  # user attribute of a trial
 CARRIED = "carried"  # of one that an earlier round has run: where, digits-tpe#7
 ROUND = "round"  # user attribute of a study that is a later round of another
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # states of a trial whose slot is done
 TRIES = 3
 
 
@@ -80,7 +81,7 @@ def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
         slot = trial.user_attrs.get(SLOT)
         if slot is None:
             continue
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        if trial.state in DONE:
             done.add(slot)
         elif trial.state is TrialState.RUNNING:
             busy.add(slot)

@@ -39,7 +39,8 @@ class Outcome:
     """What became of `run_study`.
 
     `reason` is "finished", "given up" (a trial failed three times), "interrupted", or one of the
-    stop rules: "timeout", "target", "patience".
+    stop rules: "timeout", "target", "patience". A round after which `run_rounds` knows no next one
+    has "nothing completed".
     """
 
     study: Study
@@ -121,7 +122,7 @@ def _work(
     jobs: int, parent: Parent, objective: Objective, name: str, url: str, tracker: Tracker | None
 ) -> None:
     """Do what there is to do, here or in worker processes."""
-    if jobs == 1 or not parent.todo:
+    if jobs == 1:
         work(objective, name, url, tracker, parent)
         return
     work_of_each = objective.settings, objective.data.digest, name, url, tracker

@@ -79,6 +79,12 @@ def searched_values(trial: FrozenTrial) -> dict[str, Any]:
     return values
 
 
+def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
+    """Return what any of the trials sampled, without epochs: these have a column of their own."""
+    names = dict.fromkeys(name for trial in trials for name in searched_values(trial))
+    return [name for name in names if name != "epochs"]
+
+
 def metric_of(study: Study) -> str:
     """Return the metric that the study's value is."""
     return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
@@ -129,4 +135,6 @@ def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, Froz
     """Return the best trials of several rounds, best first, each with the study that ran it."""
     found = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
     trials = [trial for _, trial in found.values()]
+    if not trials:  # somebody else's study of several objectives has no direction either
+        return []
     return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]

@@ -47,9 +47,9 @@ def study_id(study: Study) -> str:
 class Tracker:
     """An Optuna callback `(study, trial)` that writes the trial as a run of an MLflow experiment.
 
-    The experiment bears the study's name. MLflow's global tracking URI and active run are neither
-    read nor changed. A tracking store that fails is said once in the log and costs nothing but a
-    later `sync`; `sync` raises TrackingError instead.
+    The experiment bears the study's name; that of a first round holds the later ones too. MLflow's
+    global tracking URI and active run are neither read nor changed. A tracking store that fails is
+    said once in the log and costs nothing but a later `sync`; `sync` raises TrackingError instead.
     """
 
     def __init__(self, uri: str | None = None) -> None:

@@ -98,7 +98,8 @@ def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -
         channel.epoch(slot, epoch.number)
         if tracker is not None and time.monotonic() - shown > LIVE_SECONDS:
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            tracker(study, next(t for t in running if t.number == trial.number))
+            for frozen in (t for t in running if t.number == trial.number):
+                tracker(study, frozen)
             shown = time.monotonic()
 
     return on_epoch

@@ -61,7 +61,10 @@ class Checkpoint:
             with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in saved.files}
             optimizer = build_optimizer(network.config, network.params)
-            for name, value in _named(STATE, arrays).items():
+            for name, like in _state(optimizer).items():
+                value = arrays[STATE + name]
+                if value.shape != np.shape(like):
+                    raise ValueError(f"{name} of shape {value.shape}, not {np.shape(like)}")
                 setattr(optimizer, name, value if value.ndim else value.item())
             return cls(
                 network=network,
@@ -89,9 +92,9 @@ def rebuild_optimizer(optimizer: Optimizer, network: Network) -> Optimizer:
 
 
 def _state(optimizer: Optimizer) -> dict[str, Any]:
-    """What it remembers: its attributes, but for the hyperparameters that it is given."""
-    given = inspect.signature(type(optimizer)).parameters
-    return {name: value for name, value in vars(optimizer).items() if name not in given}
+    """What it remembers: all but the hyperparameters that it is given, and what it scribbles on."""
+    other = {*inspect.signature(type(optimizer)).parameters, "scratch"}
+    return {name: value for name, value in vars(optimizer).items() if name not in other}
 
 
 def _named(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from math import inf, nan
 import numpy as np
 
 from model.config import TrainConfig
-from model.data import Array, Dataset
+from model.data import Dataset
 from model.diagnostics import Diagnostics, Recorder
 from model.layers import Array
 from model.network import Network

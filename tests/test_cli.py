@@ -343,6 +343,7 @@ def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:
         ),
         (["show", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
         (["best", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
+        (["sync", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing_behind(

@@ -23,7 +23,7 @@ FLOORS = [
         "narrowing",
     },
     {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes", "carrying"},
-    {"storage", "objective", "projection", "progress", "summary"},
+    {"storage", "objective", "projection", "progress", "summary", "history"},
     {"configurations", "tracking_store"},
     {"description", "tracking"},
     {"workers", "parent"},

@@ -21,7 +21,13 @@ from hpsearch.configurations import (
 )
 from hpsearch.curves import Curves
 from hpsearch.slots import slot_of
-from hpsearch.summary import best_of_rounds, format_value, metric_of, searched_values
+from hpsearch.summary import (
+    best_of_rounds,
+    format_value,
+    metric_of,
+    searched_columns,
+    searched_values,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -70,8 +76,7 @@ def _trial_table(
 ) -> Table | None:
     """Return the trials as a table, in their order; a title stands in for the slot."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    names = list(dict.fromkeys(name for trial in trials for name in searched_values(trial)))
-    names = [name for name in names if name != "epochs"]  # a column of its own
+    names = searched_columns(trials)
     labelled = any("label" in trial.user_attrs.get("setup", {}) for trial in trials)
     table.add_column("trial")
     for heading in [metric, "at epoch", "epochs", *names]:

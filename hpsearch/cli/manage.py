@@ -7,7 +7,6 @@ from contextlib import ExitStack
 import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
-from hpsearch.cli.look import find_study
 
 
 @cli.command()
@@ -30,9 +29,11 @@ def delete(
     from hpsearch.rounds import rounds_of
     from hpsearch.slots import ROUND, own_trials
     from hpsearch.storage import open_storage, storage_url
+    from hpsearch.study import load_study
     from hpsearch.tracking import Tracker
 
-    study, store = find_study(name, storage), open_storage(storage_url(storage))
+    store = open_storage(storage_url(storage), create=False)
+    study = load_study(store, name)
     studies = [study] if ROUND in study.user_attrs else rounds_of(store, study)
     with ExitStack() as claims:
         for each in studies:
@@ -71,9 +72,11 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     from hpsearch.processes import claimed
     from hpsearch.rounds import rounds_of
     from hpsearch.storage import open_storage, storage_url
+    from hpsearch.study import load_study
     from hpsearch.tracking import Tracker
 
-    rounds = rounds_of(open_storage(storage_url(storage)), find_study(name, storage))
+    store = open_storage(storage_url(storage), create=False)
+    rounds = rounds_of(store, load_study(store, name))
     tracker = Tracker(tracking_uri)
     tracker.store.prepare()
     with ExitStack() as claims:

@@ -70,8 +70,9 @@ def _page(store: TrackingStore, name: str) -> str:
     """Return the page with the curves of a study's runs, the best first, for MLflow shows ten."""
     from hpsearch.rounds import NUMBERED
 
-    whole = NUMBERED.sub(r"\1", name)  # a later round is in the experiment of the first
-    experiment = store.experiment_id(name) or store.experiment_id(whole)
+    experiment = store.experiment_id(name)
+    if experiment is None and (numbered := NUMBERED.fullmatch(name)):
+        experiment = store.experiment_id(numbered[1])  # a later round is in that of the first
     if experiment is None:
         raise TrackingError(f"MLflow has no experiment '{name}'; hpsearch list shows the studies")
     metric = store.best_metric(experiment)

@@ -178,8 +178,8 @@ def test_a_stop_interrupts_every_worker_at_its_next_epoch(journal, make_settings
 
 SCRIPT = """
 from hpsearch import load_settings, run_study
-settings = load_settings("digits").replace(
-    data={"limit": 120}, search={"trials": TRIALS}, trial={"epochs": EPOCHS})
+settings = load_settings("digits").replace(  # a rate at which no trial diverges, and so ends
+    data={"limit": 120}, search={"trials": TRIALS}, trial={"epochs": EPOCHS, "learning_rate": 0.01})
 print("started", flush=True)
 print(len(run_study(settings, storage="s.journal", jobs=2).study.trials))
 """

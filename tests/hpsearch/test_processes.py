@@ -20,7 +20,6 @@ from hpsearch.processes import (
     claimed,
     holder,
     is_dead,
-    refuse_claimed,
     this_process,
 )
 from hpsearch.storage import open_storage
@@ -98,7 +97,7 @@ def claim_of(reopen, **changes):
 
 def test_a_study_is_held_for_as_long_as_it_is_claimed(reopen):
     study = reopen()
-    refuse_claimed(study)
+    assert holder(study) is None
     with claimed(study):
         held = holder(reopen())
         assert (held["pid"], held["host"]) == (os.getpid(), this_process()["host"])
@@ -117,7 +116,7 @@ def test_a_study_is_held_for_as_long_as_it_is_claimed(reopen):
 def test_an_error_releases_the_study(reopen):
     with pytest.raises(RuntimeError), claimed(reopen()):
         raise RuntimeError
-    refuse_claimed(reopen())
+    assert holder(reopen()) is None
 
 
 def test_the_dead_hold_nothing(reopen):

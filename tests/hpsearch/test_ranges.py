@@ -133,6 +133,24 @@ def test_steps_and_whole_numbers_reach_both_ends_and_nothing_between():
     assert set(draws(Range(low=1, high=4, log=True), "epochs", 100)) == {1, 2, 3, 4}
 
 
+@pytest.mark.parametrize(
+    ("searched", "spacing", "values"),
+    [
+        (Range(low=10, high=100, step=30), 30, [10, 40, 70, 100]),
+        (Range(low=1, high=3, log=True), 1, [1, 2, 3]),
+        (Range(low=0.1, high=0.3, step=0.1), 0.1, [0.1, 0.2, 0.3]),  # 0.1 + 2 * 0.1 is not 0.3
+    ],
+)
+def test_steps_are_counted_from_the_low_end(searched, spacing, values):
+    assert searched.spacing == spacing
+    assert [searched.at_step(number) for number in range(len(values))] == values
+    assert [searched.steps_to(value) for value in values] == [*range(len(values))]
+
+
+def test_a_range_of_real_numbers_has_no_steps():
+    assert Range(low=0.1, high=0.5).spacing is None
+
+
 def test_shapes_are_text_for_optuna_and_tuples_for_the_network():
     trial = FixedTrial({"hidden_layer_sizes": "178-46"})
     assert SHAPES.suggest(trial, "hidden_layer_sizes") == (178, 46)

@@ -206,3 +206,4 @@ def test_a_study_of_several_objectives_has_no_best():
     study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=2)
     assert best_trials(study, 5) == []
     assert study_record(study)["best"] is None
+    assert "2 complete" in describe(study)

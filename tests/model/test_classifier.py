@@ -311,6 +311,25 @@ def test_its_file_is_a_networks_file_too(iris, tmp_path):
         assert all(saved[name].dtype != object for name in saved.files)
 
 
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam"])
+def test_scratch_paper_is_neither_saved_nor_missed(iris, tmp_path, optimizer):
+    make(optimizer=optimizer).fit(*iris).save(tmp_path / "it.npz")
+    with np.load(tmp_path / "it.npz", allow_pickle=False) as saved:
+        assert not any("scratch" in name for name in saved.files)
+
+
+def test_a_state_that_is_not_the_optimizers_is_not_loaded(iris, tmp_path):
+    classifier = make(optimizer="momentum").fit(*iris)
+    classifier.save(tmp_path / "it.npz")
+    with np.load(tmp_path / "it.npz", allow_pickle=False) as saved:
+        arrays = {name: saved[name] for name in saved.files}
+    for change in ({"optimizer.velocity": np.zeros(3)}, {}):
+        other = {n: a for n, a in arrays.items() if n != "optimizer.velocity"} | change
+        np.savez(tmp_path / "bad.npz", **other)
+        with pytest.raises(ValueError, match=r"bad\.npz: a network without .*velocity"):
+            MLPClassifier.load(tmp_path / "bad.npz")
+
+
 def test_a_generator_as_random_state_is_not_saved(iris, tmp_path):
     make(random_state=np.random.RandomState(0)).fit(*iris).save(tmp_path / "it.npz")
     assert MLPClassifier.load(tmp_path / "it.npz").random_state is None

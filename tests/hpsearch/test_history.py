@@ -1,0 +1,62 @@
+"""The best so far against the epochs spent."""
+
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from hpsearch.history import History
+
+MORNING = datetime(2026, 1, 1, 8)
+
+
+def trial(minute, *accuracies, state=TrialState.COMPLETE):
+    """A trial that ended at that minute."""
+    curves = {"val/accuracy": list(accuracies), "val/loss": [1 - a for a in accuracies]}
+    value = max(accuracies) if state is TrialState.COMPLETE else None
+    made = create_trial(state=state, value=value, user_attrs={"curves": curves})
+    made.datetime_complete = MORNING + timedelta(minutes=minute)
+    return made
+
+
+@pytest.fixture
+def trials():
+    running = trial(0, 0.99)
+    running.datetime_complete = None
+    pruned = trial(2, 0.6, 0.8, state=TrialState.PRUNED)
+    return [trial(3, 0.7, 0.9, 0.85), pruned, running, trial(1, 0.5, 0.4, 0.6)]
+
+
+def test_trials_count_in_the_order_in_which_they_ended_and_pruned_ones_too(trials):
+    history = History.of(trials, "val/accuracy")
+    assert history.improvements == [(1, 0.5), (3, 0.6), (5, 0.8), (7, 0.9)]
+    assert (history.spent, history.trials, history.best) == (8, 3, 0.9)
+
+
+def test_a_loss_goes_down(trials):
+    history = History.of(trials, "val/loss")
+    assert [epochs for epochs, _ in history.improvements] == [1, 3, 5, 7]
+    assert history.best == pytest.approx(0.1)
+    assert history.epochs_until(0.41) == (3, True)
+    assert history.epochs_until(0.05) == (8, False)
+
+
+def test_epochs_until_a_target_and_whether_it_was_reached(trials):
+    history = History.of(trials, "val/accuracy")
+    assert history.epochs_until(0.6) == (3, True)
+    assert history.epochs_until(0.61) == (5, True)
+    assert history.epochs_until(0.95) == (8, False)
+
+
+def test_the_best_after_so_many_epochs(trials):
+    history = History.of(trials, "val/accuracy")
+    found = history.best_after(np.array([0, 1, 2, 3, 4, 5, 7, 100]))
+    np.testing.assert_array_equal(found, [math.nan, 0.5, 0.5, 0.6, 0.6, 0.8, 0.9, 0.9])
+
+
+def test_where_nothing_ended_nothing_is_known():
+    history = History.of([], "val/accuracy")
+    assert math.isnan(history.best)
+    assert history.epochs_until(0.1) == (0, False)
