@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def plain(text: object) -> str:
 def new_figure(width: float, height: float, title: str) -> Figure:
     """Return an empty figure of so many inches."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    figure.suptitle(plain(title), fontsize=LARGE)
+    figure.suptitle(plain(title), fontsize=LARGE, x=0.01, horizontalalignment="left")
     return figure
 
 
@@ -51,7 +51,7 @@ def calm(axes: Axes) -> Axes:
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.grid(True, color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(labelsize=SMALL, color=GREY)
+    axes.tick_params(which="both", labelsize=SMALL, color=GREY)
     return axes
 
 
@@ -66,29 +66,34 @@ def whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
 
 
-def grid_of_panels(
-    figure: Figure, number: int, columns: int, *, share_x: bool = True
-) -> list[Axes]:
+def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis on which all is drawn logarithmic, with numbers as a person writes them."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = sorted(axis.get_view_interval())
+    few = high < 100 * low  # less than two powers of ten: number what is between them as well
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def grid_of_panels(figure: Figure, number: int, columns: int) -> list[Axes]:
     """Return so many panels, row by row, with one scale for all and numbers at the rim alone."""
     rows = math.ceil(number / columns)
-    made = figure.subplots(rows, columns, sharex=share_x, sharey=True, squeeze=False)
+    made = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = [calm(axes) for axes in made.flat]
     for axes in panels:
         axes.label_outer(remove_inner_ticks=True)
-    for place, axes in enumerate(panels):
-        if place >= number:
-            axes.remove()
-        elif place + columns >= number:  # nothing is below it
-            axes.tick_params(labelbottom=True, bottom=True)
+    for axes in panels[number:]:
+        axes.remove()
     return panels[:number]
 
 
-def draw_line(axes: Axes, line: Line, colour: Any, style: Style = "-", **options: Any) -> None:
+def draw_line(axes: Axes, line: Line, colour: Any, style: Style = "-") -> None:
     """Draw a mean, and a light band from the lowest to the highest where these differ."""
     marker = "o" if len(line.x) == 1 else ""  # of one epoch there is no line
-    axes.plot(
-        line.x, line.mean, color=colour, linestyle=style, marker=marker, linewidth=1.4, **options
-    )
+    look: dict[str, Any] = {"marker": marker, "markersize": 4, "linewidth": 1.4}
+    axes.plot(line.x, line.mean, color=colour, linestyle=style, **look)
     if line.low != line.high:
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
 

@@ -16,6 +16,7 @@ from hpsearch.drawing import (
     draw_line,
     grid_of_panels,
     legend_beside,
+    log_scale,
     new_figure,
     plain,
     style_keys,
@@ -25,6 +26,7 @@ from hpsearch.errors import StudyError
 from hpsearch.lines import (
     drawn_configurations,
     line_of,
+    short_label,
     steps_per_epoch,
     value_of,
     values_of,
@@ -57,7 +59,7 @@ def draw_curves(study: Study, settings: FigureSettings) -> Figure:
     trials = [trial for found in shown for trial in found.trials]
     _set_scales(axes, settings)
     axis_names(axes, _x_name(trials), _y_name(study, settings))
-    labels = [found.label for found in shown]
+    labels = [short_label(study, found) for found in shown]
     legend_beside(figure, [*colour_keys(labels, chosen), *_styles(study, settings)])
     return figure
 
@@ -77,7 +79,7 @@ def draw_panels(study: Study, settings: FigureSettings) -> Figure:
             f"{MOST_PANELS} panels"
         )
     lines = values_of(trials, other, searched[other]) if other else [None]
-    columns, chosen = math.ceil(math.sqrt(len(values))), colours(len(lines))
+    columns, chosen = _columns(len(values)), colours(len(lines))
     rows = math.ceil(len(values) / columns)
     title = settings.title or f"{study.study_name}: a panel for each {key}"
     figure = new_figure(1.2 + 1.9 * columns, 1.1 + 1.6 * rows, title)
@@ -112,6 +114,10 @@ def draw_best(study: Study, settings: FigureSettings) -> Figure:
     return figure
 
 
+def _columns(panels: int) -> int:
+    return panels if panels <= 3 else math.ceil(math.sqrt(panels))
+
+
 def _draw_metrics(
     axes: Axes, trials: Sequence[FrozenTrial], settings: FigureSettings, colour: Any
 ) -> None:
@@ -122,7 +128,7 @@ def _draw_metrics(
 def _set_scales(axes: Axes, settings: FigureSettings) -> None:
     """Set the scales, which all panels share."""
     if settings.log:
-        axes.set_yscale("log")
+        log_scale(axes, "y")
     whole_numbers(axes)
 
 

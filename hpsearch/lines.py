@@ -8,7 +8,7 @@ from itertools import accumulate, zip_longest
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.configurations import Configuration, best_configurations, configurations
+from hpsearch.configurations import Configuration, best_configurations, configurations, seeds_of
 from hpsearch.curves import Curves
 from hpsearch.ranges import DEPTH, SHAPE, WIDTH, Choices, shape_name
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hpsearch.ranges import Searched
+
+LONGEST_LABEL = 60  # letters
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,10 @@ def drawn_configurations(study: Study, top: int | None) -> list[Configuration]:
     if top is None or len(known) <= top:
         return known
     return sorted(best_configurations(study, top), key=lambda found: found.number)
+
+
+def short_label(study: Study, found: Configuration) -> str:
+    """Return a configuration's label, or where that is long what `hpsearch show` knows it by."""
+    if len(found.label) <= LONGEST_LABEL:
+        return found.label
+    return f"configuration {found.number}" if seeds_of(study) > 1 else f"trial {found.number}"

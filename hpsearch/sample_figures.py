@@ -17,8 +17,10 @@ from hpsearch.drawing import (
     calm,
     colour_keys,
     legend_beside,
+    log_scale,
     new_figure,
     plain,
+    whole_numbers,
 )
 from hpsearch.errors import StudyError
 from hpsearch.ranges import Choices, Range
@@ -105,8 +107,6 @@ def _draw_range(axes: Axes, entry: Range, values: Sequence[float]) -> float:
     expected = len(values) / len(shares)
     counts, _ = np.histogram(values, edges)
     heights = counts / (len(shares) * shares)
-    if entry.log:
-        axes.set_xscale("log")
     axes.bar(
         *(edges[:-1], heights, np.diff(edges)),
         align="edge",
@@ -116,6 +116,10 @@ def _draw_range(axes: Axes, entry: Range, values: Sequence[float]) -> float:
         linewidth=0.8,
     )
     axes.set_xlim(edges[0], edges[-1])
+    if entry.log:
+        log_scale(axes, "x")
+    elif isinstance(entry.low, int):
+        whole_numbers(axes)
     return expected
 
 
@@ -124,8 +128,7 @@ def bins_of(entry: Range, number: int) -> tuple[NDArray[np.float64], NDArray[np.
     the range's scale puts in each of them; they begin and end between two whole numbers or steps.
     """
     low, high = sorted((entry.to_optuna(entry.low), entry.to_optuna(entry.high)))
-    whole = isinstance(entry.low, int) and isinstance(entry.high, int)
-    step = entry.step or (1 if whole else 0)
+    step = entry.spacing or 0
     low, high = low - step / 2, high + step / 2
     edges = np.geomspace(low, high, number + 1) if entry.log else np.linspace(low, high, number + 1)
     if step:
