@@ -91,6 +91,29 @@ def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Fig
     _log(store, experiment, figures, {STUDY: experiment}, FIGURES)
 
 
+def publish(
+    figures: Mapping[str, Figure],
+    experiment: str,
+    *,
+    save: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    store: TrackingStore | None = None,
+) -> list[Path]:
+    """Save figures that are of no study, and log them to MLflow; return the paths.
+
+    Either is left out where it is None. What can be checked is checked before either is done.
+    Raises HpsearchError.
+    """
+    if save is not None:
+        check_files(save, figures, force=force)
+    if store is not None:
+        store.check(experiment)
+    paths = [] if save is None else save_figures(figures, save, force=force)
+    if store is not None:
+        log_figures(store, experiment, figures)
+    return paths
+
+
 def _log(
     store: TrackingStore,
     experiment: str,
