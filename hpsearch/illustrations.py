@@ -70,10 +70,11 @@ def draw_histograms(rows: Mapping[str, Sequence[Histogram]], *, title: str = "")
     columns = max(len(layers) for layers in rows.values())
     figure = new_figure(0.8 + 1.9 * columns, 0.9 + 1.7 * len(rows), title)
     grid = figure.subplots(len(rows), columns, sharex="row", squeeze=False)
+    for number, axes in enumerate(grid[0], start=1):
+        axes.set_title(f"layer {number}", fontsize=SMALL)
     for panels, (name, layers) in zip(grid, rows.items(), strict=True):
-        for number, (axes, layer) in enumerate(zip(panels, layers, strict=False), start=1):
+        for axes, layer in zip(panels, layers, strict=False):
             _draw_histogram(calm(axes), layer)
-            axes.set_title(f"layer {number}", fontsize=SMALL)
         for axes in panels[len(layers) :]:
             axes.remove()
         panels[0].set_ylabel(plain(name), fontsize=SMALL)

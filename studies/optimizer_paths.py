@@ -29,8 +29,7 @@ MAKERS: dict[str, tuple[Callable[[Array], Optimizer], float]] = {
 
 def valley(x: Array, y: Array) -> Array:
     """Return f(x, y) = x²/20 + y²."""
-    height: Array = x**2 / 20 + y**2
-    return height
+    return x * x / 20 + y * y
 
 
 def slope(point: Array) -> Array:
@@ -70,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
 
     paths = {name: path(name) for name in MAKERS}
-    titles = {f"{name}, {rate:g}": paths[name] for name, (_, rate) in MAKERS.items()}
+    titles = {f"{name}, learning rate {rate:g}": paths[name] for name, (_, rate) in MAKERS.items()}
     levels = [0.1, 0.5, 1, 2, 4, 7, 12, 20, 35, 60, 90]
     figure = draw_paths(titles, valley, title="x²/20 + y², 30 steps", levels=levels)
     store = None if given.no_tracking else TrackingStore(given.tracking_uri)
