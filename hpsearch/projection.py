@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BEST = "_best"  # ends the name of the metric that a trial is judged by
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
+SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ def _tags(study_name: str, trial: FrozenTrial, setup: dict[str, Any]) -> dict[st
         "hpsearch.seed": setup.get("seed"),
         "hpsearch.label": setup.get("label"),
         "hpsearch.reason": reason_of(trial),
-        "mlflow.source.name": "hpsearch",
-        "mlflow.source.type": "LOCAL",
+        **SOURCE,
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
 

@@ -149,6 +149,7 @@ class SearchSettings(Table):
 WANTED = {
     "model_type": "a table",
     "dict_type": "a table",
+    "tuple_type": "a list",
     "string_type": "text",
     "bool_type": "true or false",
     "float_type": "a number",

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from hpsearch.data_settings import DataSettings
 from hpsearch.enqueue import Labelled, read_entry
 from hpsearch.errors import SettingsError
+from hpsearch.figure_settings import Figures, FigureSettings, check_figures
 from hpsearch.grid import fit_trials
 from hpsearch.options import REPEATING, Metric, PrunerName, SamplerName
 from hpsearch.ranges import SpaceError
@@ -32,6 +33,11 @@ from model.names import unknown_name
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
+TABLES: dict[str, type[BaseModel]] = {
+    "data": DataSettings,
+    "search": SearchSettings,
+    "figure": FigureSettings,
+}
 
 
 def _name(value: str) -> str:
@@ -62,7 +68,7 @@ def _read_space(table: object) -> SearchSpace:
 
 
 class StudySettings(BaseModel):
-    """A study: its name, data, search, space and labelled configurations.
+    """A study: its name, data, search, space, labelled configurations and figures.
 
     Raises pydantic's ValidationError; `load_settings` and `parse_settings` turn it into one
     sentence, a SettingsError.
@@ -75,6 +81,7 @@ class StudySettings(BaseModel):
     search: SearchSettings = SearchSettings()
     trial: Annotated[SearchSpace, BeforeValidator(_read_space)] = SearchSpace()
     enqueue: tuple[Labelled, ...] = ()
+    figure: Figures = ()
 
     _named = field_validator("name")(_name)
 
@@ -101,7 +108,7 @@ class StudySettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _enough_of_each(self) -> StudySettings:
+    def _fits_together(self) -> StudySettings:
         entries, trials = len(self.enqueue), self.search.trials
         if entries > trials:
             raise ValueError(
@@ -117,6 +124,7 @@ class StudySettings(BaseModel):
         if least > self.max_epochs:
             place = "search.pruner_options.min_resource"
             raise ValueError(f"{place}: is {least}, but trials have {self.max_epochs} epochs")
+        check_figures(self.figure, self.trial.searched, diagnostics=self.search.diagnostics)
         return self
 
     @property
@@ -170,6 +178,8 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
             | {k: list(v) if isinstance(v, tuple) else v for k, v in e.values.items()}
             for e in settings.enqueue
         ]
+    if settings.figure:
+        table["figure"] = [figure.as_table() for figure in settings.figure]
     return table
 
 
@@ -221,9 +231,8 @@ def _sentence(error: ErrorDetails) -> str:
     place = ".".join(str(part) for part in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            tables: dict[object, type[BaseModel]] = {"data": DataSettings, "search": SearchSettings}
-            keys = tables.get(error["loc"][0], StudySettings)
-            return f"{place}: {unknown_name(key, keys.model_fields, 'a key here')}"
+            keys = TABLES.get(str(error["loc"][0]), StudySettings).model_fields
+            return f"{place}: {unknown_name(key, keys, 'a key here')}"
         case "literal_error":
             names = get_args({"metric": Metric, "sampler": SamplerName}.get(str(key), PrunerName))
             return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from hpsearch.parent import OnProgress, Parent, close_dead_trials, wait_for_orph
 from hpsearch.pool import Pool
 from hpsearch.processes import claimed
 from hpsearch.samplers import check_sampler
-from hpsearch.settings import StudySettings, check_name
+from hpsearch.settings import StudySettings, check_name, parse_settings, settings_table
 from hpsearch.slots import ROUND, Slots, count_slots, own_trials
 from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name, study_id
@@ -105,8 +106,7 @@ def run_study(
             parent = Parent(
                 study, settings, tracker, on_progress, should_stop, claim, earlier, deadline
             )
-            if parent.todo:
-                study.set_user_attr(SETTINGS, settings.to_toml())
+            _keep_settings(study, settings, whole=bool(parent.todo))
             try:
                 _work(jobs, parent, objective, name, url, tracker)
             finally:
@@ -116,6 +116,18 @@ def run_study(
     new = parent.progress.done - parent.progress.started_with
     total = settings.search.slots
     return Outcome(study, reason, slots, total, written, new, time.monotonic() - started)
+
+
+def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> None:
+    """Write down what the study is run with; where nothing is left to run, its figures alone."""
+    if not whole:
+        figures = settings_table(settings).get("figure", [])
+        stored = tomllib.loads(study.user_attrs[SETTINGS])
+        if stored.get("figure", []) == figures:
+            return
+        search = {"diagnostics": settings.search.diagnostics}  # which some figures need
+        settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
+    study.set_user_attr(SETTINGS, settings.to_toml())
 
 
 def _work(

@@ -90,6 +90,12 @@ def metric_of(study: Study) -> str:
     return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
 
 
+def metric_title(study: Study, metric: str) -> str:
+    """Return `metric` as an axis or a column is called; it says where the test set validates."""
+    validation = study.user_attrs.get("definition", {}).get("data.validation")
+    return f"{metric} (test set)" if (validation, metric[:4]) == ("test", "val/") else metric
+
+
 def find_trial(study: Study, slot: str) -> FrozenTrial:
     """Return the last trial in `slot`, or in somebody else's study the one with that number.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
 ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
+TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs are trials
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
@@ -108,7 +109,8 @@ class Tracker:
             self.store.delete(name)
         elif self.store.experiment_id(name):
             with self.store.errors():
-                for run in self._runs_of(study).values():
+                mine = f"tags.`{ID}` = '{study_id(study)}'"  # its figures among them
+                for run in list(self._search(self._experiment_id(study), mine)):
                     self.store.client.delete_run(run.info.run_id)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
@@ -163,13 +165,13 @@ class Tracker:
                 self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
         return self._runs[study.study_name]
 
-    def _search(self, experiment_id: str) -> Iterator[Run]:
-        """Yield the runs that are trials, whatever their study."""
+    def _search(self, experiment_id: str, which: str = TRIALS) -> Iterator[Run]:
+        """Yield runs, deleted ones as well; those that are trials, whatever their study."""
         page: str | None = None
         while True:
             runs = self.store.client.search_runs(
                 [experiment_id],
-                f"tags.`{KIND}` = 'trial'",
+                which,
                 ViewType.ALL,
                 max_results=RUNS_PER_PAGE,
                 page_token=page,

@@ -14,6 +14,7 @@ import click
 
 from hpsearch.cli import cli, json_option, storage_option, tracking_option
 from hpsearch.cli.duration import DURATION
+from hpsearch.cli.figures import check_save, finish_figures, save_options
 from hpsearch.forkserver import start_forkserver
 from hpsearch.options import PrunerName, SamplerName
 
@@ -45,6 +46,7 @@ NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--target", type=float, help="Stop when the metric is this good.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many without a better one.")
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
+@save_options
 @storage_option
 @tracking_option
 @click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")
@@ -59,6 +61,8 @@ def study(
     tracking_uri: str | None,
     no_tracking: bool,
     as_json: bool,
+    save: str | None,
+    force: bool,
     **search: Any,
 ) -> None:
     """Run the study in FILE, or go on with it if it was started before.
@@ -66,6 +70,8 @@ def study(
     FILE is a study file, or the name of one that comes with hpsearch: digits, mnist. Options
     override it, and another sampler or pruner leaves the file's options for its own aside. Each
     trial trains a network, prunes it if it does badly, and is logged to MLflow.
+
+    The figures that FILE declares are drawn at the end, of several rounds the first one's.
 
     \b
     hpsearch study --sampler random
@@ -83,6 +89,7 @@ def study(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = _override(load_settings(file), epochs, search)
+    check_save(settings, save, force=force)
     if settings.search.sampler == "grid":
         note(f"grid: {grid_size(settings.trial)} points")
     tracker = None if no_tracking else Tracker(tracking_uri)
@@ -100,6 +107,9 @@ def study(
     (_print_json if as_json else _print_outcomes)(outcomes, settings, tracked=tracker is not None)
     if received:
         raise SystemExit(128 + received[0])
+    if save is not None or (settings.figure and tracker is not None):
+        for said in finish_figures(outcomes[0].study, save, tracker, force=force):
+            note(f"Figures:            {said}")
     if outcomes[-1].reason == "given up":
         raise SystemExit(1)
 

@@ -1,0 +1,114 @@
+"""`hpsearch figures`, and what `hpsearch study` does at its end: draw, save, log to MLflow."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import click
+
+from hpsearch.cli import Command, cli, storage_option, tracking_option
+from hpsearch.cli.look import find_study
+from hpsearch.errors import TrackingError
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from hpsearch.settings import StudySettings
+    from hpsearch.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+def save_options(command: Command) -> Command:
+    """Add --save and --force to a command."""
+    force = click.option("--force", is_flag=True, help="With --save: overwrite what is there.")
+    save = click.option("--save", metavar="DIR", help="Save the figures there, as PNG files.")
+    return save(force(command))
+
+
+@cli.command()
+@click.argument("name")
+@save_options
+@storage_option
+@tracking_option
+@click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")
+def figures(
+    name: str,
+    save: str | None,
+    force: bool,
+    storage: str | None,
+    tracking_uri: str | None,
+    no_tracking: bool,
+) -> None:
+    """Draw the figures of study NAME: those of its file's [[figure]] tables, or the best trials.
+
+    They become artifacts of the run "figures" of its experiment in MLflow and, with --save, PNG
+    files, whose paths are printed.
+
+    \b
+    hpsearch figures digits-random --save plots
+    """
+    if no_tracking and save is None:
+        raise click.UsageError("with --no-tracking, --save says where the figures are to go")
+    from hpsearch.figures import draw_figures
+    from hpsearch.publishing import check_files, log_study_figures, save_figures
+    from hpsearch.tracking import Tracker, experiment_name
+
+    study = find_study(name, storage)
+    drawn = draw_figures(study)
+    tracker = None if no_tracking else Tracker(tracking_uri)
+    if save is not None:
+        check_files(save, drawn, force=force)
+    if tracker is not None:
+        tracker.store.check(experiment_name(study))
+    if save is not None:
+        for path in save_figures(drawn, save, force=force):
+            click.echo(path)
+    if tracker is not None:
+        log_study_figures(tracker.store, study, drawn)
+        click.echo(_where(study), err=True)
+
+
+def check_save(settings: StudySettings, save: str | None, *, force: bool) -> None:
+    """Raise SettingsError if the figures of a study could not be saved at its end."""
+    if save is not None:
+        from hpsearch.figures import DEFAULT
+        from hpsearch.publishing import check_files
+
+        check_files(save, [each.name for each in settings.figure or DEFAULT], force=force)
+
+
+def finish_figures(
+    study: Study, save: str | None, tracker: Tracker | None, *, force: bool
+) -> list[str]:
+    """Draw, save and log the figures of a study that has come to an end; return what to say of it.
+
+    A tracking store that is away is a warning. Raises HpsearchError for all else.
+    """
+    from hpsearch.figures import draw_figures
+    from hpsearch.publishing import log_study_figures, save_figures
+    from hpsearch.summary import best_trials
+
+    if not best_trials(study, 1):
+        return ["no figures: no trial ran to its end"]
+    drawn, said = draw_figures(study), []
+    if save is not None:
+        said += [str(path) for path in save_figures(drawn, save, force=force)]
+    if tracker is not None:
+        try:
+            if tracker.lost:
+                raise TrackingError("the tracking store was lost")
+            log_study_figures(tracker.store, study, drawn)
+            said.append(_where(study))
+        except TrackingError as error:
+            again = f"`hpsearch figures {study.study_name}` puts the figures there later"
+            logger.warning("%s; %s", error, again)
+    return said
+
+
+def _where(study: Study) -> str:
+    from hpsearch.publishing import run_name
+    from hpsearch.tracking import experiment_name
+
+    return f"in MLflow: experiment {experiment_name(study)}, run {run_name(study)}"

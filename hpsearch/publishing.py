@@ -1,0 +1,136 @@
+"""Where drawn figures go: PNG files in a folder, and a run of its own in MLflow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from hpsearch.errors import SettingsError
+from hpsearch.projection import KIND, SOURCE, STUDY
+from hpsearch.slots import ROUND
+from hpsearch.tracking import ID, experiment_name, study_id
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna.study import Study
+
+    from hpsearch.tracking_store import TrackingStore
+
+FIGURES = "figures"  # kind and name of the run
+
+
+def check_files(folder: str | os.PathLike[str], names: Iterable[str], *, force: bool) -> None:
+    """Raise SettingsError if figures of these names cannot be saved in `folder`; create nothing."""
+    for name in names:
+        path = _file(folder, name)
+        if path.exists() and not force:
+            raise SettingsError(f"--save: {path} exists already; --force overwrites it")
+    there = Path(folder).absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise SettingsError(f"--save: {there} is not a folder")
+    if not os.access(there, os.W_OK):
+        raise SettingsError(f"--save: {there} cannot be written to")
+
+
+def save_figures(
+    figures: Mapping[str, Figure], folder: str | os.PathLike[str], *, force: bool = False
+) -> list[Path]:
+    """Write each figure to NAME.png in `folder`, which is made if need be; return the paths.
+
+    A file that exists is overwritten with `force` alone. Raises SettingsError, before a file is
+    written where that can be known.
+    """
+    check_files(folder, figures, force=force)
+    paths = [_file(folder, name) for name in figures]
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for figure, path in zip(figures.values(), paths, strict=True):
+            _write(figure, path)
+    except OSError as error:
+        raise SettingsError(f"--save: {error.filename or folder}: {error.strerror}") from error
+    return paths
+
+
+def _file(folder: str | os.PathLike[str], name: str) -> Path:
+    return Path(folder) / f"{name}.png"
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    image, beside = BytesIO(), path.with_name(f".{path.name}.{uuid4().hex}")
+    figure.savefig(image, format="png")
+    try:
+        beside.write_bytes(image.getvalue())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, Figure]) -> None:
+    """Put the figures of `study` into its one run of them; raises TrackingError."""
+    tags = {STUDY: study.study_name, ID: study_id(study)}
+    _log(store, experiment_name(study), figures, tags, run_name(study))
+
+
+def run_name(study: Study) -> str:
+    """Return what the run of a study's figures is called in its experiment."""
+    number = study.user_attrs.get(ROUND)
+    return f"r{number}-{FIGURES}" if number else FIGURES
+
+
+def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Figure]) -> None:
+    """Put figures that are of no study into one run of `experiment`; raises TrackingError."""
+    _log(store, experiment, figures, {STUDY: experiment}, FIGURES)
+
+
+def publish(
+    figures: Mapping[str, Figure],
+    experiment: str,
+    *,
+    save: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    store: TrackingStore | None = None,
+) -> list[Path]:
+    """Save figures that are of no study, and log them to MLflow; return the paths.
+
+    Either is left out where it is None. What can be checked is checked before either is done.
+    Raises HpsearchError.
+    """
+    if save is not None:
+        check_files(save, figures, force=force)
+    if store is not None:
+        store.check(experiment)
+    paths = [] if save is None else save_figures(figures, save, force=force)
+    if store is not None:
+        log_figures(store, experiment, figures)
+    return paths
+
+
+def _log(
+    store: TrackingStore,
+    experiment: str,
+    figures: Mapping[str, Figure],
+    tags: Mapping[str, str],
+    name: str,
+) -> None:
+    """Log `figures` as the artifacts of the run that bears `tags`, which is made if need be."""
+    store.prepare()
+    experiment_id = store.open_experiment(experiment)
+    with store.errors():
+        tags = {KIND: FIGURES, **tags}
+        which = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found = store.client.search_runs([experiment_id], which, max_results=1)
+        run = found[0] if found else None
+        if run is None:
+            run = store.client.create_run(experiment_id, tags=tags | SOURCE, run_name=name)
+        for file, figure in figures.items():
+            store.client.log_figure(run.info.run_id, figure, f"{file}.png")
+        store.client.set_terminated(run.info.run_id, "FINISHED", int(time.time() * 1000))
