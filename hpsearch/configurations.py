@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpsearch.slots import DONE, own_trials, slot_of
-from hpsearch.summary import best_trials, format_value, searched_values
+from hpsearch.summary import best_trials, format_value, label_of, searched_values
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -31,8 +31,8 @@ class Configuration:
     def label(self) -> str:
         """Its label, or what was searched: "batch_norm none, weight_std 0.1"."""
         trial = self.trials[0]
-        if label := trial.user_attrs.get("setup", {}).get("label"):
-            return str(label)
+        if label := label_of(trial):
+            return label
         values = searched_values(trial).items()
         parts = (f"{name} {format_value(value)}" for name, value in values)
         return ", ".join(parts) or f"configuration {self.number}"

@@ -16,12 +16,12 @@ BOTH = ("val/accuracy", "train/accuracy")
 TOP = 20  # more lines than that are hard to tell apart
 
 KINDS: dict[str, dict[str, Any]] = {
-    "curves": {"metrics": BOTH, "smooth": 1, "log": False, "top": TOP},
+    "curves": {"metrics": BOTH, "smooth": 1, "log": False, "top": TOP, "labels": ()},
     "panels": {"metrics": BOTH[1:], "smooth": 1, "log": False, "panels": None, "lines": None},
     "best": {"metrics": BOTH, "smooth": 1, "log": False, "top": TOP},
-    "gradients": {"top": TOP},
+    "gradients": {"top": TOP, "labels": ()},
     "values": {},
-    "means": {"top": None},
+    "means": {"top": None, "labels": ()},
 }
 """Kind of figure → the keys that it takes beside kind, name and title, and their defaults."""
 
@@ -37,6 +37,7 @@ class FigureSettings(Table):
     log: whether the metrics' axis is logarithmic.
     panels, lines: the searched keys whose values make the panels, and the lines of each.
     top: only the best so many trials or configurations; None draws all.
+    labels: only the [[enqueue]] entries of these labels; () draws all.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class FigureSettings(Table):
     panels: str | None = None
     lines: str | None = None
     top: Count | None = None
+    labels: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -131,7 +133,11 @@ Figures = Annotated[
 
 
 def check_figures(
-    figures: Sequence[FigureSettings], searched: Collection[str], *, diagnostics: bool
+    figures: Sequence[FigureSettings],
+    searched: Collection[str],
+    labels: Collection[str],
+    *,
+    diagnostics: bool,
 ) -> None:
     """Raise ValueError for a figure that a study without these could not draw."""
     for number, figure in enumerate(figures):
@@ -141,5 +147,8 @@ def check_figures(
             if value is not None and value not in searched:
                 what = unknown_name(value, searched, "a key that is searched")
                 raise ValueError(f"{place}.{key}: {what}")
+        for label in figure.labels:
+            if label not in labels:
+                raise ValueError(f"{place}.labels: {unknown_name(label, labels, 'a label')}")
         if figure.kind == "gradients" and not diagnostics:
             raise ValueError(f"{place}.kind: 'gradients' needs diagnostics = true in [search]")

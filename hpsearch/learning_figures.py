@@ -32,7 +32,7 @@ from hpsearch.lines import (
     values_of,
 )
 from hpsearch.rounds import study_settings
-from hpsearch.summary import best_trials, format_value, metric_title
+from hpsearch.summary import best_trials, format_value, label_of, metric_title
 
 if TYPE_CHECKING:
     from typing import Any
@@ -50,8 +50,9 @@ MOST_PANELS = 36
 
 def draw_curves(study: Study, settings: FigureSettings) -> Figure:
     """Draw a line for each configuration: its repeats' mean, and a band from lowest to highest."""
-    shown, every = drawn_configurations(study, settings.top), configurations(study)
-    part = f", the best {len(shown)} of {len(every)}" if len(shown) < len(every) else ""
+    shown, every = drawn_configurations(study, settings), configurations(study)
+    some = len(shown) < len(every) and not settings.labels
+    part = f", the best {len(shown)} of {len(every)}" if some else ""
     figure = new_figure(6.4, 4.4, settings.title or f"{study.study_name}{part}")
     axes, chosen = calm(figure.subplots()), colours(len(shown))
     for found, colour in zip(shown, chosen, strict=True):
@@ -67,10 +68,13 @@ def draw_curves(study: Study, settings: FigureSettings) -> Figure:
 def draw_panels(study: Study, settings: FigureSettings) -> Figure:
     """Draw a panel for each value of one searched key, in it a line for each value of another.
 
-    A line is the mean over all trials of its two values. Raises StudyError for too many panels.
+    A line is the mean over all trials of its two values. Labelled configurations, which may differ
+    in other ways too, are left out, unless there are no others.
+    Raises StudyError for too many panels.
     """
     searched = study_settings(study).trial.searched
-    trials = [trial for found in configurations(study) for trial in found.trials]
+    every = [trial for found in configurations(study) for trial in found.trials]
+    trials = [trial for trial in every if not label_of(trial)] or every
     key, other = str(settings.panels), settings.lines
     values = values_of(trials, key, searched[key])
     if len(values) > MOST_PANELS:

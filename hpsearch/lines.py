@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from hpsearch.figure_settings import FigureSettings
     from hpsearch.ranges import Searched
 
 LONGEST_LABEL = 60  # letters
@@ -92,9 +93,14 @@ def values_of(trials: Sequence[FrozenTrial], key: str, searched: Searched) -> li
     return sorted(found, key=lambda value: (value is None, value))
 
 
-def drawn_configurations(study: Study, top: int | None) -> list[Configuration]:
-    """Return all configurations, or where they are more than `top` the best; in file order."""
-    known = configurations(study)
+def drawn_configurations(study: Study, settings: FigureSettings) -> list[Configuration]:
+    """Return those a figure names, or all; where they are more than its `top`, the best of them.
+
+    They are in file order.
+    """
+    known, top = configurations(study), settings.top
+    if settings.labels:
+        return [found for found in known if found.label in settings.labels]
     if top is None or len(known) <= top:
         return known
     return sorted(best_configurations(study, top), key=lambda found: found.number)

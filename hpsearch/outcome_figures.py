@@ -41,7 +41,7 @@ def draw_gradients(study: Study, settings: FigureSettings) -> Figure:
 
     A line is the mean over a configuration's repeats. Raises StudyError without diagnostics.
     """
-    shown = drawn_configurations(study, settings.top)
+    shown = drawn_configurations(study, settings)
     norms = [_norms(found) for found in shown]
     if not any(norms):
         raise StudyError(
@@ -75,7 +75,7 @@ def _mean_by_layer(rows: Sequence[Sequence[float]]) -> list[float]:
 
 def draw_means(study: Study, settings: FigureSettings) -> Figure:
     """Draw a row for each configuration: its repeats as dots, their mean and deviation."""
-    shown, seeds = drawn_configurations(study, settings.top), seeds_of(study)
+    shown, seeds = drawn_configurations(study, settings), seeds_of(study)
     labels = [plain(short_label(study, found)) for found in shown]
     name = f"{study.study_name}: means over {seeds} seeds" if seeds > 1 else study.study_name
     width, height = 5.2 + 0.07 * max(map(len, labels)), 1.1 + 0.27 * len(shown)

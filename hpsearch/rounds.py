@@ -16,9 +16,10 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.grid import grid_size
+from hpsearch.naming import check_name
 from hpsearch.narrowing import Narrowing, narrow
 from hpsearch.options import MARGIN
-from hpsearch.settings import StudySettings, check_name, parse_settings
+from hpsearch.settings import StudySettings, parse_settings
 from hpsearch.slots import derive_rng
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.study import FIRST, SETTINGS, Outcome, run_study, study_name

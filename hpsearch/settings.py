@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +23,13 @@ from hpsearch.enqueue import Labelled, read_entry
 from hpsearch.errors import SettingsError
 from hpsearch.figure_settings import Figures, FigureSettings, check_figures
 from hpsearch.grid import fit_trials
+from hpsearch.naming import valid_name
 from hpsearch.options import REPEATING, Metric, PrunerName, SamplerName
 from hpsearch.ranges import SpaceError
 from hpsearch.search_settings import OptionError, SearchSettings, wrong_value
 from hpsearch.space import SearchSpace
 from model.names import unknown_name
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PACKAGED = Path(__file__).parent / "studies"  # in a wheel; beside the package in a checkout
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "studies"
 TABLES: dict[str, type[BaseModel]] = {
@@ -38,25 +37,6 @@ TABLES: dict[str, type[BaseModel]] = {
     "search": SearchSettings,
     "figure": FigureSettings,
 }
-
-
-def _name(value: str) -> str:
-    if not NAME_PATTERN.fullmatch(value) or set(value) == {"."}:
-        raise ValueError(
-            f"{value!r} is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
-        )
-    return value
-
-
-def check_name(value: str) -> str:
-    """Return `value`, a study's name, which becomes a file, a tag and a model's name.
-
-    Raises SettingsError.
-    """
-    try:
-        return _name(value)
-    except ValueError as error:
-        raise SettingsError(f"--name: {error}") from None
 
 
 def _read_space(table: object) -> SearchSpace:
@@ -83,7 +63,7 @@ class StudySettings(BaseModel):
     enqueue: tuple[Labelled, ...] = ()
     figure: Figures = ()
 
-    _named = field_validator("name")(_name)
+    _named = field_validator("name")(valid_name)
 
     @model_validator(mode="before")
     @classmethod
@@ -124,7 +104,12 @@ class StudySettings(BaseModel):
         if least > self.max_epochs:
             place = "search.pruner_options.min_resource"
             raise ValueError(f"{place}: is {least}, but trials have {self.max_epochs} epochs")
-        check_figures(self.figure, self.trial.searched, diagnostics=self.search.diagnostics)
+        check_figures(
+            self.figure,
+            self.trial.searched,
+            [e.label for e in self.enqueue],
+            diagnostics=self.search.diagnostics,
+        )
         return self
 
     @property

@@ -14,12 +14,13 @@ from hpsearch.carrying import carry_over
 from hpsearch.definition import definition, differences
 from hpsearch.errors import StudyError
 from hpsearch.forkserver import start_forkserver
+from hpsearch.naming import check_name
 from hpsearch.objective import Objective
 from hpsearch.parent import OnProgress, Parent, close_dead_trials, wait_for_orphans
 from hpsearch.pool import Pool
 from hpsearch.processes import claimed
 from hpsearch.samplers import check_sampler
-from hpsearch.settings import StudySettings, check_name, parse_settings, settings_table
+from hpsearch.settings import StudySettings, parse_settings, settings_table
 from hpsearch.slots import ROUND, Slots, count_slots, own_trials
 from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name, study_id

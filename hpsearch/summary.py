@@ -85,6 +85,11 @@ def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
     return [name for name in names if name != "epochs"]
 
 
+def label_of(trial: FrozenTrial) -> str:
+    """Return the label of the trial's [[enqueue]] entry, "" if it is none."""
+    return str(trial.user_attrs.get("setup", {}).get("label", ""))
+
+
 def metric_of(study: Study) -> str:
     """Return the metric that the study's value is."""
     return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))

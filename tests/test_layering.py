@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # Who may import whom inside hpsearch: a module may import from its own floor and those below.
 FLOORS = [
     {"errors", "options", "forkserver"},
-    {"ranges", "slots", "curves"},
+    {"ranges", "slots", "curves", "naming"},
     {
         "space",
         "enqueue",

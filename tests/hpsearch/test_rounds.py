@@ -8,8 +8,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import SettingsError, StudyError
+from hpsearch.naming import check_name
 from hpsearch.rounds import next_name, next_round, rounds_of, run_rounds, study_settings
-from hpsearch.settings import check_name, load_settings, parse_settings
+from hpsearch.settings import load_settings, parse_settings
 from hpsearch.storage import open_storage
 from hpsearch.study import run_study
 from hpsearch.summary import searched_values

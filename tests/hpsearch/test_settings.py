@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import SettingsError
-from hpsearch.settings import STUDIES, StudySettings, check_name, load_settings, parse_settings
+from hpsearch.naming import check_name
+from hpsearch.settings import STUDIES, StudySettings, load_settings, parse_settings
 from hpsearch.space import SearchSpace
 from model.config import TrainConfig
 from model.data import load_dataset
