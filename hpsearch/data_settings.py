@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from hpsearch.search_settings import Table
 from model.data import SCALES
 from model.names import unknown_name
+from model.splitting import DRAWS, VALIDATIONS
+
+KNOWN = {"scale": SCALES, "draw": DRAWS, "validation": VALIDATIONS}
 
 
 class DataSettings(Table):
@@ -20,11 +23,13 @@ class DataSettings(Table):
     train_limit: Annotated[int, Field(ge=1)] | None = None
     scale: str = "standardize"
     split_seed: Annotated[int, Field(ge=0)] = 0
-    validation: Literal["split", "test"] = "split"  # a fifth of the rows, or the source's test set
+    draw: str = "stratified"  # which rows `limit` takes; or the "first"
+    validation: str = "split"  # on a fifth of the rows, or on the source's own "test" set
 
-    @field_validator("scale")
+    @field_validator(*KNOWN)
     @classmethod
-    def _known_scale(cls, value: str) -> str:
-        if value not in SCALES:
-            raise ValueError(unknown_name(value, SCALES, "a scale"))
+    def _known(cls, value: str, field: ValidationInfo) -> str:
+        name = str(field.field_name)
+        if value not in KNOWN[name]:
+            raise ValueError(unknown_name(value, KNOWN[name], f"a {name}"))
         return value

@@ -40,7 +40,7 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     A key that is missing on one side stands for the default.
     """
     defaults = {f"trial.{key}": _text(value) for key, value in DEFAULTS.items()}
-    defaults |= {"search.seeds": "1", "data.validation": "split"}
+    defaults |= {"search.seeds": "1", "data.draw": "stratified", "data.validation": "split"}
     changed = []
     for key in sorted(was.keys() | now.keys()):
         old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))

@@ -18,7 +18,7 @@ from model.columns import Column, RawData
 from model.names import unknown_name
 from model.scaling import SCALES, Scaler
 from model.sources import read_source, source_name
-from model.splitting import VALIDATIONS, Indices, Parts, check_classes, split
+from model.splitting import Indices, Parts, Split, check_classes, split
 
 __all__ = ["SCALES", "Dataset", "Scaler", "load_dataset", "load_test_set"]
 
@@ -87,18 +87,21 @@ def load_dataset(
     train_limit: int | None = None,
     scale: str = "standardize",
     split_seed: int = 0,
+    draw: str = "stratified",
     validation: str = "split",
 ) -> Dataset:
     """Load the training and validation part of `source`, scaled.
 
     `source` is a name in `model.sources.SOURCES`, openml:NAME, or a .csv, .parquet or .npz file;
     `target` the column of a table's labels. `limit` draws so many rows before the split and
-    `train_limit` training rows after it, both stratified; more than there are is no limit.
-    `scale` is a name in SCALES. `validation` is "split", or "test": then the source's own test set
-    is what is validated on, all other rows are trained on, and nothing stays sealed.
+    `train_limit` training rows after it, both stratified; more than there are is no limit. With
+    `draw` "first", `limit` takes the first rows of the source instead. `scale` is a name in SCALES.
+    `validation` is "split", or "test": then the source's own test set is what is validated on, all
+    other rows are trained on, and nothing stays sealed.
     Raises ValueError, one sentence, or a file's own OSError.
     """
-    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed, validation)
+    how = Split(limit, train_limit, split_seed, draw, validation)
+    raw, parts, scaler = _load(source, target, scale, how)
     return Dataset(
         name=source_name(source),
         source=source,
@@ -122,6 +125,7 @@ def load_test_set(
     train_limit: int | None = None,
     scale: str = "standardize",
     split_seed: int = 0,
+    draw: str = "stratified",
     validation: str = "split",
 ) -> tuple[Array, Indices]:
     """Open the sealed part that belongs to `load_dataset` with the same arguments: x and y.
@@ -129,36 +133,22 @@ def load_test_set(
     The test set of a source that has one is complete whatever the limit. One that is validated on
     is sealed no more: ValueError.
     """
-    raw, parts, scaler = _load(source, target, limit, train_limit, scale, split_seed, validation)
+    how = Split(limit, train_limit, split_seed, draw, validation)
+    raw, parts, scaler = _load(source, target, scale, how)
     if validation == "test":
         raise ValueError(f"{source}: its test set is what is validated on, and not unseen")
     return scaler(raw.x[parts.test]), raw.y[parts.test]
 
 
-def _load(
-    source: str,
-    target: str | None,
-    limit: int | None,
-    train_limit: int | None,
-    scale: str,
-    split_seed: int,
-    validation: str,
-) -> tuple[RawData, Parts, Scaler]:
+def _load(source: str, target: str | None, scale: str, how: Split) -> tuple[RawData, Parts, Scaler]:
     """What both loaders share, so that they cannot disagree about a row or a scale."""
     if scale not in SCALES:
         raise ValueError(unknown_name(scale, SCALES, "a scale"))
-    for name, value in (("limit", limit), ("train_limit", train_limit)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, but got {value}")
-    if not 0 <= split_seed < 2**32:
-        raise ValueError(f"split_seed must be in [0, {2**32 - 1}], but got {split_seed}")
-    if validation not in VALIDATIONS:
-        raise ValueError(unknown_name(validation, VALIDATIONS, "a validation"))
     raw = read_source(source, target)
-    if validation == "test" and not raw.n_test:
+    if how.validation == "test" and not raw.n_test:
         raise ValueError(f"{source}: has no test set of its own to validate on; use 'split'")
     check_classes(source, raw)
-    parts = split(raw, limit, train_limit, split_seed, on_test=validation == "test")
+    parts = split(raw, how)
     return raw, parts, SCALES[scale](raw.x[parts.train])
 
 

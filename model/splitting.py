@@ -12,14 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.columns import RawData
+from model.names import unknown_name
 
 Indices = NDArray[np.intp]
 
-VALIDATIONS = ("split", "test")
+DRAWS, VALIDATIONS = ("stratified", "first"), ("split", "test")
 HELD_OUT = 0.2  # of all rows for the test, and of the others for the validation part
 # A class of five rows has one on either side of any stratified 80/20 split, and of seven rows
 # five are left when the test part has been sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
 NEEDED_TO_SPLIT, NEEDED_TO_SEAL = 5, 7
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are drawn and split, checked: the arguments of `model.load_dataset`."""
+
+    limit: int | None
+    train_limit: int | None
+    split_seed: int
+    draw: str
+    validation: str
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "train_limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, but got {value}")
+        if not 0 <= self.split_seed < 2**32:
+            raise ValueError(f"split_seed must be in [0, {2**32 - 1}], but got {self.split_seed}")
+        if self.draw not in DRAWS:
+            raise ValueError(unknown_name(self.draw, DRAWS, "a draw"))
+        if self.validation not in VALIDATIONS:
+            raise ValueError(unknown_name(self.validation, VALIDATIONS, "a validation"))
 
 
 @dataclass(frozen=True)
@@ -45,30 +69,46 @@ def check_classes(source: str, raw: RawData) -> None:
         )
 
 
-def split(
-    raw: RawData, limit: int | None, train_limit: int | None, seed: int, *, on_test: bool
-) -> Parts:
-    """Seal the test rows, then draw and split the others, always stratified."""
+def split(raw: RawData, how: Split) -> Parts:
+    """Seal the test rows, then draw and split the others, stratified."""
     from sklearn.model_selection import train_test_split
 
-    sealed = _sealed_rows(raw)
-    rows = np.arange(len(raw.y) - raw.n_test)
-    if limit is not None:
-        # Drawn from the sealed rows and the others in proportion, so that none changes sides.
-        strata = 2 * raw.y[rows] + sealed[rows]
-        needed = np.where(sealed[rows], 1, NEEDED_TO_SPLIT)
-        rows = rows[_draw(strata, needed, limit, seed, "limit")]
+    sealed, seed = _sealed_rows(raw), how.split_seed
+    rows = _limited(raw, sealed, how)
     test = np.flatnonzero(sealed) if raw.n_test else rows[sealed[rows]]
     rest = rows[~sealed[rows]]
-    if on_test:
+    if how.validation == "test":
         train, val, test = rest, test, test[:0]
     else:
         strata = raw.y[rest]
         train, val = train_test_split(rest, test_size=HELD_OUT, stratify=strata, random_state=seed)
-    if train_limit is not None:
+    if how.train_limit is not None:
         strata = raw.y[train]
-        train = train[_draw(strata, np.ones_like(strata), train_limit, seed, "train_limit")]
+        train = train[_draw(strata, np.ones_like(strata), how.train_limit, seed, "train_limit")]
     return Parts(train, val, test)
+
+
+def _limited(raw: RawData, sealed: NDArray[np.bool_], how: Split) -> Indices:
+    """The rows that are neither of the source's own test set nor beyond the limit.
+
+    They are drawn from the sealed rows and the others in proportion, so that none changes sides.
+    """
+    rows = np.arange(len(raw.y) - raw.n_test)
+    if how.limit is None:
+        return rows
+    strata = 2 * raw.y[rows] + sealed[rows]
+    needed = np.where(sealed[rows], 1, NEEDED_TO_SPLIT)
+    if how.draw == "stratified":
+        return rows[_draw(strata, needed, how.limit, how.split_seed, "limit")]
+    counts = np.bincount(strata[: how.limit], minlength=strata.max() + 1)
+    short = counts[strata] < needed
+    if short.any():
+        name = raw.class_names[strata[short.argmax()] // 2]
+        raise ValueError(
+            f"limit: among the first {how.limit} rows, class {name!r} has too few to be in every "
+            "part; raise it, or leave draw = 'first' out"
+        )
+    return rows[: how.limit]
 
 
 def _sealed_rows(raw: RawData) -> NDArray[np.bool_]:

@@ -220,6 +220,23 @@ def test_a_limit_counts_the_rows_of_all_parts(table, split_seed):
         np.testing.assert_allclose(shares(y), CLASSES, atol=0.03)
 
 
+def test_a_limit_may_take_the_first_rows(own_test, table):
+    data = load_dataset(own_test, scale="none", draw="first", limit=100)
+    assert sorted([*data.x_train[:, 0], *data.x_val[:, 0]]) == list(range(100))
+    whole = load_dataset(own_test, scale="none", draw="first", limit=10_000)
+    assert len(whole.x_train) + len(whole.x_val) == N
+    # No row changes sides: those among the first that are sealed stay so.
+    all_sealed = load_test_set(table, scale="none")[0][:, 0]
+    first = load_dataset(table, scale="none", draw="first", limit=N - 5)
+    seen = {*first.x_train[:, 0], *first.x_val[:, 0]}
+    assert seen == set(range(N - 5)) - set(all_sealed)
+
+
+def test_the_first_rows_have_to_hold_every_class(table):
+    with pytest.raises(ValueError, match=r"^limit: among the first 50 rows, class 'b' has too few"):
+        load_dataset(table, draw="first", limit=50)
+
+
 def test_a_smaller_limit_is_part_of_a_larger_one(table):
     small, large = (
         {row for part in rows_of(table, limit=limit) for row in part} for limit in (150, 250)
@@ -251,6 +268,7 @@ def test_more_than_there_are_is_no_limit(table, option):
     [
         ({"limit": 0}, "limit must be at least 1, but got 0"),
         ({"train_limit": -1}, "train_limit must be at least 1, but got -1"),
+        ({"draw": "any"}, "'any' is not a draw (stratified, first)"),
         (
             {"validation": "tests"},
             "'tests' is not a validation; did you mean 'test'? (split, test)",
