@@ -29,7 +29,7 @@ MAKERS: dict[str, tuple[Callable[[Array], Optimizer], float]] = {
 
 def valley(x: Array, y: Array) -> Array:
     """Return f(x, y) = x²/20 + y²."""
-    return x * x / 20 + y * y
+    return np.asarray(x**2 / 20 + y**2, np.float64)
 
 
 def slope(point: Array) -> Array:

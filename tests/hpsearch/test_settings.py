@@ -53,7 +53,7 @@ epochs = 9
 hidden_layer_sizes = []
 """
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
-TOP_KEYS = "(name, data, search, trial, enqueue)"
+TOP_KEYS = "(name, data, search, trial, enqueue, figure)"
 DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed, validation)"
 SEARCH_KEYS = (
     "(metric, sampler, pruner, trials, seeds, seed, timeout, target, patience, "
