@@ -7,22 +7,22 @@ from model.layers import Array, Layer
 
 
 class BatchNorm(Layer):
-    """Batch normalization (Ioffe & Szegedy, 2015): x̂ = (x − μ)/√(σ² + ε), y = γx̂ + β, ε = 1e-5.
+    """Batch normalization (Ioffe & Szegedy, 2015): x̂ = (x − μ)/√(σ² + ε), y = γx̂ + β.
 
     In training μ and σ² are the mean and the variance of the batch (rows, n_units), and
     dγ = Σ dy·x̂, dβ = Σ dy, dx = γ/√(σ² + ε) · (dy − dβ/rows − x̂·dγ/rows).
     In use they are exponential moving averages of these, m ← ρm + (1−ρ)μ and likewise for the
     unbiased variance σ² · rows/(rows − 1), with ρ = batch_norm_decay, from 0 and 1.
+    ε = batch_norm_epsilon keeps a unit that is the same for all rows from dividing by zero.
 
     A batch of one row has no variance and is refused; any other may be smaller than the last.
     Buffers: rows × n_units values twice.
     """
 
-    epsilon = 1e-5
     min_rows = 2
 
-    def __init__(self, n_units: int, *, batch_norm_decay: float) -> None:
-        self.n_units, self.decay = n_units, batch_norm_decay
+    def __init__(self, n_units: int, *, batch_norm_decay: float, batch_norm_epsilon: float) -> None:
+        self.n_units, self.decay, self.epsilon = n_units, batch_norm_decay, batch_norm_epsilon
         self.other_shapes = self.running_shapes = ((n_units,), (n_units,))
 
     def bind(self, *views: Array) -> None:

@@ -56,6 +56,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         bias_std: float = TrainConfig.bias_std,
         batch_norm: str = TrainConfig.batch_norm,
         batch_norm_decay: float = TrainConfig.batch_norm_decay,
+        batch_norm_epsilon: float = TrainConfig.batch_norm_epsilon,
         dropout: float = TrainConfig.dropout,
         loss: str = TrainConfig.loss,
         output: str = TrainConfig.output,

@@ -99,6 +99,7 @@ class TrainConfig:
     bias_std: float = _number(0.0, "[0, inf)")  # the deviation of the biases; 0: they start at 0
     batch_norm: str = _name("none", ["none", "before", "after"], "a batch_norm")
     batch_norm_decay: float = _number(0.9, "[0, 1)")  # of the running averages, per batch
+    batch_norm_epsilon: float = _number(1e-5, "(0, inf)")  # added to the variance
     dropout: float = _number(0.0, "[0, 1)")  # the share of each hidden layer's units
     loss: str = _name("cross_entropy", LOSSES, "a loss")
     output: str = _name("softmax", OUTPUTS, "an output")  # what "mean_squared_error" compares

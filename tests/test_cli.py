@@ -469,3 +469,59 @@ def test_an_interrupt_during_the_start_exits_with_130(
     monkeypatch.setattr("hpsearch.settings.load_settings", interrupted)
     assert run("study").exit_code == 130
     assert list(empty.iterdir()) == []
+
+
+REPEATED = """
+[data]
+source = "iris"
+[search]
+sampler = "grid"
+pruner = "none"
+seeds = 3
+[trial]
+epochs = 3
+[[enqueue]]
+label = "too slow"
+learning_rate = 1e-6
+[[enqueue]]
+label = "fast"
+learning_rate = 0.1
+"""
+
+
+def test_repeated_configurations_are_compared_by_their_means(empty: Path) -> None:
+    (empty / "twice.toml").write_text(REPEATED)
+    result = run("study", "twice.toml", "--no-tracking")
+    assert result.exit_code == 0, result.output
+    heading, best, other = result.stdout.splitlines()
+    assert heading.split() == [
+        *["configuration", "val/accuracy", "±", "lowest", "highest", "repeats"]
+    ]
+    assert best.startswith("fast ")
+    assert best.endswith(" 3 of 3")
+    assert other.startswith("too slow ")
+    assert "twice-grid: all 6 trials are done (6 complete" in result.stderr
+    again = run("study", "twice.toml", "--no-tracking").stderr
+    assert "twice-grid: all 6 trials were done already (6 complete" in again
+
+    assert run("best", "twice-grid").stdout == result.stdout
+    records = json.loads(run("best", "twice-grid", "--json").stdout)
+    assert [record["label"] for record in records] == ["fast", "too slow"]
+    assert [record["slots"] for record in records] == [[3, 4, 5], [0, 1, 2]]
+    assert records[0]["mean"] == pytest.approx(sum(records[0]["values"]) / 3)
+    shown = run("show", "twice-grid").stdout
+    mean, deviation = records[0]["mean"], records[0]["deviation"]
+    assert f"# best val/accuracy {mean:.4g} ± {deviation:.2g} in fast\n" in shown
+    (listed,) = json.loads(run("list", "--json").stdout)
+    assert (listed["seeds"], listed["best"], listed["best_slot"]) == (3, mean, None)
+
+
+def test_rounds_do_not_repeat(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 6\nseeds = 2"))
+    result = run("study", "s.toml", "--rounds", "2", "--no-tracking")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "Error: search.seeds: is 2, but rounds narrow ranges around single trials; use seeds = 1 "
+        "or one round"
+    )
+    assert not (empty / "hpsearch.journal").exists()

@@ -15,7 +15,7 @@ def rng():
 
 
 def build_batch_norm(n_units=4, rows=6, decay=0.9, dtype=np.float64):
-    layer = BatchNorm(n_units, batch_norm_decay=decay)
+    layer = BatchNorm(n_units, batch_norm_decay=decay, batch_norm_epsilon=1e-5)
     parameters, statistics = np.zeros((4, n_units), dtype), np.zeros((2, n_units), dtype)
     layer.bind(*parameters, *statistics)
     layer.allocate(rows, dtype)

@@ -1,0 +1,141 @@
+"""Ways of searching one space, side by side: what they find, and after how many epochs.
+
+    python studies/compare_searches.py random_search
+    python studies/compare_searches.py tuning_scales --grid tuning_scales_grid --seeds 10
+
+Each seed has a split of the data, weights and draws of its own, the same for all ways. "As good"
+is the median of what plain random search finds. A search that never is counts with all its epochs.
+The studies are kept in `--storage`: started again, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from statistics import median
+
+import optuna
+
+from hpsearch import StudySettings, load_settings
+from hpsearch.cli.console import note, show_progress
+from hpsearch.history import History
+from hpsearch.rounds import run_rounds, study_settings
+from hpsearch.slots import own_trials
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of searching; of several rounds, each has its share of the trials."""
+
+    sampler: str
+    pruner: str = "none"
+    rounds: int = 1
+
+
+RANDOM = "random"
+WAYS = {
+    RANDOM: Way("random"),
+    "random, median": Way("random", "median"),
+    "tpe": Way("tpe"),
+    "tpe, median": Way("tpe", "median"),
+    "tpe, halving": Way("tpe", "halving"),
+    "3 rounds, tpe, median": Way("tpe", "median", rounds=3),
+}
+SPACED = {RANDOM: WAYS[RANDOM], "tpe": WAYS["tpe"], "grid": Way("grid")}
+"""What is compared with a grid: trials that all run to their end."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search that has ended: how it went, and the space of its last round."""
+
+    history: History
+    last: StudySettings
+
+
+def search(
+    settings: StudySettings, way: Way, seed: int, name: str, jobs: int, storage: str
+) -> Search:
+    """Search with this seed, or go on with what an earlier start has done."""
+    changes = {"sampler": way.sampler, "pruner": way.pruner, "seed": seed}
+    trials = {} if way.sampler == "grid" else {"trials": -(-settings.search.trials // way.rounds)}
+    settings = settings.replace(search=changes | trials, data={"split_seed": seed})
+    note(name)
+    with show_progress() as on_progress:
+        outcomes = run_rounds(
+            settings, way.rounds, name=name, storage=storage, jobs=jobs, on_progress=on_progress
+        )
+    trials_of_all = [trial for outcome in outcomes for trial in own_trials(outcome.study)]
+    history = History.of(trials_of_all, settings.search.metric)
+    return Search(history, study_settings(outcomes[-1].study))
+
+
+def table(found: dict[str, list[Search]]) -> list[str]:
+    """Return a line for each way, as a table in Markdown."""
+    target = median(each.history.best for each in found[RANDOM])
+    needed = {
+        way: [each.history.epochs_until(target) for each in searches]
+        for way, searches in found.items()
+    }
+    plain = median(epochs for epochs, _ in needed[RANDOM])
+    until = f"until {target:.4g} | ÷ random | never"
+    lines = [
+        f"| search | best, median | lowest | highest | epochs | {until} |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for way, searches in found.items():
+        best = [each.history.best for each in searches]
+        spent = median(each.history.spent for each in searches)
+        epochs = median(epochs for epochs, _ in needed[way])
+        never = sum(not reached for _, reached in needed[way])
+        numbers = f"{median(best):.4f} | {min(best):.4f} | {max(best):.4f} | {spent:.0f}"
+        ratio = f"{epochs:.0f} | {epochs / plain:.2f} | {never} of {len(best)}"
+        lines.append(f"| {way} | {numbers} | {ratio} |")
+    return lines
+
+
+def ranges(searches: list[Search]) -> list[str]:
+    """Return what the last rounds searched, a line for each."""
+    spaces = [each.last.trial.searched.items() for each in searches]
+    return [", ".join(f"{name} {entry}" for name, entry in space) for space in spaces]
+
+
+def main() -> None:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("study", help="a study file, or the name of one that comes with hpsearch")
+    parser.add_argument("--grid", help="a study of the same space as a grid, to compare with")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trials", type=int, help="of each search, except the grid")
+    parser.add_argument("--epochs", type=int, help="of each trial")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--storage", default="compare_searches.journal")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    budget = {} if options.trials is None else {"trials": options.trials}
+    length = {} if options.epochs is None else {"epochs": options.epochs}
+    settings = load_settings(options.study).replace(search=budget, trial=length)
+    grid = load_settings(options.grid).replace(trial=length) if options.grid else settings
+    found: dict[str, list[Search]] = {}
+    for way, how in (SPACED if options.grid else WAYS).items():
+        base = f"{settings.name}-{way.replace(', ', '-').replace(' ', '-')}"
+        found[way] = [
+            search(
+                grid if how.sampler == "grid" else settings,
+                how,
+                seed,
+                f"{base}-{seed}",
+                options.jobs,
+                options.storage,
+            )
+            for seed in range(options.seeds)
+        ]
+    print("\n".join(table(found)))
+    for way, how in WAYS.items():
+        if way in found and how.rounds > 1:
+            print(f"\nThe last of {way}:", *ranges(found[way]), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
