@@ -56,7 +56,7 @@ class History:
 
     def best_after(self, spent: NDArray[np.int64]) -> NDArray[np.float64]:
         """The best so far after each of these numbers of epochs, NaN before there is one."""
-        epochs, values = np.array([(0, nan), *self.improvements]).T
+        epochs, values = np.array([(0, nan), *self.improvements], np.float64).T
         return values[np.searchsorted(epochs, spent, side="right") - 1]
 
 
