@@ -56,7 +56,8 @@ class History:
 
     def best_after(self, spent: NDArray[np.int64]) -> NDArray[np.float64]:
         """The best so far after each of these numbers of epochs, NaN before there is one."""
-        epochs, values = np.array([(0, nan), *self.improvements], np.float64).T
+        table: NDArray[np.float64] = np.array([(0, nan), *self.improvements], np.float64)
+        epochs, values = table[:, 0], table[:, 1]
         return values[np.searchsorted(epochs, spent, side="right") - 1]
 
 
