@@ -56,8 +56,9 @@ class History:
 
     def best_after(self, spent: NDArray[np.int64]) -> NDArray[np.float64]:
         """The best so far after each of these numbers of epochs, NaN before there is one."""
-        epochs, values = np.array([(0, nan), *self.improvements]).T
-        return np.asarray(values[np.searchsorted(epochs, spent, side="right") - 1])
+        table: NDArray[np.float64] = np.array([(0, nan), *self.improvements], np.float64)
+        epochs, values = table[:, 0], table[:, 1]
+        return values[np.searchsorted(epochs, spent, side="right") - 1]
 
 
 def _better(value: float, other: float, *, maximize: bool) -> bool:

@@ -29,12 +29,12 @@ MAKERS: dict[str, tuple[Callable[[Array], Optimizer], float]] = {
 
 def valley(x: Array, y: Array) -> Array:
     """Return f(x, y) = x²/20 + y²."""
-    return x * x / 20 + y * y
+    return x**2 / 20 + y**2
 
 
 def slope(point: Array) -> Array:
     """Return the gradient of the valley at (x, y)."""
-    return point * np.array([0.1, 2.0])
+    return point * np.array([0.1, 2.0], np.float64)
 
 
 def path(name: str) -> list[tuple[float, float]]:

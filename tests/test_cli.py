@@ -8,6 +8,7 @@ import sys
 import tomllib
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from hpsearch.cli import cli
+from hpsearch.errors import TrackingError
 from hpsearch.processes import claimed
 from hpsearch.storage import open_storage
 
@@ -525,3 +527,128 @@ def test_rounds_do_not_repeat(empty: Path) -> None:
         "or one round"
     )
     assert not (empty / "hpsearch.journal").exists()
+
+
+FIGURE = '\n[[figure]]\nkind = "curves"\n\n[[figure]]\nkind = "values"\n'
+
+
+def figure_run(database: str, experiment: str) -> tuple[MlflowClient, Any]:
+    """The one run of an experiment that holds figures, and the client that knows it."""
+    store = client(database)
+    found = store.get_experiment_by_name(experiment)
+    assert found is not None
+    (run,) = store.search_runs([found.experiment_id], "tags.`hpsearch.kind` = 'figures'")
+    return store, run
+
+
+def logged(database: str, experiment: str) -> list[str]:
+    store, run = figure_run(database, experiment)
+    return sorted(artifact.path for artifact in store.list_artifacts(run.info.run_id))
+
+
+def test_figures_of_a_study_that_declares_none_are_the_best(here: Path) -> None:
+    drawn = run("figures", "flowers-random")
+    assert (drawn.exit_code, drawn.stdout) == (0, "")
+    assert drawn.stderr == "in MLflow: experiment flowers-random, run figures\n"
+    saved = run("figures", "flowers-random", "--save", "plots")
+    assert saved.stdout == "plots/best.png\n"
+    assert (here / "plots" / "best.png").read_bytes().startswith(b"\x89PNG")
+    assert logged("mlflow.db", "flowers-random") == ["best.png"]
+    assert run("sync", "flowers-random").stderr == "flowers-random: 0 runs written\n"
+
+
+def test_figures_overwrite_with_force_alone(here: Path) -> None:
+    (here / "taken").mkdir()
+    (here / "taken" / "best.png").write_text("mine")
+    arguments = ["figures", "flowers-random", "--save", "taken", "--no-tracking"]
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: --save: taken/best.png exists already; --force overwrites it\n"
+    )
+    assert (here / "taken" / "best.png").read_text() == "mine"
+    assert run(*arguments, "--force").stdout == "taken/best.png\n"
+    assert (here / "taken" / "best.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["flower-random"], 1, "did you mean 'flowers-random'?"),
+        (["flowers-random", "--no-tracking"], 2, "--save says where the figures are to go"),
+        (["flowers-random", "--tracking-uri", "sqlite:///no/m.db"], 1, "there is no folder 'no'"),
+    ],
+)
+def test_figures_that_have_nowhere_to_go_are_not_written(
+    here: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    save = [] if "--no-tracking" in arguments else ["--save", "nowhere"]
+    refused = run("figures", *arguments, *save)
+    assert (refused.exit_code, refused.stdout) == (code, "")
+    assert sentence in refused.stderr.splitlines()[-1]
+    assert not (here / "nowhere").exists()
+
+
+def test_a_study_draws_what_its_file_declares_at_its_end(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY + FIGURE)
+    result = run("study", "flowers.toml", "--save", "plots", "--trials", "3")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (empty / "plots").iterdir()) == ["curves.png", "values.png"]
+    assert logged("mlflow.db", "flowers-random") == ["curves.png", "values.png"]
+    said = [line for line in result.stderr.splitlines() if line.startswith("Figures: ")]
+    assert [line.split(maxsplit=1)[1] for line in said] == [
+        *["plots/curves.png", "plots/values.png"],
+        "in MLflow: experiment flowers-random, run figures",
+    ]
+    before = (empty / "hpsearch.journal").read_bytes()
+    again = run("study", "flowers.toml", "--save", "plots", "--trials", "5")
+    assert again.stderr.startswith("Error: --save: plots/curves.png exists already; --force")
+    assert (empty / "hpsearch.journal").read_bytes() == before  # nothing was begun
+    assert run("study", "flowers.toml", "--save", "plots", "--force").exit_code == 0
+
+
+def test_a_study_without_figures_draws_none_unless_they_are_to_be_saved(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY)
+    arguments = ["study", "flowers.toml", "--trials", "2", "--no-tracking"]
+    assert "Figures" not in run(*arguments).stderr
+    assert "Figures:            plots/best.png\n" in run(*arguments, "--save", "plots").stderr
+
+
+def test_of_several_rounds_the_first_is_drawn(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY + FIGURE)
+    result = run("study", "flowers.toml", "--trials", "2", "--rounds", "2")
+    assert "in MLflow: experiment flowers-random, run figures\n" in result.stderr
+    assert logged("mlflow.db", "flowers-random") == ["curves.png", "values.png"]
+    assert run("figures", "flowers-random.r2", "--save", "second").exit_code == 0
+    assert sorted(path.name for path in (empty / "second").iterdir()) == [
+        *["curves.png", "values.png"]
+    ]
+
+
+def test_a_study_of_which_no_trial_ran_to_its_end_has_no_figures(empty: Path) -> None:
+    diverging = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "1e30")
+    (empty / "flowers.toml").write_text(diverging + FIGURE)
+    result = run("study", "flowers.toml", "--trials", "1", "--no-tracking", "--save", "plots")
+    assert result.exit_code == 0
+    assert "Figures:            none: no trial ran to its end\n" in result.stderr
+    assert not (empty / "plots").exists()
+    refused = run("figures", "flowers-random", "--save", "plots")
+    assert refused.stderr == (
+        "Error: study 'flowers-random' has no completed trial yet, so there is nothing to draw\n"
+    )
+
+
+def test_a_tracking_store_that_goes_away_at_the_end_costs_no_figure(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object) -> None:
+        raise TrackingError("tracking store 'x': away")
+
+    monkeypatch.setattr("hpsearch.publishing.log_study_figures", away)
+    (empty / "flowers.toml").write_text(STUDY + FIGURE)
+    result = run("study", "flowers.toml", "--trials", "2", "--save", "plots")
+    assert result.exit_code == 0
+    assert len(list((empty / "plots").iterdir())) == 2
+    assert caplog.messages[-1] == (
+        "tracking store 'x': away; `hpsearch figures flowers-random` puts the figures there later"
+    )

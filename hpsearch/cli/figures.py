@@ -91,7 +91,7 @@ def finish_figures(
     from hpsearch.summary import best_trials
 
     if not best_trials(study, 1):
-        return ["no figures: no trial ran to its end"]
+        return ["none: no trial ran to its end"]
     drawn, said = draw_figures(study), []
     if save is not None:
         said += [str(path) for path in save_figures(drawn, save, force=force)]

@@ -1,0 +1,168 @@
+"""[[figure]] in a study file: what is read, what is refused, and that it comes back."""
+
+import tomllib
+
+import pytest
+
+from hpsearch.definition import definition
+from hpsearch.errors import SettingsError
+from hpsearch.figure_settings import KINDS, FigureSettings
+from hpsearch.figures import FIGURES
+from hpsearch.settings import load_settings, parse_settings
+
+STUDY = """
+[trial]
+learning_rate = { low = 1e-3, high = 1.0, log = true }
+batch_norm = { choices = ["none", "before"] }
+epochs = 3
+
+[[figure]]
+kind = "curves"
+
+[[figure]]
+kind = "curves"
+name = "losses"
+title = "How it falls"
+metrics = ["train/loss", "val/loss"]
+smooth = 3
+log = true
+top = 5
+
+[[figure]]
+kind = "panels"
+panels = "batch_norm"
+lines = "learning_rate"
+"""
+SPACE = {"learning_rate": {"low": 0.1, "high": 0.5}, "batch_norm": {"choices": ["none", "after"]}}
+
+
+def parse(*figures, **tables):
+    return parse_settings({"name": "n", "trial": SPACE, "figure": [*figures], **tables}, "f.toml")
+
+
+def refusal(*figures, **tables):
+    with pytest.raises(SettingsError) as error:
+        parse(*figures, **tables)
+    return str(error.value)
+
+
+def test_figures_are_read_with_the_defaults_of_their_kind(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    curves, losses, panels = load_settings(tmp_path / "study.toml").figure
+    assert (curves.kind, curves.name, curves.title) == ("curves", "curves", None)
+    assert curves.metrics == ("val/accuracy", "train/accuracy")
+    assert (curves.smooth, curves.log, curves.top) == (1, False, 20)
+    assert (losses.name, losses.title) == ("losses", "How it falls")
+    assert losses.metrics == ("train/loss", "val/loss")
+    assert (losses.smooth, losses.log, losses.top) == (3, True, 5)
+    assert (panels.panels, panels.lines) == ("batch_norm", "learning_rate")
+    assert panels.metrics == ("train/accuracy",)
+
+
+def test_a_study_without_figures_has_none_in_its_file():
+    settings = parse()
+    assert settings.figure == ()
+    assert "figure" not in settings.to_toml()
+
+
+def test_the_file_that_is_written_declares_the_same_figures(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    settings = load_settings(tmp_path / "study.toml")
+    written = tomllib.loads(settings.to_toml())
+    assert parse_settings(written, "again") == settings
+    assert written["figure"][0] == {
+        "name": "curves",
+        "kind": "curves",
+        "metrics": ["val/accuracy", "train/accuracy"],
+        "smooth": 1,
+        "log": False,
+        "top": 20,
+    }
+    assert settings.replace(search={"trials": 3}).figure == settings.figure
+
+
+def test_figures_are_no_part_of_what_a_study_is():
+    plain, drawn = parse(), parse({"kind": "best"})
+    assert definition(plain, "d") == definition(drawn, "d")
+
+
+def test_every_kind_can_be_drawn():
+    assert KINDS.keys() == FIGURES.keys()
+
+
+@pytest.mark.parametrize(
+    ("figure", "sentence"),
+    [
+        (
+            {"kind": "curvs"},
+            "0.kind: 'curvs' is not a figure; did you mean 'curves'? "
+            "(curves, panels, best, gradients, values, means)",
+        ),
+        ({}, "0.kind: is missing"),
+        ({"kind": 3}, "0.kind: must be text, but got 3"),
+        (3, "0: must be a table, but got 3"),
+        (
+            {"kind": "best", "tpo": 3},
+            "0.tpo: 'tpo' is not a key here; did you mean 'top'? "
+            "(kind, name, title, metrics, smooth, log, panels, lines, top)",
+        ),
+        ({"kind": "best", "smooth": 0}, "0.smooth: must be at least 1, but got 0"),
+        ({"kind": "best", "smooth": 1.5}, "0.smooth: must be a whole number, but got 1.5"),
+        ({"kind": "best", "log": 1}, "0.log: must be true or false, but got 1"),
+        ({"kind": "best", "top": 0}, "0.top: must be at least 1, but got 0"),
+        ({"kind": "best", "metrics": "val/loss"}, "0.metrics: must be a list, but got 'val/loss'"),
+        (
+            {"kind": "best", "metrics": ["val/los"]},
+            "0.metrics: 'val/los' is not a metric; did you mean 'val/loss'? "
+            "(train/loss, train/accuracy, val/loss, val/accuracy)",
+        ),
+        ({"kind": "best", "metrics": []}, "0.metrics: must name one metric or two, but got []"),
+        (
+            {"kind": "best", "metrics": ["val/loss", "val/loss"]},
+            "0.metrics: must name one metric or two, but got ['val/loss', 'val/loss']",
+        ),
+        (
+            {"kind": "best", "metrics": ["val/loss", "val/accuracy"]},
+            "0.metrics: losses and accuracies have no axis in common; draw two figures",
+        ),
+        ({"kind": "values", "log": True}, "0.log: is for 'curves' and 'panels' and 'best', not"),
+        ({"kind": "panels"}, "0.panels: is missing; it names the searched key that makes them"),
+        (
+            {"kind": "panels", "panels": "batchnorm"},
+            "0.panels: 'batchnorm' is not a key that is searched; did you mean 'batch_norm'? "
+            "(learning_rate, batch_norm)",
+        ),
+        (
+            {"kind": "panels", "panels": "batch_norm", "lines": "epochs"},
+            "0.lines: 'epochs' is not a key that is searched (learning_rate, batch_norm)",
+        ),
+        ({"kind": "gradients"}, "0.kind: 'gradients' needs diagnostics = true in [search]"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_sentence(figure, sentence):
+    assert refusal(figure).startswith(f"f.toml: figure.{sentence}")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x" * 101, "two words"])
+def test_a_name_becomes_a_file(name):
+    assert "0.name: " in refusal({"kind": "best", "name": name})
+
+
+@pytest.mark.parametrize("name", ["losses", "Losses"])
+def test_two_figures_have_two_names(name):
+    first, second = {"kind": "curves", "name": "losses"}, {"kind": "curves", "name": name}
+    assert refusal(first, second) == (
+        "f.toml: figure.1.name: figure.0 is called 'losses' as well; give one another name"
+    )
+
+
+@pytest.mark.parametrize("tables", [3, {"kind": "best"}])
+def test_figures_are_tables(tables):
+    assert refusal(figure=tables) == (
+        f"f.toml: figure: must be [[figure]] tables, but got {tables!r}"
+    )
+
+
+def test_gradients_are_drawn_of_a_study_with_diagnostics():
+    (figure,) = parse({"kind": "gradients"}, search={"diagnostics": True}).figure
+    assert figure == FigureSettings(kind="gradients")
