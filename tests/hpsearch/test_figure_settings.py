@@ -77,6 +77,7 @@ def test_the_file_that_is_written_declares_the_same_figures(tmp_path):
         "smooth": 1,
         "log": False,
         "top": 20,
+        "labels": [],
     }
     assert settings.replace(search={"trials": 3}).figure == settings.figure
 
@@ -104,7 +105,7 @@ def test_every_kind_can_be_drawn():
         (
             {"kind": "best", "tpo": 3},
             "0.tpo: 'tpo' is not a key here; did you mean 'top'? "
-            "(kind, name, title, metrics, smooth, log, panels, lines, top)",
+            "(kind, name, title, metrics, smooth, log, panels, lines, top, labels)",
         ),
         ({"kind": "best", "smooth": 0}, "0.smooth: must be at least 1, but got 0"),
         ({"kind": "best", "smooth": 1.5}, "0.smooth: must be a whole number, but got 1.5"),
@@ -136,6 +137,8 @@ def test_every_kind_can_be_drawn():
             {"kind": "panels", "panels": "batch_norm", "lines": "epochs"},
             "0.lines: 'epochs' is not a key that is searched (learning_rate, batch_norm)",
         ),
+        ({"kind": "means", "labels": ["plane"]}, "0.labels: 'plane' is not a label ("),
+        ({"kind": "best", "labels": ["a"]}, "0.labels: is for 'curves' and 'gradients' and"),
         ({"kind": "gradients"}, "0.kind: 'gradients' needs diagnostics = true in [search]"),
     ],
 )

@@ -236,9 +236,22 @@ def test_panels_by_one_key_and_lines_by_another(grid):
 def test_more_panels_than_can_be_read_are_refused(sampled):
     with pytest.raises(
         StudyError,
-        match=r"figure 'panels': dropout has 41 values; a figure has at most 36 panels",
+        match=r"figure 'panels': dropout has 40 values; a figure has at most 36 panels",
     ):
         draw(sampled, figure("panels", panels="dropout"))
+
+
+def test_labels_choose_what_is_drawn_and_leave_the_panels_alone():
+    trials = [
+        trial_with(slot, [0.1, 0.2], value=0.2, label=label)
+        for slot, label in enumerate(["plain", "odd", "wide"])
+    ]
+    study = study_with(*trials)
+    drawn = draw(study, figure("curves", labels=("wide", "plain"), metrics=("val/loss",)))
+    assert legend(drawn) == ["plain", "wide"]
+    assert drawn.get_suptitle() == "s"  # they are chosen, not the best
+    rows = draw(study, figure("means", labels=("odd",))).axes[0].get_yticklabels()
+    assert [row.get_text() for row in rows] == ["odd"]
 
 
 def test_the_best_trials_have_a_panel_each(grid):
