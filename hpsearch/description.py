@@ -22,9 +22,11 @@ from hpsearch.summary import (
     count_trials,
     format_value,
     metric_of,
+    metric_title,
     searched_columns,
     searched_values,
     trial_record,
+    validation_of,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def study_record(study: Study) -> dict[str, Any]:
     return {
         "study": study.study_name,
         "metric": metric_of(study),
+        "validation": validation_of(study),
         "trials": settings.get("search", {}).get("trials"),
         "complete": counts.complete,
         "pruned": counts.pruned,
@@ -70,7 +73,7 @@ def best_records(rounds: Sequence[Study], top: int) -> list[dict[str, Any]]:
 
 def describe(*rounds: Study) -> str:
     """Return a study, or the rounds of one, as Markdown, for the experiment's page in MLflow."""
-    first, metric = rounds[0], metric_of(rounds[0])
+    first, metric = rounds[0], metric_title(rounds[0])
     if seeds_of(first) > 1:
         rows = _configuration_rows(best_configurations(first, 20), metric)
     else:

@@ -109,6 +109,8 @@ class Objective:
             "seed": self.settings.search.seed,
             "data": {key: getattr(self.data, key) for key in ("name", "digest", "source")},
         }
+        if self.settings.data.validation == "test":
+            setup["validation"] = "test"
         if labelled:
             setup["label"] = labelled.label
         trial.set_user_attr("setup", setup)

@@ -25,7 +25,7 @@ from hpsearch.drawing import (
 )
 from hpsearch.errors import StudyError
 from hpsearch.lines import drawn_configurations, short_label
-from hpsearch.summary import metric_of, metric_title
+from hpsearch.summary import metric_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,7 @@ def draw_means(study: Study, settings: FigureSettings) -> Figure:
         _draw_row(axes, row, found)
     axes.set_yticks(range(len(shown)), labels, fontsize=SMALL)
     axes.set_ylim(len(shown) - 0.5, -0.5)  # the first at the top
-    axis_names(axes, metric_title(study, metric_of(study)), "")
+    axis_names(axes, metric_title(study), "")
     return figure
 
 

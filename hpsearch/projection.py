@@ -75,6 +75,7 @@ def _tags(study_name: str, trial: FrozenTrial, setup: dict[str, Any]) -> dict[st
         "hpsearch.state": trial.state.name.lower(),
         "hpsearch.seed": setup.get("seed"),
         "hpsearch.label": setup.get("label"),
+        "hpsearch.validation": setup.get("validation"),  # "test": on the official test set
         "hpsearch.reason": reason_of(trial),
         **SOURCE,
     }

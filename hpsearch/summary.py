@@ -85,6 +85,12 @@ def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
     return [name for name in names if name != "epochs"]
 
 
+def best_epoch(trial: FrozenTrial) -> int | None:
+    """Return the epoch with the trial's best value, None if it has no curves."""
+    curves = Curves.of(trial)
+    return curves.best(trial.user_attrs["setup"]["metric"])[0] if len(curves) else None
+
+
 def label_of(trial: FrozenTrial) -> str:
     """Return the label of the trial's [[enqueue]] entry, "" if it is none."""
     return str(trial.user_attrs.get("setup", {}).get("label", ""))
@@ -95,10 +101,19 @@ def metric_of(study: Study) -> str:
     return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
 
 
-def metric_title(study: Study, metric: str) -> str:
-    """Return `metric` as an axis or a column is called; it says where the test set validates."""
-    validation = study.user_attrs.get("definition", {}).get("data.validation")
-    return f"{metric} (test set)" if (validation, metric[:4]) == ("test", "val/") else metric
+def validation_of(study: Study) -> str:
+    """Return what the study validates on: "split", or the official "test" set."""
+    return str(study.user_attrs.get("definition", {}).get("data.validation", "split"))
+
+
+def metric_title(study: Study, metric: str | None = None) -> str:
+    """Return `metric`, or the study's, as an axis or a column is called.
+
+    It says where the test set validates.
+    """
+    metric = metric or metric_of(study)
+    on_test = validation_of(study) == "test" and metric.startswith("val/")
+    return f"{metric} (test set)" if on_test else metric
 
 
 def find_trial(study: Study, slot: str) -> FrozenTrial:
@@ -123,7 +138,7 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
         "state": trial.state.name.lower(),
         "value": trial.value if trial.state is TrialState.COMPLETE else None,
         "epochs": len(learned),
-        "best_epoch": learned.best(setup["metric"])[0] if len(learned) else None,
+        "best_epoch": best_epoch(trial),
         "params": searched_values(trial),
         "config": setup.get("config"),
         "label": setup.get("label"),

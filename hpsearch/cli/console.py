@@ -22,9 +22,10 @@ from hpsearch.configurations import (
 from hpsearch.curves import Curves
 from hpsearch.slots import slot_of
 from hpsearch.summary import (
+    best_epoch,
     best_of_rounds,
     format_value,
-    metric_of,
+    metric_title,
     searched_columns,
     searched_values,
 )
@@ -53,12 +54,12 @@ def note(text: str) -> None:
 
 def best_table(rounds: Sequence[Study], top: int) -> Table | None:
     """Return the best trials of a study or its rounds; with repeats, the best configurations."""
-    metric = metric_of(rounds[0])
+    heading = metric_title(rounds[0])
     if seeds_of(rounds[0]) > 1:
-        return _configuration_table(best_configurations(rounds[0], top), metric)
+        return _configuration_table(best_configurations(rounds[0], top), heading)
     best = best_of_rounds(rounds, top)
     titles = [f"{study.study_name}#{slot_of(trial)}" for study, trial in best]
-    return _trial_table([t for _, t in best], metric, titles if len(rounds) > 1 else [])
+    return _trial_table([t for _, t in best], heading, titles if len(rounds) > 1 else [])
 
 
 def _configuration_table(best: Sequence[Configuration], metric: str) -> Table | None:
@@ -85,7 +86,7 @@ def _trial_table(
         table.add_column("label")
     for trial, title in zip_longest(trials, titles):
         values, curves = searched_values(trial), Curves.of(trial)
-        cells = [trial.value, curves.best(metric)[0] if len(curves) else "", len(curves)]
+        cells = [trial.value, best_epoch(trial) or "", len(curves)]
         cells += [values.get(name, "") for name in names]
         cells += [trial.user_attrs.get("setup", {}).get("label", "")] if labelled else []
         table.add_row(title or str(slot_of(trial)), *(format_value(cell) for cell in cells))

@@ -39,7 +39,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(records, indent=2))
     elif records:
-        print_table(_study_table(records))
+        print_table(_study_table(studies, records))
     else:
         note("no studies yet; hpsearch study starts one")
 
@@ -91,7 +91,7 @@ def show(name: str, storage: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(record, indent=2))
     elif slot:
-        _print_trial(trial, record)
+        _print_trial(study, trial, record)
     else:
         _print_study(study, record)
 
@@ -104,42 +104,43 @@ def find_study(name: str, storage: str | None) -> Study:
     return load_study(open_storage(storage_url(storage), create=False), name)
 
 
-def _study_table(records: list[dict[str, Any]]) -> Table:
+def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
-    from hpsearch.summary import format_value
+    from hpsearch.summary import format_value, metric_title
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("study")
     for heading in ("trials", "complete", "pruned", "failed", "epochs", "best", "trial"):
         table.add_column(heading, justify="right")
     table.add_column("metric")
-    for record in records:
-        keys = ("trials", "complete", "pruned", "failed", "epochs", "best", "best_slot", "metric")
+    for study, record in zip(studies, records, strict=True):
+        keys = ("trials", "complete", "pruned", "failed", "epochs", "best", "best_slot")
         cells = ("" if record[key] is None else format_value(record[key]) for key in keys)
-        table.add_row(record["study"], *cells)
+        table.add_row(record["study"], *cells, metric_title(study))
     return table
 
 
 def _print_study(study: Study, record: dict[str, Any]) -> None:
     from hpsearch.slots import own_trials
-    from hpsearch.summary import count_trials, format_value
+    from hpsearch.summary import count_trials, format_value, metric_title
 
     counts = count_trials(own_trials(study))
     click.echo(f"# {study.study_name}: {counts}; {record['epochs']:,} epochs trained")
     if record["best"] is not None:
         where = record["best_configuration"] or f"trial {record['best_slot']}"
         spread = "" if record["deviation"] is None else f" ± {record['deviation']:.2g}"
-        best = f"best {record['metric']} {format_value(record['best'])}{spread}"
+        best = f"best {metric_title(study)} {format_value(record['best'])}{spread}"
         click.echo(f"# {best} in {where}")
     click.echo()
     click.echo(study.user_attrs.get("settings", "# not started by hpsearch study\n"), nl=False)
 
 
-def _print_trial(trial: FrozenTrial, record: dict[str, Any]) -> None:
+def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> None:
     from rich.table import Table
 
     from hpsearch.cli.console import print_table
+    from hpsearch.summary import metric_title
 
     reason = f" ({record['reason']})" if record["reason"] else ""
     best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
@@ -148,7 +149,7 @@ def _print_trial(trial: FrozenTrial, record: dict[str, Any]) -> None:
         click.echo(f"{key} = {json.dumps(value)}")
     if record["epochs"]:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("epoch", *record["curves"]):
+        for heading in ("epoch", *(metric_title(study, name) for name in record["curves"])):
             table.add_column(heading, justify="right")
         for number, row in enumerate(zip(*record["curves"].values(), strict=True), start=1):
             table.add_row(str(number), *(f"{value:.4f}" for value in row))
