@@ -47,7 +47,10 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
+def test_the_readme_runs_from_top_to_bottom(
+    tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
     run("hpsearch study --sampler random", tmp_path)  # what its first command does after set-up
     for kind, block in BLOCKS:
         if kind == "toml":
@@ -69,7 +72,7 @@ def test_the_readme_runs_from_top_to_bottom(tmp_path: Path) -> None:
 
 
 def test_the_error_it_quotes_is_the_error(tmp_path: Path) -> None:
-    (study,) = (block for kind, block in BLOCKS if kind == "toml")
+    (study,) = (block for _, block in BLOCKS if block.startswith("# flowers.toml"))
     (tmp_path / "flowers.toml").write_text(study.replace("{ low = 1e-4", "{ lo = 1e-4"))
     quoted = re.search(r"^    (Error: .*)$", README, re.MULTILINE)
     assert quoted is not None

@@ -1,56 +1,30 @@
 """Every study of studies/, shrunk: from its file to its figures, on small files like MNIST's."""
 
-import gzip
 import json
 import os
-import struct
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tomlkit
 from click.testing import CliRunner
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from hpsearch.cli import cli
 from hpsearch.settings import load_settings
-from model.sources import IDX_FILES
 
 STUDIES = Path(__file__).parent.parent / "studies"
 FILES = sorted(STUDIES.glob("*.toml"))
-TRAIN_ROWS = 600
 PNG = b"\x89PNG"
 
 
-def idx_bytes(values: NDArray[Any]) -> bytes:
-    header = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
-    return header + values.astype(np.uint8).tobytes()
-
-
-@pytest.fixture(scope="module")
-def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for $HPSEARCH_DATA: digits of 8 × 8 pixels in the four files of MNIST."""
-    folder = tmp_path_factory.mktemp("data") / "mnist"
-    folder.mkdir()
-    images, labels = load_digits(return_X_y=True)
-    images = (images * 15).reshape(-1, 8, 8)
-    parts = np.s_[:TRAIN_ROWS], np.s_[TRAIN_ROWS : TRAIN_ROWS + 200]
-    arrays = [values[part] for part in parts for values in (images, labels)]
-    for name, values in zip(IDX_FILES, arrays, strict=True):
-        (folder / f"{name}.gz").write_bytes(gzip.compress(idx_bytes(values)))
-    return folder.parent
-
-
 @pytest.fixture
-def work(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, where MNIST is small."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HPSEARCH_DATA", str(mnist))
+    monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
     return tmp_path
 
 
