@@ -15,6 +15,7 @@ from datetime import datetime
 
 import numpy as np
 
+from hpsearch.errors import HpsearchError
 from hpsearch.objective import load_data
 from hpsearch.rounds import study_settings
 from hpsearch.slots import derive_rng, slot_of
@@ -65,4 +66,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HpsearchError as error:
+        raise SystemExit(f"Error: {error}") from None

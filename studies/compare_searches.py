@@ -18,6 +18,7 @@ import optuna
 
 from hpsearch import StudySettings, load_settings
 from hpsearch.cli.console import note, show_progress
+from hpsearch.errors import HpsearchError
 from hpsearch.history import History
 from hpsearch.rounds import run_rounds, study_settings
 from hpsearch.slots import own_trials
@@ -138,4 +139,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; the same command goes on") from None
+    except HpsearchError as error:
+        raise SystemExit(f"Error: {error}") from None
