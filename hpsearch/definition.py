@@ -24,6 +24,7 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
         "search.metric": settings.search.metric,
         "search.seed": settings.search.seed,
         "search.seeds": settings.search.seeds,
+        **_first_draw(settings),
         **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
         **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
         **{
@@ -34,13 +35,19 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
     return {key: _text(value) for key, value in entries.items()}
 
 
+def _first_draw(settings: StudySettings) -> dict[str, int]:
+    draw = settings.search.first_draw
+    return {"search.first_draw": draw} if draw else {}
+
+
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return what changed between two definitions: "trial.epochs 20, now 30".
 
     A key that is missing on one side stands for the default.
     """
     defaults = {f"trial.{key}": _text(value) for key, value in DEFAULTS.items()}
-    defaults |= {"search.seeds": "1", "data.draw": "stratified", "data.validation": "split"}
+    defaults |= {"search.seeds": "1", "search.first_draw": "0"}
+    defaults |= {"data.draw": "stratified", "data.validation": "split"}
     changed = []
     for key in sorted(was.keys() | now.keys()):
         old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))

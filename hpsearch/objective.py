@@ -86,7 +86,8 @@ class Objective:
         config = self._set_up(trial)
         metric = METRICS[self.settings.search.metric]
         written = time.monotonic()
-        for epoch in self._epochs(trial, config):
+        _, epochs = start_training(self.settings, self.data, config, slot_of(trial))
+        for epoch in epochs:
             if not curves.append(epoch):
                 raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
             trial.report(getattr(epoch, metric), step=epoch.number)
@@ -116,19 +117,6 @@ class Objective:
         trial.set_user_attr("setup", setup)
         return config
 
-    def _epochs(self, trial: BaseTrial, config: TrainConfig) -> Iterator[Epoch]:
-        """Train a network whose weights and batches depend on the seed and the slot alone."""
-        search, data, draw = self.settings.search, self.data, slot_of(trial)
-        if search.seeds > 1:
-            # The first repeats of all configurations draw alike, then the second ones, and so on:
-            # what differs between two of them is what they differ in, not luck.
-            draw %= search.seeds
-        weights = derive_rng(search.seed, draw, "weights")
-        network = Network(data.n_features, data.n_classes, config, weights)
-        batches = derive_rng(search.seed, draw, "batches")
-        metric, diagnostics = METRICS[search.metric], search.diagnostics
-        return train(network, data, batches, metric=metric, diagnostics=diagnostics)
-
     def _refuse_direction(self, trial: BaseTrial) -> None:
         """Raise SettingsError in a study that would look for the worst; Optuna's default may."""
         study, search = getattr(trial, "study", None), self.settings.search
@@ -149,6 +137,21 @@ class Objective:
         """Return the [[enqueue]] entry of the trial's slot; other people's trials have none."""
         slot = trial.user_attrs.get(SLOT)
         return None if slot is None else self.settings.labelled(slot)
+
+
+def start_training(
+    settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
+) -> tuple[Network, Iterator[Epoch]]:
+    """Return the network of `slot`, not trained yet, and the epochs that train it when iterated.
+
+    Its weights and batches depend on the seed and the slot alone.
+    """
+    search, draw = settings.search, settings.search.draw(slot)
+    weights = derive_rng(search.seed, draw, "weights")
+    network = Network(data.n_features, data.n_classes, config, weights)
+    batches = derive_rng(search.seed, draw, "batches")
+    metric, diagnostics = METRICS[search.metric], search.diagnostics
+    return network, train(network, data, batches, metric=metric, diagnostics=diagnostics)
 
 
 def load_data(settings: StudySettings) -> Dataset:

@@ -208,7 +208,7 @@ def study_settings(study: Study) -> StudySettings:
     if file is None:
         raise StudyError(
             f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
-            "only what `hpsearch study` has run can be narrowed"
+            "only what `hpsearch study` has run can be narrowed or exported"
         )
     return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
 

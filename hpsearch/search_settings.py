@@ -119,6 +119,7 @@ class SearchSettings(Table):
     trials: Count = 100  # of a grid: as many as it has points, and labelled configurations
     seeds: Count = 1  # how often each labelled configuration or point of a grid is repeated
     seed: Annotated[int, Field(ge=0)] = 0
+    first_draw: CountOrNone | None = None  # the draw of weights and batches that slot 0 has
     timeout: Annotated[Finite, Field(gt=0)] | None = None  # seconds, from each start
     target: Finite | None = None  # a value of the metric that is good enough
     patience: Count | None = None  # so many trials without a better one
@@ -139,6 +140,14 @@ class SearchSettings(Table):
     def slots(self) -> int:
         """The trials of the study, repeats and all; slot n has repeat n % seeds."""
         return self.trials * self.seeds
+
+    def draw(self, slot: int) -> int:
+        """Return the number of the draw of weights and batches that a slot has.
+
+        The first repeats of all configurations draw alike, then the second ones, and so on: what
+        differs between two of them is what they differ in, not luck.
+        """
+        return (self.first_draw or 0) + (slot % self.seeds if self.seeds > 1 else slot)
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Self
 from zipfile import BadZipFile
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from model.columns import Column
 from model.network import Network
 from model.optimizers import Optimizer
 from model.scaling import Scaler
@@ -26,7 +27,8 @@ class Checkpoint:
     """All that is needed to use a network on raw rows, and to go on with its training.
 
     `optimizer` is the network's own, `curves` have a value per epoch by name, and `notes` are
-    whatever else, as plain data for JSON.
+    whatever else, as plain data for JSON. `columns` say how a table's rows become features, in
+    their order; there are none where features came as they are.
     """
 
     network: Network
@@ -35,6 +37,7 @@ class Checkpoint:
     scaler: Scaler
     curves: dict[str, list[float]]
     notes: dict[str, Any]
+    columns: tuple[Column, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `.npz` file, whole or not at all; `Network.load` reads it as well."""
@@ -46,6 +49,7 @@ class Checkpoint:
             shift=self.scaler.shift,
             factor=self.scaler.factor,
             notes=np.array(json.dumps(self.notes)),
+            columns=np.array(json.dumps([astuple(column) for column in self.columns])),
             **curves,
             **state,
         )
@@ -73,8 +77,9 @@ class Checkpoint:
                 scaler=Scaler(arrays["shift"], arrays["factor"]),
                 curves={name: curve.tolist() for name, curve in _named(CURVE, arrays).items()},
                 notes=json.loads(str(arrays["notes"])),
+                columns=_read_columns(arrays),
             )
-        except (BadZipFile, EOFError, KeyError, ValueError) as error:
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: a network without its classes and scaler ({error})"
             ) from error
@@ -95,6 +100,11 @@ def _state(optimizer: Optimizer) -> dict[str, Any]:
     """What it remembers: all but the hyperparameters that it is given, and what it scribbles on."""
     other = {*inspect.signature(type(optimizer)).parameters, "scratch"}
     return {name: value for name, value in vars(optimizer).items() if name not in other}
+
+
+def _read_columns(arrays: dict[str, NDArray[Any]]) -> tuple[Column, ...]:
+    saved = json.loads(str(arrays.get("columns", "[]")))
+    return tuple(Column(name, tuple(categories)) for name, categories in saved)
 
 
 def _named(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from model.checkpoint import Checkpoint, rebuild_optimizer
+from model.columns import Column
 from model.config import TrainConfig
 from model.data import Dataset, Scaler
 from model.network import Network
@@ -35,8 +36,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Fitted: `classes_` (k,), sorted; `network_`; `optimizer_`; `scaler_`, which every X goes
     through; `history_`, a dict of curves, one value per epoch: see CURVES; `best_epoch_`, the one
     (from 1) that the weights are from, which is the last unless `early_stopping` went back to the
-    best `val_accuracy`. Features are taken as they come (`scaler_` is only something for a network
-    that was trained by `train` on a scaled Dataset), so put a StandardScaler in front.
+    best `val_accuracy`. Features are taken as they come (`scaler_`, and `columns_` that make them
+    of a table, are only for a network that `train` trained), so put a StandardScaler in front.
 
     Raises ValueError when fitted with a parameter out of its domain, and when training diverges.
     """
@@ -85,7 +86,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Wrap a network that was trained on `data`: raw features in, class names out."""
         classifier = cls(**_fields(network.config), **parameters)
         classifier._start(network, np.array(data.class_names), classifier._generator())
-        classifier.scaler_ = data.scaler
+        classifier.scaler_, classifier.columns_ = data.scaler, data.columns
         return classifier
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
@@ -156,6 +157,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             network=self.network_,
             classes=np.array(classes.tolist()) if classes.dtype == object else classes,
             scaler=self.scaler_,
+            columns=self.columns_,
             curves=self.history_,
             optimizer=self.optimizer_,
             notes=notes,
@@ -179,8 +181,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 classifier.feature_names_in_ = np.array(names, dtype=object)
         except KeyError as error:
             raise ValueError(f"{path}: not a saved classifier; it has no {error}") from error
-        classifier.scaler_, classifier.history_ = saved.scaler, saved.curves
-        classifier.optimizer_ = saved.optimizer
+        classifier.scaler_, classifier.columns_ = saved.scaler, saved.columns
+        classifier.history_, classifier.optimizer_ = saved.curves, saved.optimizer
         return classifier
 
     def _config(self) -> TrainConfig:
@@ -201,7 +203,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_, self.classes_, self._rng = network, classes, rng
         self.n_features_in_ = network.n_inputs
         self.optimizer_ = build_optimizer(network.config, network.params)
-        self.scaler_ = Scaler()
+        self.scaler_, self.columns_ = Scaler(), tuple[Column, ...]()
         self.history_: dict[str, list[float]] = {name: [] for name in CURVES}
         self.best_epoch_ = 0
         self._split_seed = int(rng.integers(2**31))

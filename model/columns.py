@@ -163,7 +163,10 @@ def _encode_column(values: pd.Series[Any], column: Column) -> NDArray[np.float64
 
     if not column.categories:
         if not _is_number(values):
-            raise ValueError(f"column {column.name!r} must hold numbers, not {values.iloc[0]!r}")
+            words = list(map(str, values))
+            row = next((r for r, word in enumerate(words) if not _reads_as_number(word)), 0)
+            what = f"must hold numbers, not {words[row]!r} in row {row + 1}"
+            raise ValueError(f"column {column.name!r} {what}")
         return values.to_numpy(np.float64, na_value=np.nan)[:, None]
     encoder = OneHotEncoder(
         categories=[list(column.categories)], handle_unknown="ignore", sparse_output=False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,12 +40,15 @@ def read_table(path: Path, target: str | None) -> RawData:
     return build_raw_data(frame, check_target(target, list(frame.columns)))
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """The .csv (UTF-8, with a header) or .parquet file as it is, its columns named once each."""
+def read_frame(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
+    """The .csv (UTF-8, with a header) or .parquet file as it is, its columns named once each.
+
+    Columns in `text` stay text though they may look like numbers in a .csv file.
+    """
     with path.open("rb") as file:  # OSErrors happen here, where they are still Python's
         if not file.read(1):
             raise ValueError(EMPTY)
-    return _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    return _read_csv(path, text) if path.suffix.lower() == ".csv" else _read_parquet(path)
 
 
 def read_arrays(path: Path, target: str | None) -> RawData:
@@ -68,7 +71,7 @@ def read_arrays(path: Path, target: str | None) -> RawData:
     return RawData(x, labels, tuple(map(Column, names)), class_names, n_test)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, text: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -76,7 +79,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
             raise ValueError(EMPTY)
         check_names(header)  # pandas would rename a second `a` to `a.1`
         _check_lengths(path, rows=1)  # pandas would take a first row too long for an index
-        return pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
+        types = dict.fromkeys(text, str)
+        return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, dtype=types)
     except UnicodeDecodeError as error:
         raise ValueError(_undecodable(path)) from error
     except csv.Error as error:

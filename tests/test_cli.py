@@ -15,6 +15,7 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
+from sklearn.datasets import load_iris
 
 from hpsearch.cli import cli
 from hpsearch.errors import TrackingError
@@ -345,6 +346,11 @@ def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:
         (["show", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
         (["best", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
         (["sync", "nothing"], "storage 'hpsearch.journal' does not exist; hpsearch study makes"),
+        (
+            ["export", "nothing", "-f", "npz"],
+            "storage 'hpsearch.journal' does not exist; hpsearch study makes",
+        ),
+        (["predict", "no.npz", "no.csv"], "no.npz: cannot be read: No such file or directory"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing_behind(
@@ -651,3 +657,48 @@ def test_a_tracking_store_that_goes_away_at_the_end_costs_no_figure(
     assert caplog.messages[-1] == (
         "tracking store 'x': away; `hpsearch figures flowers-random` puts the figures there later"
     )
+
+
+def test_the_winner_is_exported_and_trained_again(empty: Path, flowers: Path) -> None:
+    storage = ["--storage", str(flowers / "hpsearch.journal")]
+    best = json.loads(run("best", "flowers-random", "--json", *storage).stdout)[0]
+    record = json.loads(run("export", "flowers-random", "-f", "json", *storage).stdout)
+    assert {key: record[key] for key in best} == best
+
+    (empty / "winner.toml").write_text(
+        run("export", "flowers-random", "-f", "toml", *storage).stdout
+    )
+    said = f"# Trial {best['slot']} of flowers-random: val/accuracy {best['value']:.4g} at epoch"
+    assert (empty / "winner.toml").read_text().startswith(said)
+    again = json.loads(run("study", "winner.toml", "--json", "--no-tracking").stdout)
+    assert again["best"][0] == best | {"slot": 0, "number": 0, "study": again["study"]} | {
+        "params": {}
+    }
+
+    slot = ["--slot", "1", "-o", "one.json"]
+    assert run("export", "flowers-random", "-f", "json", *slot, *storage).stdout == "one.json\n"
+    assert json.loads((empty / "one.json").read_text())["slot"] == 1
+
+
+def test_the_network_is_exported_and_predicts(empty: Path, flowers: Path) -> None:
+    command = ["export", "flowers-random", "-f", "npz"]
+    command += ["--storage", str(flowers / "hpsearch.journal")]
+    assert run(*command).stdout == "flowers-random.npz\n"
+    refused = run(*command)
+    assert refused.exit_code == 1
+    sentence = "--output: flowers-random.npz exists already; --force overwrites it"
+    assert refused.stderr == f"Error: {sentence}\n"
+    assert run(*command, "--force").exit_code == 0
+    assert [path.name for path in empty.iterdir()] == ["flowers-random.npz"]
+
+    load_iris(as_frame=True).frame.to_csv("iris.csv", index=False)
+    result = run("predict", "flowers-random.npz", "iris.csv")
+    labels = result.stdout.splitlines()
+    assert len(labels) == 150
+    assert set(labels) <= {"setosa", "versicolor", "virginica"}
+    assert result.stderr == "iris.csv: ignored what the network was not trained on: 'target'\n"
+    proba = run("predict", "flowers-random.npz", "iris.csv", "--proba").stdout.splitlines()
+    assert proba[0] == "setosa,versicolor,virginica"
+    rows = [[float(cell) for cell in line.split(",")] for line in proba[1:]]
+    assert [proba[0].split(",")[row.index(max(row))] for row in rows] == labels
+    assert all(abs(sum(row) - 1) < 1e-6 for row in rows)

@@ -23,6 +23,7 @@ def changes(was, now):
         {"data": {"source": "a/copy/of/digits.csv"}},
         {"data": {"scale": "standardize", "split_seed": 0}},
         {"search": {"metric": "val/accuracy", "seed": 0}},
+        {"search": {"first_draw": 0}},
         {"trial": {"epochs": 20, "momentum": 0.9, "hidden_layer_sizes": [100]}},
         {"trial": {"hidden_layers": 1}},
         {"trial": {"hidden_units": 100, "hidden_layers": 1}},
@@ -46,6 +47,7 @@ def test_budget_sampler_pruner_place_and_written_defaults_make_no_other_study(no
             {"search": {"metric": "val/loss", "seed": 1}},
             ["search.metric val/accuracy, now val/loss", "search.seed 0, now 1"],
         ),
+        ({}, {"search": {"first_draw": 7}}, ["search.first_draw 0, now 7"]),
         ({}, {"trial": {"epochs": 30}}, ["trial.epochs 20, now 30"]),
         (
             {"trial": {"learning_rate": RATE}},

@@ -161,7 +161,7 @@ def test_says_what_cannot_be_narrowed():
     foreign = optuna.create_study(study_name="theirs")
     assert sentence(foreign) == (
         "study 'theirs' was not started by hpsearch, so its space is not known; "
-        "only what `hpsearch study` has run can be narrowed"
+        "only what `hpsearch study` has run can be narrowed or exported"
     )
     assert sentence(study_of([(0.1, None)])) == (
         "study 'digits-tpe' has no completed trial yet; narrow it when it has some"

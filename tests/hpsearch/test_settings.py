@@ -57,7 +57,7 @@ RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, data, search, trial, enqueue, figure)"
 DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed, draw, validation)"
 SEARCH_KEYS = (
-    "(metric, sampler, pruner, trials, seeds, seed, timeout, target, patience, "
+    "(metric, sampler, pruner, trials, seeds, seed, first_draw, timeout, target, patience, "
     "diagnostics, sampler_options, pruner_options)"
 )
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
@@ -100,6 +100,7 @@ def test_reads_every_table_of_a_study_file(study_file):
         "trials": 7,
         "seeds": 1,
         "seed": 11,
+        "first_draw": None,
         "timeout": 90.0,
         "target": 0.25,
         "patience": 5,

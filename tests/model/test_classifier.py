@@ -293,6 +293,7 @@ def test_a_trained_network_becomes_a_classifier_of_raw_rows(tmp_path):
     MLPClassifier.from_network(network, data, random_state=1).save(tmp_path / "wine.npz")
     classifier = MLPClassifier.load(tmp_path / "wine.npz")
     assert classifier.score(raw, names[data.y_val]) == last.val_accuracy
+    assert classifier.columns_ == data.columns
     np.testing.assert_array_equal(classifier.classes_, names)
     np.testing.assert_array_equal(classifier.scaler_.shift, data.scaler.shift)
     np.testing.assert_array_equal(classifier.scaler_.factor, data.scaler.factor)

@@ -114,9 +114,9 @@ def test_an_unknown_category_is_all_zeros():
 
 
 def test_text_where_numbers_were_is_refused():
-    sentence = "column 'size' must hold numbers, not 'big'"
+    sentence = "column 'size' must hold numbers, not 'big' in row 2"
     with pytest.raises(ValueError, match=exactly(sentence)):
-        encode(pd.DataFrame({"size": ["big"]}), [Column("size")])
+        encode(pd.DataFrame({"size": ["1.5", "big"]}), [Column("size")])
 
 
 def test_twenty_words_are_encoded_and_twenty_one_are_refused():

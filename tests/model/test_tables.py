@@ -126,6 +126,11 @@ def test_a_missing_file_is_pythons_own_error(tmp_path, name):
         read(tmp_path / name, "y")
 
 
+def test_columns_that_are_to_stay_text_do(csv):
+    frame = read_frame(csv("a,b\n01,02\n"), text=["a", "absent"])
+    assert frame.iloc[0].tolist() == ["01", 2]
+
+
 def test_a_table_without_a_target_lists_its_columns(csv):
     sentence = "target must name the column of the labels (a, y)"
     with pytest.raises(ValueError, match=exactly(sentence)):

@@ -1,0 +1,95 @@
+"""`hpsearch export` and `predict`: the winner, to use."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import click
+
+from hpsearch.cli import cli, storage_option
+from hpsearch.cli.look import find_study
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--slot", type=click.IntRange(0), help="Another trial than the best one.")
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    type=click.Choice(["toml", "json", "npz"]),
+    required=True,
+    help="A study file, a record, or the trained network.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where to write it.  [default: stdout; of a network NAME.npz]",
+)
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+@storage_option
+def export(
+    name: str, slot: int | None, kind: str, output: str | None, force: bool, storage: str | None
+) -> None:
+    """Write the best trial of study NAME to a file; of repeats, the best one's best.
+
+    As toml it is a study file that trains this very network again; as json the configuration and
+    what is known of the trial. As npz it is the network itself, trained again from its seed up to
+    its best epoch and compared with what the trial found: it predicts from raw rows, with
+    `hpsearch predict` or from Python with `model.MLPClassifier.load`.
+
+    \b
+    hpsearch export digits-tpe -f toml > winner.toml
+    hpsearch export digits-tpe -f npz
+    """
+    from hpsearch import export as exporting
+
+    study = find_study(name, storage)
+    trial = exporting.choose_trial(study, slot)
+    if output is None and kind == "npz":
+        output = f"{name}.npz"
+    if output is not None:
+        exporting.check_output(output, force=force)
+    if kind == "npz" and output is not None:
+        exporting.write_network(exporting.retrain(study, trial), output, force=force)
+        click.echo(output)
+        return
+    if kind == "toml":
+        text = exporting.as_study_file(study, trial)
+    else:
+        text = json.dumps(exporting.export_record(study, trial), indent=2) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        exporting.write_text(text, output, force=force)
+        click.echo(output)
+
+
+@cli.command()
+@click.argument("model", metavar="MODEL.npz")
+@click.argument("data", metavar="DATA")
+@click.option("--proba", is_flag=True, help="Print the probability of every class, as CSV.")
+def predict(model: str, data: str, proba: bool) -> None:
+    """Print the class of each row of DATA, as a network says that `hpsearch export` has written.
+
+    DATA is a .csv or .parquet file with the columns of training, in any order. Others are ignored,
+    the labels among them. Text is encoded as in training; a category unknown there counts as none.
+
+    \b
+    hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
+    """
+    from hpsearch.cli.console import note
+    from hpsearch.prediction import predict_table
+
+    prediction = predict_table(model, data)
+    for sentence in prediction.notes:
+        note(sentence)
+    if proba:
+        rows = csv.writer(sys.stdout, lineterminator="\n")
+        rows.writerow(prediction.classes)
+        rows.writerows(prediction.probabilities)
+    else:
+        click.echo("\n".join(map(str, prediction.labels)))

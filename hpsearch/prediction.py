@@ -1,0 +1,123 @@
+"""Prediction: what an exported network says of the rows of a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+from model.checkpoint import Checkpoint
+from model.columns import Column, encode
+from model.tables import read_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (".csv", ".parquet")
+MAX_NAMED = 5  # columns in a note
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Probabilities (n, k) of the k classes for the n rows of a table.
+
+    `notes` are sentences on what in the table was passed over.
+    """
+
+    classes: NDArray[Any]
+    probabilities: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The most probable class (n,) of each row."""
+        labels: NDArray[Any] = self.classes[self.probabilities.argmax(axis=1)]
+        return labels
+
+
+def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) -> Prediction:
+    """Predict each row of a .csv or .parquet `table` with a network that `export` has written.
+
+    Columns go by their names, whatever their order, and are encoded as in training: a category
+    that was not known there is none of those that were. Raises DataError.
+    """
+    saved, path = load_model(model), Path(table)
+    x, notes = read_rows(path, saved.columns)
+    # Scaled from the table's own precision, as in training, before anything becomes float32.
+    probabilities = saved.network.predict_proba(saved.scaler(x))
+    return Prediction(saved.classes, probabilities, notes)
+
+
+def load_model(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a network with the columns it was trained on; raises DataError."""
+    try:
+        saved = Checkpoint.load(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if sum(len(column.feature_names) for column in saved.columns) != saved.network.n_inputs:
+        raise DataError(
+            f"{path}: does not say which columns it was trained on; use a file that "
+            "`hpsearch export NAME -f npz` has written"
+        )
+    return saved
+
+
+def read_rows(path: Path, columns: Sequence[Column]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the features (n, d) of a table's rows, and what to say of it; raises DataError."""
+    if path.suffix.lower() not in TABLES:
+        raise DataError(f"{path}: is no table; use a {' or '.join(TABLES)} file")
+    text = [column.name for column in columns if column.categories]
+    try:
+        frame = read_frame(path, text)
+        _check_columns(frame, columns)
+        x = encode(frame, columns)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    said = [*_ignored(frame, columns), *_unknown(frame, columns, x)]
+    return x, tuple(f"{path}: {sentence}" for sentence in said)
+
+
+def _check_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> None:
+    missing = [column.name for column in columns if column.name not in frame.columns]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise ValueError(f"has no column {missing[0]!r}{more}, which the network was trained on")
+    if frame.empty:
+        raise ValueError("has column names but no rows")
+
+
+def _ignored(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Say which columns are no features."""
+    known = {column.name for column in columns}
+    others = [name for name in frame.columns if name not in known]
+    if not others:
+        return []
+    more = ", …" if len(others) > MAX_NAMED else ""
+    names = ", ".join(map(repr, others[:MAX_NAMED])) + more
+    return [f"ignored what the network was not trained on: {names}"]
+
+
+def _unknown(
+    frame: pd.DataFrame, columns: Sequence[Column], x: NDArray[np.float64]
+) -> Iterator[str]:
+    """Say which columns hold categories that training did not know, and the first of each."""
+    start = 0
+    for column in columns:
+        end = start + len(column.feature_names)
+        if column.categories and len(rows := np.flatnonzero(~x[:, start:end].any(axis=1))):
+            value = frame[column.name].iloc[rows[0]]
+            yield (
+                f"column {column.name!r} holds {value!r} in row {rows[0] + 1}, which training did "
+                "not know; it counts as none of the categories that it knew"
+            )
+        start = end
