@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits
 
 from hpsearch.configurations import best_configurations, seeds_of
 from hpsearch.curves import METRICS
@@ -123,7 +124,8 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
     network, training = start_training(
         settings, data, TrainConfig(**setup["config"]), slot_of(trial)
     )
-    history = list(islice(training, epochs))  # and no further: its weights are those of the best
+    with threadpool_limits(limits=1, user_api="blas"):  # as workers do: two threads sum otherwise
+        history = list(islice(training, epochs))  # and no further: its weights are the best ones
     value = float(getattr(history[-1], METRICS[metric]))
     if len(history) != epochs or value != trial.value:
         raise StudyError(
