@@ -254,6 +254,14 @@ def test_labels_choose_what_is_drawn_and_leave_the_panels_alone():
     assert [row.get_text() for row in rows] == ["odd"]
 
 
+@pytest.mark.parametrize("kind", ["curves", "gradients", "means"])
+def test_what_a_figure_names_may_not_have_run_yet(kind):
+    study = study_with(trial_with(0, [0.5], value=0.5, label="plain"))
+    sentence = f"figure '{kind}': study 's' has no trial of 'wide' and 'odd' yet"
+    with pytest.raises(StudyError, match=sentence):
+        draw(study, figure(kind, labels=("wide", "odd")))
+
+
 def test_the_best_trials_have_a_panel_each(grid):
     drawn = draw(grid, figure("best", top=7))
     best = sorted(grid.trials, key=lambda trial: (-trial.value, trial.number))[:7]
