@@ -443,6 +443,18 @@ def test_a_file_is_overwritten_with_force_alone(tmp_path):
     assert (tmp_path / "two.png").read_bytes().startswith(PNG)
 
 
+def test_a_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "one.png").mkdir()
+    with pytest.raises(SettingsError, match=r"^--save: .*/one\.png is a folder$"):
+        save_figures({"none": Figure(), "one": Figure()}, tmp_path, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
+
+
+def test_a_folder_whose_name_is_too_long_is_an_error_too(tmp_path):
+    with pytest.raises(SettingsError, match=r"^--save: .*one\.png: File name too long$"):
+        save_figures({"one": Figure()}, tmp_path / ("x" * 300))
+
+
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_folder_is_none_if_it_is_a_file(tmp_path, below):
     file = tmp_path / "file"
