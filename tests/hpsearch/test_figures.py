@@ -323,6 +323,12 @@ def test_sampled_values_on_their_own_scales(sampled):
     assert panels["activation"].get_lines()[0].get_ydata()[0] == 20
 
 
+def test_repeats_of_a_configuration_were_sampled_once(grid):
+    stds, norms = draw(grid, figure("values")).axes
+    assert [[bar.get_height() for bar in axes.patches] for axes in (stds, norms)] == [[2, 2]] * 2
+    assert [axes.get_ylabel() for axes in (stds, norms)] == ["configurations"] * 2
+
+
 @pytest.mark.parametrize(
     ("entry", "edges", "shares"),
     [
