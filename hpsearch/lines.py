@@ -117,4 +117,6 @@ def short_label(study: Study, found: Configuration) -> str:
     """Return a configuration's label, or where that is long what `hpsearch show` knows it by."""
     if len(found.label) <= LONGEST_LABEL:
         return found.label
-    return f"configuration {found.number}" if seeds_of(study) > 1 else f"trial {found.number}"
+    seeds = seeds_of(study)
+    first = found.number * seeds
+    return f"trials {first} to {first + seeds - 1}" if seeds > 1 else f"trial {first}"

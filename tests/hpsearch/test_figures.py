@@ -175,6 +175,16 @@ def test_a_band_reaches_from_the_lowest_to_the_highest():
     assert {y for x, y in corners if x == 2} == {0.4}
 
 
+@pytest.mark.parametrize(
+    ("seeds", "names"), [(1, ["trial 0", "trial 1"]), (2, ["trials 0 to 1", "trials 2 to 3"])]
+)
+def test_a_configuration_whose_label_is_too_long_goes_by_its_trials(seeds, names):
+    label = "a label of many words " * 4
+    trials = [trial_with(slot, [0.5], value=0.5, label=label) for slot in range(2 * seeds)]
+    study = study_with(*trials, definition={"search.seeds": str(seeds)})
+    assert legend(draw(study, figure("curves", metrics=("val/loss",)))) == names
+
+
 def test_smooth_log_title_and_top(grid):
     settings = figure(
         "curves", metrics=["train/loss"], smooth=2, log=True, top=1, title="It costs $5, not $6"
