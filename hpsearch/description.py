@@ -120,4 +120,5 @@ def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]
 
 def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
     lines = [headings, ["---"] * len(headings), *rows] if rows else []
-    return [f"| {' | '.join(line)} |" for line in lines]
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)  # of a label, say
+    return [f"| {' | '.join(line)} |" for line in escaped]
