@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 def study_record(study: Study) -> dict[str, Any]:
     """Return a study as plain data: what `--json` prints."""
-    trials = own_trials(study)
+    trials, best = own_trials(study), best_trials(study, 1)
     counts, settings = count_trials(trials), tomllib.loads(study.user_attrs.get("settings", ""))
-    best = best_trials(study, 1)
+    total = settings.get("search", {}).get("trials")
     repeated = best_configurations(study, 1) if seeds_of(study) > 1 else []
     return {
         "study": study.study_name,
         "metric": metric_of(study),
         "validation": validation_of(study),
-        "trials": settings.get("search", {}).get("trials"),
+        "trials": None if total is None else total * seeds_of(study),
         "complete": counts.complete,
         "pruned": counts.pruned,
         "failed": counts.failed,
@@ -120,4 +120,5 @@ def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]
 
 def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
     lines = [headings, ["---"] * len(headings), *rows] if rows else []
-    return [f"| {' | '.join(line)} |" for line in lines]
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)  # of a label, say
+    return [f"| {' | '.join(line)} |" for line in escaped]

@@ -147,6 +147,8 @@ def check_figures(
             if value is not None and value not in searched:
                 what = unknown_name(value, searched, "a key that is searched")
                 raise ValueError(f"{place}.{key}: {what}")
+        if figure.lines is not None and figure.lines == figure.panels:
+            raise ValueError(f"{place}.lines: makes the panels already; name another key")
         for label in figure.labels:
             if label not in labels:
                 raise ValueError(f"{place}.labels: {unknown_name(label, labels, 'a label')}")

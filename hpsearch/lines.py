@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.configurations import Configuration, best_configurations, configurations, seeds_of
 from hpsearch.curves import Curves
+from hpsearch.errors import StudyError
 from hpsearch.ranges import DEPTH, SHAPE, WIDTH, Choices, shape_name
 
 if TYPE_CHECKING:
@@ -96,11 +97,17 @@ def values_of(trials: Sequence[FrozenTrial], key: str, searched: Searched) -> li
 def drawn_configurations(study: Study, settings: FigureSettings) -> list[Configuration]:
     """Return those a figure names, or all; where they are more than its `top`, the best of them.
 
-    They are in file order.
+    They are in file order. Raises StudyError if none of those that it names has run yet.
     """
     known, top = configurations(study), settings.top
     if settings.labels:
-        return [found for found in known if found.label in settings.labels]
+        named = [found for found in known if found.label in settings.labels]
+        if not named:
+            labels = " and ".join(f"'{label}'" for label in settings.labels)
+            raise StudyError(
+                f"figure '{settings.name}': study '{study.study_name}' has no trial of {labels} yet"
+            )
+        return named
     if top is None or len(known) <= top:
         return known
     return sorted(best_configurations(study, top), key=lambda found: found.number)
@@ -110,4 +117,6 @@ def short_label(study: Study, found: Configuration) -> str:
     """Return a configuration's label, or where that is long what `hpsearch show` knows it by."""
     if len(found.label) <= LONGEST_LABEL:
         return found.label
-    return f"configuration {found.number}" if seeds_of(study) > 1 else f"trial {found.number}"
+    seeds = seeds_of(study)
+    first = found.number * seeds
+    return f"trials {first} to {first + seeds - 1}" if seeds > 1 else f"trial {first}"

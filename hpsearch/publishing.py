@@ -26,13 +26,18 @@ FIGURES = "figures"  # kind and name of the run
 
 def check_files(folder: str | os.PathLike[str], names: Iterable[str], *, force: bool) -> None:
     """Raise SettingsError if figures of these names cannot be saved in `folder`; create nothing."""
-    for name in names:
-        path = _file(folder, name)
-        if path.exists() and not force:
-            raise SettingsError(f"--save: {path} exists already; --force overwrites it")
-    there = Path(folder).absolute()
-    while not there.exists():
-        there = there.parent
+    try:
+        for name in names:
+            path = _file(folder, name)
+            if path.is_dir():
+                raise SettingsError(f"--save: {path} is a folder")
+            if path.exists() and not force:
+                raise SettingsError(f"--save: {path} exists already; --force overwrites it")
+        there = Path(folder).absolute()
+        while not there.exists():
+            there = there.parent
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise SettingsError(f"--save: {error.filename or folder}: {error.strerror}") from error
     if not there.is_dir():
         raise SettingsError(f"--save: {there} is not a folder")
     if not os.access(there, os.W_OK):
@@ -54,7 +59,8 @@ def save_figures(
         for figure, path in zip(figures.values(), paths, strict=True):
             _write(figure, path)
     except OSError as error:
-        raise SettingsError(f"--save: {error.filename or folder}: {error.strerror}") from error
+        where = error.filename2 or error.filename or folder
+        raise SettingsError(f"--save: {where}: {error.strerror}") from error
     return paths
 
 

@@ -147,7 +147,8 @@ def _narrowed(settings: StudySettings, space: SearchSpace) -> StudySettings:
     search = {"seed": int(derive_rng(settings.search.seed, 0, "next round").integers(2**31))}
     if settings.search.sampler == "grid":
         search["trials"] = min(settings.search.trials, grid_size(space))
-    return settings.replace(trial=space.as_table(), search=search, enqueue=[])
+    figures = [each.as_table() for each in settings.figure if not each.labels]
+    return settings.replace(trial=space.as_table(), search=search, enqueue=[], figure=figures)
 
 
 def _refuse_repeats(settings: StudySettings) -> None:
@@ -173,8 +174,9 @@ def next_round(
     top: how many of the best completed trials to keep around; None takes a tenth of them, and at
     least 5. All there are, if they are fewer.
 
-    Labelled configurations belong to the first round and are left out. Raises StudyError for a
-    study that hpsearch did not start, that searches nothing, or that has no completed trial.
+    Labelled configurations belong to the first round and are left out, and so are figures that
+    name them. Raises StudyError for a study that hpsearch did not start, that searches nothing, or
+    that has no completed trial.
     """
     settings = study_settings(study)
     _refuse_fixed(study.study_name, settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.configurations import seeds_of
 from hpsearch.drawing import (
     COLOURS,
     GREY,
@@ -43,8 +44,9 @@ LEAST_BINS, MOST_BINS = 5, 20
 def draw_values(study: Study, settings: FigureSettings) -> Figure:
     """Draw a histogram of what was sampled of each searched key, on the key's own scale.
 
-    A dashed line shows how high uniform sampling is everywhere. Labelled configurations, which
-    nobody sampled, are left out. Raises StudyError if nothing was sampled.
+    A dashed line shows how high uniform sampling is everywhere. Repeats of a configuration count
+    once, for its values were drawn once; labelled ones, which nobody sampled, are left out. Raises
+    StudyError if nothing was sampled.
     """
     searched = study_settings(study).trial.searched
     sampled = {key: _sampled(study, key, entry) for key, entry in searched.items()}
@@ -56,8 +58,9 @@ def draw_values(study: Study, settings: FigureSettings) -> Figure:
     title = settings.title or f"{study.study_name}: sampled values"
     figure = new_figure(0.8 + 2.8 * columns, 0.9 + 2.3 * rows, title)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    counted = "configurations" if seeds_of(study) > 1 else "trials"
     for axes, (key, values) in zip(panels, sampled.items(), strict=False):
-        _draw_key(calm(axes), key, searched[key], values)
+        _draw_key(calm(axes), key, searched[key], values, counted)
     for axes in panels[len(sampled) :]:
         axes.remove()
     legend_beside(figure, colour_keys(["uniform"], [GREY], linestyle="--"))
@@ -65,9 +68,10 @@ def draw_values(study: Study, settings: FigureSettings) -> Figure:
 
 
 def _sampled(study: Study, key: str, entry: Searched) -> list[Any]:
-    """Return what the sampler chose, one value a slot, as Optuna holds it."""
+    """Return what the sampler chose, as Optuna holds it: one value a slot, or for its repeats."""
+    seeds = seeds_of(study)
     trials = {
-        slot_of(trial): trial.params
+        slot_of(trial) // seeds: trial.params
         for trial in own_trials(study)
         if "label" not in trial.user_attrs.get("setup", {})
     }
@@ -75,13 +79,13 @@ def _sampled(study: Study, key: str, entry: Searched) -> list[Any]:
     return [params[parameter] for params in trials.values() if parameter in params]
 
 
-def _draw_key(axes: Axes, key: str, entry: Searched, values: Sequence[Any]) -> None:
+def _draw_key(axes: Axes, key: str, entry: Searched, values: Sequence[Any], counted: str) -> None:
     if isinstance(entry, Choices):
         expected = _draw_choices(axes, entry, values)
-        axis_names(axes, key, "trials")
+        axis_names(axes, key, counted)
     else:
         expected = _draw_range(axes, entry, values)
-        axis_names(axes, f"1 − {key}" if entry.log == "complement" else key, "trials per bin")
+        axis_names(axes, f"1 − {key}" if entry.log == "complement" else key, f"{counted} per bin")
     axes.axhline(expected, color=GREY, linestyle="--", linewidth=1.4)
     axes.grid(False, axis="x")
 

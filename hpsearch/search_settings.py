@@ -117,7 +117,7 @@ class SearchSettings(Table):
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"
     trials: Count = 100  # of a grid: as many as it has points, and labelled configurations
-    seeds: Count = 1  # how often each labelled configuration or point of a grid is repeated
+    seeds: Count = 1  # how often each configuration is repeated: trials are so many times as many
     seed: Annotated[int, Field(ge=0)] = 0
     first_draw: CountOrNone | None = None  # the draw of weights and batches that slot 0 has
     timeout: Annotated[Finite, Field(gt=0)] | None = None  # seconds, from each start

@@ -146,7 +146,9 @@ def _load(source: str, target: str | None, scale: str, how: Split) -> tuple[RawD
         raise ValueError(unknown_name(scale, SCALES, "a scale"))
     raw = read_source(source, target)
     if how.validation == "test" and not raw.n_test:
-        raise ValueError(f"{source}: has no test set of its own to validate on; use 'split'")
+        raise ValueError(
+            f"{source}: has no test set of its own to validate on; use validation = 'split'"
+        )
     check_classes(source, raw)
     parts = split(raw, how)
     return raw, parts, SCALES[scale](raw.x[parts.train])

@@ -12,6 +12,7 @@ from hpsearch.configurations import (
     configurations,
     seeds_of,
 )
+from hpsearch.description import describe, study_record
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.study import run_study
 
@@ -127,6 +128,24 @@ def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(st
     assert best[0].deviation == stdev([0.9, 0.8])
     assert best[-1].deviation is None
     assert [c.label for c in best_configurations(study, 1)] == ["b"]
+
+
+def test_the_trials_of_a_study_are_counted_with_their_repeats(journal, make_settings):
+    settings = make_settings(search={"seeds": 2, "trials": 3})
+    record = study_record(run_study(settings, storage=journal).study)
+    assert (record["trials"], record["complete"] + record["pruned"]) == (6, 6)
+
+
+def test_a_bar_in_a_label_makes_no_column(study):
+    attributes = {"slot": 8, "setup": {"label": "l1 | l2"}}
+    trial = create_trial(state=TrialState.COMPLETE, value=0.95, user_attrs=attributes)
+    study.add_trial(trial)
+    heading, row = (
+        next(line for line in describe(study).splitlines() if line.startswith(start))
+        for start in ("| configuration ", "| l1 ")
+    )
+    assert row.startswith(r"| l1 \| l2 | 0.9500 |")
+    assert row.count("|") == heading.count("|") + 1
 
 
 def test_a_record_is_plain_data(study):

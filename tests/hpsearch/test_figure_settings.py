@@ -137,6 +137,10 @@ def test_every_kind_can_be_drawn():
             {"kind": "panels", "panels": "batch_norm", "lines": "epochs"},
             "0.lines: 'epochs' is not a key that is searched (learning_rate, batch_norm)",
         ),
+        (
+            {"kind": "panels", "panels": "batch_norm", "lines": "batch_norm"},
+            "0.lines: makes the panels already; name another key",
+        ),
         ({"kind": "means", "labels": ["plane"]}, "0.labels: 'plane' is not a label ("),
         ({"kind": "best", "labels": ["a"]}, "0.labels: is for 'curves' and 'gradients' and"),
         ({"kind": "gradients"}, "0.kind: 'gradients' needs diagnostics = true in [search]"),
@@ -169,3 +173,9 @@ def test_figures_are_tables(tables):
 def test_gradients_are_drawn_of_a_study_with_diagnostics():
     (figure,) = parse({"kind": "gradients"}, search={"diagnostics": True}).figure
     assert figure == FigureSettings(kind="gradients")
+
+
+def test_where_no_configuration_is_labelled_a_figure_can_name_none():
+    assert refusal({"kind": "means", "labels": ["a"]}) == (
+        "f.toml: figure.0.labels: 'a' is not a label (there is none)"
+    )

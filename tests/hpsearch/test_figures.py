@@ -175,6 +175,16 @@ def test_a_band_reaches_from_the_lowest_to_the_highest():
     assert {y for x, y in corners if x == 2} == {0.4}
 
 
+@pytest.mark.parametrize(
+    ("seeds", "names"), [(1, ["trial 0", "trial 1"]), (2, ["trials 0 to 1", "trials 2 to 3"])]
+)
+def test_a_configuration_whose_label_is_too_long_goes_by_its_trials(seeds, names):
+    label = "a label of many words " * 4
+    trials = [trial_with(slot, [0.5], value=0.5, label=label) for slot in range(2 * seeds)]
+    study = study_with(*trials, definition={"search.seeds": str(seeds)})
+    assert legend(draw(study, figure("curves", metrics=("val/loss",)))) == names
+
+
 def test_smooth_log_title_and_top(grid):
     settings = figure(
         "curves", metrics=["train/loss"], smooth=2, log=True, top=1, title="It costs $5, not $6"
@@ -254,6 +264,14 @@ def test_labels_choose_what_is_drawn_and_leave_the_panels_alone():
     assert [row.get_text() for row in rows] == ["odd"]
 
 
+@pytest.mark.parametrize("kind", ["curves", "gradients", "means"])
+def test_what_a_figure_names_may_not_have_run_yet(kind):
+    study = study_with(trial_with(0, [0.5], value=0.5, label="plain"))
+    sentence = f"figure '{kind}': study 's' has no trial of 'wide' and 'odd' yet"
+    with pytest.raises(StudyError, match=sentence):
+        draw(study, figure(kind, labels=("wide", "odd")))
+
+
 def test_the_best_trials_have_a_panel_each(grid):
     drawn = draw(grid, figure("best", top=7))
     best = sorted(grid.trials, key=lambda trial: (-trial.value, trial.number))[:7]
@@ -313,6 +331,12 @@ def test_sampled_values_on_their_own_scales(sampled):
     chosen = [trial.params["activation"] for trial in sampled.trials[1:]]
     assert counts == [chosen.count("relu"), chosen.count("tanh")]
     assert panels["activation"].get_lines()[0].get_ydata()[0] == 20
+
+
+def test_repeats_of_a_configuration_were_sampled_once(grid):
+    stds, norms = draw(grid, figure("values")).axes
+    assert [[bar.get_height() for bar in axes.patches] for axes in (stds, norms)] == [[2, 2]] * 2
+    assert [axes.get_ylabel() for axes in (stds, norms)] == ["configurations"] * 2
 
 
 @pytest.mark.parametrize(
@@ -433,6 +457,18 @@ def test_a_file_is_overwritten_with_force_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["two.png"]
     save_figures(figures, tmp_path, force=True)
     assert (tmp_path / "two.png").read_bytes().startswith(PNG)
+
+
+def test_a_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "one.png").mkdir()
+    with pytest.raises(SettingsError, match=r"^--save: .*/one\.png is a folder$"):
+        save_figures({"none": Figure(), "one": Figure()}, tmp_path, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
+
+
+def test_a_folder_whose_name_is_too_long_is_an_error_too(tmp_path):
+    with pytest.raises(SettingsError, match=r"^--save: .*one\.png: File name too long$"):
+        save_figures({"one": Figure()}, tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])

@@ -81,6 +81,14 @@ def test_the_next_study_is_the_same_but_for_its_name_and_space():
     }
 
 
+def test_figures_that_name_labelled_configurations_are_left_out_with_them():
+    figures = [{"kind": "means", "labels": [ENQUEUE[0]["label"]]}, {"kind": "best", "top": 3}]
+    study = study_of([(0.01, 0.9)], table={"figure": figures})
+    assert len(study_settings(study).figure) == 2
+    (kept,) = next_round(study).settings.figure
+    assert (kept.kind, kept.top) == ("best", 3)
+
+
 def test_the_best_are_a_tenth_and_at_least_five():
     values = [(10 ** -(4 * n / 99), 1 - n / 100) for n in range(100)]
     few, many = next_round(study_of(values[:20])), next_round(study_of(values))
