@@ -26,6 +26,7 @@ class Configuration:
 
     number: int
     trials: tuple[FrozenTrial, ...]
+    seeds: int  # repeats there are to be
 
     @property
     def label(self) -> str:
@@ -66,7 +67,7 @@ def configurations(study: Study) -> list[Configuration]:
     for trial in own_trials(study, DONE):
         found.setdefault(slot_of(trial) // seeds, {})[slot_of(trial)] = trial
     return [
-        Configuration(number, tuple(trials[slot] for slot in sorted(trials)))
+        Configuration(number, tuple(trials[slot] for slot in sorted(trials)), seeds)
         for number, trials in sorted(found.items())
     ]
 
@@ -74,12 +75,12 @@ def configurations(study: Study) -> list[Configuration]:
 def best_configurations(study: Study, top: int) -> list[Configuration]:
     """Return the best `top` by their mean, best first.
 
-    One of which a repeat was given up, for it diverged perhaps, comes after those of which none
-    was: its mean leaves out what went wrong.
+    One that lacks a repeat, which diverged perhaps or has not run yet, comes after those that have
+    all of theirs: its mean leaves out what may have gone wrong.
     """
     sign = -1 if study.direction is StudyDirection.MAXIMIZE else 1
     known = [c for c in configurations(study) if c.values]
-    known.sort(key=lambda c: (len(c.values) < len(c.trials), sign * c.mean, c.number))
+    known.sort(key=lambda c: (len(c.values) < c.seeds, sign * c.mean, c.number))
     return known[:top]
 
 
@@ -99,7 +100,7 @@ def configuration_row(configuration: Configuration) -> list[str]:
     spread = "" if deviation is None else f"{deviation:.2g}"
     numbers = [configuration.mean, min(values), max(values)]
     mean, lowest, highest = (f"{number:.4f}" for number in numbers)
-    repeats = f"{len(values)} of {len(configuration.trials)}"
+    repeats = f"{len(values)} of {configuration.seeds}"
     return [configuration.label, mean, spread, lowest, highest, repeats]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hpsearch.search_settings import Table
 from model.data import SCALES
@@ -33,3 +33,11 @@ class DataSettings(Table):
         if value not in KNOWN[name]:
             raise ValueError(unknown_name(value, KNOWN[name], f"a {name}"))
         return value
+
+    @model_validator(mode="after")
+    def _first_of_what(self) -> DataSettings:
+        if self.draw == "first" and self.limit is None:
+            raise ValueError(
+                "draw = 'first' says which rows limit takes; set limit, or leave it out"
+            )
+        return self

@@ -176,10 +176,11 @@ def next_round(
 
     Labelled configurations belong to the first round and are left out, and so are figures that
     name them. Raises StudyError for a study that hpsearch did not start, that searches nothing, or
-    that has no completed trial.
+    that has no completed trial; SettingsError for one that repeats its configurations.
     """
     settings = study_settings(study)
     _refuse_fixed(study.study_name, settings)
+    _refuse_repeats(settings)
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     completed = len(trials)  # with those of earlier rounds
     if not completed:

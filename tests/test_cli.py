@@ -523,6 +523,30 @@ def test_repeated_configurations_are_compared_by_their_means(empty: Path) -> Non
     assert (listed["seeds"], listed["best"], listed["best_slot"]) == (3, mean, None)
 
 
+def test_what_repeats_is_not_narrowed(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 2\nseeds = 2"))
+    assert run("study", "s.toml", "--no-tracking").exit_code == 0
+    result = run("narrow", "flowers-random")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "search.seeds: is 2, but rounds narrow ranges around single trials" in result.stderr
+
+
+PANELS = """
+[[figure]]
+kind = "panels"
+panels = "learning_rate"
+[[figure]]
+kind = "best"
+"""
+
+
+def test_a_figure_that_cannot_be_drawn_takes_no_other_with_it(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 40") + PANELS)
+    result = run("study", "s.toml", "--no-tracking", "--epochs", "1", "--save", "plots")
+    assert result.exit_code == 0, result.output
+    assert [file.name for file in (empty / "plots").iterdir()] == ["best.png"]
+
+
 def test_rounds_do_not_repeat(empty: Path) -> None:
     (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 6\nseeds = 2"))
     result = run("study", "s.toml", "--rounds", "2", "--no-tracking")

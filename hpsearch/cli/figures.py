@@ -9,7 +9,7 @@ import click
 
 from hpsearch.cli import Command, cli, storage_option, tracking_option
 from hpsearch.cli.look import find_study
-from hpsearch.errors import TrackingError
+from hpsearch.errors import StudyError, TrackingError
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -84,15 +84,21 @@ def finish_figures(
 ) -> list[str]:
     """Draw, save and log the figures of a study that has come to an end; return what to say of it.
 
-    A tracking store that is away is a warning. Raises HpsearchError for all else.
+    A figure that cannot be drawn and a tracking store that is away are warnings, for the others'
+    sake. Raises HpsearchError for all else.
     """
-    from hpsearch.figures import draw_figures
+    from hpsearch.figures import draw, figures_of
     from hpsearch.publishing import log_study_figures, save_figures
     from hpsearch.summary import best_trials
 
     if not best_trials(study, 1):
         return ["none: no trial ran to its end"]
-    drawn, said = draw_figures(study), []
+    drawn, said = {}, []
+    for figure in figures_of(study):
+        try:
+            drawn[figure.name] = draw(study, figure)
+        except StudyError as error:
+            logger.warning("%s", error)
     if save is not None:
         said += [str(path) for path in save_figures(drawn, save, force=force)]
     if tracker is not None:

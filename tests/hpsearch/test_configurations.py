@@ -9,6 +9,7 @@ from optuna.trial import TrialState, create_trial
 from hpsearch.configurations import (
     best_configurations,
     configuration_record,
+    configuration_row,
     configurations,
     seeds_of,
 )
@@ -160,3 +161,10 @@ def test_a_record_is_plain_data(study):
         "params": {},
         "config": {},
     }
+
+
+def test_one_that_has_not_had_all_its_repeats_comes_after_those_that_have(study):
+    attributes = {"slot": 8, "setup": {"label": "e", "config": {}}}
+    study.add_trial(create_trial(value=1.0, user_attrs=attributes))
+    assert [c.label for c in best_configurations(study, 5)] == ["b", "a", "c", "e", "d"]
+    assert configuration_row(configurations(study)[4])[-1] == "1 of 2"

@@ -565,3 +565,9 @@ def test_options_survive_toml_and_go_with_their_sampler():
     own = {"sampler": "qmc", "sampler_options": {"scramble": False}}
     assert read.replace(search=own).search.sampler_options == {"scramble": False}
     assert read.replace(search={"pruner": "none"}).search.pruner_options == {}
+
+
+def test_the_first_of_no_limit_are_refused():
+    assert refusal(parse, data={"draw": "first"}) == (
+        "place: data: draw = 'first' says which rows limit takes; set limit, or leave it out"
+    )
