@@ -5,7 +5,8 @@
 
 Each seed has a split of the data, weights and draws of its own, the same for all ways. "As good"
 is the median of what plain random search finds. A search that never is counts with all its epochs.
-The studies are kept in `--storage`: started again, it goes on where it was.
+The studies are kept in `--storage`: started again, it goes on where it was, and `hpsearch compare`
+draws any of them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from hpsearch.cli.console import note, show_progress
 from hpsearch.errors import HpsearchError
 from hpsearch.history import History
 from hpsearch.rounds import run_rounds, study_settings
-from hpsearch.slots import own_trials
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def search(
         outcomes = run_rounds(
             settings, way.rounds, name=name, storage=storage, jobs=jobs, on_progress=on_progress
         )
-    trials_of_all = [trial for outcome in outcomes for trial in own_trials(outcome.study)]
-    history = History.of(trials_of_all, settings.search.metric)
+    history = History.of_rounds((each.study for each in outcomes), settings.search.metric)
     return Search(history, study_settings(outcomes[-1].study))
 
 

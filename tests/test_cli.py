@@ -726,3 +726,86 @@ def test_the_network_is_exported_and_predicts(empty: Path, flowers: Path) -> Non
     rows = [[float(cell) for cell in line.split(",")] for line in proba[1:]]
     assert [proba[0].split(",")[row.index(max(row))] for row in rows] == labels
     assert all(abs(sum(row) - 1) < 1e-6 for row in rows)
+
+
+# Comparing
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two repetitions of one study, one of another sampler, and one of losses."""
+    folder = tmp_path_factory.mktemp("ways")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("flowers.toml").write_text(STUDY)
+        Path("losses.toml").write_text(STUDY.replace("[search]", '[search]\nmetric = "val/loss"'))
+        for options in (
+            ["flowers.toml", "--name", "a-0"],
+            ["flowers.toml", "--name", "a-1", "--seed", "1"],
+            ["flowers.toml", "--name", "b", "--sampler", "tpe", "--epochs", "2"],
+            ["losses.toml", "--name", "losses"],
+        ):
+            assert run("study", *options, "--no-tracking").exit_code == 0
+    return folder
+
+
+def test_compare(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ways)
+    result = run("compare", "a-0", "b", "a-1", "--save", "plots/ways.png")
+    assert result.exit_code == 0, result.output
+    heading, group, other = result.stdout.splitlines()
+    assert heading.split()[:6] == ["study", "trials", "epochs", "seconds", "best", "val/accuracy"]
+    assert group.startswith("a-0 (median of 2)       6      18 ")
+    assert group.endswith(" 0 of 2")
+    assert other.split()[:3] == ["b", "6", "12"]
+    assert result.stderr.splitlines() == [
+        "not quite comparable, from a-0 to b: trial.epochs 3, now 2",
+        "figure: plots/ways.png",
+    ]
+    assert (ways / "plots" / "ways.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_json(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ways)
+    options = ["--json", "--target", "2", "--each"]
+    record = json.loads(run("compare", "a-0", "a-1", "b", *options).stdout)
+    assert [group["label"] for group in record["groups"]] == ["a-0", "a-1", "b"]
+    assert [group["never"] for group in record["groups"]] == [1, 1, 1]
+    assert record["groups"][0]["epochs_to_target"] is None
+    (study,) = record["groups"][0]["studies"]
+    assert study["improvements"][-1]["value"] == study["best"]
+    assert 0 < study["seconds"] < 600
+    table = run("compare", "a-0", "b", "--target", "2").stdout.splitlines()
+    assert table[0].split()[-4:] == ["epochs", "to", "2", "never"]
+    assert table[1].split()[-4:] == ["never", "1", "of", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a-0", "losses"], "study 'losses' has the metric val/loss, and 'a-0' val/accuracy: "),
+        (["a-0", "a-2"], "'a-2' is not a study in this storage; did you mean 'a-"),
+        (["a-0", "--target", "nan"], "--target: must be a finite number, but got nan"),
+        (["a-0", "--save", "new/a.jpg"], "--save: 'new/a.jpg' is no name of a PNG file"),
+        (["a-0", "--save", "taken.png"], "--save: taken.png exists already; --force overwrites it"),
+        (["a-0", "--save", "flowers.toml/a.png"], "--save: "),
+    ],
+)
+def test_compare_refuses_in_a_sentence_and_writes_nothing(
+    ways: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(ways)
+    (ways / "taken.png").write_text("mine")
+    refused = run("compare", *arguments)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"Error: {sentence}")
+    assert refused.stderr.count("\n") == 1
+    assert (ways / "taken.png").read_text() == "mine"
+    assert not (ways / "new").exists()
+
+
+def test_compare_overwrites_with_force(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ways)
+    (ways / "old.png").write_text("mine")
+    assert run("compare", "b", "--save", "old.png", "--force").exit_code == 0
+    assert (ways / "old.png").read_bytes().startswith(b"\x89PNG")

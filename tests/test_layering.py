@@ -34,7 +34,8 @@ FLOORS = [
     {"rounds"},
     {"export"},
     {"learning_figures", "sample_figures", "outcome_figures", "illustrations"},
-    {"figures"},
+    {"figures", "comparison"},
+    {"comparison_figure"},
     {"cli"},
 ]
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}

@@ -60,3 +60,30 @@ def test_where_nothing_ended_nothing_is_known():
     history = History.of([], "val/accuracy")
     assert math.isnan(history.best)
     assert history.epochs_until(0.1) == (0, False)
+
+
+def ran(start, end, accuracy, *, state=TrialState.COMPLETE, times=()):
+    """A trial of one epoch that ran from one minute to another."""
+    made = trial(end, accuracy, state=state)
+    made.datetime_start = MORNING + timedelta(minutes=start)
+    made.user_attrs["curves"]["times"] = [
+        int((MORNING + timedelta(minutes=minute)).timestamp() * 1000) for minute in times
+    ]
+    return made
+
+
+def test_seconds_are_those_in_which_a_trial_ran():
+    one_by_one = [ran(0, 1, 0.5), ran(1, 3, 0.6)]
+    side_by_side = [ran(10, 14, 0.8), ran(11, 13, 0.7)]  # after a break of seven minutes
+    history = History.of(one_by_one + side_by_side, "val/accuracy")
+    assert history.seconds == [60, 180, 360, 420]
+    assert history.elapsed == 420
+    found = history.best_within(np.array([0.0, 59.9, 60.0, 180.0, 400.0, 9e9]))
+    np.testing.assert_array_equal(found, [math.nan, math.nan, 0.5, 0.6, 0.7, 0.8])
+
+
+def test_a_trial_that_was_killed_ended_with_its_last_epoch():
+    killed = ran(2, 600, 0.9, state=TrialState.FAIL, times=[3])  # found dead in the evening
+    nothing = ran(2, 600, 0.1, state=TrialState.FAIL)
+    history = History.of([ran(0, 1, 0.5), killed, nothing, ran(600, 601, 0.95)], "val/accuracy")
+    assert history.seconds == [60, 120, 180]

@@ -1,0 +1,114 @@
+"""`hpsearch compare`: studies side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import click
+
+from hpsearch.cli import cli, json_option, storage_option
+from hpsearch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hpsearch.comparison import Comparison, Group
+
+PNG = ".png"
+
+
+@cli.command()
+@click.argument("names", metavar="NAME NAME …", nargs=-1, required=True)
+@click.option(
+    "--target",
+    type=float,
+    help="The value to reach.  [default: the worst of the studies' best, which all reached]",
+)
+@click.option("--each", is_flag=True, help="A line for each study, repetitions too.")
+@click.option("--save", metavar="FILE.png", help="Draw the best so far, and save it there.")
+@click.option("--force", is_flag=True, help="With --save: overwrite what is there.")
+@storage_option
+@json_option
+def compare(
+    names: tuple[str, ...],
+    target: float | None,
+    each: bool,
+    save: str | None,
+    force: bool,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Compare studies: what each found, and after how many epochs.
+
+    Studies that differ in nothing but seed and split_seed are repetitions: one line, with medians.
+    The rounds of a study count with it. The best is that of all epochs, of pruned trials as well;
+    seconds are those in which a trial ran. What makes studies hard to compare is said on stderr.
+
+    \b
+    hpsearch compare digits-random digits-tpe --save compared.png
+    """
+    if target is not None and not math.isfinite(target):
+        raise SettingsError(f"--target: must be a finite number, but got {target}")
+    from hpsearch.cli.console import note, print_table
+    from hpsearch.comparison import compare, open_searches
+    from hpsearch.storage import open_storage, storage_url
+
+    store = open_storage(storage_url(storage), create=False)
+    compared = compare(open_searches(store, names), target=target, each=each)
+    saved = None if save is None else _save(compared, Path(save), force=force)
+    if as_json:
+        click.echo(json.dumps(compared.as_record(), indent=2))
+    else:
+        print_table(_table(compared))
+    for difference in compared.notes:
+        note(f"not quite comparable, {difference}")
+    if saved is not None:
+        note(f"figure: {saved}")
+
+
+def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
+    from hpsearch.publishing import check_files, save_figures
+
+    if path.suffix != PNG:
+        raise SettingsError(f"--save: '{path}' is no name of a PNG file, which ends in {PNG}")
+    check_files(path.parent, [path.stem], force=force)
+    from hpsearch.comparison_figure import draw_comparison
+
+    return save_figures({path.stem: draw_comparison(compared)}, path.parent, force=force)[0]
+
+
+def _table(compared: Comparison) -> Table:
+    from rich.table import Table
+
+    from hpsearch.summary import format_value
+
+    repeated = any(len(group.entries) > 1 for group in compared.groups)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("study")
+    spread = ["lowest", "highest"] if repeated else []
+    until = f"epochs to {format_value(compared.target)}"
+    best = f"best {compared.metric}"
+    for heading in ("trials", "epochs", "seconds", best, *spread, until, "never"):
+        table.add_column(heading, justify="right")
+    for group in compared.groups:
+        table.add_row(group.label, *_row(group, compared.target, spread=repeated))
+    return table
+
+
+def _row(group: Group, target: float, *, spread: bool) -> list[str]:
+    histories = group.histories
+    best = [history.best for history in histories]
+    epochs, never = group.epochs_until(target)
+    return [
+        f"{median(history.trials for history in histories):g}",
+        f"{median(history.spent for history in histories):.0f}",
+        f"{median(history.elapsed for history in histories):.1f}",
+        f"{median(best):.4f}",
+        *([f"{min(best):.4f}", f"{max(best):.4f}"] if spread else []),
+        "never" if epochs is None else f"{epochs:.0f}",
+        f"{never} of {len(histories)}",
+    ]
