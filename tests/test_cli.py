@@ -754,7 +754,8 @@ def test_compare(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("compare", "a-0", "b", "a-1", "--save", "plots/ways.png")
     assert result.exit_code == 0, result.output
     heading, group, other = result.stdout.splitlines()
-    assert heading.split()[:6] == ["study", "trials", "epochs", "seconds", "best", "val/accuracy"]
+    assert heading.split()[:5] == ["study", "trials", "epochs", "seconds", "running"]
+    assert "  best val/accuracy  lowest  highest  epochs to " in heading
     assert group.startswith("a-0 (median of 2)       6      18 ")
     assert group.endswith(" 0 of 2")
     assert other.split()[:3] == ["b", "6", "12"]

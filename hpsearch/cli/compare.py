@@ -92,7 +92,7 @@ def _table(compared: Comparison) -> Table:
     spread = ["lowest", "highest"] if repeated else []
     until = f"epochs to {format_value(compared.target)}"
     best = f"best {compared.metric}"
-    for heading in ("trials", "epochs", "seconds", best, *spread, until, "never"):
+    for heading in ("trials", "epochs", "seconds running", best, *spread, until, "never"):
         table.add_column(heading, justify="right")
     for group in compared.groups:
         table.add_row(group.label, *_row(group, compared.target, spread=repeated))
