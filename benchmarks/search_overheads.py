@@ -22,8 +22,7 @@ from typing import Any
 
 from search_contenders import digits_study
 
-from hpsearch import Tracker, run_study
-from hpsearch.objective import Objective
+from hpsearch import Tracker, objective, run_study
 from hpsearch.progress import Progress
 from hpsearch.settings import StudySettings
 
@@ -80,10 +79,10 @@ class Stopwatch:
 
     def watch_training(self) -> None:
         """Put a timer around every step of the epochs."""
-        begin = self.timed(TRAINING, Objective._epochs)
+        begin = self.timed(TRAINING, objective.start_training)
 
-        def epochs(*args: Any) -> Iterator[Any]:
-            step = self.timed(TRAINING, begin(*args).__next__)
+        def timed_epochs(epochs: Iterator[Any]) -> Iterator[Any]:
+            step = self.timed(TRAINING, epochs.__next__)
             while True:
                 try:
                     epoch = step()
@@ -91,7 +90,11 @@ class Stopwatch:
                     return
                 yield epoch
 
-        Objective._epochs = epochs  # type: ignore[method-assign]
+        def start_training(*args: Any) -> tuple[Any, Iterator[Any]]:
+            network, epochs = begin(*args)
+            return network, timed_epochs(epochs)
+
+        objective.start_training = start_training
 
 
 def find(place: str) -> Any:
