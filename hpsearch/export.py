@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
@@ -15,6 +13,7 @@ from hpsearch.configurations import best_configurations, seeds_of
 from hpsearch.curves import METRICS
 from hpsearch.errors import DataError, SettingsError, StudyError
 from hpsearch.objective import load_data, start_training
+from hpsearch.output import check_output
 from hpsearch.rounds import study_settings
 from hpsearch.settings import StudySettings, parse_settings, settings_table
 from hpsearch.slots import slot_of
@@ -22,12 +21,15 @@ from hpsearch.study import study_name
 from hpsearch.summary import best_epoch, best_trials, find_trial, format_value, rank, trial_record
 from model.classifier import CURVES, MLPClassifier
 from model.config import TrainConfig
+from model.files import written_whole
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from model.training import Epoch
+
+OPTION = "--output"  # of the command line: where what is exported goes
 
 
 def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
@@ -143,42 +145,24 @@ def _with_curves(classifier: MLPClassifier, history: list[Epoch]) -> MLPClassifi
     return classifier
 
 
-def check_output(path: str | os.PathLike[str], *, force: bool) -> None:
-    """Raise SettingsError if a file at `path` cannot be written; create nothing."""
-    file = Path(path)
-    folder = file.absolute().parent
-    if file.is_dir():
-        raise SettingsError(f"--output: {file} is a folder")
-    if file.exists() and not force:
-        raise SettingsError(f"--output: {file} exists already; --force overwrites it")
-    if not folder.is_dir():
-        raise SettingsError(f"--output: {folder} is not a folder")
-    if not os.access(folder, os.W_OK):
-        raise SettingsError(f"--output: {folder} cannot be written to")
-
-
 def write_text(text: str, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a file, whole or not at all; one that exists with `force` alone.
 
     Raises SettingsError.
     """
-    check_output(path, force=force)
-    file = Path(path)
-    beside = file.with_name(f".{file.name}.{uuid4().hex}")
+    check_output(OPTION, path, force=force)
     try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, file)
+        with written_whole(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        raise _unwritten(file, error) from error
-    finally:
-        beside.unlink(missing_ok=True)
+        raise _unwritten(path, error) from error
 
 
 def write_network(
     classifier: MLPClassifier, path: str | os.PathLike[str], *, force: bool = False
 ) -> None:
     """Save a network, whole or not at all, as `write_text` does; raises SettingsError."""
-    check_output(path, force=force)
+    check_output(OPTION, path, force=force)
     try:
         classifier.save(path)
     except OSError as error:
@@ -186,7 +170,7 @@ def write_network(
 
 
 def _unwritten(path: str | os.PathLike[str], error: OSError) -> SettingsError:
-    return SettingsError(f"--output: {path}: {error.strerror}")
+    return SettingsError(f"{OPTION}: {path}: {error.strerror}")
 
 
 def _title(study: Study, trial: FrozenTrial) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from hpsearch.errors import SettingsError
+from hpsearch.output import check_output
 from hpsearch.projection import KIND, SOURCE, STUDY
 from hpsearch.slots import ROUND
 from hpsearch.tracking import ID, experiment_name, study_id
+from model.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,22 +26,8 @@ FIGURES = "figures"  # kind and name of the run
 
 def check_files(folder: str | os.PathLike[str], names: Iterable[str], *, force: bool) -> None:
     """Raise SettingsError if figures of these names cannot be saved in `folder`; create nothing."""
-    try:
-        for name in names:
-            path = _file(folder, name)
-            if path.is_dir():
-                raise SettingsError(f"--save: {path} is a folder")
-            if path.exists() and not force:
-                raise SettingsError(f"--save: {path} exists already; --force overwrites it")
-        there = Path(folder).absolute()
-        while not there.exists():
-            there = there.parent
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise SettingsError(f"--save: {error.filename or folder}: {error.strerror}") from error
-    if not there.is_dir():
-        raise SettingsError(f"--save: {there} is not a folder")
-    if not os.access(there, os.W_OK):
-        raise SettingsError(f"--save: {there} cannot be written to")
+    for name in names:
+        check_output("--save", _file(folder, name), force=force, make_folder=True)
 
 
 def save_figures(
@@ -57,7 +43,8 @@ def save_figures(
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for figure, path in zip(figures.values(), paths, strict=True):
-            _write(figure, path)
+            with written_whole(path) as file:
+                figure.savefig(file, format="png")
     except OSError as error:
         where = error.filename2 or error.filename or folder
         raise SettingsError(f"--save: {where}: {error.strerror}") from error
@@ -66,18 +53,6 @@ def save_figures(
 
 def _file(folder: str | os.PathLike[str], name: str) -> Path:
     return Path(folder) / f"{name}.png"
-
-
-def _write(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    image, beside = BytesIO(), path.with_name(f".{path.name}.{uuid4().hex}")
-    figure.savefig(image, format="png")
-    try:
-        beside.write_bytes(image.getvalue())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, Figure]) -> None:

@@ -4,9 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from math import prod
-from pathlib import Path
 from typing import Any, Self, TypeVar
-from uuid import uuid4
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from model.architecture import build_layers, initialize
 from model.config import TrainConfig
+from model.files import written_whole
 from model.layers import Activation, Array, Layer, Linear
 from model.losses import LOSSES, Labels, Loss
 
@@ -170,16 +169,9 @@ class Network:
             "n_classes": self.n_classes,
             "config": self.config.as_dict(),
         }
-        target = Path(path)
-        beside = target.with_name(f".{target.name}.{uuid4().hex}")
-        try:
-            with open(beside, "xb") as file:
-                arrays: dict[str, Any] = {"params": self.state, **extra}
-                np.savez(file, about=np.array(json.dumps(about)), **arrays)
-            os.replace(beside, target)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        arrays: dict[str, Any] = {"params": self.state, **extra}
+        with written_whole(path) as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

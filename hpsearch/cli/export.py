@@ -46,13 +46,14 @@ def export(
     hpsearch export digits-tpe -f npz
     """
     from hpsearch import export as exporting
+    from hpsearch.output import check_output
 
     study = find_study(name, storage)
     trial = exporting.choose_trial(study, slot)
     if output is None and kind == "npz":
         output = f"{name}.npz"
     if output is not None:
-        exporting.check_output(output, force=force)
+        check_output(exporting.OPTION, output, force=force)
     if kind == "npz" and output is not None:
         exporting.write_network(exporting.retrain(study, trial), output, force=force)
         click.echo(output)

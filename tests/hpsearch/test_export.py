@@ -8,8 +8,8 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StudyError
 from hpsearch.export import (
+    OPTION,
     as_study_file,
-    check_output,
     choose_trial,
     export_record,
     retrain,
@@ -18,6 +18,7 @@ from hpsearch.export import (
     write_text,
 )
 from hpsearch.objective import load_data, start_training
+from hpsearch.output import check_output
 from hpsearch.prediction import load_model, predict_table
 from hpsearch.settings import parse_settings
 from hpsearch.slots import slot_of
@@ -206,9 +207,11 @@ def test_files_are_written_whole_and_not_over_others(tmp_path):
     assert path.read_text() == "b"
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(SettingsError, match="is a folder"):
-        check_output(tmp_path, force=True)
+        check_output(OPTION, tmp_path, force=True)
     with pytest.raises(SettingsError, match="/no is not a folder"):
-        check_output(tmp_path / "no" / "it.toml", force=True)
+        check_output(OPTION, tmp_path / "no" / "it.toml", force=True)
+    with pytest.raises(SettingsError, match=r"^--output: .*: File name too long$"):
+        check_output(OPTION, tmp_path / ("n" * 300), force=True)
 
 
 @pytest.fixture(scope="module")
