@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from hpsearch.drawing import (
     calm,
     colour_keys,
     colours,
+    draw_band,
     legend_beside,
     new_figure,
 )
 from hpsearch.summary import format_value
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from hpsearch.comparison import Band, Comparison
@@ -39,7 +39,8 @@ def draw_comparison(comparison: Comparison) -> Figure:
     for axes, spent in zip(panels, get_args(Spent), strict=True):
         for group, colour in zip(comparison.groups, chosen, strict=True):
             band = group.band(spent)
-            _draw_band(calm(axes), band, colour)
+            middle, low, high = band.median.tolist(), band.low.tolist(), band.high.tolist()
+            draw_band(calm(axes), band.x.tolist(), middle, low, high, colour, step=True)
             seen += _after_the_beginning(band)
         axes.axhline(comparison.target, color=GREY, linestyle="--", linewidth=0.8)
         axis_names(axes, NAMES[spent], comparison.metric if spent == "epochs" else "")
@@ -51,16 +52,6 @@ def draw_comparison(comparison: Comparison) -> Figure:
     keys += colour_keys([target], [GREY], linestyle="--", linewidth=0.8)
     legend_beside(figure, keys)
     return figure
-
-
-def _draw_band(axes: Axes, band: Band, colour: Any) -> None:
-    """Draw a median, and a light band from the lowest to the highest where these differ."""
-    marker = "o" if len(band.x) == 1 else ""  # of one epoch there is no line
-    look: dict[str, Any] = {"marker": marker, "markersize": 4, "linewidth": 1.4}
-    axes.step(band.x, band.median, where="post", color=colour, **look)
-    if not np.array_equal(band.low, band.high):
-        shade: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0}
-        axes.fill_between(band.x, band.low, band.high, step="post", **shade)
 
 
 def _after_the_beginning(band: Band) -> list[float]:

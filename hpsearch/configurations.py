@@ -54,6 +54,11 @@ class Configuration:
         """The standard deviation of the values (of a sample), None of less than two."""
         return stdev(self.values) if len(self.values) > 1 else None
 
+    @property
+    def repeats(self) -> str:
+        """How many of its repeats ran to their end: "3 of 5"."""
+        return f"{len(self.values)} of {self.seeds}"
+
 
 def seeds_of(study: Study) -> int:
     """Return how often the study repeats each configuration."""
@@ -100,8 +105,7 @@ def configuration_row(configuration: Configuration) -> list[str]:
     spread = "" if deviation is None else f"{deviation:.2g}"
     numbers = [configuration.mean, min(values), max(values)]
     mean, lowest, highest = (f"{number:.4f}" for number in numbers)
-    repeats = f"{len(values)} of {configuration.seeds}"
-    return [configuration.label, mean, spread, lowest, highest, repeats]
+    return [configuration.label, mean, spread, lowest, highest, configuration.repeats]
 
 
 def configuration_record(configuration: Configuration) -> dict[str, Any]:

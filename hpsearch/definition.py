@@ -24,7 +24,7 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
         "search.metric": settings.search.metric,
         "search.seed": settings.search.seed,
         "search.seeds": settings.search.seeds,
-        **_first_draw(settings),
+        "search.first_draw": settings.search.first_draw or 0,
         **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
         **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
         **{
@@ -33,11 +33,6 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
         },
     }
     return {key: _text(value) for key, value in entries.items()}
-
-
-def _first_draw(settings: StudySettings) -> dict[str, int]:
-    draw = settings.search.first_draw
-    return {"search.first_draw": draw} if draw else {}
 
 
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -53,7 +53,7 @@ def study_record(study: Study) -> dict[str, Any]:
         "running": counts.running,
         "epochs": sum(len(Curves.of(trial)) for trial in trials),
         "seeds": seeds_of(study),
-        "best": best_value(study),
+        "best": repeated[0].mean if repeated else best[0].value if best else None,
         "deviation": repeated[0].deviation if repeated else None,
         "best_configuration": repeated[0].label if repeated else None,
         "best_slot": slot_of(best[0]) if best and not repeated else None,

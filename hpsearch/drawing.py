@@ -15,8 +15,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from hpsearch.lines import Line
-
 # Okabe & Ito (2008), without the yellow that white paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 Style = Literal["-", "--"]
@@ -89,13 +87,28 @@ def grid_of_panels(figure: Figure, number: int, columns: int) -> list[Axes]:
     return panels[:number]
 
 
-def draw_line(axes: Axes, line: Line, colour: Any, style: Style = "-") -> None:
-    """Draw a mean, and a light band from the lowest to the highest where these differ."""
-    marker = "o" if len(line.x) == 1 else ""  # of one epoch there is no line
+def draw_band(
+    axes: Axes,
+    x: Sequence[float],
+    middle: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    colour: Any,
+    *,
+    style: Style = "-",
+    step: bool = False,
+) -> None:
+    """Draw a mean or a median, and a light band from low to high where these differ.
+
+    With `step` a value holds until the next one.
+    """
+    marker = "o" if len(x) == 1 else ""  # of one epoch there is no line
     look: dict[str, Any] = {"marker": marker, "markersize": 4, "linewidth": 1.4}
-    axes.plot(line.x, line.mean, color=colour, linestyle=style, **look)
-    if line.low != line.high:
-        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    drawn = "steps-post" if step else "default"
+    axes.plot(x, middle, color=colour, linestyle=style, drawstyle=drawn, **look)
+    if list(low) != list(high):
+        shade: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(x, low, high, step="post" if step else None, **shade)
 
 
 def style_keys(names: Sequence[str]) -> list[Line2D]:

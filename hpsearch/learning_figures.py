@@ -13,7 +13,7 @@ from hpsearch.drawing import (
     calm,
     colour_keys,
     colours,
-    draw_line,
+    draw_band,
     grid_of_panels,
     legend_beside,
     log_scale,
@@ -126,7 +126,8 @@ def _draw_metrics(
     axes: Axes, trials: Sequence[FrozenTrial], settings: FigureSettings, colour: Any
 ) -> None:
     for metric, style in zip(settings.metrics, STYLES, strict=False):
-        draw_line(axes, line_of(trials, metric, settings.smooth), colour, style)
+        line = line_of(trials, metric, settings.smooth)
+        draw_band(axes, line.x, line.mean, line.low, line.high, colour, style=style)
 
 
 def _set_scales(axes: Axes, settings: FigureSettings) -> None:

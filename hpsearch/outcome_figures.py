@@ -96,8 +96,8 @@ def _draw_row(axes: Axes, row: int, found: Configuration) -> None:
         text = f"{found.mean:.4f}"
         if found.deviation is not None:
             text += f" ± {found.deviation:.2g}"
-        if len(values) < len(found.trials):
-            text += f" ({len(values)} of {len(found.trials)} repeats)"
+        if len(values) < found.seeds:
+            text += f" ({found.repeats} repeats)"
         look: dict[str, Any] = {"fmt": "|", "color": COLOURS[0], "markersize": 12, "capsize": 3}
         axes.errorbar(found.mean, row, xerr=found.deviation, **look)
         axes.plot(values, [row] * len(values), "o", color=GREY, alpha=0.6, markersize=3, zorder=3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hpsearch.errors import SettingsError
 from hpsearch.output import check_output
 from hpsearch.projection import KIND, SOURCE, STUDY
-from hpsearch.slots import ROUND
+from hpsearch.slots import round_prefix
 from hpsearch.tracking import ID, experiment_name, study_id
 from model.files import written_whole
 
@@ -63,8 +63,7 @@ def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, 
 
 def run_name(study: Study) -> str:
     """Return what the run of a study's figures is called in its experiment."""
-    number = study.user_attrs.get(ROUND)
-    return f"r{number}-{FIGURES}" if number else FIGURES
+    return f"{round_prefix(study)}{FIGURES}"
 
 
 def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Figure]) -> None:

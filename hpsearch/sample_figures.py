@@ -27,6 +27,7 @@ from hpsearch.errors import StudyError
 from hpsearch.ranges import Choices, Range
 from hpsearch.rounds import study_settings
 from hpsearch.slots import own_trials, slot_of
+from hpsearch.summary import label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,9 +72,7 @@ def _sampled(study: Study, key: str, entry: Searched) -> list[Any]:
     """Return what the sampler chose, as Optuna holds it: one value a slot, or for its repeats."""
     seeds = seeds_of(study)
     trials = {
-        slot_of(trial) // seeds: trial.params
-        for trial in own_trials(study)
-        if "label" not in trial.user_attrs.get("setup", {})
+        slot_of(trial) // seeds: trial.params for trial in own_trials(study) if not label_of(trial)
     }
     parameter = entry.parameter(key)
     return [params[parameter] for params in trials.values() if parameter in params]

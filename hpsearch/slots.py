@@ -41,8 +41,13 @@ def own_trials(study: Study, states: tuple[TrialState, ...] | None = None) -> li
 
 def run_name(study: Study, trial: FrozenTrial) -> str:
     """Return what the trial is called among all of its experiment: trial-0007, r2-trial-0007."""
+    return f"{round_prefix(study)}trial-{slot_of(trial):04d}"
+
+
+def round_prefix(study: Study) -> str:
+    """Return what the names of a later round's runs begin with: r2-; nothing of a first one's."""
     number = study.user_attrs.get(ROUND)
-    return f"{f'r{number}-' if number else ''}trial-{slot_of(trial):04d}"
+    return f"r{number}-" if number else ""
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

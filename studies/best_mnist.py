@@ -16,13 +16,13 @@ from datetime import datetime
 import numpy as np
 
 from hpsearch.errors import HpsearchError
-from hpsearch.objective import load_data
+from hpsearch.objective import load_data, start_training
 from hpsearch.rounds import study_settings
-from hpsearch.slots import derive_rng, slot_of
+from hpsearch.slots import slot_of
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.study import load_study
 from hpsearch.summary import best_trials
-from model import Dataset, Network, TrainConfig, load_test_set, train
+from model import Dataset, TrainConfig, load_test_set
 
 SCORE = "test_score"  # user attribute of the study
 
@@ -53,12 +53,8 @@ def main() -> None:
     config = TrainConfig(**best.user_attrs["setup"]["config"])
     print(f"trial {slot_of(best)}, validation accuracy {best.value:.4f}: {best.params}")
 
-    data, seed = joined(load_data(settings)), settings.search.seed
-    weights, batches = (
-        derive_rng(seed, slot_of(best), purpose) for purpose in ("weights", "batches")
-    )
-    network = Network(data.n_features, data.n_classes, config, weights)
-    for epoch in train(network, data, batches):
+    network, epochs = start_training(settings, joined(load_data(settings)), config, slot_of(best))
+    for epoch in epochs:
         print(f"epoch {epoch.number} of {config.epochs}, loss {epoch.train_loss:.4f}", end="\r")
     loss, accuracy = network.evaluate(*load_test_set(**settings.data.model_dump()))
     study.set_user_attr(SCORE, {"date": f"{datetime.now():%Y-%m-%d}", "accuracy": accuracy})

@@ -25,6 +25,7 @@ from hpsearch.summary import (
     best_epoch,
     best_of_rounds,
     format_value,
+    label_of,
     metric_title,
     searched_columns,
     searched_values,
@@ -78,7 +79,7 @@ def _trial_table(
     """Return the trials as a table, in their order; a title stands in for the slot."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = searched_columns(trials)
-    labelled = any("label" in trial.user_attrs.get("setup", {}) for trial in trials)
+    labelled = any(map(label_of, trials))
     table.add_column("trial")
     for heading in [metric, "at epoch", "epochs", *names]:
         table.add_column(heading, justify="right")
@@ -88,7 +89,7 @@ def _trial_table(
         values, curves = searched_values(trial), Curves.of(trial)
         cells = [trial.value, best_epoch(trial) or "", len(curves)]
         cells += [values.get(name, "") for name in names]
-        cells += [trial.user_attrs.get("setup", {}).get("label", "")] if labelled else []
+        cells += [label_of(trial)] if labelled else []
         table.add_row(title or str(slot_of(trial)), *(format_value(cell) for cell in cells))
     return table if trials else None
 
