@@ -27,7 +27,13 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-PRELOADED = ["hpsearch.pipes", "hpsearch.tracking", "sklearn.datasets", "sklearn.model_selection"]
+PRELOADED = [
+    "hpsearch.objective",
+    "hpsearch.pipes",
+    "hpsearch.tracking",
+    "sklearn.datasets",
+    "sklearn.model_selection",
+]
 
 
 def start_forkserver() -> ForkServerContext:

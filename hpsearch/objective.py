@@ -54,7 +54,12 @@ class Objective:
         self.data = load_data(settings)
 
     def __reduce__(self) -> tuple[Callable[[], Objective], tuple[()]]:
-        return partial(type(self), self.settings, suggest=self.suggest), ()
+        return self.recipe, ()
+
+    @property
+    def recipe(self) -> Callable[[], Objective]:
+        """What makes the same objective elsewhere, without the data."""
+        return partial(type(self), self.settings, suggest=self.suggest)
 
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
         """Train one network; return the best validation value of its epochs.
@@ -64,7 +69,7 @@ class Objective:
         """
         curves = Curves()
         try:
-            self._train(trial, curves, on_epoch)
+            return self.train(trial, curves, on_epoch)
         except optuna.TrialPruned as pruned:
             trial.set_user_attr("reason", str(pruned))
             raise
@@ -80,10 +85,10 @@ class Objective:
         finally:
             if len(curves):
                 trial.set_user_attr(CURVES, curves.as_attribute())
-        return curves.best(self.settings.search.metric)[1]
 
-    def _train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> None:
-        config = self._set_up(trial)
+    def train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> float:
+        """Train the network of `trial`, add its epochs to `curves`, and return its value."""
+        config = self.set_up(trial)
         metric = METRICS[self.settings.search.metric]
         written = time.monotonic()
         _, epochs = start_training(self.settings, self.data, config, slot_of(trial))
@@ -98,8 +103,9 @@ class Objective:
                 on_epoch(trial, epoch)
             if epoch.number < config.epochs and trial.should_prune():
                 raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
+        return curves.best(self.settings.search.metric)[1]
 
-    def _set_up(self, trial: BaseTrial) -> TrainConfig:
+    def set_up(self, trial: BaseTrial) -> TrainConfig:
         """Choose the configuration, and note on the trial what will be trained."""
         self._refuse_direction(trial)
         labelled = self._labelled(trial)

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 class Parent:
     """Who a worker's channel leads to; one that works in this process has it as its channel.
 
+    slots: what is wanted. rounds: those that the experiment's page is about, this one the last.
     `reason` says why no more slots are handed out before all are done: "interrupted", "timeout",
     "target" or "patience"; "" as long as there is none.
     """
@@ -45,19 +46,19 @@ class Parent:
         self,
         study: Study,
         settings: StudySettings,
+        slots: Sequence[int],
         tracker: Tracker | None,
         on_progress: OnProgress,
         should_stop: Callable[[], bool],
         claim: Claim,
-        earlier: Sequence[Study] = (),
+        rounds: Sequence[Study] = (),
         deadline: float | None = None,
     ) -> None:
         self.study, self.search, self.tracker, self.claim = study, settings.search, tracker, claim
-        self.earlier = earlier
-        self.on_progress, self.should_stop = on_progress, should_stop
+        self.on_progress, self.should_stop, self.rounds = on_progress, should_stop, rounds
         self.reason = ""
         self.progress = Progress(
-            self.search.slots,
+            slots,
             settings.max_epochs,
             self.search.direction,
             round=study.user_attrs.get(ROUND, 0),
@@ -74,7 +75,7 @@ class Parent:
     def take_stock(self) -> None:
         """Read from the storage which slots are to do, and how far the study is."""
         trials = own_trials(self.study)
-        todo = count_slots(trials, self.search.slots).todo
+        todo = count_slots(trials, self.progress.slots).todo
         self.todo = deque(slot for slot in todo if slot not in self.progress.running)
         self.progress.recount(trials)
 
@@ -141,8 +142,8 @@ class Parent:
     def describe(self) -> None:
         """Bring the summary in MLflow up to date."""
         self.described = time.monotonic()
-        if self.tracker is not None:
-            describe_rounds([*self.earlier, self.study], self.tracker)
+        if self.tracker is not None and self.rounds:
+            describe_rounds(self.rounds, self.tracker)
 
 
 def describe_rounds(rounds: Sequence[Study], tracker: Tracker) -> None:

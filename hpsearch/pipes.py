@@ -9,20 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import DataError, HpsearchError, Interrupted
-from hpsearch.objective import Objective
 from hpsearch.storage import storage_errors
 from hpsearch.workers import work
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from hpsearch.settings import StudySettings
+    from hpsearch.objective import Objective
     from hpsearch.tracking import Tracker
 
 STOP = "stop"
@@ -81,7 +80,7 @@ def serve(
     pipe: Connection,
     place: str,
     environment: Mapping[str, str],
-    settings: StudySettings,
+    recipe: Callable[[], Objective],
     digest: str,
     study_name: str,
     storage: str,
@@ -98,9 +97,9 @@ def serve(
     os.environ.update(environment)
     try:
         with storage_errors(storage):
-            objective = Objective(settings)
+            objective = recipe()
             if objective.data.digest != digest:
-                raise DataError(f"data.source: {settings.data.source} has changed meanwhile")
+                raise DataError(f"data.source: {objective.data.source} has changed meanwhile")
             work(objective, study_name, storage, tracker, PipeChannel(pipe, tracker))
     except HpsearchError as error:
         with suppress(OSError):

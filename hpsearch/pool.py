@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.forkserver import held_signals, hidden_main, start_forkserver
 from hpsearch.pipes import STOP, serve
 
 if TYPE_CHECKING:
+    from hpsearch.objective import Objective
     from hpsearch.parent import Parent
 
 WAKE_SECONDS = 0.2  # how long the parent waits for news before it looks at the clock
@@ -39,8 +40,10 @@ class _Worker:
 class Pool:
     """`jobs` worker processes; one that dies is replaced."""
 
-    def __init__(self, jobs: int, parent: Parent, *work: Any) -> None:
-        self.jobs, self.parent, self.work = jobs, parent, work
+    def __init__(self, jobs: int, parent: Parent, objective: Objective, storage: str) -> None:
+        self.jobs, self.parent = jobs, parent
+        name, tracker = parent.study.study_name, parent.tracker
+        self.work = objective.recipe, objective.data.digest, name, storage, tracker
         self.context = start_forkserver()
         self.workers: list[_Worker] = []
         self.deaths = 0  # in a row

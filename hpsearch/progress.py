@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Progress:
     """How far a study is; one object, brought up to date as it runs."""
 
-    total: int
+    slots: Sequence[int]  # that are wanted
     max_epochs: int
     direction: str
     round: int = 0  # 2 and more for the later rounds of a search from coarse to fine
@@ -34,6 +34,11 @@ class Progress:
     counted: set[int] = field(default_factory=set)  # numbers of trials
     untracked: bool = False  # the tracking store was lost on the way
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def total(self) -> int:
+        """Slots there are."""
+        return len(self.slots)
 
     @property
     def done(self) -> int:
@@ -56,8 +61,9 @@ class Progress:
         failed, self.best, self.best_slot = self.failed, None, None
         self.complete = self.pruned = self.since_best = 0
         self.counted.clear()
+        wanted = frozenset(self.slots)
         for trial in trials:
-            if slot_of(trial) < self.total:
+            if slot_of(trial) in wanted:
                 self.count(trial)
         self.failed = failed
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,8 +76,8 @@ class Slots:
     given_up: list[int]
 
 
-def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
-    """Sort the slots 0 … total − 1 by what became of their trials.
+def count_slots(trials: Iterable[FrozenTrial], wanted: Sequence[int]) -> Slots:
+    """Sort the slots that are wanted by what became of their trials.
 
     A slot whose trials failed three times is given up; being interrupted is not failing.
     """
@@ -92,10 +92,10 @@ def count_slots(trials: Iterable[FrozenTrial], total: int) -> Slots:
             busy.add(slot)
         elif not was_interrupted(trial):
             failures[slot] += 1
-    left = [slot for slot in range(total) if slot not in done | busy]
+    left = [slot for slot in wanted if slot not in done | busy]
     return Slots(
         todo=[slot for slot in left if failures[slot] < TRIES],
-        done=sorted(slot for slot in done if slot < total),
-        busy=sorted(slot for slot in busy - done if slot < total),
+        done=[slot for slot in wanted if slot in done],
+        busy=[slot for slot in wanted if slot in busy - done],
         given_up=[slot for slot in left if failures[slot] >= TRIES],
     )

@@ -16,15 +16,14 @@ from hpsearch.errors import StudyError
 from hpsearch.forkserver import start_forkserver
 from hpsearch.naming import check_name
 from hpsearch.objective import Objective
-from hpsearch.parent import OnProgress, Parent, close_dead_trials, wait_for_orphans
-from hpsearch.pool import Pool
+from hpsearch.parent import OnProgress, Parent, wait_for_orphans
 from hpsearch.processes import claimed
+from hpsearch.running import run_slots
 from hpsearch.samplers import check_sampler
 from hpsearch.settings import StudySettings, parse_settings, settings_table
 from hpsearch.slots import ROUND, Slots, count_slots, own_trials
 from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name, study_id
-from hpsearch.workers import work
 from model.names import unknown_name
 
 if TYPE_CHECKING:
@@ -104,19 +103,20 @@ def run_study(
                 study.set_user_attr(ROUND, len(earlier) + 1)
                 carry_over(earlier, study, settings.trial)
             written = tracker.sync(study, should_stop) if tracker is not None else 0
+            wanted = range(settings.search.slots)
+            rounds = [*earlier, study]
             parent = Parent(
-                study, settings, tracker, on_progress, should_stop, claim, earlier, deadline
+                study, settings, wanted, tracker, on_progress, should_stop, claim, rounds, deadline
             )
             _keep_settings(study, settings, whole=bool(parent.todo))
             try:
-                _work(jobs, parent, objective, name, url, tracker)
+                run_slots(jobs, parent, objective, url)
             finally:
                 parent.describe()
-            slots = count_slots(own_trials(study), settings.search.slots)
+            slots = count_slots(own_trials(study), wanted)
     reason = parent.reason or ("given up" if slots.given_up else "finished")
     new = parent.progress.done - parent.progress.started_with
-    total = settings.search.slots
-    return Outcome(study, reason, slots, total, written, new, time.monotonic() - started)
+    return Outcome(study, reason, slots, len(wanted), written, new, time.monotonic() - started)
 
 
 def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> None:
@@ -129,27 +129,6 @@ def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> Non
         search = {"diagnostics": settings.search.diagnostics}  # which some figures need
         settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
     study.set_user_attr(SETTINGS, settings.to_toml())
-
-
-def _work(
-    jobs: int, parent: Parent, objective: Objective, name: str, url: str, tracker: Tracker | None
-) -> None:
-    """Do what there is to do, here or in worker processes."""
-    if jobs == 1:
-        work(objective, name, url, tracker, parent)
-        return
-    work_of_each = objective.settings, objective.data.digest, name, url, tracker
-    while parent.todo and not parent.reason:
-        pool = Pool(jobs, parent, *work_of_each)
-        try:
-            pool.run()
-        finally:
-            if pool.buried:  # some of what they left was theirs alone to tell
-                close_dead_trials(parent.study)
-                if tracker is not None and not tracker.lost:
-                    tracker.sync(parent.study)
-        parent.progress.running.clear()
-        parent.take_stock()
 
 
 def refuse_other(

@@ -29,7 +29,7 @@ FLOORS = [
     {"description", "tracking", "lines"},
     {"drawing", "publishing"},
     {"workers", "parent"},
-    {"pipes", "pool"},
+    {"pipes", "pool", "running"},
     {"study"},
     {"rounds"},
     {"export"},

@@ -25,7 +25,8 @@ def study(tmp_path):
 def make_parent(study, make_settings):
     def make(stop=lambda: False, trials=5, **search):
         settings = make_settings(search={"trials": trials, **search})
-        return Parent(study, settings, None, lambda _: None, stop, Claim(study))
+        wanted = range(settings.search.slots)
+        return Parent(study, settings, wanted, None, lambda _: None, stop, Claim(study))
 
     return make
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import optuna
 import psutil
@@ -106,27 +107,35 @@ def test_a_killed_worker_costs_one_trial_and_another_takes_its_place(
 def make_pool(journal, make_settings):
     """A function to a pool of two workers with these arguments, and its parent."""
 
-    def make(sent=None, storage=journal, tracker=None, trials=4):
+    def make(objective=Objective, storage=journal, tracker=None, trials=4):
         settings = make_settings(search={"trials": trials})
         study = optuna.create_study(
             storage=open_storage(journal), study_name="s", direction="maximize"
         )
-        parent = Parent(study, settings, None, lambda _: None, lambda: False, Claim(study))
-        digest = Objective(settings).data.digest
-        return parent, Pool(2, parent, sent or settings, digest, "s", storage, tracker)
+        claim, wanted = Claim(study), range(trials)
+        parent = Parent(study, settings, wanted, tracker, lambda _: None, lambda: False, claim)
+        return parent, Pool(2, parent, objective(settings), storage)
 
     return make
 
 
-class Fatal:
-    """Kills the process that it is sent to."""
+class Fatal(Objective):
+    """Its recipe kills the process that it is sent to."""
+
+    @property
+    def recipe(self):
+        return partial(os.kill, ProcessId(), signal.SIGKILL)
+
+
+class ProcessId:
+    """The number of the process that it is sent to."""
 
     def __reduce__(self):
-        return eval, ("__import__('os').kill(__import__('os').getpid(), 9)",)
+        return os.getpid, ()
 
 
 def test_workers_that_die_at_once_end_the_study(make_pool):
-    _, pool = make_pool(sent=Fatal())
+    _, pool = make_pool(objective=Fatal)
     with pytest.raises(
         StudyError,
         match=f"{DEATHS} worker processes in a row died .* of SIGKILL .out of memory",

@@ -30,7 +30,7 @@ def clock(monkeypatch):
     ("direction", "best", "slot"), [("maximize", 0.75, 3), ("minimize", 0.25, 5)]
 )
 def test_the_best_is_the_first_of_the_best_complete_trials(direction, best, slot):
-    progress = Progress(total=9, max_epochs=10, direction=direction)
+    progress = Progress(range(9), max_epochs=10, direction=direction)
     assert (progress.best, progress.best_slot) == (None, None)
     progress.count(trial("PRUNED", 1, 0.875))
     progress.count(trial("FAIL", 2))
@@ -40,7 +40,7 @@ def test_the_best_is_the_first_of_the_best_complete_trials(direction, best, slot
 
 
 def test_slots_are_done_by_complete_and_pruned_trials():
-    progress = Progress(total=9, max_epochs=10, direction="maximize")
+    progress = Progress(range(9), max_epochs=10, direction="maximize")
     for state, value in [("COMPLETE", 0.5), ("PRUNED", None), ("PRUNED", 0.1), ("FAIL", None)]:
         progress.count(trial(state, 0, value))
     progress.count(trial("RUNNING", 1))
@@ -48,13 +48,13 @@ def test_slots_are_done_by_complete_and_pruned_trials():
 
 
 def test_work_counts_running_trials_by_their_epochs():
-    progress = Progress(total=9, max_epochs=10, direction="maximize", complete=2, pruned=1)
+    progress = Progress(range(9), max_epochs=10, direction="maximize", complete=2, pruned=1)
     progress.running = {3: 5, 4: 1}
     assert progress.work_done == 3 + 0.5 + 0.1
 
 
 def test_the_rate_is_that_of_this_start(clock):
-    progress = Progress(total=9, max_epochs=10, direction="maximize", started=clock[0])
+    progress = Progress(range(9), max_epochs=10, direction="maximize", started=clock[0])
     progress.complete = progress.started_with = 4
     progress.running = {4: 5}
     clock[0] += 0.25

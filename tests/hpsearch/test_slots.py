@@ -73,10 +73,10 @@ def test_neighbouring_slots_and_purposes_are_independent():
     ],
 )
 def test_sorts_the_slots_by_what_became_of_them(trials, todo, done, given_up):
-    slots = count_slots(trials, 3)
+    slots = count_slots(trials, range(3))
     assert (slots.todo, slots.done, slots.given_up) == (todo, done, given_up)
 
 
 def test_a_slot_at_work_is_busy_until_it_is_done():
-    assert count_slots([trial(1, "RUNNING"), trial(7, "RUNNING")], 3).busy == [1]
-    assert count_slots([trial(1, "RUNNING"), trial(1)], 3).busy == []
+    assert count_slots([trial(1, "RUNNING"), trial(7, "RUNNING")], range(3)).busy == [1]
+    assert count_slots([trial(1, "RUNNING"), trial(1)], range(3)).busy == []
