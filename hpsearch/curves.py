@@ -25,6 +25,7 @@ METRICS = {
 class Curves:
     """One list per metric, one value per epoch from 1, all finite.
 
+    Without validation rows the lists are those of `train/…` alone.
     `gradient_norms` has for each epoch those of the layers, input side first; it is empty where a
     study asks for no diagnostics.
     """
@@ -38,7 +39,7 @@ class Curves:
 
     def append(self, epoch: Epoch) -> bool:
         """Add an epoch; return False, and add nothing, if any of its numbers is not finite."""
-        numbers = {name: float(getattr(epoch, attribute)) for name, attribute in METRICS.items()}
+        numbers = {name: float(getattr(epoch, METRICS[name])) for name in self.values}
         if not all(map(math.isfinite, numbers.values())):
             return False
         for name, number in numbers.items():
@@ -63,5 +64,5 @@ class Curves:
     def of(cls, trial: FrozenTrial) -> Curves:
         """Return the curves that a trial carries, empty if it carries none."""
         stored = trial.user_attrs.get(CURVES, {})
-        values = {name: stored.get(name, []) for name in METRICS}
+        values = {name: stored.get(name, []) for name in METRICS if name in stored or not stored}
         return cls(values, stored.get("times", []), stored.get("gradient_norms", []))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from model.network import Network
 from model.training import train
 
 if TYPE_CHECKING:
+    import numpy as np
     from optuna.trial import BaseTrial
 
     from hpsearch.enqueue import Labelled
@@ -64,7 +65,8 @@ class Objective:
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
         """Train one network; return the best validation value of its epochs.
 
-        `on_epoch` is called after each epoch, and ends the trial by raising Interrupted.
+        `on_epoch` is called after each epoch but one that prunes, and ends the trial by raising
+        Interrupted.
         Raises TrialPruned when the pruner says so or the loss is not finite.
         """
         curves = Curves()
@@ -88,22 +90,13 @@ class Objective:
 
     def train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> float:
         """Train the network of `trial`, add its epochs to `curves`, and return its value."""
-        config = self.set_up(trial)
-        metric = METRICS[self.settings.search.metric]
-        written = time.monotonic()
+        config, metric = self.set_up(trial), self.settings.search.metric
         _, epochs = start_training(self.settings, self.data, config, slot_of(trial))
-        for epoch in epochs:
-            if not curves.append(epoch):
-                raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
-            trial.report(getattr(epoch, metric), step=epoch.number)
-            if time.monotonic() - written > LIVE_SECONDS:
-                trial.set_user_attr(CURVES, curves.as_attribute())
-                written = time.monotonic()
-            if on_epoch is not None:
-                on_epoch(trial, epoch)
+        for epoch in follow(epochs, trial, curves, on_epoch):
+            trial.report(getattr(epoch, METRICS[metric]), step=epoch.number)
             if epoch.number < config.epochs and trial.should_prune():
                 raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
-        return curves.best(self.settings.search.metric)[1]
+        return curves.best(metric)[1]
 
     def set_up(self, trial: BaseTrial) -> TrainConfig:
         """Choose the configuration, and note on the trial what will be trained."""
@@ -145,19 +138,44 @@ class Objective:
         return None if slot is None else self.settings.labelled(slot)
 
 
+def follow(
+    epochs: Iterable[Epoch], trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None
+) -> Iterator[Epoch]:
+    """Yield each epoch when it is in `curves`, and now and then on the trial for others to see.
+
+    `on_epoch` is called when the next one is asked for. Raises TrialPruned when a number is not finite, and what `on_epoch` raises.
+    """
+    written = time.monotonic()
+    for epoch in epochs:
+        if not curves.append(epoch):
+            raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
+        if time.monotonic() - written > LIVE_SECONDS:
+            trial.set_user_attr(CURVES, curves.as_attribute())
+            written = time.monotonic()
+        yield epoch
+        if on_epoch is not None:
+            on_epoch(trial, epoch)
+
+
 def start_training(
     settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
 ) -> tuple[Network, Iterator[Epoch]]:
-    """Return the network of `slot`, not trained yet, and the epochs that train it when iterated.
+    """Return the network of `slot`, not trained yet, and the epochs that train it when iterated."""
+    network, batches = draw_network(settings, data, config, slot)
+    metric, diagnostics = METRICS[settings.search.metric], settings.search.diagnostics
+    return network, train(network, data, batches, metric=metric, diagnostics=diagnostics)
 
-    Its weights and batches depend on the seed and the slot alone.
+
+def draw_network(
+    settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
+) -> tuple[Network, np.random.Generator]:
+    """Return the network of `slot`, not trained yet, and what shuffles its batches.
+
+    Both depend on the seed and the slot alone.
     """
     search, draw = settings.search, settings.search.draw(slot)
-    weights = derive_rng(search.seed, draw, "weights")
-    network = Network(data.n_features, data.n_classes, config, weights)
-    batches = derive_rng(search.seed, draw, "batches")
-    metric, diagnostics = METRICS[search.metric], search.diagnostics
-    return network, train(network, data, batches, metric=metric, diagnostics=diagnostics)
+    weights, batches = (derive_rng(search.seed, draw, what) for what in ("weights", "batches"))
+    return Network(data.n_features, data.n_classes, config, weights), batches
 
 
 def load_data(settings: StudySettings) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 BEST = "_best"  # ends the name of the metric that a trial is judged by
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
+SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 
 
@@ -35,14 +37,19 @@ class Projection:
     status: str
 
 
-def project(study_name: str, trial: FrozenTrial, name: str) -> Projection:
-    """Return the run of `trial`, called `name`. Trials of other objectives have no curves."""
+def project(
+    study_name: str, trial: FrozenTrial, name: str, tags: Mapping[str, object] | None = None
+) -> Projection:
+    """Return the run of `trial`, called `name`; `tags` are said besides or instead of the usual.
+
+    Trials of other objectives have no curves.
+    """
     start = _milliseconds(trial, "datetime_start")
     end = _milliseconds(trial, "datetime_complete") if trial.state.is_finished() else None
     setup = trial.user_attrs.get("setup", {})
     return Projection(
         name=name,
-        tags=_tags(study_name, trial, setup),
+        tags=_tags(study_name, trial, setup, tags or {}),
         params=[Param(key, str(value)) for key, value in _params(trial, setup).items()],
         metrics=_metrics(trial, setup.get("metric"), end),
         inputs=_inputs(setup.get("data")),
@@ -66,18 +73,21 @@ def _status(trial: FrozenTrial) -> str:
     return "RUNNING"
 
 
-def _tags(study_name: str, trial: FrozenTrial, setup: dict[str, Any]) -> dict[str, str]:
-    tags = {
+def _tags(
+    study_name: str, trial: FrozenTrial, setup: dict[str, Any], more: Mapping[str, object]
+) -> dict[str, str]:
+    tags: dict[str, object] = {
         KIND: "trial",
         STUDY: study_name,
         NUMBER: trial.number,
-        "hpsearch.slot": slot_of(trial),
+        SLOT: slot_of(trial),
         "hpsearch.state": trial.state.name.lower(),
         "hpsearch.seed": setup.get("seed"),
         "hpsearch.label": setup.get("label"),
         "hpsearch.validation": setup.get("validation"),  # "test": on the official test set
         "hpsearch.reason": reason_of(trial),
         **SOURCE,
+        **more,
     }
     return {key: str(value) for key, value in tags.items() if value is not None}
 
@@ -97,7 +107,7 @@ def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Me
         for name, values in curves.values.items()
         for epoch, (value, time) in enumerate(zip(values, curves.times, strict=True), start=1)
     ]
-    if end is not None and len(curves) and metric:
+    if end is not None and len(curves) and metric in curves.values:
         # At step 0, for the UI draws a bar a run for a metric that has only that one.
         best_epoch, best = curves.best(metric)
         ends = {f"{metric}{BEST}": best, "best_epoch": best_epoch, "epochs": len(curves)}

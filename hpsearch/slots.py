@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SLOT = "slot"  # user attribute of a trial
 CARRIED = "carried"  # of one that an earlier round has run: where, digits-tpe#7
 ROUND = "round"  # user attribute of a study that is a later round of another
+EVALUATES = "evaluates"  # of one that trains another's best again: that one's name and id
+DRAWS = 1000  # the seeds of such a study
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # states of a trial whose slot is done
 TRIES = 3
 
@@ -41,13 +43,50 @@ def own_trials(study: Study, states: tuple[TrialState, ...] | None = None) -> li
 
 def run_name(study: Study, trial: FrozenTrial) -> str:
     """Return what the trial is called among all of its experiment: trial-0007, r2-trial-0007."""
-    return f"{round_prefix(study)}trial-{slot_of(trial):04d}"
+    slot = slot_of(trial)
+    name = Repeat.of(slot).name if EVALUATES in study.user_attrs else f"trial-{slot:04d}"
+    return f"{round_prefix(study)}{name}"
 
 
 def round_prefix(study: Study) -> str:
     """Return what the names of a later round's runs begin with: r2-; nothing of a first one's."""
     number = study.user_attrs.get(ROUND)
     return f"r{number}-" if number else ""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What a slot of an evaluation's study stands for: a trial of the search, trained again.
+
+    Such a study is one with DRAWS seeds, of which an evaluation wants the first few. Of the
+    configurations 2n and 2n + 1 the first is that of trial n, and the second as well: it learns
+    from the training and the validation rows.
+    """
+
+    trial: int  # the slot of the search's trial
+    draw: int  # of weights and batches
+    final: bool = False
+
+    @classmethod
+    def of(cls, slot: int) -> Repeat:
+        """Return what `slot` stands for."""
+        configuration, draw = divmod(slot, DRAWS)
+        return cls(configuration // 2, draw, bool(configuration % 2))
+
+    @property
+    def slot(self) -> int:
+        """The slot that stands for it."""
+        return (2 * self.trial + self.final) * DRAWS + self.draw
+
+    @property
+    def kind(self) -> str:
+        """What its run in MLflow is."""
+        return "final" if self.final else "repeat"
+
+    @property
+    def name(self) -> str:
+        """What its run in MLflow is called: repeat-0007-03, final-0007-03."""
+        return f"{self.kind}-{self.trial:04d}-{self.draw:02d}"
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

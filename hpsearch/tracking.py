@@ -14,8 +14,8 @@ from uuid import uuid4
 from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
-from hpsearch.projection import KIND, NUMBER, Projection, project
-from hpsearch.slots import own_trials, run_name
+from hpsearch.projection import DRAW, KIND, NUMBER, SLOT, STUDY, Projection, project
+from hpsearch.slots import EVALUATES, Repeat, own_trials, run_name, slot_of
 from hpsearch.tracking_store import TrackingStore
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
 ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
-TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs are trials
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
@@ -43,6 +42,24 @@ def study_id(study: Study) -> str:
     if ID not in study.user_attrs:
         study.set_user_attr(ID, uuid4().hex)
     return str(study.user_attrs[ID])
+
+
+def _of(study: Study) -> str:
+    """Return MLflow's filter for the runs of `study`, its trials and its figures."""
+    return f"tags.`{ID}` = '{study_id(study)}'"
+
+
+def _tags(study: Study, trial: FrozenTrial) -> dict[str, object]:
+    """Return the tags that an evaluation's run has of its own: what it repeats."""
+    if EVALUATES not in study.user_attrs:
+        return {}
+    repeat = Repeat.of(slot_of(trial))
+    return {
+        KIND: repeat.kind,
+        STUDY: study.user_attrs[EVALUATES]["study"],
+        SLOT: repeat.trial,
+        DRAW: repeat.draw,
+    }
 
 
 class Tracker:
@@ -109,15 +126,15 @@ class Tracker:
             self.store.delete(name)
         elif self.store.experiment_id(name):
             with self.store.errors():
-                mine = f"tags.`{ID}` = '{study_id(study)}'"  # its figures among them
-                for run in list(self._search(self._experiment_id(study), mine)):
+                for run in list(self._search(self._experiment_id(study), _of(study))):
                     self.store.client.delete_run(run.info.run_id)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
         """Bring the run of `trial` up to what the trial says now."""
         with self.store.errors():
             runs = self._runs_of(study)
-            projection = project(study.study_name, trial, run_name(study, trial))
+            name, tags = run_name(study, trial), _tags(study, trial)
+            projection = project(study.study_name, trial, name, tags)
             fresh = trial.number not in runs
             if fresh:
                 runs[trial.number] = self._create_run(study, projection)
@@ -159,14 +176,13 @@ class Tracker:
         """Return the runs of a study's trials by the trial's number, deleted ones included."""
         if study.study_name not in self._runs:
             with self.store.errors():
-                found = self._search(self._experiment_id(study))
-                mine = study_id(study)
-                runs = {int(r.data.tags[NUMBER]): r for r in found if r.data.tags.get(ID) == mine}
+                found = self._search(self._experiment_id(study), _of(study))
+                runs = {int(r.data.tags[NUMBER]): r for r in found if NUMBER in r.data.tags}
                 self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
         return self._runs[study.study_name]
 
-    def _search(self, experiment_id: str, which: str = TRIALS) -> Iterator[Run]:
-        """Yield runs, deleted ones as well; those that are trials, whatever their study."""
+    def _search(self, experiment_id: str, which: str) -> Iterator[Run]:
+        """Yield the runs that MLflow's filter `which` finds, deleted ones as well."""
         page: str | None = None
         while True:
             runs = self.store.client.search_runs(
