@@ -65,8 +65,7 @@ class Objective:
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
         """Train one network; return the best validation value of its epochs.
 
-        `on_epoch` is called after each epoch but one that prunes, and ends the trial by raising
-        Interrupted.
+        `on_epoch` is called after each epoch, and ends the trial by raising Interrupted.
         Raises TrialPruned when the pruner says so or the loss is not finite.
         """
         curves = Curves()
@@ -92,8 +91,7 @@ class Objective:
         """Train the network of `trial`, add its epochs to `curves`, and return its value."""
         config, metric = self.set_up(trial), self.settings.search.metric
         _, epochs = start_training(self.settings, self.data, config, slot_of(trial))
-        for epoch in follow(epochs, trial, curves, on_epoch):
-            trial.report(getattr(epoch, METRICS[metric]), step=epoch.number)
+        for epoch in follow(epochs, trial, curves, on_epoch, metric):
             if epoch.number < config.epochs and trial.should_prune():
                 raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
         return curves.best(metric)[1]
@@ -139,22 +137,28 @@ class Objective:
 
 
 def follow(
-    epochs: Iterable[Epoch], trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None
+    epochs: Iterable[Epoch],
+    trial: BaseTrial,
+    curves: Curves,
+    on_epoch: OnEpoch | None,
+    metric: str,
 ) -> Iterator[Epoch]:
     """Yield each epoch when it is in `curves`, and now and then on the trial for others to see.
 
-    `on_epoch` is called when the next one is asked for. Raises TrialPruned when a number is not finite, and what `on_epoch` raises.
+    metric: what Optuna is told of each epoch. Raises TrialPruned when a number is not finite, and
+    what `on_epoch` raises.
     """
     written = time.monotonic()
     for epoch in epochs:
         if not curves.append(epoch):
             raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
+        trial.report(getattr(epoch, METRICS[metric]), step=epoch.number)
         if time.monotonic() - written > LIVE_SECONDS:
             trial.set_user_attr(CURVES, curves.as_attribute())
             written = time.monotonic()
-        yield epoch
         if on_epoch is not None:
             on_epoch(trial, epoch)
+        yield epoch
 
 
 def start_training(
