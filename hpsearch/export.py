@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch.configurations import best_configurations, seeds_of
 from hpsearch.curves import METRICS
 from hpsearch.errors import DataError, SettingsError, StudyError
+from hpsearch.naming import with_suffix
 from hpsearch.objective import load_data, start_training
 from hpsearch.output import check_output
 from hpsearch.rounds import study_settings
@@ -80,10 +81,10 @@ def single_trial(study: Study, trial: FrozenTrial) -> StudySettings:
     Its slot 0 has the draw of weights and batches that the trial had. Raises StudyError.
     """
     settings = study_settings(study)
-    table, search, suffix = settings_table(settings), settings.search, f".trial-{slot_of(trial)}"
+    table, search = settings_table(settings), settings.search
     return parse_settings(
         {
-            "name": study.study_name[: 100 - len(suffix)] + suffix,  # at most 100 characters
+            "name": with_suffix(study.study_name, f".trial-{slot_of(trial)}"),
             "data": table["data"],
             "search": {
                 "metric": search.metric,

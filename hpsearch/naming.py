@@ -4,14 +4,16 @@ import re
 
 from hpsearch.errors import SettingsError
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,100}")
+LONGEST = 100
+NAME_PATTERN = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST}}}")
 
 
 def valid_name(value: str) -> str:
     """Return `value`; raises ValueError if no study may be called so."""
     if not NAME_PATTERN.fullmatch(value) or set(value) == {"."}:
         raise ValueError(
-            f"{value!r} is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
+            f"{value!r} is no name for a study; use up to {LONGEST} letters, digits, '.', '_' "
+            "and '-'"
         )
     return value
 
@@ -25,3 +27,8 @@ def check_name(value: str) -> str:
         return valid_name(value)
     except ValueError as error:
         raise SettingsError(f"--name: {error}") from None
+
+
+def with_suffix(name: str, suffix: str) -> str:
+    """Return a name that ends with `suffix`, whose beginning is cut if it were too long."""
+    return name[: LONGEST - len(suffix)] + suffix

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.grid import grid_size
-from hpsearch.naming import check_name
+from hpsearch.naming import check_name, with_suffix
 from hpsearch.narrowing import Narrowing, narrow
 from hpsearch.options import MARGIN
 from hpsearch.settings import StudySettings, parse_settings
@@ -225,5 +225,4 @@ def next_name(name: str, sampler: str) -> str:
     base, number = name.removesuffix(f"-{sampler}"), 2
     if numbered := NUMBERED.fullmatch(base):
         base, number = numbered[1].removesuffix(f"-{sampler}"), int(numbered[2]) + 1
-    suffix = f".r{number}"
-    return base[: 100 - len(suffix)] + suffix  # names have at most 100 characters
+    return with_suffix(base, f".r{number}")

@@ -25,7 +25,7 @@ SLOT = "slot"  # user attribute of a trial
 CARRIED = "carried"  # of one that an earlier round has run: where, digits-tpe#7
 ROUND = "round"  # user attribute of a study that is a later round of another
 EVALUATES = "evaluates"  # of one that trains another's best again: that one's name and id
-DRAWS = 1000  # the seeds of such a study
+DRAWS, MOST_EPOCHS = 10**3, 10**9  # the seeds of such a study; its slots hold three numbers
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # states of a trial whose slot is done
 TRIES = 3
 
@@ -58,30 +58,30 @@ def round_prefix(study: Study) -> str:
 class Repeat:
     """What a slot of an evaluation's study stands for: a trial of the search, trained again.
 
-    Such a study is one with DRAWS seeds, of which an evaluation wants the first few. Of the
-    configurations 2n and 2n + 1 the first is that of trial n, and the second as well: it learns
-    from the training and the validation rows.
+    Either as it was, or finally: on the training and the validation rows, for so many `epochs`.
+    Such a study is one with DRAWS seeds, of which an evaluation wants the first few.
     """
 
     trial: int  # the slot of the search's trial
     draw: int  # of weights and batches
-    final: bool = False
+    epochs: int = 0  # of a final network
 
     @classmethod
     def of(cls, slot: int) -> Repeat:
         """Return what `slot` stands for."""
         configuration, draw = divmod(slot, DRAWS)
-        return cls(configuration // 2, draw, bool(configuration % 2))
+        trial, epochs = divmod(configuration, MOST_EPOCHS)
+        return cls(trial, draw, epochs)
 
     @property
     def slot(self) -> int:
         """The slot that stands for it."""
-        return (2 * self.trial + self.final) * DRAWS + self.draw
+        return (self.trial * MOST_EPOCHS + self.epochs) * DRAWS + self.draw
 
     @property
     def kind(self) -> str:
         """What its run in MLflow is."""
-        return "final" if self.final else "repeat"
+        return "final" if self.epochs else "repeat"
 
     @property
     def name(self) -> str:

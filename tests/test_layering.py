@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # Who may import whom inside hpsearch: a module may import from its own floor and those below.
 FLOORS = [
     {"errors", "options", "forkserver", "output"},
-    {"ranges", "slots", "curves", "naming"},
+    {"ranges", "slots", "curves", "naming", "verdict", "scores", "looks"},
     {
         "space",
         "enqueue",
@@ -25,14 +25,15 @@ FLOORS = [
     },
     {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes", "carrying"},
     {"storage", "objective", "projection", "progress", "summary", "history", "prediction"},
-    {"configurations", "tracking_store"},
+    {"configurations", "tracking_store", "repeating"},
     {"description", "tracking", "lines"},
     {"drawing", "publishing"},
     {"workers", "parent"},
     {"pipes", "pool", "running"},
     {"study"},
     {"rounds"},
-    {"export"},
+    {"export", "evaluation_study", "evaluation_record", "retraining"},
+    {"evaluation"},
     {"learning_figures", "sample_figures", "outcome_figures", "illustrations"},
     {"figures", "comparison"},
     {"comparison_figure"},

@@ -1,0 +1,136 @@
+"""Evaluation: the best of a search trained again over fresh seeds, then the test set, once.
+
+This module alone opens the test set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.errors import StudyError
+from hpsearch.evaluation_record import Evaluation, evaluation_record
+from hpsearch.evaluation_study import (
+    check_data,
+    evaluation_settings,
+    find_evaluation,
+    open_evaluation,
+)
+from hpsearch.forkserver import start_forkserver
+from hpsearch.looks import complete_look, may_look
+from hpsearch.parent import OnProgress, wait_for_orphans
+from hpsearch.processes import claimed
+from hpsearch.repeating import RepeatObjective, final_network
+from hpsearch.retraining import Bench, best_found
+from hpsearch.scores import SCORES, score
+from hpsearch.slots import EVALUATES, Repeat, slot_of
+from hpsearch.storage import open_storage, storage_errors, storage_url
+from hpsearch.study import load_study
+from hpsearch.summary import metric_title
+from hpsearch.tracking import experiment_name, study_id
+from hpsearch.verdict import by_mean
+from model.data import load_test_set
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from hpsearch.settings import StudySettings
+    from hpsearch.tracking import Tracker
+    from model.network import Network
+
+RESULT = "result"  # user attribute of an evaluation's study: what the last one found
+
+
+def evaluate(
+    name: str,
+    *,
+    top: int = 5,
+    seeds: int = 10,
+    again: bool = False,
+    storage: str | None = None,
+    tracker: Tracker | None = None,
+    jobs: int = 1,
+    on_progress: OnProgress = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Evaluate the study called `name`: is its winner real, and how good is it?
+
+    The best `top` configurations are trained again on the same split with `seeds` fresh draws of
+    weights and batches. The one with the best mean is then trained, with the same draws, on
+    training and validation rows together, for the median of its best epochs and at the learning
+    rates that it had there. These networks look at the test set: the first, and all as an ensemble.
+
+    again: look at the test set though somebody has done so before.
+
+    What an earlier evaluation has trained is not trained again; one that was interrupted goes on.
+    Raises HpsearchError, and Interrupted when `should_stop` says so.
+    """
+    if jobs > 1:
+        start_forkserver()
+    url = storage_url(storage)
+    store = open_storage(url, create=False)
+    with storage_errors(url):
+        study = load_study(store, name)
+        if EVALUATES in study.user_attrs:
+            raise StudyError(f"study '{name}' is itself an evaluation")
+        settings, best = evaluation_settings(study), best_found(study, top)
+        objective = RepeatObjective(settings, {found.slot: found.config for found in best})
+        check_data(study, objective.data.digest)
+        find_evaluation(store, study)
+        if tracker is not None:
+            tracker.store.check(experiment_name(study))
+            tracker.store.prepare()
+        held = open_evaluation(store, study, settings, objective.data.digest)
+        with claimed(held) as claim:
+            wait_for_orphans(held, should_stop)
+            if tracker is not None:
+                tracker.sync(held, should_stop)
+            bench = Bench(held, claim, url, tracker, jobs, on_progress, should_stop)
+            evaluation = Evaluation(
+                study=name,
+                metric=metric_title(study),
+                seeds=seeds,
+                candidates=tuple(by_mean(bench.repeat(objective, best, seeds))),
+                class_names=objective.data.class_names,
+            )
+            evaluation = _test(bench, objective, study, evaluation, again=again)
+            held.set_user_attr(RESULT, evaluation_record(evaluation))
+    return evaluation
+
+
+def _test(
+    bench: Bench, objective: RepeatObjective, study: Study, evaluation: Evaluation, *, again: bool
+) -> Evaluation:
+    """Train the final networks of the chosen candidate, and have them look at the test set."""
+    settings, data, chosen = objective.settings, objective.data, evaluation.chosen
+    if settings.data.validation == "test":
+        why = "the test set of these data is what the search validates on, and not unseen"
+        return replace(evaluation, unseen=why)
+    if not chosen.known:
+        return replace(evaluation, unseen="every repeat diverged: there is no final network")
+    finals = bench.finish(objective, chosen.slot, evaluation.seeds)
+    if not finals:
+        return replace(evaluation, unseen="every final network diverged")
+    epochs, store = Repeat.of(slot_of(finals[0])).epochs, study._storage
+    about: dict[str, Any] = {"study_id": study_id(study), "slot": chosen.slot}
+    about |= {"seeds": evaluation.seeds, "epochs": epochs}
+    look, unseen = may_look(store, data.digest, evaluation.study, about, again=again)
+    if look is not None and look.scores is None:
+        networks = [final_network(trial, settings, data) for trial in finals]
+        look = complete_look(store, look, _test_scores(networks, settings))
+    return replace(evaluation, epochs=epochs, look=look, unseen=unseen)
+
+
+def _test_scores(networks: Sequence[Network], settings: StudySettings) -> dict[str, Any]:
+    """Open the test set; return what the first network, each and all together score on it."""
+    x, labels = load_test_set(**settings.data.model_dump())
+    probabilities = [network.predict_proba(x) for network in networks]
+    each = [score(labels, own) for own in probabilities]
+    return {
+        "network": asdict(each[0]),
+        "ensemble": asdict(score(labels, np.mean(probabilities, axis=0))),
+        "networks": {name: [getattr(scores, name) for scores in each] for name in SCORES},
+    }

@@ -1,0 +1,92 @@
+"""The study of an evaluation: NAME.evaluation, which holds what of a search was trained again.
+
+Its trials are repeats of the search's; that they are an Optuna study of their own gives them all
+that a search has: workers, progress, resumption, and runs in the search's MLflow experiment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import optuna
+
+from hpsearch.errors import DataError, StudyError
+from hpsearch.naming import with_suffix
+from hpsearch.rounds import study_settings
+from hpsearch.settings import StudySettings, parse_settings, settings_table
+from hpsearch.slots import DRAWS, EVALUATES, ROUND, derive_rng
+from hpsearch.study import DEFINITION, open_study
+from hpsearch.tracking import EXPERIMENT, experiment_name, study_id
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+
+def evaluation_name(study: Study) -> str:
+    """Return what the study is called that holds the evaluation of `study`."""
+    return with_suffix(study.study_name, ".evaluation")
+
+
+def evaluation_settings(study: Study) -> StudySettings:
+    """Return the settings of the study that evaluates `study`; raises StudyError.
+
+    The same data, split and space, but a seed that follows from the search's: no weights and no
+    batches that the search has seen.
+    """
+    settings = study_settings(study)
+    table, search = settings_table(settings), settings.search
+    return parse_settings(
+        {
+            "name": evaluation_name(study),
+            "data": table["data"],
+            "search": {
+                "metric": search.metric,
+                "sampler": "random",
+                "pruner": "none",
+                "trials": 1,
+                "seeds": DRAWS,
+                "seed": int(derive_rng(search.seed, 0, "evaluation").integers(2**31)),
+            },
+            "trial": table["trial"],
+        },
+        f"study '{study.study_name}'",
+    )
+
+
+def check_data(study: Study, digest: str) -> None:
+    """Raise DataError if the data are not those that `study` has searched on."""
+    if digest != study.user_attrs[DEFINITION]["data.digest"]:
+        source = study_settings(study).data.source
+        raise DataError(f"data.source: {source} has changed since '{study.study_name}' was run")
+
+
+def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
+    """Return the study that evaluates `study`, None if there is none yet; raises StudyError."""
+    name = evaluation_name(study)
+    if name not in optuna.get_all_study_names(storage):
+        return None
+    found = optuna.load_study(storage=storage, study_name=name)
+    whose = found.user_attrs.get(EVALUATES)
+    if whose is None and not found.get_trials(deepcopy=False):
+        return None  # its creator died before it wrote that
+    if whose is None or whose["id"] != study_id(study):
+        raise StudyError(
+            f"study '{name}' is no evaluation of this '{study.study_name}'; delete it first"
+        )
+    return found
+
+
+def open_evaluation(
+    storage: BaseStorage, study: Study, settings: StudySettings, digest: str
+) -> Study:
+    """Create the study that evaluates `study`, or open it to go on; raises StudyError."""
+    evaluation = find_evaluation(storage, study)
+    if evaluation is None:
+        evaluation = open_study(storage, evaluation_name(study), settings, digest)
+        evaluation.set_user_attr(EXPERIMENT, experiment_name(study))
+        if ROUND in study.user_attrs:
+            evaluation.set_user_attr(ROUND, study.user_attrs[ROUND])
+        whose = {"study": study.study_name, "id": study_id(study)}
+        evaluation.set_user_attr(EVALUATES, whose)
+    return evaluation

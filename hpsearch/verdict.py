@@ -1,0 +1,107 @@
+"""The verdict on a search's best: what they come to over fresh seeds, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isclose, sqrt
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration of a search, and what it came to when it was trained again.
+
+    slot: that of its trial; of repeats in the search, of the first.
+    found: its value in the search.
+    values: its values over fresh draws of weights and batches, None where it diverged.
+    """
+
+    slot: int
+    label: str
+    params: dict[str, Any]
+    found: float
+    values: tuple[float | None, ...]
+    maximize: bool
+
+    @cached_property
+    def known(self) -> list[float]:
+        """The values of the draws that did not diverge."""
+        return [value for value in self.values if value is not None]
+
+    @property
+    def diverged(self) -> int:
+        """How many draws diverged."""
+        return len(self.values) - len(self.known)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the known values."""
+        return fmean(self.known) if self.known else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Their standard deviation (of a sample), None of less than two."""
+        return stdev(self.known) if len(self.known) > 1 else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of their mean by Student's t, None of less than two values."""
+        return mean_interval(self.known)
+
+    @property
+    def luck(self) -> float | None:
+        """By how much the search's value is better than the mean; negative if it is worse."""
+        if self.mean is None:
+            return None
+        return self.found - self.mean if self.maximize else self.mean - self.found
+
+
+def mean_interval(values: Sequence[float]) -> Interval | None:
+    """Return the 95 % interval of the mean of `values` by Student's t, None of less than two.
+
+    A sample mean ± t · s / √n, with the t of n − 1 degrees of freedom (Student, 1908).
+    """
+    if len(values) < 2:
+        return None
+    mean, n = fmean(values), len(values)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / sqrt(n)
+    return mean - half, mean + half
+
+
+def by_mean(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates, best mean first; those that diverged at times come after the others.
+
+    The mean of such a one leaves out what went wrong.
+    """
+
+    def key(candidate: Candidate) -> tuple[int, float]:
+        sign = -1 if candidate.maximize else 1
+        return candidate.diverged, sign * (candidate.mean or 0.0)
+
+    return sorted(candidates, key=key)
+
+
+def is_tied(first: Candidate, other: Candidate) -> bool:
+    """Whether `other` cannot be told apart from `first`: the 95 % interval of the mean of their
+    differences holds 0.
+
+    Draw for draw both began with the same random numbers, so the differences are compared, not
+    the means. One that diverged at times is another matter.
+    """
+    if other.diverged > first.diverged:
+        return False
+    pairs = zip(first.values, other.values, strict=True)
+    differences = [a - b for a, b in pairs if a is not None and b is not None]
+    interval = mean_interval(differences)
+    if interval is None:
+        return False
+    low, high = interval
+    return low <= 0 <= high or isclose(low, 0, abs_tol=1e-12) or isclose(high, 0, abs_tol=1e-12)
