@@ -13,8 +13,11 @@ from uuid import uuid4
 
 import optuna
 
+from hpsearch.slots import EVALUATES
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from optuna.study import Study
 
 LOOKS = "hpsearch.test-set-looks"  # the study that keeps them
 PREFIX = "look."  # begins its user attributes, one a look
@@ -49,6 +52,11 @@ class Look:
         """Whether it was at the test set with these very networks."""
         mine = self.study_id, self.slot, self.seeds, self.epochs
         return mine == (study_id, slot, seeds, epochs)
+
+
+def is_search(study: Study) -> bool:
+    """Whether a study searches, and does not keep what an evaluation has trained or seen."""
+    return study.study_name != LOOKS and EVALUATES not in study.user_attrs
 
 
 def looks_at(storage: BaseStorage, digest: str) -> list[Look]:

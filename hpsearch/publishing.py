@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,16 +102,31 @@ def _log(
     tags: Mapping[str, str],
     name: str,
 ) -> None:
-    """Log `figures` as the artifacts of the run that bears `tags`, which is made if need be."""
+    """Log `figures` as the artifacts of the run that bears `tags`."""
+    with kept_run(store, experiment, {KIND: FIGURES, **tags}, name) as run_id:
+        for file, figure in figures.items():
+            store.client.log_figure(run_id, figure, f"{file}.png")
+
+
+@contextmanager
+def kept_run(
+    store: TrackingStore, experiment: str, tags: Mapping[str, str], name: str
+) -> Iterator[str]:
+    """Give the id of the run that bears `tags`, which is made if need be, and end it afterwards.
+
+    What the store throws meanwhile becomes a TrackingError, and the run FAILED.
+    """
     store.prepare()
     experiment_id = store.open_experiment(experiment)
     with store.errors():
-        tags = {KIND: FIGURES, **tags}
         which = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
         found = store.client.search_runs([experiment_id], which, max_results=1)
         run = found[0] if found else None
         if run is None:
-            run = store.client.create_run(experiment_id, tags=tags | SOURCE, run_name=name)
-        for file, figure in figures.items():
-            store.client.log_figure(run.info.run_id, figure, f"{file}.png")
-        store.client.set_terminated(run.info.run_id, "FINISHED", int(time.time() * 1000))
+            run = store.client.create_run(experiment_id, tags={**tags, **SOURCE}, run_name=name)
+        run_id, status = run.info.run_id, "FAILED"
+        try:
+            yield run_id
+            status = "FINISHED"
+        finally:
+            store.client.set_terminated(run_id, status, int(time.time() * 1000))

@@ -14,6 +14,7 @@ from hpsearch.carrying import carry_over
 from hpsearch.definition import definition, differences
 from hpsearch.errors import StudyError
 from hpsearch.forkserver import start_forkserver
+from hpsearch.looks import LOOKS
 from hpsearch.naming import check_name
 from hpsearch.objective import Objective
 from hpsearch.parent import OnProgress, Parent, wait_for_orphans
@@ -167,7 +168,7 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
 
 def load_study(storage: BaseStorage, name: str) -> Study:
     """Open an existing study; raises StudyError with the names there are."""
-    names = sorted(optuna.get_all_study_names(storage))
+    names = sorted({*optuna.get_all_study_names(storage)} - {LOOKS})
     if name not in names:
         if not names:
             raise StudyError(f"no study '{name}': the storage is empty; hpsearch study starts one")

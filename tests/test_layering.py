@@ -36,7 +36,7 @@ FLOORS = [
     {"evaluation"},
     {"learning_figures", "sample_figures", "outcome_figures", "illustrations"},
     {"figures", "comparison"},
-    {"comparison_figure"},
+    {"comparison_figure", "evaluation_figures", "evaluation_run"},
     {"cli"},
 ]
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from hpsearch.configurations import (
     seeds_of,
 )
 from hpsearch.curves import Curves
-from hpsearch.slots import slot_of
+from hpsearch.slots import Repeat, slot_of
 from hpsearch.summary import (
     best_epoch,
     best_of_rounds,
@@ -107,12 +107,24 @@ def status_line(progress: StudyProgress) -> str:
     if progress.max_epochs and progress.running and progress.rate < 0.5:
         slot, epoch = next(iter(progress.running.items()))
         parts.append(f"trial {slot} at epoch {epoch}/{progress.max_epochs}")
+    return " · ".join([*parts, *_pace(progress)])
+
+
+def training_line(progress: StudyProgress) -> str:
+    """Return how far an evaluation is, in one line."""
+    what = "final networks" if Repeat.of(progress.slots[0]).epochs else "trainings"
+    return " · ".join([f"{progress.done}/{progress.total} {what}", *_pace(progress)])
+
+
+def _pace(progress: StudyProgress) -> list[str]:
+    """Return what a line says of the speed and of what is left."""
+    parts = []
     if progress.rate:
         parts.append(_rate(progress.rate))
         parts.append(f"{format_duration((progress.total - progress.done) / progress.rate)} left")
     if progress.untracked:
         parts.append("MLflow lost")
-    return " · ".join(parts)
+    return parts
 
 
 def _rate(per_second: float) -> str:
@@ -129,39 +141,44 @@ def format_duration(seconds: float) -> str:
 
 
 @contextmanager
-def show_progress() -> Iterator[OnProgress]:
-    """Draw a live line on stderr if that is a terminal, else print a line now and then."""
+def show_progress(
+    describe: Callable[[StudyProgress], str] = status_line,
+) -> Iterator[OnProgress]:
+    """Draw a live line on stderr if that is a terminal, else print a line now and then.
+
+    describe: what the line says.
+    """
     if sys.stderr.isatty():
-        with _live_line() as draw:
+        with _live_line(describe) as draw:
             yield draw
     else:
-        yield _plain_lines()
+        yield _plain_lines(describe)
 
 
 @contextmanager
-def _live_line() -> Iterator[OnProgress]:
+def _live_line(describe: Callable[[StudyProgress], str]) -> Iterator[OnProgress]:
     columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"))
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("preparing", total=None)
 
         def draw(progress: StudyProgress) -> None:
-            line = status_line(progress)
+            line = describe(progress)
             bar.update(task, total=progress.total, completed=progress.work_done, description=line)
 
         yield draw
 
 
-def _plain_lines() -> OnProgress:
-    printed, of_round = -1, 0
+def _plain_lines(describe: Callable[[StudyProgress], str]) -> OnProgress:
+    printed, seen = -1, None
 
     def draw(progress: StudyProgress) -> None:
-        nonlocal printed, of_round
-        if progress.round != of_round:
-            printed, of_round = -1, progress.round
+        nonlocal printed, seen
+        if progress is not seen:  # the next round, say
+            printed, seen = -1, progress
         tenth = PLAIN_LINES * progress.done // progress.total
         if tenth > printed and (progress.done > progress.started_with or printed < 0):
             printed = tenth
-            note(status_line(progress))
+            note(describe(progress))
 
     return draw

@@ -28,6 +28,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
 
     from hpsearch.cli.console import note, print_table
     from hpsearch.description import study_record
+    from hpsearch.looks import is_search
     from hpsearch.storage import open_storage, storage_exists, storage_url
 
     url, studies = storage_url(storage), []
@@ -35,6 +36,7 @@ def list_studies(storage: str | None, as_json: bool) -> None:
         store = open_storage(url)
         names = sorted(optuna.get_all_study_names(store))
         studies = [optuna.load_study(study_name=name, storage=store) for name in names]
+        studies = [study for study in studies if is_search(study)]
     records = [study_record(study) for study in studies]
     if as_json:
         click.echo(json.dumps(records, indent=2))

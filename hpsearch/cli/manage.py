@@ -25,6 +25,8 @@ def delete(
     """
     import optuna
 
+    from hpsearch.evaluation_study import find_evaluation
+    from hpsearch.looks import is_search
     from hpsearch.processes import claimed
     from hpsearch.rounds import rounds_of
     from hpsearch.slots import ROUND, own_trials
@@ -34,7 +36,10 @@ def delete(
 
     store = open_storage(storage_url(storage), create=False)
     study = load_study(store, name)
-    studies = [study] if ROUND in study.user_attrs else rounds_of(store, study)
+    alone = ROUND in study.user_attrs or not is_search(study)
+    studies = [study] if alone else rounds_of(store, study)
+    evaluations = (find_evaluation(store, each) for each in studies if is_search(each))
+    studies += [each for each in evaluations if each is not None]
     with ExitStack() as claims:
         for each in studies:
             claims.enter_context(claimed(each))
@@ -49,7 +54,8 @@ def delete(
             tracker = Tracker(tracking_uri)
             if tracker.store.exists():
                 tracker.store.prepare()
-                tracker.delete(study)
+                for each in studies:
+                    tracker.delete(each)
         claims.pop_all()  # there will be nothing left to release
         for each in studies:
             optuna.delete_study(study_name=each.study_name, storage=store)
@@ -68,6 +74,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     \b
     hpsearch sync digits-random
     """
+    from hpsearch.evaluation_study import find_evaluation
     from hpsearch.parent import describe_rounds
     from hpsearch.processes import claimed
     from hpsearch.rounds import rounds_of
@@ -77,11 +84,13 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
 
     store = open_storage(storage_url(storage), create=False)
     rounds = rounds_of(store, load_study(store, name))
+    evaluations = (find_evaluation(store, study) for study in rounds)
+    studies = rounds + [each for each in evaluations if each is not None]
     tracker = Tracker(tracking_uri)
     tracker.store.prepare()
     with ExitStack() as claims:
-        for study in rounds:  # who runs one of them writes its runs: both would write them
+        for study in studies:  # who runs one of them writes its runs: both would write them
             claims.enter_context(claimed(study))
-        written = sum(tracker.sync(study) for study in rounds)
+        written = sum(tracker.sync(study) for study in studies)
         describe_rounds(rounds, tracker)
     click.echo(f"{name}: {written} runs written", err=True)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -15,14 +10,13 @@ import click
 from hpsearch.cli import cli, json_option, storage_option, tracking_option
 from hpsearch.cli.duration import DURATION
 from hpsearch.cli.figures import check_save, finish_figures, save_options
+from hpsearch.cli.signals import stop_on_signals
 from hpsearch.forkserver import start_forkserver
 from hpsearch.options import PrunerName, SamplerName
 
 if TYPE_CHECKING:
     from hpsearch.settings import StudySettings
     from hpsearch.study import Outcome
-
-NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @cli.command()
@@ -93,7 +87,7 @@ def study(
     if settings.search.sampler == "grid":
         note(f"grid: {grid_size(settings.trial)} points")
     tracker = None if no_tracking else Tracker(tracking_uri)
-    with _stop_on_signals() as received, show_progress() as on_progress:
+    with stop_on_signals() as received, show_progress() as on_progress:
         outcomes = run_rounds(
             settings,
             rounds,
@@ -118,24 +112,6 @@ def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any
     given = {key: value for key, value in search.items() if value is not None}
     trial = {} if epochs is None else {"epochs": epochs}
     return settings.replace(search=given, trial=trial)
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM, to be acted on at the next epoch; a second one kills."""
-    received: list[int] = []
-
-    def receive(number: int, _: FrameType | None) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-
-    before = {number: signal.signal(number, receive) for number in NAMED_SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:

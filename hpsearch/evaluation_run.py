@@ -1,0 +1,71 @@
+"""What an evaluation is in MLflow: a run of its own kind beside those of what it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mlflow.entities import Metric, RunTag
+
+from hpsearch.evaluation_record import evaluation_record
+from hpsearch.projection import KIND, SLOT, STUDY
+from hpsearch.publishing import kept_run
+from hpsearch.scores import SCORES
+from hpsearch.slots import round_prefix
+from hpsearch.summary import metric_of
+from hpsearch.tracking import ID, experiment_name, study_id
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna.study import Study
+
+    from hpsearch.evaluation_record import Evaluation
+    from hpsearch.tracking_store import TrackingStore
+
+EVALUATION = "evaluation"  # kind and name of the run
+SEEDS, LOOK, LOOKED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
+
+
+def log_evaluation(
+    store: TrackingStore, study: Study, evaluation: Evaluation, figures: Mapping[str, Figure]
+) -> None:
+    """Put an evaluation of `study` into its run; another outcome gets a run of its own.
+
+    Raises TrackingError.
+    """
+    look = evaluation.look
+    which = {
+        KIND: EVALUATION,
+        STUDY: study.study_name,
+        ID: study_id(study),
+        SLOT: str(evaluation.chosen.slot),
+        SEEDS: str(evaluation.seeds),
+        LOOK: str(look.number) if look else "none",
+    }
+    told = {LOOKED: look.date if look else evaluation.unseen}
+    with kept_run(store, experiment_name(study), which, run_title(study)) as run_id:
+        tags = [RunTag(key, value) for key, value in told.items()]
+        metrics = [Metric(key, value, 0, 0) for key, value in _metrics(study, evaluation).items()]
+        store.client.log_batch(run_id, metrics, tags=tags, synchronous=True)
+        store.client.log_dict(run_id, evaluation_record(evaluation), f"{EVALUATION}.json")
+        for file, figure in figures.items():
+            store.client.log_figure(run_id, figure, f"{file}.png")
+
+
+def run_title(study: Study) -> str:
+    """Return what the runs of a study's evaluations are called in its experiment."""
+    return f"{round_prefix(study)}{EVALUATION}"
+
+
+def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:
+    """Return what the chosen candidate came to over fresh seeds and on the test set."""
+    metric, chosen = metric_of(study), evaluation.chosen
+    values = {
+        f"{metric}_mean": chosen.mean,
+        f"{metric}_deviation": chosen.deviation,
+        f"{metric}_luck": chosen.luck,
+    }
+    for which, prefix in (("network", "test/"), ("ensemble", "test/ensemble_")):
+        if scores := evaluation.test_scores(which):
+            values |= {f"{prefix}{name}": getattr(scores, name) for name in SCORES}
+    return {key: value for key, value in values.items() if value is not None}
