@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
 from hpsearch import __version__, pyfunc_model
+from hpsearch.errors import DataError
 from model.sources import read_source
 from model.splitting import Split, split
 
@@ -32,17 +31,16 @@ def save_model_folder(
     folder: Path, network: Path, columns: Sequence[Column], example: pd.DataFrame, model: Model
 ) -> None:
     """Write MLflow's folder for the saved `network`; `model` says what else its MLmodel holds."""
-    with _quiet():
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=pyfunc_model.__file__,
-            artifacts={pyfunc_model.NETWORK: str(network)},
-            signature=signature_of(columns),
-            input_example=example,
-            # Named here, for MLflow would load the model in a process of its own to find them.
-            pip_requirements=[f"hpsearch=={__version__}"],
-            mlflow_model=model,
-        )
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=pyfunc_model.__file__,
+        artifacts={pyfunc_model.NETWORK: str(network)},
+        signature=signature_of(columns),
+        input_example=example,
+        # Named here, for MLflow would load the model in a process of its own to find them.
+        pip_requirements=[f"hpsearch=={__version__}"],
+        mlflow_model=model,
+    )
 
 
 def signature_of(columns: Sequence[Column]) -> ModelSignature:
@@ -62,10 +60,17 @@ def signature_of(columns: Sequence[Column]) -> ModelSignature:
 
 
 def example_rows(data: DataSettings) -> pd.DataFrame:
-    """Return the first training rows of `data` as they are in its table, without the label."""
-    raw = read_source(data.source, data.target)
+    """Return the first training rows of `data` as they are in its table, without the label.
+
+    Raises DataError.
+    """
     how = Split(data.limit, data.train_limit, data.split_seed, data.draw, data.validation)
-    return decode(raw.x[split(raw, how).train[:EXAMPLE_ROWS]], raw.columns)
+    try:
+        raw = read_source(data.source, data.target)
+        rows = split(raw, how).train[:EXAMPLE_ROWS]
+    except (OSError, ValueError) as error:  # gone since the network was trained
+        raise DataError(f"data: {error}") from error
+    return decode(raw.x[rows], raw.columns)
 
 
 def decode(x: NDArray[np.floating], columns: Sequence[Column]) -> pd.DataFrame:
@@ -80,15 +85,3 @@ def decode(x: NDArray[np.floating], columns: Sequence[Column]) -> pd.DataFrame:
             values[column.name] = block[:, 0].tolist()
         start = end
     return pd.DataFrame(values)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out that MLflow validates the example: it would be all that it logs."""
-    log = logging.getLogger("mlflow.pyfunc")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        log.setLevel(level)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ALIAS = "champion"  # of the version that was registered last, and name of the runs
 MODEL = "model"  # kind of the run, and the folder among its artifacts
 SLOT, NETWORK, TRIAL_RUN = "hpsearch.slot", "hpsearch.network", "hpsearch.trial_run"
+NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Champion:
     """The version of the registered model `name` that bears the alias."""
 
     name: str
-    version: str
+    version: int
     fresh: bool  # whether it was made now; else it had this very network before
 
     @property
@@ -74,22 +75,23 @@ def register(
     store.check(experiment_name(study))
     store.prepare()
     with store.errors(), TemporaryDirectory() as folder:
-        file = Path(folder) / "network.npz"
+        file, scores = Path(folder) / "network.npz", dict(scores or {})
         network.save(file)
-        scores, run = dict(scores or {}), find_run(store, study, trial)
-        tags = _tags(study, trial, run, scores) | {NETWORK: _digest(file)}
+        run = find_run(store, study, trial)
+        origin = _origin(study, trial, run)
+        values = {metric_of(study): trial.value, **scores}
+        tags = {key: str(value) for key, value in values.items()} | origin | _digest(file)
         found = _champion(store, study.study_name)
         if found is not None and tags.items() <= found.tags.items():
-            return Champion(found.name, str(found.version), fresh=False)
-        with _model_run(store, study, trial, tags) as run_id:
-            store.client.log_batch(run_id, params=project(study.study_name, trial, "").params)
+            return Champion(found.name, int(found.version), fresh=False)
+        note, example = _note(study, trial, run, scores), example_rows(study_settings(study).data)
+        with _model_run(store, study, trial, {**origin, NOTE: note}) as run_id:
             for name, value in scores.items():
                 store.client.log_metric(run_id, name, value)
             model = Model(artifact_path=MODEL, run_id=run_id)
-            example = example_rows(study_settings(study).data)
             save_model_folder(Path(folder) / MODEL, file, network.columns_, example, model)
             store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
-            return _create_version(store, study, run_id, tags, _note(study, trial, run, scores))
+            return _create_version(store, study, run_id, tags, note)
 
 
 def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
@@ -103,23 +105,14 @@ def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | No
     return found[0] if found else None
 
 
-def _tags(
-    study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str, float]
-) -> dict[str, str]:
-    """Return what a version and its run say of themselves."""
-    of_trial = {} if run is None else {TRIAL_RUN: run.info.run_id}
-    values = {metric_of(study): trial.value, **scores}
-    return {
-        STUDY: study.study_name,
-        ID: study_id(study),
-        SLOT: str(slot_of(trial)),
-        **of_trial,
-        **{name: str(value) for name, value in values.items()},
-    }
+def _origin(study: Study, trial: FrozenTrial, run: Run | None) -> dict[str, str]:
+    """Return the tags that say which trial a network is from."""
+    tags = {STUDY: study.study_name, SLOT: str(slot_of(trial))}
+    return tags if run is None else tags | {TRIAL_RUN: run.info.run_id}
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:32]
+def _digest(file: Path) -> dict[str, str]:
+    return {NETWORK: hashlib.sha256(file.read_bytes()).hexdigest()[:32]}
 
 
 def _champion(store: TrackingStore, name: str) -> ModelVersion | None:
@@ -133,20 +126,22 @@ def _champion(store: TrackingStore, name: str) -> ModelVersion | None:
 def _model_run(
     store: TrackingStore, study: Study, trial: FrozenTrial, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Make a run for the model; it ends as FAILED if what is done with it does."""
+    """Make a run with what was trained; it ends as FAILED if what is done with it does."""
     experiment_id = store.open_experiment(experiment_name(study))
     name = f"{round_prefix(study)}{ALIAS}"
-    tags = {KIND: MODEL, **tags, **SOURCE}
-    run = store.client.create_run(experiment_id, tags=tags, run_name=name)
+    tags = {KIND: MODEL, ID: study_id(study), **tags, **SOURCE}
+    run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
     status = "FAILED"
     try:
-        if inputs := project(study.study_name, trial, "").inputs:
-            store.log_inputs(run.info.run_id, inputs)
-        yield run.info.run_id
+        trained = project(study.study_name, trial, name)
+        store.client.log_batch(run_id, params=trained.params)
+        if trained.inputs:
+            store.log_inputs(run_id, trained.inputs)
+        yield run_id
         status = "FINISHED"
     finally:
         with suppress(TrackingError), store.errors():
-            store.client.set_terminated(run.info.run_id, status, int(time.time() * 1000))
+            store.client.set_terminated(run_id, status, int(time.time() * 1000))
 
 
 def _create_version(
@@ -163,7 +158,7 @@ def _create_version(
     source = f"runs:/{run_id}/{MODEL}"
     made = store.client.create_model_version(name, source, run_id, dict(tags), description=note)
     store.client.set_registered_model_alias(name, ALIAS, str(made.version))
-    return Champion(name, str(made.version), fresh=True)
+    return Champion(name, int(made.version), fresh=True)
 
 
 def _note(study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str, float]) -> str:
@@ -171,7 +166,7 @@ def _note(study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str
     name, title = study.study_name, run_name(study, trial)
     if run is not None:
         title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
-    found = f"{metric_title(study)} **{format_value(trial.value)}** at epoch {best_epoch(trial)}"
+    found = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
     if scores:
         tested = ", ".join(f"{key} **{format_value(value)}**" for key, value in scores.items())
     elif validation_of(study) == "test":
@@ -180,7 +175,7 @@ def _note(study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str
         tested = f"No test score yet: `hpsearch evaluate {name}` gives one"
     return "\n".join(
         [
-            f"{title} of the study {name}: {found}, trained again up to there.",
+            f"{found} of {title} in the study {name}, trained again up to there.",
             "",
             f"{tested}.",
             "",
