@@ -741,7 +741,9 @@ def test_the_network_is_registered_in_mlflow(
     again = run(*command, *store)
     assert again.stdout == result.stdout
     assert again.stderr.endswith(f"version 1, which is this network already; {use}\n")
-    version = client("mlflow.db").get_model_version_by_alias("flowers-random", "champion")
+    version = client(str(empty / "mlflow.db")).get_model_version_by_alias(
+        "flowers-random", "champion"
+    )
     other = str((int(version.tags["hpsearch.slot"]) + 1) % 6)
     assert "version 2; " in run(*command, *store, "--slot", other).stderr
 
