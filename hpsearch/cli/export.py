@@ -98,6 +98,7 @@ def _register(study: Study, trial: FrozenTrial, tracking_uri: str | None) -> Non
     from hpsearch.cli.console import note
     from hpsearch.export import retrain
     from hpsearch.registry import register
+    from hpsearch.storage import redact
     from hpsearch.tracking import experiment_name
     from hpsearch.tracking_store import TrackingStore
 
@@ -106,8 +107,9 @@ def _register(study: Study, trial: FrozenTrial, tracking_uri: str | None) -> Non
     champion = register(store, study, trial, retrain(study, trial))
     click.echo(champion.uri)
     known = "" if champion.fresh else ", which is this network already"
+    where = f", with MLFLOW_TRACKING_URI={redact(tracking_uri)}" if tracking_uri else ""
     use = f'mlflow.pyfunc.load_model("{champion.uri}").predict(rows)'
-    note(f"version {champion.version}{known}; in Python: {use}")
+    note(f"version {champion.version}{known}; in Python{where}: {use}")
 
 
 @cli.command()
