@@ -69,8 +69,9 @@ def register(
     scores: metrics of the network beside the trial's value, as {"test/accuracy": 0.97}.
 
     The model's files are the artifacts of a run of their own. Where the champion has this very
-    network and these scores, nothing is made. Raises TrackingError, and then the alias is where it
-    was and no version was made, unless giving it the alias is what failed.
+    network, to the last bit, and these scores, nothing is made. Raises DataError, or TrackingError,
+    and then the alias is where it was; a version was made only if giving it the alias is what
+    failed.
     """
     store.check(experiment_name(study))
     store.prepare()
