@@ -23,6 +23,9 @@ ENVIRONMENT = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # with a server, for every run that ends
+    "MLFLOW_UV_AUTO_DETECT": "false",  # else a model takes the uv.lock of the folder with it
     # A tracking server that is away shall be missed after seconds, not minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",

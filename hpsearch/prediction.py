@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +48,24 @@ def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) 
     that was not known there is none of those that were. Raises DataError.
     """
     saved, path = load_model(model), Path(table)
-    x, notes = read_rows(path, saved.columns)
+    try:
+        prediction = predict_frame(saved, _read(path, saved.columns))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    notes = tuple(f"{path}: {sentence}" for sentence in prediction.notes)
+    return replace(prediction, notes=notes)
+
+
+def predict_frame(saved: Checkpoint, frame: pd.DataFrame) -> Prediction:
+    """Predict each row of `frame`, as `predict_table` does; raises DataError without a file."""
+    try:
+        _check_columns(frame, saved.columns)
+        x = encode(frame, saved.columns)
+    except ValueError as error:
+        raise DataError(str(error)) from error
     # Scaled from the table's own precision, as in training, before anything becomes float32.
     probabilities = saved.network.predict_proba(saved.scaler(x))
+    notes = (*_ignored(frame, saved.columns), *_unknown(frame, saved.columns, x))
     return Prediction(saved.classes, probabilities, notes)
 
 
@@ -70,21 +85,16 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
     return saved
 
 
-def read_rows(path: Path, columns: Sequence[Column]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return the features (n, d) of a table's rows, and what to say of it; raises DataError."""
+def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return a table as it is, text that looks like numbers as text; raises DataError."""
     if path.suffix.lower() not in TABLES:
-        raise DataError(f"{path}: is no table; use a {' or '.join(TABLES)} file")
-    text = [column.name for column in columns if column.categories]
+        raise DataError(f"is no table; use a {' or '.join(TABLES)} file")
     try:
-        frame = read_frame(path, text)
-        _check_columns(frame, columns)
-        x = encode(frame, columns)
+        return read_frame(path, [column.name for column in columns if column.categories])
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    said = [*_ignored(frame, columns), *_unknown(frame, columns, x)]
-    return x, tuple(f"{path}: {sentence}" for sentence in said)
+        raise DataError(str(error)) from error
 
 
 def _check_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> None:

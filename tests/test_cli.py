@@ -728,6 +728,45 @@ def test_the_network_is_exported_and_predicts(empty: Path, flowers: Path) -> Non
     assert all(abs(sum(row) - 1) < 1e-6 for row in rows)
 
 
+def test_the_network_is_registered_in_mlflow(
+    empty: Path, flowers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["export", "flowers-random", "-f", "mlflow"]
+    store = ["--storage", str(flowers / "hpsearch.journal")]
+    result = run(*command, *store)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "models:/flowers-random@champion\n"
+    use = 'in Python: mlflow.pyfunc.load_model("models:/flowers-random@champion").predict(rows)'
+    assert result.stderr.splitlines()[-1] == f"version 1; {use}"
+    again = run(*command, *store)
+    assert again.stdout == result.stdout
+    assert again.stderr.endswith(f"version 1, which is this network already; {use}\n")
+    version = client(str(empty / "mlflow.db")).get_model_version_by_alias(
+        "flowers-random", "champion"
+    )
+    other = str((int(version.tags["hpsearch.slot"]) + 1) % 6)
+    assert "version 2; " in run(*command, *store, "--slot", other).stderr
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///no/x.db")
+    away = run(*command, *store)
+    assert away.exit_code == 1
+    assert away.stderr == "Error: tracking store 'sqlite:///no/x.db': there is no folder 'no'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-f", "mlflow", "-o", "it"], "-f mlflow writes no file, so it takes no --output"),
+        (["-f", "mlflow", "--force"], "-f mlflow writes no file, so it takes no --force"),
+        (["-f", "npz", "--tracking-uri", "x"], "--tracking-uri goes with -f mlflow"),
+    ],
+)
+def test_options_of_another_format_are_refused(arguments: list[str], sentence: str) -> None:
+    result = run("export", "flowers-random", *arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
 # Comparing
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from hpsearch.cli import cli, storage_option
+from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.look import find_study
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 
 @cli.command()
@@ -19,9 +24,9 @@ from hpsearch.cli.look import find_study
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["toml", "json", "npz"]),
+    type=click.Choice(["toml", "json", "npz", "mlflow"]),
     required=True,
-    help="A study file, a record, or the trained network.",
+    help="A study file, a record, or the trained network: a file, or a model in MLflow.",
 )
 @click.option(
     "-o",
@@ -31,8 +36,15 @@ from hpsearch.cli.look import find_study
 )
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @storage_option
+@tracking_option
 def export(
-    name: str, slot: int | None, kind: str, output: str | None, force: bool, storage: str | None
+    name: str,
+    slot: int | None,
+    kind: str,
+    output: str | None,
+    force: bool,
+    storage: str | None,
+    tracking_uri: str | None,
 ) -> None:
     """Write the best trial of study NAME to a file; of repeats, the best one's best.
 
@@ -41,15 +53,27 @@ def export(
     its best epoch and compared with what the trial found: it predicts from raw rows, with
     `hpsearch predict` or from Python with `model.MLPClassifier.load`.
 
+    As mlflow this network becomes a version of the model NAME in MLflow's registry, with the alias
+    "champion", which `mlflow.pyfunc.load_model` finds wherever hpsearch is installed.
+
     \b
     hpsearch export digits-tpe -f toml > winner.toml
     hpsearch export digits-tpe -f npz
+    hpsearch export digits-tpe -f mlflow
     """
+    if kind == "mlflow" and (output is not None or force):
+        option = "--force" if output is None else "--output"
+        raise click.UsageError(f"-f mlflow writes no file, so it takes no {option}")
+    if kind != "mlflow" and tracking_uri is not None:
+        raise click.UsageError("--tracking-uri goes with -f mlflow")
     from hpsearch import export as exporting
     from hpsearch.output import check_output
 
     study = find_study(name, storage)
     trial = exporting.choose_trial(study, slot)
+    if kind == "mlflow":
+        _register(study, trial, tracking_uri)
+        return
     if output is None and kind == "npz":
         output = f"{name}.npz"
     if output is not None:
@@ -67,6 +91,25 @@ def export(
     else:
         exporting.write_text(text, output, force=force)
         click.echo(output)
+
+
+def _register(study: Study, trial: FrozenTrial, tracking_uri: str | None) -> None:
+    """Register the network of `trial`; print the model's address, and say how to use it."""
+    from hpsearch.cli.console import note
+    from hpsearch.export import retrain
+    from hpsearch.registry import register
+    from hpsearch.storage import redact
+    from hpsearch.tracking import experiment_name
+    from hpsearch.tracking_store import TrackingStore
+
+    store = TrackingStore(tracking_uri)
+    store.check(experiment_name(study))  # before anything is trained
+    champion = register(store, study, trial, retrain(study, trial))
+    click.echo(champion.uri)
+    known = "" if champion.fresh else ", which is this network already"
+    where = f", with MLFLOW_TRACKING_URI={redact(tracking_uri)}" if tracking_uri else ""
+    use = f'mlflow.pyfunc.load_model("{champion.uri}").predict(rows)'
+    note(f"version {champion.version}{known}; in Python{where}: {use}")
 
 
 @cli.command()

@@ -20,6 +20,8 @@ def delete(
 ) -> None:
     """Delete study NAME with its trials, and its experiment in MLflow.
 
+    A model that `hpsearch export -f mlflow` has registered stays: somebody may be using it.
+
     \b
     hpsearch delete digits-random
     """

@@ -1,0 +1,190 @@
+"""The registry: a study's network as a version of the MLflow model that bears the study's name."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+from hpsearch.errors import TrackingError
+from hpsearch.model_folder import example_rows, save_model_folder
+from hpsearch.projection import KIND, NUMBER, SOURCE, STUDY, project
+from hpsearch.rounds import study_settings
+from hpsearch.slots import round_prefix, run_name, slot_of
+from hpsearch.summary import best_epoch, format_value, metric_of, metric_title, validation_of
+from hpsearch.tracking import ID, TRIALS, experiment_name, study_id
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.tracking_store import TrackingStore
+    from model.classifier import MLPClassifier
+
+ALIAS = "champion"  # of the version that was registered last, and name of the runs
+MODEL = "model"  # kind of the run, and the folder among its artifacts
+SLOT, NETWORK, TRIAL_RUN = "hpsearch.slot", "hpsearch.network", "hpsearch.trial_run"
+NOTE = "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version of the registered model `name` that bears the alias."""
+
+    name: str
+    version: int
+    fresh: bool  # whether it was made now; else it had this very network before
+
+    @property
+    def uri(self) -> str:
+        """What `mlflow.pyfunc.load_model` takes."""
+        return model_uri(self.name)
+
+
+def model_uri(name: str) -> str:
+    """Return the address of the champion among the versions of the registered model `name`."""
+    return f"models:/{name}@{ALIAS}"
+
+
+def register(
+    store: TrackingStore,
+    study: Study,
+    trial: FrozenTrial,
+    network: MLPClassifier,
+    scores: Mapping[str, float] | None = None,
+) -> Champion:
+    """Register `network`, of `trial` as `retrain` returns it, and give it the alias.
+
+    scores: metrics of the network beside the trial's value, as {"test/accuracy": 0.97}.
+
+    The model's files are the artifacts of a run of their own. Where the champion has this very
+    network, to the last bit, and these scores, nothing is made. Raises DataError, or TrackingError,
+    and then the alias is where it was; a version was made only if giving it the alias is what
+    failed.
+    """
+    store.check(experiment_name(study))
+    store.prepare()
+    with store.errors(), TemporaryDirectory() as folder:
+        file, scores = Path(folder) / "network.npz", dict(scores or {})
+        network.save(file)
+        run = find_run(store, study, trial)
+        origin = _origin(study, trial, run)
+        values = {metric_of(study): trial.value, **scores}
+        tags = {key: str(value) for key, value in values.items()} | origin | _digest(file)
+        found = _champion(store, study.study_name)
+        if found is not None and tags.items() <= found.tags.items():
+            return Champion(found.name, int(found.version), fresh=False)
+        note, example = _note(study, trial, run, scores), example_rows(study_settings(study).data)
+        with _model_run(store, study, trial, {**origin, NOTE: note}) as run_id:
+            for name, value in scores.items():
+                store.client.log_metric(run_id, name, value)
+            model = Model(artifact_path=MODEL, run_id=run_id)
+            save_model_folder(Path(folder) / MODEL, file, network.columns_, example, model)
+            store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
+            return _create_version(store, study, run_id, tags, note)
+
+
+def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
+    """Return the run of `trial`, if it was tracked here; raises TrackingError."""
+    experiment = store.experiment_id(experiment_name(study))
+    if experiment is None:
+        return None
+    which = f"{TRIALS} and tags.`{ID}` = '{study_id(study)}' and tags.`{NUMBER}` = '{trial.number}'"
+    with store.errors():
+        found = store.client.search_runs([experiment], which, max_results=1)
+    return found[0] if found else None
+
+
+def _origin(study: Study, trial: FrozenTrial, run: Run | None) -> dict[str, str]:
+    """Return the tags that say which trial a network is from."""
+    tags = {STUDY: study.study_name, SLOT: str(slot_of(trial))}
+    return tags if run is None else tags | {TRIAL_RUN: run.info.run_id}
+
+
+def _digest(file: Path) -> dict[str, str]:
+    return {NETWORK: hashlib.sha256(file.read_bytes()).hexdigest()[:32]}
+
+
+def _champion(store: TrackingStore, name: str) -> ModelVersion | None:
+    """Return the version of the registered model `name` that bears the alias, if there is one."""
+    found = store.client.search_registered_models(f"name = '{name}'")
+    version = found[0].aliases.get(ALIAS) if found else None
+    return store.client.get_model_version(name, str(version)) if version else None
+
+
+@contextmanager
+def _model_run(
+    store: TrackingStore, study: Study, trial: FrozenTrial, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Make a run with what was trained; it ends as FAILED if what is done with it does."""
+    experiment_id = store.open_experiment(experiment_name(study))
+    name = f"{round_prefix(study)}{ALIAS}"
+    tags = {KIND: MODEL, ID: study_id(study), **tags, **SOURCE}
+    run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    status = "FAILED"
+    try:
+        trained = project(study.study_name, trial, name)
+        store.client.log_batch(run_id, params=trained.params)
+        if trained.inputs:
+            store.log_inputs(run_id, trained.inputs)
+        yield run_id
+        status = "FINISHED"
+    finally:
+        with suppress(TrackingError), store.errors():
+            store.client.set_terminated(run_id, status, int(time.time() * 1000))
+
+
+def _create_version(
+    store: TrackingStore, study: Study, run_id: str, tags: Mapping[str, str], note: str
+) -> Champion:
+    """Make a version of the run's model, and of the model if need be; give it the alias."""
+    name = study.study_name
+    try:
+        text = f"Networks of the study {name}, the last one as `{ALIAS}`."
+        store.client.create_registered_model(name, {KIND: MODEL, STUDY: name}, text)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    source = f"runs:/{run_id}/{MODEL}"
+    made = store.client.create_model_version(name, source, run_id, dict(tags), description=note)
+    store.client.set_registered_model_alias(name, ALIAS, str(made.version))
+    return Champion(name, int(made.version), fresh=True)
+
+
+def _note(study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str, float]) -> str:
+    """Return what a person reads on the version's page, as Markdown."""
+    name, title = study.study_name, run_name(study, trial)
+    if run is not None:
+        title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    found = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
+    if scores:
+        tested = ", ".join(f"{key} **{format_value(value)}**" for key, value in scores.items())
+    elif validation_of(study) == "test":
+        tested = "Validated on the test set: nothing is left to test it on"
+    else:
+        tested = f"No test score yet: `hpsearch evaluate {name}` gives one"
+    return "\n".join(
+        [
+            f"{found} of {title} in the study {name}, trained again up to there.",
+            "",
+            f"{tested}.",
+            "",
+            "```python",
+            f'mlflow.pyfunc.load_model("{model_uri(name)}").predict(rows)  # class names',
+            "```",
+            "",
+            "`rows` are a DataFrame with the columns of the signature, in any order. With "
+            '`params={"proba": True}` it gives the probability of every class.',
+        ]
+    )

@@ -1,0 +1,274 @@
+"""A study's network as a registered model of MLflow, and what it says in another process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from hpsearch.errors import StudyError, TrackingError
+from hpsearch.export import choose_trial, retrain, write_network
+from hpsearch.model_folder import decode, example_rows, signature_of
+from hpsearch.prediction import load_model, predict_frame, predict_table
+from hpsearch.registry import Champion, register
+from hpsearch.settings import parse_settings
+from hpsearch.slots import own_trials, slot_of
+from hpsearch.study import run_study
+from hpsearch.tracking import Tracker
+from hpsearch.tracking_store import TrackingStore
+from model.columns import Column, encode
+
+NAME, URI = "tiny-random", "models:/tiny-random@champion"
+
+# What a program does that knows nothing but MLflow, the name, and where the store is.
+FRESH = """
+import json, sys
+import mlflow, pandas
+rows = pandas.read_csv(sys.argv[1], dtype={"code": str})
+model = mlflow.pyfunc.load_model("models:/tiny-random@champion")
+assert not [name for name in sys.modules if name.partition(".")[0] == "optuna"]
+print(json.dumps({
+    "labels": list(model.predict(rows)),
+    "proba": model.predict(rows, params={"proba": True}).to_dict("list"),
+    "example": list(model.predict(model.input_example)),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder to be in: MLflow puts artifacts beside its database's user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("registry"))
+        yield Path.cwd()
+
+
+@pytest.fixture(scope="module")
+def table(folder):
+    """A table with whole numbers, fractions, words, and words that look like numbers."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=200)
+    frame = pd.DataFrame(
+        {
+            "age": 10 * y + rng.integers(9, size=200),
+            "<script>alert(1)</script>": y + rng.normal(0, 1, 200),
+            "code": np.array(["01", "02", "x"])[(y + (rng.random(200) < 0.3)) % 3],
+            "kind": np.array(["ant", "bee", "cat, tame"])[y],
+        }
+    )
+    frame.to_csv(folder / "table.csv", index=False)
+    return folder / "table.csv"
+
+
+@pytest.fixture(scope="module")
+def store(folder, empty_mlflow):
+    path = folder / "mlflow.db"
+    path.write_bytes(empty_mlflow.read_bytes())
+    return TrackingStore(f"sqlite:///{path}")
+
+
+def settings_of(table, **rest):
+    tables = {
+        "name": "tiny",
+        "data": {"source": str(table), "target": "kind"},
+        "search": {"sampler": "random", "pruner": "none", "trials": 3},
+        "trial": {
+            "epochs": 4,
+            "hidden_layer_sizes": [8],
+            "learning_rate": {"low": 1e-2, "high": 1.0, "log": True},
+        },
+    }
+    return parse_settings(tables | rest, "test")
+
+
+@pytest.fixture(scope="module")
+def study(folder, table, store):
+    """A tracked study of three trials."""
+    tracker = Tracker(store.uri)
+    return run_study(settings_of(table), storage=str(folder / "j"), tracker=tracker).study
+
+
+def export(store, study, slot=None, scores=None):
+    trial = choose_trial(study, slot)
+    return register(store, study, trial, retrain(study, trial), scores)
+
+
+def versions(store, name=NAME):
+    found = store.client.search_model_versions(f"name = '{name}'")
+    return sorted(int(version.version) for version in found)
+
+
+@pytest.fixture(scope="module")
+def champion(store, study):
+    return export(store, study)
+
+
+def model_runs(store):
+    experiment = store.experiment_id(NAME)
+    return store.client.search_runs([experiment], "tags.`hpsearch.kind` = 'model'")
+
+
+def test_it_predicts_in_a_fresh_process_as_the_command_does(champion, study, store, table):
+    assert champion == Champion(NAME, 1, fresh=True)
+    assert champion.uri == URI
+    frame = pd.read_csv(table, dtype={"code": str})
+    frame["more"] = 1
+    frame[["more", "code", "<script>alert(1)</script>", "kind", "age"]].to_csv(
+        "shuffled.csv", index=False
+    )
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri}
+    command = [sys.executable, "-c", FRESH, "shuffled.csv"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+
+    write_network(retrain(study, choose_trial(study)), "it.npz")
+    expected = predict_table("it.npz", "shuffled.csv")
+    assert said["labels"] == expected.labels.tolist()
+    assert set(said["labels"]) == {"ant", "bee", "cat, tame"}
+    assert list(said["proba"]) == ["ant", "bee", "cat, tame"]
+    found = np.array(list(said["proba"].values())).T
+    np.testing.assert_allclose(found, expected.probabilities, rtol=1e-6)
+    example = example_rows(settings_of(table).data)
+    assert said["example"] == predict_frame(load_model("it.npz"), example).labels.tolist()
+
+
+def test_nothing_in_it_is_pickled(champion, store):
+    version = store.client.get_model_version_by_alias(NAME, "champion")
+    assert int(version.version) == champion.version
+    run = store.client.get_run(version.run_id)
+    root = Path(run.info.artifact_uri) / "model"
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert {"MLmodel", "pyfunc_model.py", "artifacts/network.npz", "input_example.json"} <= files
+    assert {Path(file).suffix for file in files} <= {"", ".py", ".npz", ".json", ".yaml", ".txt"}
+    assert "python_model" not in (root / "MLmodel").read_text().replace("pyfunc_model.py", "")
+    assert load_model(root / "artifacts" / "network.npz").columns[0].name == "age"
+
+
+def test_a_version_says_where_it_is_from(champion, study, store):
+    version = store.client.get_model_version(NAME, str(champion.version))
+    trial = choose_trial(study)
+    of_trial = store.client.get_run(version.tags["hpsearch.trial_run"])
+    assert of_trial.data.tags["hpsearch.number"] == str(trial.number)
+    assert of_trial.data.tags["hpsearch.kind"] == "trial"
+    assert version.tags["hpsearch.slot"] == str(slot_of(trial))
+    assert version.tags["hpsearch.study"] == NAME
+    assert float(version.tags["val/accuracy"]) == trial.value
+    assert "test/accuracy" not in version.tags
+    assert "No test score yet: `hpsearch evaluate tiny-random` gives one." in version.description
+    assert of_trial.info.run_id in version.description
+    run = store.client.get_run(version.run_id)
+    assert (run.info.run_name, run.info.status) == ("champion", "FINISHED")
+    assert run.data.tags["hpsearch.kind"] == "model"
+    assert run.data.params == of_trial.data.params
+    assert run.inputs.dataset_inputs[0].dataset == of_trial.inputs.dataset_inputs[0].dataset
+
+
+def test_the_same_network_makes_nothing_and_another_takes_the_alias(champion, study, store):
+    runs = len(model_runs(store))
+    assert export(store, study) == Champion(NAME, champion.version, fresh=False)
+    assert len(model_runs(store)) == runs
+
+    best, before = choose_trial(study), versions(store)
+    other = next(slot_of(t) for t in own_trials(study) if slot_of(t) != slot_of(best))
+    second = export(store, study, other)
+    assert second.fresh
+    assert versions(store) == [*before, second.version]
+    assert store.client.get_model_version_by_alias(NAME, "champion").version == second.version
+
+    third = export(store, study, scores={"test/accuracy": 0.97})
+    version = store.client.get_model_version_by_alias(NAME, "champion")
+    assert (version.version, version.tags["test/accuracy"]) == (third.version, "0.97")
+    assert "test/accuracy **0.97**" in version.description
+    assert store.client.get_run(version.run_id).data.metrics == {"test/accuracy": 0.97}
+    assert not export(store, study).fresh  # the score that is known stays
+
+
+@pytest.mark.parametrize("step", ["log_artifacts", "create_model_version"])
+def test_nothing_is_registered_where_a_step_fails(study, store, champion, monkeypatch, step):
+    def fail(*_, **__):
+        raise OSError("no space left")
+
+    before, alias = versions(store), store.client.get_model_version_by_alias(NAME, "champion")
+    assert champion.version
+    monkeypatch.setattr(MlflowClient, step, fail)
+    with pytest.raises(TrackingError, match="no space left"):
+        export(store, study, scores={"test/accuracy": 0.5})
+    assert versions(store) == before
+    found = store.client.get_model_version_by_alias(NAME, "champion")
+    assert found.version == alias.version
+    assert max(model_runs(store), key=lambda run: run.info.start_time).info.status == "FAILED"
+
+
+def test_a_first_model_is_not_begun_without_its_files(make_settings, store, tmp_path, monkeypatch):
+    study = run_study(
+        make_settings(name="first", search={"trials": 1}), storage=str(tmp_path / "j")
+    )
+
+    def fail(*_, **__):
+        raise MlflowException("away")
+
+    monkeypatch.setattr(MlflowClient, "log_artifacts", fail)
+    with pytest.raises(TrackingError, match=r"^tracking store 'sqlite:.*': away$"):
+        export(store, study.study)
+    assert store.client.search_registered_models("name = 'first-random'") == []
+    monkeypatch.undo()
+    made = export(store, study.study)  # of a study that was not tracked
+    assert made.version == 1
+    assert "hpsearch.trial_run" not in store.client.get_model_version(made.name, "1").tags
+
+
+def test_a_store_that_is_away_and_a_foreign_study_are_refused(study, store, folder):
+    with pytest.raises(TrackingError, match="there is no folder"):
+        export(TrackingStore(f"sqlite:///{folder}/no/mlflow.db"), study)
+    trial = choose_trial(study)
+    foreign = type("Foreign", (), {"user_attrs": {}, "study_name": "foreign"})()
+    with pytest.raises(StudyError, match="was not started by hpsearch"):
+        register(store, foreign, trial, retrain(foreign, trial))
+
+
+def test_the_model_outlives_the_study(make_settings, store, tmp_path):
+    settings = make_settings(name="gone", search={"trials": 1})
+    tracker = Tracker(store.uri)
+    study = run_study(settings, storage=str(tmp_path / "j"), tracker=tracker).study
+    made = export(store, study)
+    tracker.delete(study)
+    code = (
+        "import sys, mlflow; print(*mlflow.pyfunc.load_model(sys.argv[1]).predict(__import__("
+        "'sklearn.datasets').datasets.load_digits(as_frame=True).data.astype(int)[:9]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, made.uri],
+        env=os.environ | {"MLFLOW_TRACKING_URI": store.uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert set(run.stdout.split()) <= set("0123456789")
+    assert len(run.stdout.split()) == 9
+
+
+def test_the_example_is_rows_of_the_training_data(table):
+    example = example_rows(settings_of(table).data)
+    frame = pd.read_csv(table, dtype={"code": str}).drop(columns="kind")
+    assert len(example) == 5
+    assert len(frame.merge(example.drop_duplicates())) >= len(example.drop_duplicates())
+
+
+def test_what_was_encoded_is_decoded():
+    columns = (Column("n"), Column("word", ("a", "b", "c")), Column("m"))
+    frame = pd.DataFrame({"n": [1.5, 2.0], "word": ["c", "a"], "m": [0.0, -1.0]})
+    pd.testing.assert_frame_equal(decode(encode(frame, columns), columns), frame, check_dtype=False)
+    said = signature_of(columns).inputs.to_dict()
+    assert [(each["name"], each["type"]) for each in said] == [
+        ("n", "any"),
+        ("word", "string"),
+        ("m", "any"),
+    ]
