@@ -14,7 +14,7 @@ from uuid import uuid4
 from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
-from hpsearch.projection import KIND, NUMBER, Projection, project
+from hpsearch.projection import NUMBER, TRIALS, Projection, project
 from hpsearch.slots import own_trials, run_name
 from hpsearch.tracking_store import TrackingStore
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
 ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
-TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs are trials
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
