@@ -16,6 +16,7 @@ from hpsearch.configurations import (
 )
 from hpsearch.curves import Curves
 from hpsearch.slots import own_trials, run_name, slot_of
+from hpsearch.space import SearchSpace
 from hpsearch.summary import (
     best_of_rounds,
     best_trials,
@@ -83,8 +84,10 @@ def describe(*rounds: Study) -> str:
     return "\n".join(
         [
             *(line for study in rounds for line in (_markdown_line(study, metric), "")),
+            *_searched_line(first),
             *rows,
             "",
+            *_pruned_line(rounds),
             f"To do it again, save this as `study.toml`: `{command}`",
             "",
             "```toml",
@@ -100,6 +103,20 @@ def _markdown_line(study: Study, metric: str) -> str:
     epochs = sum(len(Curves.of(trial)) for trial in trials)
     found = f"best {metric} **{format_value(best)}**; " if best is not None else ""
     return f"**{study.study_name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained."
+
+
+def _searched_line(study: Study) -> list[str]:
+    """Say what the study searched; a later round's ranges lie around an earlier one's best."""
+    table = tomllib.loads(study.user_attrs.get("settings", "")).get("trial", {})
+    searched = SearchSpace.from_table(table).searched.items()
+    ranges = ", ".join(f"`{name}` {entry}" for name, entry in searched)
+    return [f"Searched: {ranges}.", ""] if ranges else []
+
+
+def _pruned_line(rounds: Sequence[Study]) -> list[str]:
+    if not any(count_trials(own_trials(study)).pruned for study in rounds):
+        return []
+    return ["A pruned trial ended early: its run's tag `hpsearch.reason` says when and why.", ""]
 
 
 def _configuration_rows(best: list[Configuration], metric: str) -> list[str]:

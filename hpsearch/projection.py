@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BEST = "_best"  # ends the name of the metric that a trial is judged by
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
+TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs of an experiment are trials
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 
 

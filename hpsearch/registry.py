@@ -18,11 +18,11 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from hpsearch.errors import TrackingError
 from hpsearch.model_folder import example_rows, save_model_folder
-from hpsearch.projection import KIND, NUMBER, SOURCE, STUDY, project
+from hpsearch.projection import KIND, NUMBER, SLOT, SOURCE, STUDY, project
 from hpsearch.rounds import study_settings
 from hpsearch.slots import round_prefix, run_name, slot_of
 from hpsearch.summary import best_epoch, format_value, metric_of, metric_title, validation_of
-from hpsearch.tracking import ID, TRIALS, experiment_name, study_id
+from hpsearch.tracking import ID, experiment_name, runs_of, study_id
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"  # of the version that was registered last, and name of the runs
 MODEL = "model"  # kind of the run, and the folder among its artifacts
-SLOT, NETWORK, TRIAL_RUN = "hpsearch.slot", "hpsearch.network", "hpsearch.trial_run"
+NETWORK, TRIAL_RUN = "hpsearch.network", "hpsearch.trial_run"
 NOTE = "mlflow.note.content"
 
 
@@ -100,7 +100,7 @@ def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | No
     experiment = store.experiment_id(experiment_name(study))
     if experiment is None:
         return None
-    which = f"{TRIALS} and tags.`{ID}` = '{study_id(study)}' and tags.`{NUMBER}` = '{trial.number}'"
+    which = f"{runs_of(study)} and tags.`{NUMBER}` = '{trial.number}'"
     with store.errors():
         found = store.client.search_runs([experiment], which, max_results=1)
     return found[0] if found else None

@@ -44,8 +44,8 @@ def study_id(study: Study) -> str:
     return str(study.user_attrs[ID])
 
 
-def _of(study: Study) -> str:
-    """Return MLflow's filter for the runs of `study`, its trials and its figures."""
+def runs_of(study: Study) -> str:
+    """Return MLflow's filter for the runs of `study`, trials and others."""
     return f"tags.`{ID}` = '{study_id(study)}'"
 
 
@@ -126,7 +126,7 @@ class Tracker:
             self.store.delete(name)
         elif self.store.experiment_id(name):
             with self.store.errors():
-                for run in list(self._search(self._experiment_id(study), _of(study))):
+                for run in list(self._search(self._experiment_id(study), runs_of(study))):
                     self.store.client.delete_run(run.info.run_id)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
@@ -176,7 +176,7 @@ class Tracker:
         """Return the runs of a study's trials by the trial's number, deleted ones included."""
         if study.study_name not in self._runs:
             with self.store.errors():
-                found = self._search(self._experiment_id(study), _of(study))
+                found = self._search(self._experiment_id(study), runs_of(study))
                 runs = {int(r.data.tags[NUMBER]): r for r in found if NUMBER in r.data.tags}
                 self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
         return self._runs[study.study_name]

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hpsearch.errors import TrackingError
-from hpsearch.projection import BEST, KIND
+from hpsearch.projection import BEST, TRIALS
 from hpsearch.storage import redact
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
@@ -160,8 +160,7 @@ class TrackingStore:
     def best_metric(self, experiment_id: str) -> str:
         """Return the metric that the experiment's trials are judged by, "" if it has none yet."""
         with self.errors():
-            trials = f"tags.`{KIND}` = 'trial'"
-            runs = self.client.search_runs([experiment_id], trials, max_results=100)
+            runs = self.client.search_runs([experiment_id], TRIALS, max_results=100)
         names = (name for run in runs for name in run.data.metrics if name.endswith(BEST))
         return next(names, "")
 

@@ -1,7 +1,11 @@
-"""What tests of the whole share: small files in MNIST's format."""
+"""What tests of the whole share: small files in MNIST's format, and a browser."""
 
 import gzip
+import os
+import re
+import shutil
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,12 @@ from sklearn.datasets import load_digits
 from model.sources import IDX_FILES
 
 TRAIN_ROWS = 600
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+HERE = re.compile(r"http://127\.0\.0\.1:|file:|data:|blob:|about:")
+MLFLOWS_OWN = (  # errors that MLflow's pages make whatever they show
+    re.compile(r"/mlflow/users/current"),  # who is signed in? a server without accounts: 404
+    re.compile(r"ResizeObserver loop"),  # a chart was resized while it was being drawn
+)
 
 
 def idx_bytes(values: NDArray[Any]) -> bytes:
@@ -32,3 +42,43 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, values in zip(IDX_FILES, arrays, strict=True):
         (folder / f"{name}.gz").write_bytes(gzip.compress(idx_bytes(values)))
     return folder.parent
+
+
+@pytest.fixture(scope="module")  # Playwright's event loop would be in other modules' way
+def browser() -> Iterator[Any]:
+    """Headless Chromium, where there is one; never a download of Playwright's."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install it")
+    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if executable is None:
+        pytest.skip("no Chromium: apt install chromium")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of a fresh browser, which reaches this machine alone and must make no error."""
+    context = browser.new_context()
+    context.set_default_timeout(60_000)
+    outside: list[str] = []
+    errors: list[str] = []
+
+    def refuse(route: Any) -> None:
+        outside.append(route.request.url)
+        route.abort()
+
+    def listen(message: Any) -> None:
+        if message.type == "error":
+            errors.append(f"{message.text} {message.location.get('url', '')}")
+
+    context.route(lambda url: not HERE.match(url), refuse)
+    page = context.new_page()
+    page.on("console", listen)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert outside == []
+    assert [e for e in errors if not any(own.search(e) for own in MLFLOWS_OWN)] == []

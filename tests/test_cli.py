@@ -439,7 +439,8 @@ def test_ui_serves_the_study_until_it_is_stopped(here: Path, number: int) -> Non
         assert server.startswith("http://127.0.0.1:")
         experiment = client("mlflow.db").get_experiment_by_name("flowers-random")
         assert page.startswith(f"experiments/{experiment.experiment_id}/runs?")
-        assert "compareRunsMode=CHART&orderByKey=metrics.%60val%2Faccuracy_best%60" in page
+        assert "searchFilter=tags.%60hpsearch.kind%60%20%3D%20%27trial%27" in page
+        assert "orderByKey=metrics.%60val%2Faccuracy_best%60" in page
         with urllib.request.urlopen(f"{server}/", timeout=10) as answer:
             assert b"<html" in answer.read()
         ui.send_signal(number)

@@ -67,7 +67,11 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
 
 
 def _page(store: TrackingStore, name: str) -> str:
-    """Return the page with the curves of a study's runs, the best first, for MLflow shows ten."""
+    """Return the page with the curves of a study's trials, the best first, for MLflow shows ten.
+
+    Runs of another kind, as its figures are, appear as the filter in the search box is cleared.
+    """
+    from hpsearch.projection import TRIALS
     from hpsearch.rounds import NUMBERED
 
     experiment = store.experiment_id(name)
@@ -77,7 +81,8 @@ def _page(store: TrackingStore, name: str) -> str:
         raise TrackingError(f"MLflow has no experiment '{name}'; hpsearch list shows the studies")
     metric = store.best_metric(experiment)
     order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": str("loss" in metric).lower()}
-    query = urlencode({"compareRunsMode": "CHART", **(order if metric else {})}, quote_via=quote)
+    parts = {"compareRunsMode": "CHART", "searchFilter": TRIALS, **(order if metric else {})}
+    query = urlencode(parts, quote_via=quote)
     return f"#/experiments/{experiment}/runs?{VIEW}&{query}"
 
 

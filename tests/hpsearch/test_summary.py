@@ -1,6 +1,7 @@
 """What a study has found: the best trials, plain records, and a page in Markdown."""
 
 import json
+import re
 import tomllib
 
 import optuna
@@ -179,6 +180,16 @@ def test_the_page_has_a_row_for_each_of_the_best(study):
     assert {len(row) for row in table} == {len(heading)}
     assert [row[0] for row in rows] == [f"trial-{t.user_attrs['slot']:04d}" for t in best]
     assert [float(row[1]) for row in rows] == pytest.approx([t.value for t in best], rel=1e-3)
+
+
+def test_the_page_says_what_was_searched_and_what_pruning_did(study):
+    page = describe(study)
+    (searched,) = (line for line in page.splitlines() if line.startswith("Searched: "))
+    table = tomllib.loads(study.user_attrs["settings"])["trial"]
+    names = {key for key, entry in table.items() if isinstance(entry, dict)}
+    assert set(re.findall(r"`(\w+)`", searched)) == names
+    pruned = any(trial.state is TrialState.PRUNED for trial in study.trials)
+    assert ("hpsearch.reason" in page) == pruned
 
 
 def test_the_page_holds_the_file_that_does_it_again(study, settings):
