@@ -14,6 +14,7 @@ import numpy as np
 from hpsearch.errors import StudyError
 from hpsearch.evaluation_record import Evaluation, evaluation_record
 from hpsearch.evaluation_study import (
+    RESULT,
     check_data,
     evaluation_settings,
     find_evaluation,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from hpsearch.settings import StudySettings
     from hpsearch.tracking import Tracker
     from model.network import Network
-
-RESULT = "result"  # user attribute of an evaluation's study: what the last one found
 
 
 def evaluate(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hpsearch.tracking_store import TrackingStore
-    from model.classifier import MLPClassifier
+    from hpsearch.winner import Winner
 
 ALIAS = "champion"  # of the version that was registered last, and name of the runs
 MODEL = "model"  # kind of the run, and the folder among its artifacts
@@ -57,16 +57,8 @@ def model_uri(name: str) -> str:
     return f"models:/{name}@{ALIAS}"
 
 
-def register(
-    store: TrackingStore,
-    study: Study,
-    trial: FrozenTrial,
-    network: MLPClassifier,
-    scores: Mapping[str, float] | None = None,
-) -> Champion:
-    """Register `network`, of `trial` as `retrain` returns it, and give it the alias.
-
-    scores: metrics of the network beside the trial's value, as {"test/accuracy": 0.97}.
+def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
+    """Register the network of `winner`, and give it the alias.
 
     The model's files are the artifacts of a run of their own. Where the champion has this very
     network, to the last bit, and these scores, nothing is made. Raises DataError, or TrackingError,
@@ -76,21 +68,22 @@ def register(
     store.check(experiment_name(study))
     store.prepare()
     with store.errors(), TemporaryDirectory() as folder:
-        file, scores = Path(folder) / "network.npz", dict(scores or {})
-        network.save(file)
+        file, trial = Path(folder) / "network.npz", winner.trial
+        winner.network.save(file)
         run = find_run(store, study, trial)
         origin = _origin(study, trial, run)
-        values = {metric_of(study): trial.value, **scores}
+        values = {metric_of(study): trial.value, **winner.scores}
         tags = {key: str(value) for key, value in values.items()} | origin | _digest(file)
         found = _champion(store, study.study_name)
         if found is not None and tags.items() <= found.tags.items():
             return Champion(found.name, int(found.version), fresh=False)
-        note, example = _note(study, trial, run, scores), example_rows(study_settings(study).data)
+        note, example = _note(study, winner, run), example_rows(study_settings(study).data)
         with _model_run(store, study, trial, {**origin, NOTE: note}) as run_id:
-            for name, value in scores.items():
+            for name, value in winner.scores.items():
                 store.client.log_metric(run_id, name, value)
             model = Model(artifact_path=MODEL, run_id=run_id)
-            save_model_folder(Path(folder) / MODEL, file, network.columns_, example, model)
+            columns = winner.network.columns_
+            save_model_folder(Path(folder) / MODEL, file, columns, example, model)
             store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
             return _create_version(store, study, run_id, tags, note)
 
@@ -162,8 +155,9 @@ def _create_version(
     return Champion(name, int(made.version), fresh=True)
 
 
-def _note(study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str, float]) -> str:
+def _note(study: Study, winner: Winner, run: Run | None) -> str:
     """Return what a person reads on the version's page, as Markdown."""
+    trial, scores = winner.trial, winner.scores
     name, title = study.study_name, run_name(study, trial)
     if run is not None:
         title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
@@ -176,7 +170,7 @@ def _note(study: Study, trial: FrozenTrial, run: Run | None, scores: Mapping[str
         tested = f"No test score yet: `hpsearch evaluate {name}` gives one"
     return "\n".join(
         [
-            f"{found} of {title} in the study {name}, trained again up to there.",
+            f"{found} of {title} in the study {name}, {winner.how}.",
             "",
             f"{tested}.",
             "",

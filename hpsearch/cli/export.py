@@ -14,7 +14,6 @@ from hpsearch.cli.look import find_study
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
 
 
 @cli.command()
@@ -46,12 +45,14 @@ def export(
     storage: str | None,
     tracking_uri: str | None,
 ) -> None:
-    """Write the best trial of study NAME to a file; of repeats, the best one's best.
+    """Write the winner of study NAME to a file: the trial that `hpsearch evaluate` has chosen, or
+    before that the best one; of repeats, the best one's best.
 
-    As toml it is a study file that trains this very network again; as json the configuration and
-    what is known of the trial. As npz it is the network itself, trained again from its seed up to
-    its best epoch and compared with what the trial found: it predicts from raw rows, with
-    `hpsearch predict` or from Python with `model.MLPClassifier.load`.
+    As toml it is a study file that trains this trial again; as json the configuration and what is
+    known of it. As npz it is a network that predicts from raw rows, with `hpsearch predict` or from
+    Python with `model.MLPClassifier.load`: the one that the evaluation has trained on training and
+    validation rows; else, or with --slot, the trial's, trained again from its seed up to its best
+    epoch and compared with what the trial found.
 
     As mlflow this network becomes a version of the model NAME in MLflow's registry, with the alias
     "champion", which `mlflow.pyfunc.load_model` finds wherever hpsearch is installed.
@@ -68,24 +69,25 @@ def export(
         raise click.UsageError("--tracking-uri goes with -f mlflow")
     from hpsearch import export as exporting
     from hpsearch.output import check_output
+    from hpsearch.winner import find_winner, winner_record, winning_trial
 
     study = find_study(name, storage)
-    trial = exporting.choose_trial(study, slot)
+    trial = winning_trial(study, slot)
     if kind == "mlflow":
-        _register(study, trial, tracking_uri)
+        _register(study, slot, tracking_uri)
         return
     if output is None and kind == "npz":
         output = f"{name}.npz"
     if output is not None:
         check_output(exporting.OPTION, output, force=force)
     if kind == "npz" and output is not None:
-        exporting.write_network(exporting.retrain(study, trial), output, force=force)
+        exporting.write_network(find_winner(study, slot).network, output, force=force)
         click.echo(output)
         return
     if kind == "toml":
         text = exporting.as_study_file(study, trial)
     else:
-        text = json.dumps(exporting.export_record(study, trial), indent=2) + "\n"
+        text = json.dumps(winner_record(study, slot), indent=2) + "\n"
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -93,18 +95,19 @@ def export(
         click.echo(output)
 
 
-def _register(study: Study, trial: FrozenTrial, tracking_uri: str | None) -> None:
-    """Register the network of `trial`; print the model's address, and say how to use it."""
+def _register(study: Study, slot: int | None, tracking_uri: str | None) -> None:
+    """Register the network of the winner; print the model's address, and say how to use it."""
     from hpsearch.cli.console import note
-    from hpsearch.export import retrain
     from hpsearch.registry import register
     from hpsearch.storage import redact
     from hpsearch.tracking import experiment_name
     from hpsearch.tracking_store import TrackingStore
+    from hpsearch.winner import find_winner
 
     store = TrackingStore(tracking_uri)
     store.check(experiment_name(study))  # before anything is trained
-    champion = register(store, study, trial, retrain(study, trial))
+    winner = find_winner(study, slot)
+    champion = register(store, study, winner.trial, winner.network, winner.scores)
     click.echo(champion.uri)
     known = "" if champion.fresh else ", which is this network already"
     where = f", with MLFLOW_TRACKING_URI={redact(tracking_uri)}" if tracking_uri else ""

@@ -22,6 +22,7 @@ from hpsearch.slots import own_trials, slot_of
 from hpsearch.study import run_study
 from hpsearch.tracking import Tracker
 from hpsearch.tracking_store import TrackingStore
+from hpsearch.winner import Winner
 from model.columns import Column, encode
 
 NAME, URI = "tiny-random", "models:/tiny-random@champion"
@@ -96,7 +97,7 @@ def study(folder, table, store):
 
 def export(store, study, slot=None, scores=None):
     trial = choose_trial(study, slot)
-    return register(store, study, trial, retrain(study, trial), scores)
+    return register(store, study, Winner(trial, retrain(study, trial), scores or {}))
 
 
 def versions(store, name=NAME):
@@ -230,7 +231,7 @@ def test_a_store_that_is_away_and_a_foreign_study_are_refused(study, store, fold
     trial = choose_trial(study)
     foreign = type("Foreign", (), {"user_attrs": {}, "study_name": "foreign"})()
     with pytest.raises(StudyError, match="was not started by hpsearch"):
-        register(store, foreign, trial, retrain(foreign, trial))
+        register(store, foreign, Winner(trial, retrain(foreign, trial)))
 
 
 def test_the_model_outlives_the_study(make_settings, store, tmp_path):
