@@ -9,7 +9,6 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import (
     accuracy_score,
-    balanced_accuracy_score,
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
@@ -29,7 +28,7 @@ class Scores:
     """How predictions of k classes did, as scikit-learn has these scores; plain data."""
 
     accuracy: float
-    balanced_accuracy: float  # the mean of the classes' recalls
+    balanced_accuracy: float  # the mean recall of the classes that there are
     macro_f1: float  # the mean of their F1
     confusion: list[list[int]]  # (k, k): rows of the true class, predicted as
     precision: list[float]  # (k,)
@@ -56,7 +55,7 @@ def score(labels: NDArray[np.intp], probabilities: NDArray[Any]) -> Scores:
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, **options)
     return Scores(
         accuracy=float(accuracy_score(labels, predicted)),
-        balanced_accuracy=float(balanced_accuracy_score(labels, predicted)),
+        balanced_accuracy=float(np.mean(recall[np.isin(known, labels)])),
         macro_f1=float(f1_score(labels, predicted, average="macro", **options)),
         confusion=confusion_matrix(labels, predicted, labels=list(known)).tolist(),
         precision=precision.tolist(),

@@ -106,8 +106,7 @@ def _register(study: Study, slot: int | None, tracking_uri: str | None) -> None:
 
     store = TrackingStore(tracking_uri)
     store.check(experiment_name(study))  # before anything is trained
-    winner = find_winner(study, slot)
-    champion = register(store, study, winner.trial, winner.network, winner.scores)
+    champion = register(store, study, find_winner(study, slot))
     click.echo(champion.uri)
     known = "" if champion.fresh else ", which is this network already"
     where = f", with MLFLOW_TRACKING_URI={redact(tracking_uri)}" if tracking_uri else ""

@@ -1,0 +1,371 @@
+"""Evaluation: the same search again over fresh seeds, then its test set, once."""
+
+import json
+from statistics import median_low
+
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+import hpsearch.evaluation
+from hpsearch.curves import Curves
+from hpsearch.errors import DataError, Interrupted, StudyError
+from hpsearch.evaluation import evaluate
+from hpsearch.evaluation_figures import draw_evaluation
+from hpsearch.evaluation_record import evaluation_record
+from hpsearch.evaluation_run import log_evaluation
+from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
+from hpsearch.looks import looks_at
+from hpsearch.objective import load_data, start_training
+from hpsearch.repeating import joined, learning_rates
+from hpsearch.slots import Repeat, own_trials, slot_of
+from hpsearch.storage import open_storage
+from hpsearch.study import load_study, run_study
+from hpsearch.summary import best_epoch, best_trials, find_trial
+from hpsearch.tracking import Tracker
+from hpsearch.winner import evaluation_result, find_winner, winner_record, winning_trial
+from model import MLPClassifier, TrainConfig, load_test_set
+
+NAME = "tiny-random"
+
+
+@pytest.fixture
+def search(make_settings, tmp_path, monkeypatch):
+    """A function that runs the small search; the journal lies in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(**tables):
+        return run_study(make_settings(**tables)).study
+
+    return run
+
+
+def held(study):
+    return find_evaluation(study._storage, study)
+
+
+def done(study):
+    return {slot_of(trial): trial for trial in own_trials(held(study))}
+
+
+def test_repeats_are_trainings_of_the_same_configuration_with_other_draws(search):
+    study = search()
+    found = evaluate(NAME, top=2, seeds=3)
+    best = best_trials(study, 2)
+    assert {each.slot for each in found.candidates} == {slot_of(trial) for trial in best}
+    settings, trials = evaluation_settings(study), done(study)
+    assert settings.search.seed != 0
+    data = load_data(settings)
+    for candidate in found.candidates:
+        trial = find_trial(study, str(candidate.slot))
+        assert candidate.found == trial.value
+        config = TrainConfig(**trial.user_attrs["setup"]["config"])
+        for draw, value in enumerate(candidate.values):
+            slot = Repeat(candidate.slot, draw).slot
+            assert trials[slot].user_attrs["setup"]["config"] == config.as_dict()
+            _, epochs = start_training(settings, data, config, slot)
+            assert value == max(epoch.val_accuracy for epoch in epochs)
+            assert Curves.of(trials[slot]).values != Curves.of(trial).values
+    assert found.chosen.mean == max(each.mean for each in found.candidates)
+
+
+def test_the_draws_are_the_same_for_all(search):
+    """Two configurations that differ in nothing that matters come to the same, draw by draw."""
+    entries = [{"label": name, "learning_rate": 0.1, "momentum": 0.9} for name in "ab"]
+    entries[1]["beta1"] = 0.8  # which SGD with momentum does not read
+    search(enqueue=entries, search={"trials": 2})
+    found = evaluate(NAME, top=2, seeds=3)
+    one, other = found.candidates
+    assert one.values == other.values
+    assert len(set(one.values)) > 1
+    assert found.tied == [other]
+    assert {one.label, other.label} == {"a", "b"}
+
+
+def test_final_networks_learn_from_all_rows_for_the_median_best_epoch(search):
+    study = search(
+        trial={"epochs": 6, "schedule": "plateau", "plateau_patience": 1, "dropout": 0.1}
+    )
+    found = evaluate(NAME, top=1, seeds=4)
+    trials, slot = done(study), found.chosen.slot
+    repeats = [trials[Repeat(slot, draw).slot] for draw in range(4)]
+    assert found.epochs == median_low(best_epoch(trial) for trial in repeats)
+    typical = next(trial for trial in repeats if best_epoch(trial) == found.epochs)
+    settings = evaluation_settings(study)
+    data = joined(load_data(settings))
+    whole = load_data(settings)
+    assert len(data.x_train) == len(whole.x_train) + len(whole.x_val)
+    assert len(data.x_val) == 0
+    config = TrainConfig(**repeats[0].user_attrs["setup"]["config"])
+    _, epochs = start_training(settings, whole, config, slot_of(typical))
+    rates = learning_rates(config, Curves.of(typical).values["val/loss"])
+    assert rates == [epoch.learning_rate for epoch in epochs]
+    for draw in range(4):
+        final = trials[Repeat(slot, draw, found.epochs).slot]
+        curves = Curves.of(final)
+        assert len(curves) == found.epochs
+        assert curves.values.keys() == {"train/loss", "train/accuracy"}
+        assert final.value == curves.values["train/accuracy"][-1]
+
+
+def test_a_constant_rate_makes_the_final_network_of_plain_training(search):
+    study = search()
+    found = evaluate(NAME, top=1, seeds=2)
+    settings = evaluation_settings(study)
+    data = joined(load_data(settings))
+    trial = find_trial(study, str(found.chosen.slot))
+    config = TrainConfig(**trial.user_attrs["setup"]["config"])
+    network, epochs = start_training(settings, data, config, Repeat(found.chosen.slot, 0).slot)
+    for _, _ in zip(range(found.epochs), epochs, strict=False):
+        pass
+    exported = find_winner(study).network.network_
+    assert np.array_equal(exported.params, network.params)
+
+
+def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
+    study = search()
+    seen = []
+
+    def opening(**options):
+        seen.append(options)
+        # Whoever pulls the plug now has looked: it is written down already.
+        (look,) = looks_at(study._storage, load_data(evaluation_settings(study)).digest)
+        assert look.scores is None
+        return load_test_set(**options)
+
+    monkeypatch.setattr(hpsearch.evaluation, "load_test_set", opening)
+    found = evaluate(NAME, top=2, seeds=3)
+    assert len(seen) == 1
+    x, y = load_test_set("digits", limit=120)
+    finals = [find_winner(study).network.network_]
+    alone = found.test_scores("network")
+    predicted = finals[0].predict_proba(x).argmax(axis=1)
+    assert alone.accuracy == accuracy_score(y, predicted)
+    assert alone.balanced_accuracy == pytest.approx(balanced_accuracy_score(y, predicted))
+    assert alone.macro_f1 == pytest.approx(f1_score(y, predicted, average="macro"))
+    assert alone.rows == len(y)
+    assert np.trace(alone.confusion) == (predicted == y).sum()
+    assert np.sum(alone.confusion, axis=1).tolist() == np.bincount(y).tolist()
+    low, high = alone.accuracy_interval
+    assert low < alone.accuracy < high
+    test = evaluation_record(found)["test"]
+    assert test["networks"]["accuracy"][0] == alone.accuracy
+    assert len(test["networks"]["macro_f1"]) == 3
+    assert 0 <= found.test_scores("ensemble").accuracy <= 1
+    evaluate(NAME, top=2, seeds=3)
+    assert len(seen) == 1  # what was seen is known
+
+
+def test_an_ensemble_is_the_mean_of_probabilities():
+    class Fixed:
+        def __init__(self, rows):
+            self.rows = np.array(rows)
+
+        def predict_proba(self, _):
+            return self.rows
+
+    networks = [Fixed([[0.6, 0.4], [0.1, 0.9]]), Fixed([[0.1, 0.9], [0.4, 0.6]])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hpsearch.evaluation, "load_test_set", lambda **_: (None, np.array([1, 1])))
+        settings = type("S", (), {"data": type("D", (), {"model_dump": lambda _: {}})()})()
+        scores = hpsearch.evaluation._test_scores(networks, settings)
+    assert scores["network"]["accuracy"] == 0.5
+    assert scores["ensemble"]["accuracy"] == 1
+    assert scores["networks"]["accuracy"] == [0.5, 1.0]
+
+
+def test_looks_are_counted_over_studies(search, make_settings):
+    study = search()
+    assert evaluate(NAME, top=1, seeds=2).look.number == 1
+    run_study(make_settings(), name="other")
+    other = evaluate("other", top=1, seeds=2)
+    assert other.look is None
+    assert f"by study '{NAME}'" in other.unseen
+    assert other.epochs > 0  # there is a network, though nobody knows how good it is
+    assert evaluate("other", top=1, seeds=2, again=True).look.number == 2
+    assert evaluation_record(evaluate("other", top=1, seeds=2))["test"]["look"] == 2
+    assert evaluation_result(study)["test"]["look"] == 1
+
+
+def test_more_seeds_add_to_what_there_is(search):
+    study = search()
+    first = evaluate(NAME, top=2, seeds=2)
+    numbers = {slot: trial.number for slot, trial in done(study).items()}
+    more = evaluate(NAME, top=2, seeds=4)
+    assert {slot: done(study)[slot].number for slot in numbers} == numbers
+    by_slot = {each.slot: each.values for each in more.candidates}
+    assert all(by_slot[each.slot][:2] == each.values for each in first.candidates)
+    assert more.look is None  # other networks than those that looked
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interruption_costs_nothing_that_was_trained(search, jobs):
+    study = search()
+    calls = []
+    for stop_at in (3, 8, 12):  # the last among the final networks
+
+        def should_stop(stop_at=stop_at):
+            calls.append(None)
+            finished = held(study) and sum(t.state.is_finished() for t in held(study).trials)
+            return bool(finished and finished >= stop_at)
+
+        with pytest.raises(Interrupted, match="of .* trainings are done"):
+            evaluate(NAME, top=2, seeds=5, jobs=jobs, should_stop=should_stop)
+    kept = {slot: t.number for slot, t in done(study).items() if t.state is TrialState.COMPLETE}
+    resumed = evaluate(NAME, top=2, seeds=5, jobs=jobs)
+    assert {slot: done(study)[slot].number for slot in kept} == kept
+    complete = [t for t in own_trials(held(study)) if t.state is TrialState.COMPLETE]
+    assert len(complete) == len({slot_of(t) for t in complete}) == 15
+    optuna.delete_study(study_name=evaluation_name(study), storage=study._storage)
+    fresh = evaluate(NAME, top=2, seeds=5)
+    assert fresh.candidates == resumed.candidates
+    assert fresh.look == resumed.look  # of the very same networks: not another look
+
+
+def test_what_diverges_is_said_and_not_chosen(search):
+    entries = [
+        {"label": "steady", "learning_rate": 0.05, "momentum": 0.5},
+        {"label": "wild", "learning_rate": 0.1, "momentum": 0.5},
+    ]
+    study = search(enqueue=entries, search={"trials": 2})
+    wild = next(t for t in study.trials if t.user_attrs["setup"]["label"] == "wild")
+    setup = wild.user_attrs["setup"]
+    setup["config"]["learning_rate"] = 1e9  # as if it had been lucky there
+    study._storage.set_trial_user_attr  # noqa: B018 - finished trials cannot be changed, so:
+    study.add_trial(
+        optuna.trial.create_trial(
+            value=0.99, user_attrs={**wild.user_attrs, "slot": 7, "setup": setup}
+        )
+    )
+    found = evaluate(NAME, top=2, seeds=2)
+    assert found.searched_best.slot == 7
+    assert found.candidates[-1].diverged == 2
+    assert found.chosen.slot != 7
+    assert found.tied == []
+    assert evaluation_record(found)["luck"] is None
+    draw_evaluation(found)
+
+
+def test_configurations_that_are_alike_are_one(search):
+    entries = [{"label": name, "learning_rate": 0.1, "momentum": 0.9} for name in "abc"]
+    search(enqueue=entries, search={"trials": 4})
+    assert len(evaluate(NAME, top=5, seeds=2).candidates) == 2
+
+
+def test_a_search_with_seeds_is_evaluated_by_its_means(search):
+    study = search(search={"seeds": 2, "trials": 3})
+    found = evaluate(NAME, top=2, seeds=2)
+    for candidate in found.candidates:
+        assert candidate.slot % 2 == 0
+        values = [find_trial(study, str(candidate.slot + n)).value for n in range(2)]
+        assert candidate.found == pytest.approx(np.mean(values))
+
+
+def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mnist, monkeypatch):
+    monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
+    study = search(data={"source": "mnist", "limit": None, "validation": "test"})
+    found = evaluate(NAME, top=2, seeds=2)
+    assert found.metric == "val/accuracy (test set)"
+    assert (found.look, found.epochs) == (None, 0)
+    assert "not unseen" in found.unseen
+    assert winning_trial(study).state is TrialState.COMPLETE
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_settings, tmp_path):
+    study = search()
+    names = {*optuna.get_all_study_names(study._storage)}
+    with pytest.raises(StudyError, match="is not a study in this storage"):
+        evaluate("tiny-randon")
+    optuna.create_study(study_name="foreign", storage=study._storage)
+    with pytest.raises(StudyError, match="was not started by hpsearch"):
+        evaluate("foreign")
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(60)))
+    csv = {"source": "t.csv", "target": "y", "limit": None}
+    run_study(make_settings(data=csv), name="table")
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(70)))
+    with pytest.raises(DataError, match=r"t.csv has changed since 'table' was run"):
+        evaluate("table")
+    run_study(make_settings(), name=f"{NAME}.evaluation")
+    with pytest.raises(StudyError, match="is no evaluation of this 'tiny-random'; delete it"):
+        evaluate(NAME)
+    left = {*optuna.get_all_study_names(study._storage)} - names
+    assert left == {"foreign", "table", f"{NAME}.evaluation"}
+
+
+def test_an_evaluation_is_not_evaluated(search):
+    search()
+    evaluate(NAME, top=1, seeds=2)
+    with pytest.raises(StudyError, match="is itself an evaluation"):
+        evaluate(f"{NAME}.evaluation")
+
+
+def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
+    tracker = Tracker(mlflow_uri)
+    study = search()
+    tracker.sync(study)
+    found = evaluate(NAME, top=2, seeds=2, tracker=tracker)
+    figures = draw_evaluation(found)
+    for _ in range(2):  # the second time into the same run
+        log_evaluation(tracker.store, study, found, figures)
+    client = MlflowClient(mlflow_uri)
+    runs = client.search_runs(["1"])
+    kinds = [run.data.tags["hpsearch.kind"] for run in runs]
+    expected = {"trial": 4, "repeat": 4, "final": 2, "evaluation": 1}
+    assert {kind: kinds.count(kind) for kind in kinds} == expected
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    by_name = {run.info.run_name: run.data for run in runs}
+    repeat = by_name[f"repeat-{found.chosen.slot:04d}-01"]
+    assert repeat.tags["hpsearch.study"] == NAME
+    assert repeat.tags["hpsearch.slot"] == str(found.chosen.slot)
+    assert repeat.tags["hpsearch.draw"] == "1"
+    assert repeat.metrics["val/accuracy_best"] == found.chosen.values[1]
+    final = by_name[f"final-{found.chosen.slot:04d}-00"]
+    assert final.metrics.keys() == {"train/loss", "train/accuracy"}
+    run = by_name["evaluation"]
+    assert run.metrics["val/accuracy_mean"] == pytest.approx(found.chosen.mean)
+    assert run.metrics["test/accuracy"] == found.test_scores("network").accuracy
+    assert run.metrics["test/ensemble_macro_f1"] == found.test_scores("ensemble").macro_f1
+    assert (run.tags["hpsearch.look"], run.tags["hpsearch.looked"]) == ("1", found.look.date)
+    run_id = next(r.info.run_id for r in runs if r.info.run_name == "evaluation")
+    artifacts = {file.path for file in client.list_artifacts(run_id)}
+    assert artifacts == {"evaluation.json", "evaluation.png", "confusion.png"}
+    assert tracker.sync(study) == tracker.sync(held(study)) == 0
+
+
+def test_export_takes_what_was_evaluated(search, tmp_path):
+    study = search()
+    before = winning_trial(study)
+    assert before == best_trials(study, 1)[0]
+    found = evaluate(NAME, top=4, seeds=2)
+    winner = find_winner(study)
+    assert slot_of(winner.trial) == slot_of(winning_trial(study)) == found.chosen.slot
+    assert winner.scores == {
+        f"test/{name}": getattr(found.test_scores("network"), name)
+        for name in ("accuracy", "balanced_accuracy", "macro_f1")
+    }
+    assert winner.how == (
+        f"trained by its evaluation on training and validation rows for {found.epochs} epochs"
+    )
+    winner.network.save(tmp_path / "w.npz")
+    x, _ = load_test_set("digits", limit=120, scale="none")
+    loaded = MLPClassifier.load(tmp_path / "w.npz")
+    assert np.array_equal(loaded.predict(x), winner.network.predict(x))
+    assert loaded.best_epoch_ == found.epochs
+    record = json.loads(json.dumps(winner_record(study)))
+    assert record["evaluation"]["chosen"] == record["slot"] == found.chosen.slot
+    other = next(each.slot for each in found.candidates[1:])
+    alone = find_winner(study, other)
+    assert (slot_of(alone.trial), alone.scores, alone.final_epochs) == (other, {}, 0)
+    assert "evaluation" not in winner_record(study, other)
+
+
+def test_a_name_of_a_hundred_letters_has_an_evaluation(search, make_settings):
+    name = "n" * 100
+    search()
+    run_study(make_settings(), name=name)
+    evaluate(name, top=1, seeds=2)
+    storage = open_storage("hpsearch.journal")
+    assert len(evaluation_name(load_study(storage, name))) == 100
