@@ -212,7 +212,7 @@ def test_an_interruption_costs_nothing_that_was_trained(search, jobs):
             finished = held(study) and sum(t.state.is_finished() for t in held(study).trials)
             return bool(finished and finished >= stop_at)
 
-        with pytest.raises(Interrupted, match="of .* trainings are done"):
+        with pytest.raises(Interrupted, match=r"of .* trainings are done"):
             evaluate(NAME, top=2, seeds=5, jobs=jobs, should_stop=should_stop)
     kept = {slot: t.number for slot, t in done(study).items() if t.state is TrialState.COMPLETE}
     resumed = evaluate(NAME, top=2, seeds=5, jobs=jobs)
@@ -234,7 +234,6 @@ def test_what_diverges_is_said_and_not_chosen(search):
     wild = next(t for t in study.trials if t.user_attrs["setup"]["label"] == "wild")
     setup = wild.user_attrs["setup"]
     setup["config"]["learning_rate"] = 1e9  # as if it had been lucky there
-    study._storage.set_trial_user_attr  # noqa: B018 - finished trials cannot be changed, so:
     study.add_trial(
         optuna.trial.create_trial(
             value=0.99, user_attrs={**wild.user_attrs, "slot": 7, "setup": setup}

@@ -1,0 +1,156 @@
+"""`hpsearch evaluate` as it is typed: what it prints, how it stops, and what becomes of it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+
+from hpsearch.cli import cli
+from hpsearch.errors import StudyError
+from hpsearch.storage import open_storage
+from hpsearch.study import load_study
+
+STUDY = """
+name = "flowers"
+[data]
+source = "iris"
+[search]
+sampler = "random"
+pruner = "none"
+trials = 6
+[trial]
+epochs = 3
+hidden_units = { low = 5, high = 20 }
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+"""
+NAME = "flowers-random"
+EVALUATE = ("evaluate", NAME, "--top", "2", "--seeds", "3")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.fixture
+def flowers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the search has been run, without MLflow."""
+    monkeypatch.chdir(tmp_path)
+    Path("flowers.toml").write_text(STUDY)
+    result = run("study", "flowers.toml", "--no-tracking")
+    assert result.exit_code == 0, result.output
+    return tmp_path
+
+
+@pytest.mark.usefixtures("flowers")
+def test_it_prints_the_verdict_and_the_scores() -> None:
+    result = run(*EVALUATE, "--no-tracking", "--save", "plots")
+    assert result.exit_code == 0, result.output
+    found = json.loads(run(*EVALUATE, "--no-tracking", "--json").stdout)
+    assert result.stdout.startswith(f"{NAME}: the search's best val/accuracy ")
+    assert "Test set of 30 rows, the first look, on " in result.stdout
+    (first,) = re.findall(rf"^{found['chosen']} .*$", result.stdout, re.MULTILINE)
+    assert f"{found['candidates'][0]['mean']:.4f}" in first
+    assert "best" in first
+    for title in ("one network", "mean of 3", "ensemble of 3", "setosa", "versicolor"):
+        assert re.search(rf"^{title} ", result.stdout, re.MULTILINE)
+    assert f"{found['test']['network']['accuracy']:.4f}" in result.stdout
+    assert "6/6 trainings" in result.stderr
+    assert "3/3 final networks" in result.stderr
+    assert sorted(os.listdir("plots")) == ["confusion.png", "evaluation.png"]
+    assert not Path("mlflow.db").exists()
+    again = run(*EVALUATE, "--no-tracking", "--save", "plots")
+    assert again.exit_code == 1
+    assert "--force overwrites it" in again.stderr
+
+
+@pytest.mark.usefixtures("flowers")
+def test_a_further_look_needs_again_and_is_shown_as_one() -> None:
+    run(*EVALUATE, "--no-tracking")
+    more = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking")
+    assert more.exit_code == 0
+    assert "No look at the test set: the test set of these data was looked at once" in more.stdout
+    again = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking", "--again")
+    assert "Test set of 30 rows, look 2: it is worn, on " in again.stdout
+
+
+def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path) -> None:
+    assert run(*EVALUATE).exit_code == 0
+    assert [each["study"] for each in json.loads(run("list", "--json").stdout)] == [NAME]
+    deleted = run("delete", NAME, "--yes")
+    assert deleted.stderr == f"deleted {NAME}\ndeleted {NAME}.evaluation\n"
+    client = MlflowClient(f"sqlite:///{flowers / 'mlflow.db'}")
+    assert client.get_experiment_by_name(NAME) is None
+    run("study", "flowers.toml", "--no-tracking")
+    found = run(*EVALUATE, "--no-tracking")  # deleting it does not unsee the test set
+    assert "was looked at once before" in found.stdout
+
+
+@pytest.mark.usefixtures("flowers")
+def test_sync_writes_what_an_evaluation_trained_without_mlflow() -> None:
+    run(*EVALUATE, "--no-tracking")
+    assert run("sync", NAME).stderr.endswith(f"{NAME}: 15 runs written\n")
+    assert run("sync", NAME).stderr.endswith(f"{NAME}: 0 runs written\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate", "flowers-rando"), "did you mean 'flowers-random'?"),
+        (("evaluate", NAME, "--seeds", "1"), "1 is not in the range 2<=x<=1000"),
+        (("evaluate", NAME, "--tracking-uri", "sqlite:///no/where.db"), "there is no folder"),
+    ],
+)
+def test_nonsense_is_one_sentence_and_makes_nothing(
+    flowers: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    before = sorted(os.listdir(flowers)), (flowers / "hpsearch.journal").read_bytes()
+    result = run(*arguments)
+    assert result.exit_code in (1, 2)
+    assert message in result.stderr
+    after = (flowers / "hpsearch.journal").read_bytes()
+    assert b"flowers-random.evaluation" not in after
+    assert sorted(os.listdir(flowers)) == before[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_it_goes_on_where_it_was_ended(flowers: Path, number: signal.Signals) -> None:
+    arguments = ["evaluate", NAME, "--seeds", "60", "--jobs", "2", "--no-tracking"]
+    command = [sys.executable, "-m", "hpsearch", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    storage = open_storage(str(flowers / "hpsearch.journal"))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(trained(storage)) < 5:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    if number is signal.SIGINT:
+        assert process.returncode == 130
+        assert f"{NAME}: interrupted, " in said
+        assert "Traceback" not in said
+    kept = trained(storage)
+    assert 5 <= len(kept) < 360
+    result = run(*arguments[:-1], "--no-tracking", "--json")
+    assert result.exit_code == 0, result.output
+    now = trained(storage)
+    assert kept.items() <= now.items()
+    assert len(now) == 5 * 60 + 60
+    assert len(json.loads(result.stdout)["candidates"]) == 5
+
+
+def trained(storage: Any) -> dict[int, int]:
+    """Slot → number of the finished trials of the evaluation."""
+    try:
+        study = load_study(storage, f"{NAME}.evaluation")
+    except StudyError:
+        return {}
+    done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    return {trial.user_attrs["slot"]: trial.number for trial in done}
