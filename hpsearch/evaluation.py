@@ -14,7 +14,6 @@ import numpy as np
 from hpsearch.errors import StudyError
 from hpsearch.evaluation_record import Evaluation, evaluation_record
 from hpsearch.evaluation_study import (
-    RESULT,
     check_data,
     evaluation_settings,
     find_evaluation,
@@ -22,12 +21,13 @@ from hpsearch.evaluation_study import (
 )
 from hpsearch.forkserver import start_forkserver
 from hpsearch.looks import complete_look, may_look
-from hpsearch.parent import OnProgress, wait_for_orphans
+from hpsearch.parent import OnProgress, describe_rounds, wait_for_orphans
 from hpsearch.processes import claimed
 from hpsearch.repeating import RepeatObjective, final_network
 from hpsearch.retraining import Bench, best_found
+from hpsearch.rounds import rounds_of
 from hpsearch.scores import SCORES, score
-from hpsearch.slots import EVALUATES, Repeat, slot_of
+from hpsearch.slots import EVALUATES, EVALUATION, Repeat, slot_of
 from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.study import load_study
 from hpsearch.summary import metric_title
@@ -96,7 +96,9 @@ def evaluate(
                 class_names=objective.data.class_names,
             )
             evaluation = _test(bench, objective, study, evaluation, again=again)
-            held.set_user_attr(RESULT, evaluation_record(evaluation))
+            study.set_user_attr(EVALUATION, evaluation_record(evaluation))
+            if tracker is not None and not tracker.lost:
+                describe_rounds(rounds_of(store, study), tracker)
     return evaluation
 
 

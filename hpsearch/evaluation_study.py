@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
-RESULT = "result"  # user attribute of such a study: what the last evaluation found
-
 
 def evaluation_name(study: Study) -> str:
     """Return what the study is called that holds the evaluation of `study`."""

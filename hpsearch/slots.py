@@ -25,6 +25,7 @@ SLOT = "slot"  # user attribute of a trial
 CARRIED = "carried"  # of one that an earlier round has run: where, digits-tpe#7
 ROUND = "round"  # user attribute of a study that is a later round of another
 EVALUATES = "evaluates"  # of one that trains another's best again: that one's name and id
+EVALUATION = "evaluation"  # of the one that is evaluated: what its last evaluation found
 DRAWS, MOST_EPOCHS = 10**3, 10**9  # the seeds of such a study; its slots hold three numbers
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # states of a trial whose slot is done
 TRIES = 3

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from hpsearch.curves import METRICS, Curves
-from hpsearch.evaluation_study import RESULT, check_data, evaluation_settings, find_evaluation
+from hpsearch.evaluation_study import check_data, evaluation_settings, find_evaluation
 from hpsearch.export import choose_trial, export_record, retrain
 from hpsearch.objective import load_data
 from hpsearch.repeating import final_network
 from hpsearch.scores import SCORES
-from hpsearch.slots import Repeat, own_trials, slot_of
+from hpsearch.slots import EVALUATION, Repeat, own_trials, slot_of
 from hpsearch.summary import find_trial
 from model.classifier import MLPClassifier
 
@@ -78,8 +78,7 @@ def winner_record(study: Study, slot: int | None = None) -> dict[str, Any]:
 
 def evaluation_result(study: Study) -> dict[str, Any] | None:
     """Return what the last evaluation of `study` found, None if there was none."""
-    evaluation = find_evaluation(study._storage, study)
-    return None if evaluation is None else evaluation.user_attrs.get(RESULT)
+    return study.user_attrs.get(EVALUATION)
 
 
 def _final_trial(study: Study, result: dict[str, Any]) -> FrozenTrial | None:

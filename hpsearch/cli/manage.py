@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
+
+if TYPE_CHECKING:
+    from optuna.study import Study
 
 
 @cli.command()
@@ -60,8 +64,22 @@ def delete(
                     tracker.delete(each)
         claims.pop_all()  # there will be nothing left to release
         for each in studies:
+            _forget_evaluation(each)
             optuna.delete_study(study_name=each.study_name, storage=store)
             click.echo(f"deleted {each.study_name}", err=True)
+
+
+def _forget_evaluation(study: Study) -> None:
+    """Take from a search what is known of its evaluation, if `study` is that."""
+    import optuna
+
+    from hpsearch.slots import EVALUATES, EVALUATION
+
+    if EVALUATES in study.user_attrs:
+        name = study.user_attrs[EVALUATES]["study"]
+        if name in optuna.get_all_study_names(study._storage):
+            search = optuna.load_study(study_name=name, storage=study._storage)
+            search.set_user_attr(EVALUATION, None)
 
 
 @cli.command()

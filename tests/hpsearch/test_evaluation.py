@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 import hpsearch.evaluation
 from hpsearch.curves import Curves
+from hpsearch.description import describe
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation import evaluate
 from hpsearch.evaluation_figures import draw_evaluation
@@ -21,6 +22,7 @@ from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find
 from hpsearch.looks import looks_at
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
+from hpsearch.rounds import study_settings
 from hpsearch.slots import Repeat, own_trials, slot_of
 from hpsearch.storage import open_storage
 from hpsearch.study import load_study, run_study
@@ -368,3 +370,18 @@ def test_a_name_of_a_hundred_letters_has_an_evaluation(search, make_settings):
     evaluate(name, top=1, seeds=2)
     storage = open_storage("hpsearch.journal")
     assert len(evaluation_name(load_study(storage, name))) == 100
+
+
+def test_the_experiments_page_tells_of_it(search, mlflow_uri):
+    tracker = Tracker(mlflow_uri)
+    study = search()
+    tracker.sync(study)
+    found = evaluate(NAME, top=2, seeds=3, tracker=tracker)
+    note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
+    assert f"**Evaluated** over 3 fresh seeds: trial {found.chosen.slot} " in note
+    accuracy = found.test_scores("network").accuracy
+    assert f"(look 1, {found.look.date}): accuracy **{accuracy:.4f}**" in note
+    assert note == describe(load_study(study._storage, NAME))
+    run_study(study_settings(study), name=NAME, tracker=tracker)
+    note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
+    assert "**Evaluated**" in note  # also after the next start of the search
