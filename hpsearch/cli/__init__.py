@@ -78,4 +78,4 @@ def main() -> None:
         gc.freeze()  # saves a second: the interpreter does not go through all that ends with it
 
 
-from hpsearch.cli import compare, export, figures, look, manage, narrow, study, ui  # noqa: E402, F401 - they register their commands
+from hpsearch.cli import compare, export, figures, look, manage, narrow, report, study, ui  # noqa: E402, F401 - they register their commands
