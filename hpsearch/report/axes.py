@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Tick = tuple[float, str]
 PADDING = 0.05  # of the axis, on either side
 MOST_TICKS = 6
+FEW = 12  # values of a range, that are told apart one by one
 LONGEST_TICK = 16  # letters
 
 
@@ -63,6 +64,13 @@ class ParameterAxis:
             low, high = low - 0.5, high + 0.5
         place = low + share * (high - low)
         return math.exp(place) if self.is_log else place
+
+    def values(self) -> list[float]:
+        """Return the coordinates there can be, where these are few; none where they are dense."""
+        if isinstance(self.entry, Choices):
+            return [float(place) for place in range(len(self.entry.values))]
+        steps = self.entry.steps_to(self.entry.high) if self.entry.spacing else FEW
+        return [self.entry.at_step(step) for step in range(steps + 1)] if steps < FEW else []
 
     @property
     def is_log(self) -> bool:

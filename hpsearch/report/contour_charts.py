@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_hex
+from matplotlib.ticker import MaxNLocator
 
 from hpsearch.drawing import COLOURS, colours
-from hpsearch.ranges import Choices
 from hpsearch.report.axes import ParameterAxis
 from hpsearch.report.charts import (
     NAMED,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NAME, HEADING = "contours", "Two parameters at a time"
 MOST_PARAMETERS = 4  # and so 6 pairs
 LEAST_TRIALS = 10  # a surface over fewer shows nothing
+LEVELS = 10  # contours, about
 FINENESS = 30  # places along a range
 BANDWIDTH = 0.07  # of the kernel, as a share of a range
 LEAST_WEIGHT = 0.2  # of the trials near a place, so that something is drawn there
@@ -116,42 +117,46 @@ def _dot(state: str) -> dict[str, Any]:
 def _surface(
     facts: Facts, along: ParameterAxis, up: ParameterAxis, ends: tuple[float, float]
 ) -> Trace:
-    """Return contours over two ranges, and cells where one of them is of choices."""
+    """Return contours over two dense ranges, and cells where one of them has few values."""
     x, y = places(along), places(up)
     low, high = sorted(ends)
     z = smoothed(facts.points, (along, x), (up, y), low, high)
     shades = [to_hex(shade) for shade in reversed(colours(8))]
     shades = shades if facts.maximize else shades[::-1]
+    levels = MaxNLocator(LEVELS).tick_values(low, high)
+    size = float(levels[1] - levels[0])
+    bar = {"thickness": 8, "outlinewidth": 0, "tick0": float(levels[0]), "dtick": 2 * size}
     found: Trace = {
         "z": [[None if np.isnan(v) else float(f"{v:.4g}") for v in row] for row in z],
         "zmin": low,
         "zmax": high,
         "colorscale": [[n / 7, shade] for n, shade in enumerate(shades)],
-        "colorbar": {"thickness": 8, "outlinewidth": 0, "tickformat": ".3g", "nticks": 5},
+        "colorbar": bar,
         "hoverinfo": "skip",
         "opacity": 0.75,
     }
-    if isinstance(along.entry, Choices) or isinstance(up.entry, Choices):
+    if along.values() or up.values():
         return found | {"type": "heatmap", "x": _edges(along, x), "y": _edges(up, y)}
+    steps = {"start": float(levels[0]), "end": float(levels[-1]), "size": size}
     line = {"width": 0.5, "color": "white"}
-    steps = {"start": low, "end": high, "size": (high - low) / 12}
     found |= {"type": "contour", "autocontour": False, "contours": steps, "line": line}
     return found | {"x": [along.at(share) for share in x], "y": [up.at(share) for share in y]}
 
 
 def places(along: ParameterAxis) -> NDArray[np.float64]:
-    """Return the places of the surface along an axis: shares of a range, or numbers of choices."""
-    if isinstance(along.entry, Choices):
-        return np.arange(len(along.entry.values), dtype=np.float64)
+    """Return the places of the surface along an axis, as shares."""
+    if values := along.values():
+        return np.array([along.share(value) for value in values])
     return np.linspace(0, 1, FINENESS)
 
 
 def _edges(along: ParameterAxis, at: NDArray[np.float64]) -> list[float]:
-    """Return where the cells of these places begin and end, as coordinates."""
-    if isinstance(along.entry, Choices):
-        return [*(at - 0.5), float(at[-1]) + 0.5]
-    half = (at[1] - at[0]) / 2
-    return [along.at(float(share)) for share in (*(at - half), at[-1] + half)]
+    """Return where the cells of these places begin and end, as coordinates: halfway."""
+    if len(at) == 1:
+        return [along.at(0), along.at(1)]
+    middles = (at[:-1] + at[1:]) / 2
+    first, last = 2 * at[0] - middles[0], 2 * at[-1] - middles[-1]
+    return [along.at(float(share)) for share in (first, *middles, last)]
 
 
 def smoothed(
@@ -163,28 +168,28 @@ def smoothed(
 ) -> NDArray[np.float64]:
     """Return the weighted mean of the values at each place, row by row; NaN where no trial is near.
 
-    A value counts as one from `low` to `high`. Weights are Gaussian in shares of a range; choices
-    have nothing to do with each other.
+    A value counts as one from `low` to `high`. Weights are Gaussian in shares of a range; where it
+    has few values, as choices do, these have nothing to do with each other.
     """
     both = [p for p in points if all(a.coordinate(p.trial) is not None for a, _ in (along, up))]
     values = np.clip([point.value for point in both], low, high)
     columns, rows = (_weights(each, at, both) for each, at in (along, up))
     weight = rows.T @ columns
     total = (rows * values[:, None]).T @ columns
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(weight >= LEAST_WEIGHT, total / weight, np.nan), np.float64)
+    means: NDArray[np.float64] = np.full(weight.shape, np.nan)
+    np.divide(total, weight, out=means, where=weight >= LEAST_WEIGHT)
+    return means
 
 
 def _weights(
     along: ParameterAxis, at: NDArray[np.float64], points: Sequence[Point]
 ) -> NDArray[np.float64]:
     """Return how near each point is to each place: (points, places)."""
-    coordinates = [along.coordinate(point.trial) or 0.0 for point in points]
-    if isinstance(along.entry, Choices):
-        return (np.array(coordinates)[:, None] == at).astype(np.float64)
-    shares = np.array([along.share(coordinate) for coordinate in coordinates])
-    distances = (shares[:, None] - at) / BANDWIDTH
-    return np.asarray(np.exp(-(distances**2) / 2), np.float64)
+    shares = np.array([along.share(along.coordinate(point.trial) or 0.0) for point in points])
+    distances = np.abs(shares[:, None] - at)
+    if along.values():
+        return np.asarray(distances == distances.min(axis=1, keepdims=True), np.float64)
+    return np.asarray(np.exp(-((distances / BANDWIDTH) ** 2) / 2), np.float64)
 
 
 def _dots(

@@ -20,6 +20,7 @@ from hpsearch.report.charts import escaped, far_apart, value_axis
 from hpsearch.slots import own_trials, reason_of, slot_of, was_interrupted
 from hpsearch.summary import (
     best_trials,
+    format_duration,
     format_value,
     label_of,
     metric_of,
@@ -241,3 +242,8 @@ def seconds_per_epoch(trial: FrozenTrial) -> float:
     if not times or start is None:
         return 0.0
     return max(0.0, times[0] / 1000 - start.timestamp())
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them, tenths too where there are few."""
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)

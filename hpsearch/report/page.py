@@ -18,7 +18,7 @@ from hpsearch.configurations import best_configurations
 from hpsearch.history import seconds_passed, span_of
 from hpsearch.report.charts import Panels
 from hpsearch.report.contour_charts import contour_panels
-from hpsearch.report.facts import Facts, Saved, saved_by_pruning, title_of
+from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
 from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importance_panels, importances_of
 from hpsearch.report.learning_charts import learning_panels
@@ -28,7 +28,7 @@ from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, timeline_panels
 from hpsearch.slots import ROUND
 from hpsearch.storage import redact
-from hpsearch.summary import count_trials, format_duration, format_value, label_of
+from hpsearch.summary import count_trials, format_value, label_of
 from hpsearch.tracking import experiment_name
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ def _headline(facts: Facts, saved: Saved) -> list[tuple[str, str, str]]:
         found.append((f"{facts.epochs:,}", _plural("epoch", facts.epochs), "trained"))
         if saved.trials:
             share = saved.epochs / (facts.epochs + saved.epochs)
-            spared = f"{saved.epochs:,} epochs, about {format_duration(saved.seconds)}"
+            spared = f"{saved.epochs:,} epochs, about {duration(saved.seconds)}"
             found.append((f"{share:.0%}", "saved by pruning", spared))
     if seconds is not None:
-        found.append((format_duration(seconds), "in all", "in which a trial ran"))
+        found.append((duration(seconds), "in all", "in which a trial ran"))
     return found
 
 

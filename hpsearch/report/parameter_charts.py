@@ -105,12 +105,12 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     columns = [(_ticks(along), along.title) for along in facts.axes]
     columns.append((scale.ticks(), scale.title))
     names = [title.replace(" (", "<br>(", 1) for _, title in columns]
-    x = axis(range=[-0.35, len(columns) - 0.85], tickvals=list(range(len(columns))))
+    x = axis(range=[-0.06, len(columns) - 0.94], tickvals=list(range(len(columns))))
     x |= {"ticktext": names, "showgrid": False, "ticks": "", "side": "top", "showline": False}
     lowest = NOT_SET - 0.06 if _lacking(facts) else -0.03
     y = {"range": [lowest, 1.04], "visible": False, "fixedrange": True}
     shapes = [*_regions(facts, region), *map(_upright, range(len(columns)))]
-    drawn = layout(x, y, shapes=shapes, margin={"l": 8, "r": 8, "t": 48, "b": 8})
+    drawn = layout(x, y, shapes=shapes, margin={"l": 90, "r": 56, "t": 48, "b": 8})
     drawn["annotations"] = [
         text for place, (ticks, _) in enumerate(columns) for text in _texts(place, ticks)
     ]

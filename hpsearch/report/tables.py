@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.configurations import HEADINGS, best_configurations, configuration_row
 from hpsearch.curves import Curves
 from hpsearch.history import span_of
+from hpsearch.lines import config_of
+from hpsearch.ranges import shape_name
 from hpsearch.report.facts import Facts, state_of
 from hpsearch.slots import reason_of, slot_of
 from hpsearch.summary import (
@@ -68,11 +70,13 @@ def trials_table(facts: Facts) -> Table:
 
 def _configurations(facts: Facts) -> Table:
     best = best_configurations(facts.study, facts.top)
+    configs = [config_of(found.trials[0]) for found in best]
+    # A label does not say what it stands for: what the configurations differ in does.
     labelled = any(label_of(found.trials[0]) for found in best)
-    names = searched_columns(found.trials[0] for found in best) if labelled else []
+    names = [key for key in configs[0] if any(c.get(key) != configs[0][key] for c in configs)]
+    names = names if labelled else []
     rows = []
-    for found in best:
-        values = searched_values(found.trials[0])
+    for found, values in zip(best, configs, strict=True):
         texts = [Cell(text, _number(text)) for text in configuration_row(found)]
         rows.append([*texts, *(cell(values.get(name)) for name in names)])
     return Table(["configuration", facts.title, *HEADINGS, *names], rows)
@@ -89,16 +93,14 @@ def _trials(facts: Facts, trials: Sequence[FrozenTrial], *, ended: bool) -> Tabl
         "at epoch": [best_epoch(trial) for trial in trials],
         "epochs": [len(Curves.of(trial)) or None for trial in trials],
         "seconds": [_seconds(trial) for trial in trials],
-        "label": [label_of(trial) for trial in trials],
     }
     found = [searched_values(trial) for trial in trials]
     # A parameter may be called as a column above is.
     params = [(name, [each.get(name) for each in found]) for name in names]
     shown = [(name, column) for name, column in columns.items() if any(map(_is_there, column))]
-    shown += params
-    if not ended:
-        reasons = [reason_of(trial) for trial in trials]
-        shown += [("why it ended", reasons)] if any(reasons) else []
+    texts = {"label": [label_of(trial) for trial in trials]}
+    texts["why it ended"] = [] if ended else [reason_of(trial) for trial in trials]
+    shown += [*params, *((name, column) for name, column in texts.items() if any(column))]
     rows = [[cell(value) for value in row] for row in zip(*(c for _, c in shown), strict=True)]
     return Table([name for name, _ in shown], rows)
 
@@ -115,9 +117,11 @@ def _seconds(trial: FrozenTrial) -> float | None:
 
 
 def cell(value: object) -> Cell:
-    """Return a value as a table shows it: nothing for None, lists as a study file has them."""
+    """Return a value as a table shows it: nothing for None, a shape as 100-50."""
     if value is None:
         return Cell("")
+    if isinstance(value, list | tuple):
+        return Cell(shape_name(tuple(value)))
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Cell(format_value(value), float(value) if math.isfinite(value) else None)
     return Cell(format_value(value))

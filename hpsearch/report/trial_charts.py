@@ -10,9 +10,8 @@ from optuna.trial import TrialState
 from hpsearch.curves import Curves
 from hpsearch.history import seconds_passed, span_of
 from hpsearch.report.charts import NAMED, STATES, Chart, Panels, Trace, axis, layout, rounded
-from hpsearch.report.facts import DIVERGED, Facts, Saved, state_of
+from hpsearch.report.facts import DIVERGED, Facts, Saved, duration, state_of
 from hpsearch.slots import reason_of, slot_of
-from hpsearch.summary import format_duration
 
 TIMELINE, PRUNING = "timeline", "pruning"
 LEAST_HEIGHT, MOST_HEIGHT = 240, 460
@@ -115,7 +114,7 @@ def sentence(facts: Facts, saved: Saved) -> str:
     return (
         f"{saved.trials:,} trials were pruned. To their ends they would have run {saved.epochs:,} "
         f"more epochs, {saved.epochs / whole:.0%} of the {whole:,} that the study would have had, "
-        f"and taken about {format_duration(saved.seconds)} of training more: an estimate, "
+        f"and taken about {duration(saved.seconds)} of training more: an estimate, "
         f"from each trial's own seconds per epoch.{_diverged(saved)}"
     )
 
