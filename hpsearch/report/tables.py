@@ -98,7 +98,7 @@ def _trials(facts: Facts, trials: Sequence[FrozenTrial], *, ended: bool) -> Tabl
     # A parameter may be called as a column above is.
     params = [(name, [each.get(name) for each in found]) for name in names]
     shown = [(name, column) for name, column in columns.items() if any(map(_is_there, column))]
-    texts = {"label": [label_of(trial) for trial in trials]}
+    texts: dict[str, list[Any]] = {"label": [label_of(trial) for trial in trials]}
     texts["why it ended"] = [] if ended else [reason_of(trial) for trial in trials]
     shown += [*params, *((name, column) for name, column in texts.items() if any(column))]
     rows = [[cell(value) for value in row] for row in zip(*(c for _, c in shown), strict=True)]
