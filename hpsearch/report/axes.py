@@ -99,7 +99,7 @@ class ParameterAxis:
         return [(value, f"{self.entry.to_optuna(value):.10g}") for value in values]
 
     def layout(self) -> dict[str, Any]:
-        """Return what plotly is to know of this axis."""
+        """Return what plotly is to know of this axis, beside its title."""
         ends = [self.at(-PADDING), self.at(1 + PADDING)]
         values, texts = zip(*self.ticks(), strict=True)
         return {
@@ -108,7 +108,6 @@ class ParameterAxis:
             "tickmode": "array",
             "tickvals": list(values),
             "ticktext": [escaped(text) for text in texts],
-            "title": {"text": self.title},
         }
 
     def region(self, narrowed: Searched) -> list[tuple[float, float]]:

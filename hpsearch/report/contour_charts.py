@@ -92,11 +92,23 @@ def _contour(
 ) -> Chart:
     along, up = pair
     shapes = [
-        box(x, y, opacity=1, fillcolor="rgba(0,0,0,0)", layer="above", line=_dashed())
-        for x, y in product(region.of(along), region.of(up))
+        box(
+            left_right,
+            low_high,
+            opacity=1,
+            fillcolor="rgba(0,0,0,0)",
+            layer="above",
+            line=_dashed(),
+        )
+        for left_right, low_high in product(region.of(along), region.of(up))
     ]
     margin = {"l": 48, "r": 8, "t": 10, "b": 40}
-    drawn = layout(axis(**along.layout()), axis(**up.layout()), shapes=shapes, margin=margin)
+    drawn = layout(
+        axis(along.title, **along.layout()),
+        axis(up.title, **up.layout()),
+        shapes=shapes,
+        margin=margin,
+    )
     traces = [_surface(facts, along, up, ends)]
     for state, points in by_state(facts.points).items():
         traces.append(_dots(along, up, points, {"symbol": "circle", "size": 3, **_dot(state)}))

@@ -51,7 +51,8 @@ def slice_panels(facts: Facts, region: Region) -> Panels:
     note = "Each on its own scale. A mark is a trial; a pruned one is at its best value."
     note += str(facts.view)
     states = by_state(facts.points)
-    return Panels(SLICES, "Each parameter", charts, note, columns=3, keys=_keys(states, region))
+    columns, keys = 4 if len(charts) == 4 else 3, _keys(states, region)
+    return Panels(SLICES, "Each parameter", charts, note, columns=columns, keys=keys)
 
 
 def _keys(states: dict[str, list[Point]], region: Region) -> dict[str, str]:
@@ -79,7 +80,7 @@ def _slice(facts: Facts, along: ParameterAxis, region: Region, name: str) -> Cha
         )
     y = facts.view.axis(facts.title)
     shapes = [box(interval, None) for interval in region.of(along)]
-    drawn = layout(axis(**along.layout()), y, shapes=shapes)
+    drawn = layout(axis(along.title, **along.layout()), y, shapes=shapes)
     total = len(facts.points)
     title = along.name if have == total else f"{along.name}: {have:,} of {total:,} trials have it"
     return Chart(name, traces, drawn, 260, title)
