@@ -138,8 +138,8 @@ class Facts:
 
     @cached_property
     def has_curves(self) -> bool:
-        """Whether any trial has learning curves of the metric."""
-        return self.metric in METRICS and any(len(Curves.of(trial)) for trial in self.trials)
+        """Whether any trial that is drawn has learning curves of the metric."""
+        return self.metric in METRICS and any(len(Curves.of(p.trial)) for p in self.points)
 
     @cached_property
     def points(self) -> list[Point]:

@@ -43,7 +43,7 @@ def learning_panels(facts: Facts) -> Panels:
     several = facts.seeds > 1
     which = "configurations" if several else "trials"
     heading = f"The best {len(panels)} {which}, best first" if len(panels) > 1 else "The best"
-    if not facts.has_curves:
+    if not panels:
         missing = "Its trials kept no learning curves: only hpsearch's own objective keeps them."
         return Panels(NAME, "The best trials", missing=missing)
     quantity = facts.metric.partition("/")[2]
@@ -64,6 +64,12 @@ def learning_panels(facts: Facts) -> Panels:
 
 
 def _panels(facts: Facts) -> list[_Panel]:
+    """Return the best of which there is something to draw."""
+    found = _best(facts) if facts.has_curves else []
+    return [panel for panel in found if any(len(Curves.of(trial)) for trial in panel.trials)]
+
+
+def _best(facts: Facts) -> list[_Panel]:
     if facts.seeds == 1:
         best = best_trials(facts.study, facts.top)
         return [_Panel(_title(number, trial), [trial]) for number, trial in enumerate(best, 1)]

@@ -23,7 +23,7 @@ from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importance_panels, importances_of
 from hpsearch.report.learning_charts import learning_panels
 from hpsearch.report.parameter_charts import parallel_panels, slice_panels
-from hpsearch.report.region import region_of
+from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, timeline_panels
 from hpsearch.slots import ROUND
@@ -58,7 +58,33 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
     now = datetime.now()
     facts = Facts.of(study, top)
     region, saved = region_of(facts), saved_by_pruning(facts.trials)
-    parts = _parts(facts, now)
+    parts = _parts(facts, region, saved, now)
+    panels = [each for part in parts for each in part.panels]
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            study=study.study_name,
+            version=__version__,
+            made=f"{now:%Y-%m-%d %H:%M}",
+            headline=_headline(facts, saved),
+            running=count_trials(facts.trials).running,
+            parts=parts,
+            best=best_table(facts),
+            trials=trials_table(facts),
+            region=region,
+            reproduction=_reproduction(facts, storage),
+            file=study.user_attrs.get("settings", ""),
+            commands=_commands(facts),
+            figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
+            names=facts.names(),
+            plotly=get_plotlyjs(),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Return what fills in the template: it escapes whatever it is given."""
     environment = Environment(
         loader=PackageLoader("hpsearch.report", "."),
         autoescape=True,
@@ -67,35 +93,18 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    panels = [each for part in parts for each in part.panels]
-    return environment.get_template("page.html").render(
-        study=study.study_name,
-        version=__version__,
-        made=f"{now:%Y-%m-%d %H:%M}",
-        headline=_headline(facts, saved),
-        running=count_trials(facts.trials).running,
-        parts=parts,
-        best=best_table(facts),
-        trials=trials_table(facts),
-        region=region,
-        reproduction=_reproduction(facts, storage),
-        file=study.user_attrs.get("settings", ""),
-        commands=_commands(facts),
-        figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
-        names=facts.names(),
-        plotly=get_plotlyjs(),
-    )
+    return environment
 
 
-def _parts(facts: Facts, now: datetime) -> list[Part]:
-    region, importances = region_of(facts), importances_of(facts)
+def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Part]:
+    importances = importances_of(facts)
     parameters = [
         importance_panels(facts, importances),
         parallel_panels(facts, region),
         slice_panels(facts, region),
         contour_panels(facts, importances, region),
     ]
-    trials = [timeline_panels(facts, now), pruning_panels(facts, saved_by_pruning(facts.trials))]
+    trials = [timeline_panels(facts, now), pruning_panels(facts, saved)]
     return [
         Part("best", "The best"),
         Part("curves", "Learning curves", [learning_panels(facts)]),

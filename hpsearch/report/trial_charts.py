@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from hpsearch.curves import Curves
 from hpsearch.history import seconds_passed, span_of
+from hpsearch.lines import config_of
 from hpsearch.report.charts import NAMED, STATES, Chart, Panels, Trace, axis, layout, rounded
 from hpsearch.report.facts import DIVERGED, Facts, Saved, duration, state_of
 from hpsearch.slots import reason_of, slot_of
@@ -111,11 +112,14 @@ def pruning_panels(facts: Facts, saved: Saved) -> Panels:
 def sentence(facts: Facts, saved: Saved) -> str:
     """Say what pruning saved, and how that is known."""
     whole = facts.epochs + saved.epochs
+    pruned = "1 trial was" if saved.trials == 1 else f"{saved.trials:,} trials were"
+    stopping = any(config_of(trial).get("early_stopping") for trial in facts.trials)
+    less = "; less where early stopping would have ended a trial" if stopping else ""
     return (
-        f"{saved.trials:,} trials were pruned. To their ends they would have run {saved.epochs:,} "
+        f"{pruned} pruned. To the end there would have been {saved.epochs:,} "
         f"more epochs, {saved.epochs / whole:.0%} of the {whole:,} that the study would have had, "
-        f"and taken about {duration(saved.seconds)} of training more: an estimate, "
-        f"from each trial's own seconds per epoch.{_diverged(saved)}"
+        f"and about {duration(saved.seconds)} more of training: an estimate, "
+        f"from each trial's own seconds per epoch{less}.{_diverged(saved)}"
     )
 
 

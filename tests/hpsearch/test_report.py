@@ -305,7 +305,7 @@ def test_what_pruning_saved_is_what_was_not_run_at_each_trials_pace():
     assert saved.seconds == pytest.approx(6 * 2 + 9 * 3)
     said = sentence(facts, saved)
     assert "15 more epochs, 44% of the 34" in said
-    assert "about 39 s of training more: an estimate" in said
+    assert "about 39 s more of training: an estimate" in said
     assert "1 trial ended early because the loss was not finite" in said
     (chart,) = pruning_panels(facts, saved).charts
     assert (chart.traces[0]["x"], chart.traces[0]["y"]) == ([1, 4], [1, 1])
@@ -472,6 +472,22 @@ def test_a_later_round_is_reported_without_what_it_was_given(make_settings, tmp_
 def test_the_official_test_set_is_named():
     page = report_page(a_study(a_trial(0, [0.5]), **{"data.validation": "test"}))
     assert "best val/accuracy (test set)" in text_of(page)
+
+
+def test_a_study_in_which_some_trials_have_no_curves_is_reported_too():
+    study = a_study(a_trial(0, [0.5, 0.6]), create_trial(value=0.9))
+    facts = Facts.of(study, 5)
+    assert [chart.title for chart in learning_panels(facts).charts] == ["2 · trial 0 · 0.6"]
+    assert "0.9 best val/accuracy in trial 1" in text_of(report_page(study))
+
+
+def test_early_stopping_would_have_saved_some_of_it():
+    trial = a_trial(1, [0.1], state=TrialState.PRUNED)
+    trial.user_attrs["setup"]["config"]["early_stopping"] = 3
+    facts = Facts.of(a_study(a_trial(0, [0.5] * 10), trial), 5)
+    said = sentence(facts, saved_by_pruning(facts.trials))
+    assert said.startswith("1 trial was pruned.")
+    assert "less where early stopping would have ended a trial" in said
 
 
 def test_running_trials_are_counted():

@@ -7,7 +7,7 @@ import pytest
 from hpsearch.report.page import report_page
 from hpsearch.study import run_study
 
-EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1><b>bold</b>"
 MARKS = "path.point, path.js-line, .point path"
 DRAWN = f"all => all.map(each => each.querySelectorAll('{MARKS}').length)"
 LAST_POINT = """chart => {
