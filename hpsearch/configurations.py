@@ -77,8 +77,8 @@ def configurations(study: Study) -> list[Configuration]:
     ]
 
 
-def best_configurations(study: Study, top: int) -> list[Configuration]:
-    """Return the best `top` by their mean, best first.
+def best_configurations(study: Study, top: int | None = None) -> list[Configuration]:
+    """Return the best `top` by their mean, or all, best first.
 
     One that lacks a repeat, which diverged perhaps or has not run yet, comes after those that have
     all of theirs: its mean leaves out what may have gone wrong.

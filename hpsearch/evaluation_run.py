@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ from mlflow.entities import Metric, RunTag
 
 from hpsearch.evaluation_record import evaluation_record
 from hpsearch.projection import KIND, SLOT, STUDY
-from hpsearch.publishing import kept_run
+from hpsearch.publishing import kept_run, log_files, run_title
 from hpsearch.scores import SCORES
-from hpsearch.slots import round_prefix
+from hpsearch.slots import EVALUATION
 from hpsearch.summary import metric_of
 from hpsearch.tracking import ID, experiment_name, study_id
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hpsearch.evaluation_record import Evaluation
     from hpsearch.tracking_store import TrackingStore
 
-EVALUATION = "evaluation"  # kind and name of the run
 SEEDS, LOOK, LOOKED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
 
 
@@ -43,18 +43,13 @@ def log_evaluation(
         LOOK: str(look.number) if look else "none",
     }
     told = {LOOKED: look.date if look else evaluation.unseen}
-    with kept_run(store, experiment_name(study), which, run_title(study)) as run_id:
+    with kept_run(store, experiment_name(study), which, run_title(study, EVALUATION)) as run_id:
         tags = [RunTag(key, value) for key, value in told.items()]
         metrics = [Metric(key, value, 0, 0) for key, value in _metrics(study, evaluation).items()]
         store.client.log_batch(run_id, metrics, tags=tags, synchronous=True)
-        store.client.log_dict(run_id, evaluation_record(evaluation), f"{EVALUATION}.json")
-        for file, figure in figures.items():
-            store.client.log_figure(run_id, figure, f"{file}.png")
-
-
-def run_title(study: Study) -> str:
-    """Return what the runs of a study's evaluations are called in its experiment."""
-    return f"{round_prefix(study)}{EVALUATION}"
+        record = json.dumps(evaluation_record(evaluation), indent=2)
+        drawn = {f"{name}.png": figure for name, figure in figures.items()}
+        log_files(store, run_id, {f"{EVALUATION}.json": record, **drawn})
 
 
 def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:

@@ -44,8 +44,8 @@ class History:
         A value counts from the epoch that reached it, of trials that were pruned later as well.
         """
         finished = (trial for trial in trials if trial.datetime_complete is not None)
-        ended = sorted(((_span(trial), trial) for trial in finished), key=lambda pair: pair[0][1])
-        passed = _seconds_passed([span for span, _ in ended])
+        ended = sorted(((span_of(trial), trial) for trial in finished), key=lambda pair: pair[0][1])
+        passed = seconds_passed([span for span, _ in ended])
         maximize, spent = metric.endswith("accuracy"), 0
         improvements, seconds = list[tuple[int, float]](), list[float]()
         for (_, end), trial in ended:
@@ -90,7 +90,7 @@ class History:
         return values[np.searchsorted(np.array(improved, np.float64), moments, side="right")]
 
 
-def _span(trial: FrozenTrial) -> tuple[datetime, datetime]:
+def span_of(trial: FrozenTrial) -> tuple[datetime, datetime]:
     """Return when a trial began and ended.
 
     One whose process was killed is declared dead at the next start: its last epoch ended it.
@@ -104,8 +104,8 @@ def _span(trial: FrozenTrial) -> tuple[datetime, datetime]:
     return start, end
 
 
-def _seconds_passed(spans: Sequence[tuple[datetime, datetime]]) -> dict[datetime, float]:
-    """Return for each span's end the seconds until then that any span covers."""
+def seconds_passed(spans: Sequence[tuple[datetime, datetime]]) -> dict[datetime, float]:
+    """Return for each span's start and end the seconds until then that any span covers."""
     moments = [(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans]
     passed, seconds, running = dict[datetime, float](), 0.0, 0
     before: datetime | None = None

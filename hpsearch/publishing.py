@@ -1,4 +1,4 @@
-"""Where drawn figures go: PNG files in a folder, and a run of its own in MLflow."""
+"""Where figures and reports go: PNG files in a folder, and a run of their own in MLflow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hpsearch.tracking_store import TrackingStore
 
-FIGURES = "figures"  # kind and name of the run
+FIGURES, REPORT = "figures", "report"  # kind and name of a run
 
 
 def check_files(folder: str | os.PathLike[str], names: Iterable[str], *, force: bool) -> None:
@@ -58,18 +58,27 @@ def _file(folder: str | os.PathLike[str], name: str) -> Path:
 
 def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, Figure]) -> None:
     """Put the figures of `study` into its one run of them; raises TrackingError."""
-    tags = {STUDY: study.study_name, ID: study_id(study)}
-    _log(store, experiment_name(study), figures, tags, run_name(study))
+    _log_of_study(store, study, FIGURES, _as_files(figures))
 
 
-def run_name(study: Study) -> str:
-    """Return what the run of a study's figures is called in its experiment."""
-    return f"{round_prefix(study)}{FIGURES}"
+def log_study_report(store: TrackingStore, study: Study, page: str) -> None:
+    """Put the report of `study` into its one run of it; raises TrackingError."""
+    _log_of_study(store, study, REPORT, {f"{REPORT}.html": page})
+
+
+def run_title(study: Study, kind: str) -> str:
+    """Return what the run of a study's figures, or of its report, is called in its experiment."""
+    return f"{round_prefix(study)}{kind}"
 
 
 def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Figure]) -> None:
     """Put figures that are of no study into one run of `experiment`; raises TrackingError."""
-    _log(store, experiment, figures, {STUDY: experiment}, FIGURES)
+    tags = {KIND: FIGURES, STUDY: experiment}
+    _log(store, experiment, FIGURES, tags, _as_files(figures))
+
+
+def _as_files(figures: Mapping[str, Figure]) -> dict[str, Figure | str]:
+    return {f"{name}.png": figure for name, figure in figures.items()}
 
 
 def publish(
@@ -95,17 +104,32 @@ def publish(
     return paths
 
 
+def _log_of_study(
+    store: TrackingStore, study: Study, kind: str, artifacts: Mapping[str, Figure | str]
+) -> None:
+    tags = {KIND: kind, STUDY: study.study_name, ID: study_id(study)}
+    _log(store, experiment_name(study), run_title(study, kind), tags, artifacts)
+
+
 def _log(
     store: TrackingStore,
     experiment: str,
-    figures: Mapping[str, Figure],
-    tags: Mapping[str, str],
     name: str,
+    tags: Mapping[str, str],
+    artifacts: Mapping[str, Figure | str],
 ) -> None:
-    """Log `figures` as the artifacts of the run that bears `tags`."""
-    with kept_run(store, experiment, {KIND: FIGURES, **tags}, name) as run_id:
-        for file, figure in figures.items():
-            store.client.log_figure(run_id, figure, f"{file}.png")
+    """Log figures and texts by their files' names to the run that bears `tags`."""
+    with kept_run(store, experiment, tags, name) as run_id:
+        log_files(store, run_id, artifacts)
+
+
+def log_files(store: TrackingStore, run_id: str, artifacts: Mapping[str, Figure | str]) -> None:
+    """Log figures and texts by their files' names."""
+    for file, artifact in artifacts.items():
+        if isinstance(artifact, str):
+            store.client.log_text(run_id, artifact, file)
+        else:
+            store.client.log_figure(run_id, artifact, file)
 
 
 @contextmanager

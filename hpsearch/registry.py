@@ -19,8 +19,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from hpsearch.errors import TrackingError
 from hpsearch.model_folder import example_rows, save_model_folder
 from hpsearch.projection import KIND, NUMBER, SLOT, SOURCE, STUDY, project
+from hpsearch.publishing import run_title
 from hpsearch.rounds import study_settings
-from hpsearch.slots import round_prefix, run_name, slot_of
+from hpsearch.slots import run_name, slot_of
 from hpsearch.summary import best_epoch, format_value, metric_of, metric_title, validation_of
 from hpsearch.tracking import ID, experiment_name, runs_of, study_id
 
@@ -122,7 +123,7 @@ def _model_run(
 ) -> Iterator[str]:
     """Make a run with what was trained; it ends as FAILED if what is done with it does."""
     experiment_id = store.open_experiment(experiment_name(study))
-    name = f"{round_prefix(study)}{ALIAS}"
+    name = run_title(study, ALIAS)
     tags = {KIND: MODEL, ID: study_id(study), **tags, **SOURCE}
     run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
     status = "FAILED"

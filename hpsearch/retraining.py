@@ -51,10 +51,10 @@ class Found:
 def best_found(study: Study, top: int) -> list[Found]:
     """Return the best `top` configurations of `study`, no two alike; raises StudyError."""
     if seeds_of(study) > 1:
-        repeated = best_configurations(study, len(study.trials))
+        repeated = best_configurations(study)
         best = [Found(each.trials[0], each.mean) for each in repeated]
     else:
-        best = [Found(t, t.value or 0.0) for t in best_trials(study, len(study.trials))]
+        best = [Found(t, t.value or 0.0) for t in best_trials(study)]
     if not best:
         raise StudyError(f"study '{study.study_name}' has no completed trial yet")
     different: dict[str, Found] = {}

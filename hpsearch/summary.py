@@ -50,8 +50,8 @@ def count_trials(trials: Sequence[FrozenTrial]) -> Counts:
     )
 
 
-def best_trials(study: Study, top: int) -> list[FrozenTrial]:
-    """Return the best `top` completed trials, best first, earlier slots first among equals.
+def best_trials(study: Study, top: int | None = None) -> list[FrozenTrial]:
+    """Return the best `top` completed trials, or all, best first, earlier slots first among equals.
 
     Trials that an earlier round has run are that round's.
     """
@@ -149,6 +149,15 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
 def format_value(value: object) -> str:
     """Return a number as a person reads it: 0.9861, 0.00123, 3.86e-07."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as a person says them: 6 s, 1:05 min, 1:02:03 h."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds:02d} h"
+    return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
 
 
 def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, FrozenTrial]]:

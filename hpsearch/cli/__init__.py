@@ -78,4 +78,15 @@ def main() -> None:
         gc.freeze()  # saves a second: the interpreter does not go through all that ends with it
 
 
-from hpsearch.cli import compare, evaluate, export, figures, look, manage, narrow, study, ui  # noqa: E402, F401 - they register their commands
+from hpsearch.cli import (  # noqa: E402 - they register their commands
+    compare,  # noqa: F401
+    evaluate,  # noqa: F401
+    export,  # noqa: F401
+    figures,  # noqa: F401
+    look,  # noqa: F401
+    manage,  # noqa: F401
+    narrow,  # noqa: F401
+    report,  # noqa: F401
+    study,  # noqa: F401
+    ui,  # noqa: F401
+)

@@ -24,6 +24,7 @@ from hpsearch.slots import Repeat, slot_of
 from hpsearch.summary import (
     best_epoch,
     best_of_rounds,
+    format_duration,
     format_value,
     label_of,
     metric_title,
@@ -129,15 +130,6 @@ def _pace(progress: StudyProgress) -> list[str]:
 
 def _rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second >= 0.5 else f"{60 * per_second:.1f}/min"
-
-
-def format_duration(seconds: float) -> str:
-    """Return seconds as a person says them: 6 s, 1:05 min, 1:02:03 h."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02d}:{seconds:02d} h"
-    return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
 
 
 @contextmanager

@@ -82,8 +82,9 @@ def evaluate(
     from hpsearch.evaluation import evaluate as evaluating
     from hpsearch.evaluation_figures import FIGURES, draw_evaluation
     from hpsearch.evaluation_record import evaluation_record
-    from hpsearch.evaluation_run import log_evaluation, run_title
-    from hpsearch.publishing import check_files, save_figures
+    from hpsearch.evaluation_run import log_evaluation
+    from hpsearch.publishing import check_files, run_title, save_figures
+    from hpsearch.slots import EVALUATION
     from hpsearch.tracking import Tracker, experiment_name
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -118,7 +119,9 @@ def evaluate(
         study = find_study(name, storage)
         try:
             log_evaluation(tracker.store, study, evaluation, figures)
-            note(f"In MLflow:  experiment {experiment_name(study)}, run {run_title(study)}")
+            note(
+                f"In MLflow:  experiment {experiment_name(study)}, run {run_title(study, EVALUATION)}"
+            )
         except TrackingError as error:
             logger.warning("%s; the same command puts the evaluation there later", error)
 

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def save_options(command: Command) -> Command:
     """Add --save and --force to a command."""
-    force = click.option("--force", is_flag=True, help="With --save: overwrite what is there.")
+    force = click.option("--force", is_flag=True, help="Overwrite files that are there.")
     save = click.option("--save", metavar="DIR", help="Save the figures there, as PNG files.")
     return save(force(command))
 
@@ -52,7 +52,7 @@ def figures(
     if no_tracking and save is None:
         raise click.UsageError("with --no-tracking, --save says where the figures are to go")
     from hpsearch.figures import draw_figures
-    from hpsearch.publishing import check_files, log_study_figures, save_figures
+    from hpsearch.publishing import FIGURES, check_files, log_study_figures, save_figures
     from hpsearch.tracking import Tracker, experiment_name
 
     study = find_study(name, storage)
@@ -67,7 +67,7 @@ def figures(
             click.echo(path)
     if tracker is not None:
         log_study_figures(tracker.store, study, drawn)
-        click.echo(_where(study), err=True)
+        click.echo(where_in_mlflow(study, FIGURES), err=True)
 
 
 def check_save(settings: StudySettings, save: str | None, *, force: bool) -> None:
@@ -88,7 +88,7 @@ def finish_figures(
     sake. Raises HpsearchError for all else.
     """
     from hpsearch.figures import draw, figures_of
-    from hpsearch.publishing import log_study_figures, save_figures
+    from hpsearch.publishing import FIGURES, log_study_figures, save_figures
     from hpsearch.summary import best_trials
 
     if not best_trials(study, 1):
@@ -106,15 +106,16 @@ def finish_figures(
             if tracker.lost:
                 raise TrackingError("the tracking store was lost")
             log_study_figures(tracker.store, study, drawn)
-            said.append(_where(study))
+            said.append(where_in_mlflow(study, FIGURES))
         except TrackingError as error:
             again = f"`hpsearch figures {study.study_name}` puts the figures there later"
             logger.warning("%s; %s", error, again)
     return said
 
 
-def _where(study: Study) -> str:
-    from hpsearch.publishing import run_name
+def where_in_mlflow(study: Study, kind: str) -> str:
+    """Say which run of which experiment holds the study's figures, or its report."""
+    from hpsearch.publishing import run_title
     from hpsearch.tracking import experiment_name
 
-    return f"in MLflow: experiment {experiment_name(study)}, run {run_name(study)}"
+    return f"in MLflow: experiment {experiment_name(study)}, run {run_title(study, kind)}"

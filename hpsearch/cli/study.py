@@ -10,6 +10,7 @@ import click
 from hpsearch.cli import cli, json_option, storage_option, tracking_option
 from hpsearch.cli.duration import DURATION
 from hpsearch.cli.figures import check_save, finish_figures, save_options
+from hpsearch.cli.report import check_reports, finish_reports
 from hpsearch.cli.signals import stop_on_signals
 from hpsearch.forkserver import start_forkserver
 from hpsearch.options import PrunerName, SamplerName
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--target", type=float, help="Stop when the metric is this good.")
 @click.option("--patience", type=click.IntRange(1), help="Stop after so many without a better one.")
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
+@click.option("--report", is_flag=True, help="At the end write NAME.html, a page about it all.")
 @save_options
 @storage_option
 @tracking_option
@@ -55,6 +57,7 @@ def study(
     tracking_uri: str | None,
     no_tracking: bool,
     as_json: bool,
+    report: bool,
     save: str | None,
     force: bool,
     **search: Any,
@@ -65,7 +68,8 @@ def study(
     override it, and another sampler or pruner leaves the file's options for its own aside. Each
     trial trains a network, prunes it if it does badly, and is logged to MLflow.
 
-    The figures that FILE declares are drawn at the end, of several rounds the first one's.
+    The figures that FILE declares are drawn at the end, of several rounds the first one's. With
+    --report each round has a page of its own; one that an earlier start has left is overwritten.
 
     \b
     hpsearch study --sampler random
@@ -84,6 +88,8 @@ def study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = _override(load_settings(file), epochs, search)
     check_save(settings, save, force=force)
+    if report:
+        check_reports(settings, name, rounds, force=force)
     if settings.search.sampler == "grid":
         note(f"grid: {grid_size(settings.trial)} points")
     tracker = None if no_tracking else Tracker(tracking_uri)
@@ -104,6 +110,10 @@ def study(
     if save is not None or (settings.figure and tracker is not None):
         for said in finish_figures(outcomes[0].study, save, tracker, force=force):
             note(f"Figures:            {said}")
+    if report:
+        studies = [outcome.study for outcome in outcomes]
+        for said in finish_reports(studies, tracker, storage, force=force):
+            note(f"Report:             {said}")
     if outcomes[-1].reason == "given up":
         raise SystemExit(1)
 
@@ -115,9 +125,9 @@ def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any
 
 
 def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.cli.console import best_table, format_duration, note, print_table
+    from hpsearch.cli.console import best_table, note, print_table
     from hpsearch.slots import own_trials
-    from hpsearch.summary import best_of_rounds, count_trials
+    from hpsearch.summary import best_of_rounds, count_trials, format_duration
 
     for outcome in outcomes:
         name, counts = outcome.study.study_name, count_trials(own_trials(outcome.study))

@@ -1,0 +1,1 @@
+"""The report: a study as one page of HTML."""

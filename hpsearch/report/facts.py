@@ -1,0 +1,249 @@
+"""What a report says, read once from a study: its own trials, their values, what pruning saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import TrialState
+
+from hpsearch.configurations import seeds_of
+from hpsearch.curves import METRICS, Curves
+from hpsearch.errors import StudyError
+from hpsearch.history import span_of
+from hpsearch.lines import config_of
+from hpsearch.report.axes import ParameterAxis, parameter_axes
+from hpsearch.report.charts import escaped, far_apart, value_axis
+from hpsearch.slots import own_trials, reason_of, slot_of, was_interrupted
+from hpsearch.summary import (
+    best_trials,
+    format_duration,
+    format_value,
+    label_of,
+    metric_of,
+    metric_title,
+    rank,
+    searched_values,
+)
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+WORST = 0.1  # this share of the trials may lie outside of what charts show at first
+DIVERGED = "diverged"  # begins the reason of a trial that no pruner has ended
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial that has a value to draw: the one it ended with, or of a pruned one its best."""
+
+    place: int  # among the trials of the facts
+    trial: FrozenTrial
+    value: float
+
+    @property
+    def state(self) -> str:
+        """How it ended."""
+        return state_of(self.trial)
+
+
+@dataclass(frozen=True)
+class View:
+    """From where to where a chart shows values at first, and how many are worse than that."""
+
+    low: float
+    high: float
+    log: bool = False
+    beyond: int = 0
+
+    @classmethod
+    def of(cls, values: Sequence[float], *, maximize: bool) -> View:
+        """Leave out the worst tenth where it would take more than half of the axis."""
+        low, high = min(values), max(values)
+        if far_apart(values):
+            return cls(low, high, log=True)
+        edge = sorted(values, reverse=not maximize)[round(WORST * (len(values) - 1))]
+        near = high - edge if maximize else edge - low
+        if near <= 0 or near > (high - low) / 2:
+            return cls(low, high)
+        low, high = (edge, high) if maximize else (low, edge)
+        return cls(low, high, beyond=sum(not low <= value <= high for value in values))
+
+    def axis(self, title: str) -> dict[str, Any]:
+        """Return plotly's axis of the metric."""
+        found, room = value_axis(title, log=self.log), 0.06 * (self.high - self.low)
+        return found | ({"range": [self.low - room, self.high + room]} if self.beyond else {})
+
+    def __str__(self) -> str:
+        """What a chart's note says of values that it does not show, "" if it shows all."""
+        if not self.beyond:
+            return ""
+        trials = "the worst trial is" if self.beyond == 1 else f"the worst {self.beyond} trials are"
+        return f" At first {trials} out of sight: double-click to see all."
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What pruned trials did not run. Seconds are an estimate, from each trial's own pace."""
+
+    trials: int
+    epochs: int
+    seconds: float
+    diverged: int  # trials that ended early without a pruner, and are not counted here
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A study as its report reads it: the trials that it ran itself, as they were at one time."""
+
+    study: Study
+    trials: Sequence[FrozenTrial]
+    top: int
+
+    @classmethod
+    def of(cls, study: Study, top: int) -> Facts:
+        """Read `study`; raises StudyError where there is nothing to report."""
+        if len(study.directions) > 1:
+            raise StudyError(
+                f"study '{study.study_name}' has {len(study.directions)} objectives; a report is "
+                "of one"
+            )
+        if not any(math.isfinite(trial.value or 0.0) for trial in best_trials(study, None)):
+            raise StudyError(
+                f"study '{study.study_name}' has no completed trial yet, so there is nothing to "
+                "report"
+            )
+        return cls(study, own_trials(study), top)
+
+    @cached_property
+    def metric(self) -> str:
+        """The metric of the study's value; "value" of an objective that is not hpsearch's."""
+        setups = (trial.user_attrs.get("setup", {}).get("metric") for trial in self.trials)
+        known = metric_of(self.study)
+        return known if known in METRICS else next(filter(None, setups), "value")
+
+    @cached_property
+    def title(self) -> str:
+        """The metric, as axes and columns call it."""
+        return metric_title(self.study, self.metric)
+
+    @cached_property
+    def maximize(self) -> bool:
+        """Whether more is better."""
+        return self.study.direction.name == "MAXIMIZE"
+
+    @cached_property
+    def has_curves(self) -> bool:
+        """Whether any trial that is drawn has learning curves of the metric."""
+        return self.metric in METRICS and any(len(Curves.of(p.trial)) for p in self.points)
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The trials to draw, in the order in which they ended."""
+        found = [
+            Point(place, trial, value)
+            for place, trial in enumerate(self.trials)
+            if (value := value_of(trial, self.metric, maximize=self.maximize)) is not None
+        ]
+        return sorted(found, key=lambda point: span_of(point.trial)[1])
+
+    @cached_property
+    def best(self) -> Point:
+        """The best of them that ran to its end."""
+        complete = {p.trial.number: p for p in self.points if p.state == "complete"}
+        ranked = rank((point.trial for point in complete.values()), self.study.direction)
+        return complete[ranked[0].number]
+
+    @cached_property
+    def view(self) -> View:
+        """The part of the metric's axis that charts show at first."""
+        return View.of([point.value for point in self.points], maximize=self.maximize)
+
+    @cached_property
+    def axes(self) -> list[ParameterAxis]:
+        """The axes of what was searched."""
+        return parameter_axes(self.trials)
+
+    @cached_property
+    def seeds(self) -> int:
+        """How often each configuration is repeated."""
+        return seeds_of(self.study)
+
+    @cached_property
+    def epochs(self) -> int:
+        """Epochs that its trials ran."""
+        return sum(len(Curves.of(trial)) for trial in self.trials)
+
+    def names(self) -> list[str]:
+        """Return for each trial what hovering says of it, for plotly."""
+        return [self._name(trial) for trial in self.trials]
+
+    def _name(self, trial: FrozenTrial) -> str:
+        label = f" · {label_of(trial)}" if label_of(trial) else ""
+        value = value_of(trial, self.metric, maximize=self.maximize)
+        how = reason_of(trial) or state_of(trial)
+        found = f"{self.title} {format_value(value)} ({how})" if value is not None else how
+        values = searched_values(trial).items()
+        lines = [found, *(f"{key} {format_value(each)}" for key, each in values)]
+        return "<br>".join([f"<b>{escaped(f'{title_of(trial)}{label}')}</b>", *map(escaped, lines)])
+
+
+def title_of(trial: FrozenTrial) -> str:
+    """Return what a trial is called: trial 7."""
+    return f"trial {slot_of(trial)}"
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """Return how a trial ended, or that it has not."""
+    if trial.state is TrialState.FAIL:
+        return "interrupted" if was_interrupted(trial) else "failed"
+    known = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+    return known.get(trial.state, "running")
+
+
+def value_of(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None:
+    """Return the value of a completed trial, or the best that a pruned one had; None of others."""
+    values: list[float] = []
+    if trial.state is TrialState.COMPLETE and trial.value is not None:
+        values = [trial.value]
+    elif trial.state is TrialState.PRUNED:
+        curves = Curves.of(trial).values.get(metric) or trial.intermediate_values.values()
+        values = list(curves)
+    values = [value for value in values if math.isfinite(value)]
+    return (max if maximize else min)(values) if values else None
+
+
+def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
+    """Return what the trials that a pruner ended did not run of the epochs that they were to."""
+    count = epochs = diverged = 0
+    seconds = 0.0
+    for trial in trials:
+        ran, planned = len(Curves.of(trial)), int(config_of(trial).get("epochs", 0))
+        if trial.state is not TrialState.PRUNED or not planned:
+            continue
+        if str(reason_of(trial)).startswith(DIVERGED):
+            diverged += 1
+            continue
+        count, epochs = count + 1, epochs + planned - ran
+        seconds += (planned - ran) * seconds_per_epoch(trial)
+    return Saved(count, epochs, seconds, diverged)
+
+
+def seconds_per_epoch(trial: FrozenTrial) -> float:
+    """Return a trial's pace, without what it took to begin where there are epochs to compare."""
+    times = Curves.of(trial).times
+    if len(times) > 1:
+        return (times[-1] - times[0]) / 1000 / (len(times) - 1)
+    start = trial.datetime_start
+    if not times or start is None:
+        return 0.0
+    return max(0.0, times[0] / 1000 - start.timestamp())
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them, tenths too where there are few."""
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)

@@ -1,0 +1,93 @@
+"""Which parameters mattered, as Optuna measures it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import create_trial
+
+from hpsearch.drawing import COLOURS
+from hpsearch.report.axes import ParameterAxis
+from hpsearch.report.charts import Chart, Panels, axis, escaped, layout, rounded
+from hpsearch.report.facts import Facts
+
+NAME = "importances"
+HEADING = "Which parameters mattered"
+LEAST_TRIALS = 10  # what fewer say is chance
+EVALUATOR = "PED-ANOVA (Watanabe et al., 2023), Optuna's default"
+
+
+@dataclass(frozen=True)
+class Importances:
+    """Shares that add up to 1, by Optuna's parameter, greatest first; or why there are none."""
+
+    shares: dict[str, float]
+    missing: str = ""
+
+
+def importances_of(facts: Facts) -> Importances:
+    """Measure the importances. It draws no random number.
+
+    A pruned trial counts with its best value. Without these, what they had in common would seem
+    not to matter: a learning rate that is too low, say, which none of the completed trials has.
+    """
+    varied = [along.parameter for along in facts.axes if _varied(facts, along)]
+    if not varied:
+        return Importances({}, "No parameter had different values.")
+    if len(facts.points) < LEAST_TRIALS:
+        few = f"{len(facts.points)} trials with a value are too few to tell"
+        return Importances({}, f"{few}; it takes {LEAST_TRIALS}.")
+    study = optuna.create_study(direction=facts.study.direction)
+    study.add_trials(
+        create_trial(value=p.value, params=p.trial.params, distributions=p.trial.distributions)
+        for p in facts.points
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        try:
+            found = PedAnovaImportanceEvaluator().evaluate(study, params=varied)
+        except (RuntimeError, ValueError) as error:
+            return Importances({}, f"Optuna cannot tell: {error}")
+    total = sum(found.values())
+    if not total > 0:
+        return Importances({}, "No parameter made a difference: all importances are 0.")
+    ranked = sorted(found.items(), key=lambda pair: -pair[1])
+    return Importances({name: value / total for name, value in ranked})
+
+
+def _varied(facts: Facts, along: ParameterAxis) -> bool:
+    """Whether trials differ in a parameter, if only in having it."""
+    return len({along.coordinate(point.trial) for point in facts.points}) > 1
+
+
+def importance_panels(facts: Facts, importances: Importances) -> Panels:
+    """Return a bar for each parameter, the most important at the top."""
+    if importances.missing:
+        return Panels(NAME, HEADING, missing=importances.missing)
+    names = {axis.parameter: axis.name for axis in facts.axes}
+    shares = dict(reversed(importances.shares.items()))
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": rounded(shares.values()),
+        "y": list(range(len(shares))),
+        "text": [f"{share:.0%}" for share in shares.values()],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+        "marker": {"color": COLOURS[0]},
+    }
+    texts = [escaped(names[parameter]) for parameter in shares]
+    y = axis(tickvals=list(range(len(shares))), ticktext=texts, showgrid=False)
+    x = axis("share of the importance", tickformat=".0%", rangemode="tozero")
+    drawn = layout(x, y, bargap=0.35, margin={"l": 60, "r": 50, "t": 10, "b": 40})
+    chart = Chart(NAME, [bars], drawn, 70 + 26 * len(shares))
+    note = (
+        f"Measured by {EVALUATOR}: how much a parameter's values among the best tenth differ from "
+        "those among all trials, pruned ones with their best value."
+    )
+    return Panels(NAME, HEADING, [chart], note)

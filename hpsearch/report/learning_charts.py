@@ -1,0 +1,136 @@
+"""The best trials' learning curves, a panel each (after Saito, 2016, figure 6-24)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.configurations import best_configurations
+from hpsearch.curves import Curves
+from hpsearch.drawing import COLOURS
+from hpsearch.lines import line_of, short_label, steps_per_epoch
+from hpsearch.report.charts import (
+    Chart,
+    Panels,
+    Trace,
+    axis,
+    far_apart,
+    layout,
+    rounded,
+    value_axis,
+)
+from hpsearch.report.facts import Facts, title_of
+from hpsearch.summary import best_trials, format_value, label_of, metric_title
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+HEIGHT = 170
+LINES = {"val": ("solid", COLOURS[0]), "train": ("dash", COLOURS[1])}
+NAME = "learning"
+
+
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    trials: Sequence[FrozenTrial]
+
+
+def learning_panels(facts: Facts) -> Panels:
+    """Return a panel for each of the best, all on the same axes; of repeats, a line each."""
+    panels = _panels(facts)
+    several = facts.seeds > 1
+    which = "configurations" if several else "trials"
+    heading = f"The best {len(panels)} {which}, best first" if len(panels) > 1 else "The best"
+    if not panels:
+        missing = "Its trials kept no learning curves: only hpsearch's own objective keeps them."
+        return Panels(NAME, "The best trials", missing=missing)
+    quantity = facts.metric.partition("/")[2]
+    trials = [trial for panel in panels for trial in panel.trials]
+    step = "iterations" if steps_per_epoch(trials) else "epochs"
+    repeats = " Each of a panel's lines is one repeat." if several else ""
+    note = (
+        f"{quantity} against {step}, on the same axes everywhere; zooming one zooms all.{repeats}"
+    )
+    layouts = _layout(facts, quantity, trials)
+    places = {trial.number: place for place, trial in enumerate(facts.trials)}
+    charts = [
+        Chart(f"{NAME}-{number}", _traces(facts, panel, places), layouts, HEIGHT, panel.title)
+        for number, panel in enumerate(panels, start=1)
+    ]
+    keys = {metric_title(facts.study, f"{part}/{quantity}"): _key(part) for part in LINES}
+    return Panels(NAME, heading, charts, note, columns=5, keys=keys)
+
+
+def _panels(facts: Facts) -> list[_Panel]:
+    """Return the best of which there is something to draw."""
+    found = _best(facts) if facts.has_curves else []
+    return [panel for panel in found if any(len(Curves.of(trial)) for trial in panel.trials)]
+
+
+def _best(facts: Facts) -> list[_Panel]:
+    if facts.seeds == 1:
+        best = best_trials(facts.study, facts.top)
+        return [_Panel(_title(number, trial), [trial]) for number, trial in enumerate(best, 1)]
+    found = []
+    for number, each in enumerate(best_configurations(facts.study, facts.top), start=1):
+        spread = "" if each.deviation is None else f" ± {each.deviation:.2g}"
+        name = short_label(facts.study, each)
+        found.append(_Panel(f"{number} · {name} · {each.mean:.4f}{spread}", each.trials))
+    return found
+
+
+def _title(number: int, trial: FrozenTrial) -> str:
+    label = f" “{label_of(trial)}”" if label_of(trial) else ""
+    return f"{number} · {title_of(trial)}{label} · {format_value(trial.value)}"
+
+
+def _traces(facts: Facts, panel: _Panel, places: dict[int, int]) -> list[Trace]:
+    quantity = facts.metric.partition("/")[2]
+    found = []
+    for trial in panel.trials:
+        for part, (dash, colour) in LINES.items():
+            metric = f"{part}/{quantity}"
+            line = line_of([trial], metric)
+            if line.x:
+                trace = _trace(line.x, line.mean, dash, colour)
+                trace["customdata"] = [places[trial.number]] * len(line.x)
+                trace["hovertemplate"] = f"{metric} %{{y}} at %{{x}}<br>%{{text}}<extra></extra>"
+                found.append(trace)
+    return found
+
+
+def _trace(x: Sequence[float], y: Sequence[float], dash: str, colour: str) -> Trace:
+    mode = "lines" if len(x) > 1 else "markers"  # of one epoch there is no line
+    line = {"color": colour, "dash": dash, "width": 1.6}
+    return {
+        "type": "scatter",
+        "mode": mode,
+        "x": list(x),
+        "y": rounded(y),
+        "line": line,
+        "marker": {"color": colour, "symbol": "circle" if dash == "solid" else "circle-open"},
+    }
+
+
+def _layout(facts: Facts, quantity: str, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """Return the layout that all panels share: from the least to the most of any of them."""
+    curves = [Curves.of(trial).values[f"{part}/{quantity}"] for trial in trials for part in LINES]
+    values = [value for curve in curves for value in curve]
+    last = max(x for trial in trials for x in line_of([trial], facts.metric).x or [1])
+    log = far_apart(values) and quantity == "loss"
+    y = value_axis("", log=log) | {"title": {"text": ""}}
+    margin = {"l": 36, "r": 6, "t": 4, "b": 24}
+    room = 0.03 * (last - 1) or 0.5
+    x = axis(range=[min(1, last) - room, last + room], nticks=5)
+    if not log:
+        spread = 0.04 * (max(values) - min(values)) or 0.05
+        y |= {"range": [min(values) - spread, max(values) + spread], "nticks": 5}
+    found = layout(x, y, margin=margin)
+    found["font"] = found["font"] | {"size": 10}
+    return found
+
+
+def _key(part: str) -> str:
+    return "solid" if LINES[part][0] == "solid" else "dashed"

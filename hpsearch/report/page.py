@@ -1,0 +1,197 @@
+"""One self-contained page about a study: it opens from a disk, and asks no network for anything."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from hpsearch import __version__
+from hpsearch.configurations import best_configurations
+from hpsearch.history import seconds_passed, span_of
+from hpsearch.report.charts import Panels
+from hpsearch.report.contour_charts import contour_panels
+from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
+from hpsearch.report.history_charts import history_panels
+from hpsearch.report.importance import importance_panels, importances_of
+from hpsearch.report.learning_charts import learning_panels
+from hpsearch.report.parameter_charts import parallel_panels, slice_panels
+from hpsearch.report.region import Region, region_of
+from hpsearch.report.tables import best_table, trials_table
+from hpsearch.report.trial_charts import pruning_panels, timeline_panels
+from hpsearch.slots import ROUND
+from hpsearch.storage import redact
+from hpsearch.summary import count_trials, format_value, label_of
+from hpsearch.tracking import experiment_name
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+TOP = 20
+PACKAGES = ("hpsearch", "optuna", "mlflow", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: its anchor, its title, and what is in it."""
+
+    anchor: str
+    title: str
+    panels: Sequence[Panels] = ()
+
+
+def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
+    """Return a page of HTML about `study` as it is now.
+
+    top: how many of the best are shown with their curves. storage: where the study is kept; its
+    password is not shown.
+
+    Raises StudyError for a study of several objectives, or without a completed trial.
+    """
+    now = datetime.now()
+    facts = Facts.of(study, top)
+    region, saved = region_of(facts), saved_by_pruning(facts.trials)
+    parts = _parts(facts, region, saved, now)
+    panels = [each for part in parts for each in part.panels]
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            study=study.study_name,
+            version=__version__,
+            made=f"{now:%Y-%m-%d %H:%M}",
+            headline=_headline(facts, saved),
+            running=count_trials(facts.trials).running,
+            parts=parts,
+            best=best_table(facts),
+            trials=trials_table(facts),
+            region=region,
+            reproduction=_reproduction(facts, storage),
+            file=study.user_attrs.get("settings", ""),
+            commands=_commands(facts),
+            figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
+            names=facts.names(),
+            plotly=get_plotlyjs(),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Return what fills in the template: it escapes whatever it is given."""
+    environment = Environment(
+        loader=PackageLoader("hpsearch.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
+
+
+def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Part]:
+    importances = importances_of(facts)
+    parameters = [
+        importance_panels(facts, importances),
+        parallel_panels(facts, region),
+        slice_panels(facts, region),
+        contour_panels(facts, importances, region),
+    ]
+    trials = [timeline_panels(facts, now), pruning_panels(facts, saved)]
+    return [
+        Part("best", "The best"),
+        Part("curves", "Learning curves", [learning_panels(facts)]),
+        Part("search", "The search", [history_panels(facts)]),
+        Part("parameters", "Parameters", parameters),
+        Part("runs", "Time and pruning", trials),
+        Part("trials", "All trials"),
+        Part("again", "To do it again"),
+    ]
+
+
+def _headline(facts: Facts, saved: Saved) -> list[tuple[str, str, str]]:
+    """Return what is said first: a name, a figure, and what there is to add."""
+    seconds = _seconds(facts)
+    found = [_best(facts)]
+    counts = count_trials(facts.trials)
+    found.append((f"{len(facts.trials):,}", _plural("trial", len(facts.trials)), str(counts)))
+    if facts.has_curves:
+        found.append((f"{facts.epochs:,}", _plural("epoch", facts.epochs), "trained"))
+        if saved.trials:
+            share = saved.epochs / (facts.epochs + saved.epochs)
+            spared = f"{saved.epochs:,} epochs, about {duration(saved.seconds)}"
+            found.append((f"{share:.0%}", "saved by pruning", spared))
+    if seconds is not None:
+        found.append((duration(seconds), "in all", "in which a trial ran"))
+    return found
+
+
+def _best(facts: Facts) -> tuple[str, str, str]:
+    if facts.seeds > 1 and (best := best_configurations(facts.study, 1)):
+        spread = "" if best[0].deviation is None else f" ± {best[0].deviation:.2g}"
+        return f"{best[0].mean:.4f}{spread}", f"best {facts.title}", f"in {best[0].label}"
+    trial = facts.best.trial
+    label = f" “{label_of(trial)}”" if label_of(trial) else ""
+    return format_value(facts.best.value), f"best {facts.title}", f"in {title_of(trial)}{label}"
+
+
+def _seconds(facts: Facts) -> float | None:
+    """Return the seconds in which a trial ran, None if the trials do not say."""
+    spans = [span_of(trial) for trial in facts.trials if trial.datetime_complete is not None]
+    return max(seconds_passed(spans).values(), default=None)
+
+
+def _plural(what: str, number: int) -> str:
+    return what if number == 1 else f"{what}s"
+
+
+def _commands(facts: Facts) -> list[str]:
+    """Return the commands that run the study again, none of a study that is not hpsearch's."""
+    if "settings" not in facts.study.user_attrs:
+        return []
+    name = shlex.quote(facts.study.study_name)
+    return [f"hpsearch show {name} > study.toml", f"hpsearch study study.toml --name {name}"]
+
+
+def _reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
+    """Return what there is to know beside the study file, as names and values."""
+    known, setups = facts.study.user_attrs, [t.user_attrs.get("setup", {}) for t in facts.trials]
+    setup: dict[str, Any] = next(filter(None, setups), {})
+    packages = map(_version, PACKAGES)
+    definition, data = known.get("definition", {}), setup.get("data", {})
+    rows = {
+        "seed": str(definition.get("search.seed", setup.get("seed", ""))),
+        "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
+        "data": str(data.get("name", "")),
+        "digest of the data": str(definition.get("data.digest", data.get("digest", ""))),
+        "round": _round(facts),
+        "storage": redact(storage),
+        "versions here": ", ".join([f"Python {platform.python_version()}", *packages]),
+    }
+    return [(name, value) for name, value in rows.items() if value]
+
+
+def _round(facts: Facts) -> str:
+    number = facts.study.user_attrs.get(ROUND)
+    if not number:
+        return ""
+    first = experiment_name(facts.study)
+    return (
+        f"{number} of the search {first}: it began with trials of the rounds before it, which are "
+        f"not counted here. `hpsearch show {first}` has the file of the first round, and `--rounds "
+        f"{number}` runs them all."
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} {__version__}" if package == "hpsearch" else f"{package} unknown"

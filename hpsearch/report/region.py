@@ -1,0 +1,48 @@
+"""The region that `narrow` would choose, for charts to draw and the page to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hpsearch.errors import HpsearchError
+from hpsearch.ranges import Searched
+from hpsearch.report.axes import ParameterAxis
+from hpsearch.report.facts import Facts
+from hpsearch.rounds import next_round
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Region:
+    """What the next round would search, by key; or why that is not known."""
+
+    now: Mapping[str, Searched] = field(default_factory=dict)
+    before: Mapping[str, Searched] = field(default_factory=dict)
+    crowded: tuple[str, ...] = ()
+    best: int = 0  # how many trials it is around
+    missing: str = ""
+
+    def of(self, axis: ParameterAxis) -> list[Interval]:
+        """Return the intervals of coordinates that it leaves on an axis, none if it is unknown."""
+        return axis.region(self.now[axis.name]) if axis.name in self.now else []
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return for each key what it is, and what it would be."""
+        return [(key, str(was), str(self.now[key])) for key, was in self.before.items()]
+
+
+def region_of(facts: Facts) -> Region:
+    """Return what `hpsearch narrow` would say of the study now."""
+    try:
+        following = next_round(facts.study)
+    except HpsearchError as error:
+        return Region(missing=str(error))
+    narrowing = following.narrowing
+    return Region(
+        narrowing.space.searched,
+        narrowing.before.searched,
+        tuple(map(str, narrowing.crowded)),
+        len(following.best),
+    )
