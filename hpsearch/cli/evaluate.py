@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpsearch.cli import cli, json_option, storage_option, tracking_option
-from hpsearch.cli.figures import save_options
+from hpsearch.cli.figures import save_options, where_in_mlflow
 from hpsearch.cli.look import find_study
 from hpsearch.cli.signals import stop_on_signals
 from hpsearch.forkserver import start_forkserver
@@ -83,9 +83,9 @@ def evaluate(
     from hpsearch.evaluation_figures import FIGURES, draw_evaluation
     from hpsearch.evaluation_record import evaluation_record
     from hpsearch.evaluation_run import log_evaluation
-    from hpsearch.publishing import check_files, run_title, save_figures
+    from hpsearch.publishing import check_files, save_figures
     from hpsearch.slots import EVALUATION
-    from hpsearch.tracking import Tracker, experiment_name
+    from hpsearch.tracking import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if save is not None:
@@ -114,7 +114,7 @@ def evaluate(
     figures = draw_evaluation(evaluation)
     if save is not None:
         for path in save_figures(figures, save, force=force):
-            note(f"Figures:    {path}")
+            note(str(path))
     if tracker is not None:
         study = find_study(name, storage)
         try:
