@@ -119,9 +119,7 @@ def evaluate(
         study = find_study(name, storage)
         try:
             log_evaluation(tracker.store, study, evaluation, figures)
-            note(
-                f"In MLflow:  experiment {experiment_name(study)}, run {run_title(study, EVALUATION)}"
-            )
+            note(where_in_mlflow(study, EVALUATION))
         except TrackingError as error:
             logger.warning("%s; the same command puts the evaluation there later", error)
 
