@@ -18,6 +18,7 @@ from hpsearch.configurations import best_configurations
 from hpsearch.history import seconds_passed, span_of
 from hpsearch.report.charts import Panels
 from hpsearch.report.contour_charts import contour_panels
+from hpsearch.report.evaluation import evaluated
 from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
 from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importance_panels, importances_of
@@ -72,6 +73,7 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             parts=parts,
             best=best_table(facts),
             trials=trials_table(facts),
+            evaluated=evaluated(facts),
             region=region,
             reproduction=_reproduction(facts, storage),
             file=study.user_attrs.get("settings", ""),
@@ -105,8 +107,10 @@ def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Pa
         contour_panels(facts, importances, region),
     ]
     trials = [timeline_panels(facts, now), pruning_panels(facts, saved)]
+    evaluation = [Part("evaluation", "Evaluation")] if evaluated(facts) else []
     return [
         Part("best", "The best"),
+        *evaluation,
         Part("curves", "Learning curves", [learning_panels(facts)]),
         Part("search", "The search", [history_panels(facts)]),
         Part("parameters", "Parameters", parameters),

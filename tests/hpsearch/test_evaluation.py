@@ -22,6 +22,7 @@ from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find
 from hpsearch.looks import looks_at
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
+from hpsearch.report.page import report_page
 from hpsearch.rounds import study_settings
 from hpsearch.slots import Repeat, own_trials, slot_of
 from hpsearch.storage import open_storage
@@ -361,6 +362,23 @@ def test_export_takes_what_was_evaluated(search, tmp_path):
     alone = find_winner(study, other)
     assert (slot_of(alone.trial), alone.scores, alone.final_epochs) == (other, {}, 0)
     assert "evaluation" not in winner_record(study, other)
+
+
+def test_the_report_tells_of_it(search):
+    study = search(data={"source": "iris", "limit": None})
+    assert 'id="evaluation"' not in report_page(study)
+    found = evaluate(NAME, top=2, seeds=3)
+    page = report_page(study)
+    for table in ("candidates-table", "scores-table", "classes-table"):
+        assert f'id="{table}"' in page
+    accuracy, row = found.test_scores("network").accuracy, found.chosen
+    assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page
+    assert f'data-n="{row.mean}">{row.mean:.4f}</td>' in page
+    assert "Look 1 at the 30 rows of the test set, on " in page
+    evaluate(NAME, top=2, seeds=4)
+    assert "The test set was not looked at: the test set of these data was looked" in (
+        report_page(study)
+    )
 
 
 def test_a_name_of_a_hundred_letters_has_an_evaluation(search, make_settings):
