@@ -87,7 +87,7 @@ def describe(*rounds: Study) -> str:
             *_searched_line(first),
             *rows,
             "",
-            *(line for study in rounds for line in _evaluation_line(study)),
+            *(line for study in rounds if (text := evaluation_text(study)) for line in (text, "")),
             *_pruned_line(rounds),
             f"To do it again, save this as `study.toml`: `{command}`",
             "",
@@ -120,11 +120,11 @@ def _pruned_line(rounds: Sequence[Study]) -> list[str]:
     return ["A pruned trial ended early: its run's tag `hpsearch.reason` says when and why.", ""]
 
 
-def _evaluation_line(study: Study) -> list[str]:
-    """Say what the study's evaluation found, if there was one."""
+def evaluation_text(study: Study) -> str:
+    """Say in Markdown what the study's evaluation found, "" if there was none."""
     found = study.user_attrs.get(EVALUATION)
     if found is None:
-        return []
+        return ""
     first, test = found["candidates"][0], found["test"]
     tied = [str(each["slot"]) for each in found["candidates"][1:] if each["tied"]]
     text = f"**Evaluated** over {found['seeds']} fresh seeds: trial {first['slot']}"
@@ -138,7 +138,7 @@ def _evaluation_line(study: Study) -> list[str]:
             f"**{test['network']['accuracy']:.4f}**, as an ensemble "
             f"{test['ensemble']['accuracy']:.4f}"
         )
-    return [f"{text}.", ""]
+    return f"{text}."
 
 
 def _configuration_rows(best: list[Configuration], metric: str) -> list[str]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric, RunTag
 
+from hpsearch.description import evaluation_text
 from hpsearch.evaluation_record import evaluation_record
-from hpsearch.projection import KIND, SLOT, STUDY
+from hpsearch.projection import KIND, NOTE, SLOT, STUDY, project
 from hpsearch.publishing import kept_run, log_files, run_title
 from hpsearch.scores import SCORES
 from hpsearch.slots import EVALUATION
-from hpsearch.summary import metric_of
+from hpsearch.summary import find_trial, metric_of
 from hpsearch.tracking import ID, experiment_name, study_id
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ def log_evaluation(
         SEEDS: str(evaluation.seeds),
         LOOK: str(look.number) if look else "none",
     }
-    told = {LOOKED: look.date if look else evaluation.unseen}
+    told = {LOOKED: look.date if look else evaluation.unseen, NOTE: evaluation_text(study)}
+    trial = find_trial(study, str(evaluation.chosen.slot))
+    trained = project(study.study_name, trial, EVALUATION)
     with kept_run(store, experiment_name(study), which, run_title(study, EVALUATION)) as run_id:
         tags = [RunTag(key, value) for key, value in told.items()]
         metrics = [Metric(key, value, 0, 0) for key, value in _metrics(study, evaluation).items()]
-        store.client.log_batch(run_id, metrics, tags=tags, synchronous=True)
+        store.client.log_batch(run_id, metrics, trained.params, tags, synchronous=True)
+        store.log_inputs(run_id, trained.inputs)
         record = json.dumps(evaluation_record(evaluation), indent=2)
         drawn = {f"{name}.png": figure for name, figure in figures.items()}
         log_files(store, run_id, {f"{EVALUATION}.json": record, **drawn})

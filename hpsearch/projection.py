@@ -21,6 +21,7 @@ BEST = "_best"  # ends the name of the metric that a trial is judged by
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
 TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs of an experiment are trials
+NOTE = "mlflow.note.content"  # what a person reads on a page, as Markdown
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 
 

@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from hpsearch.errors import TrackingError
 from hpsearch.model_folder import example_rows, save_model_folder
-from hpsearch.projection import KIND, NUMBER, SLOT, SOURCE, STUDY, project
+from hpsearch.projection import KIND, NOTE, NUMBER, SLOT, SOURCE, STUDY, project
 from hpsearch.publishing import run_title
 from hpsearch.rounds import study_settings
 from hpsearch.slots import run_name, slot_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 ALIAS = "champion"  # of the version that was registered last, and name of the runs
 MODEL = "model"  # kind of the run, and the folder among its artifacts
 NETWORK, TRIAL_RUN = "hpsearch.network", "hpsearch.trial_run"
-NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from uuid import uuid4
 from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
-from hpsearch.projection import DRAW, KIND, NUMBER, SLOT, STUDY, Projection, project
+from hpsearch.projection import DRAW, KIND, NOTE, NUMBER, SLOT, STUDY, Projection, project
 from hpsearch.slots import EVALUATES, Repeat, own_trials, run_name, slot_of
 from hpsearch.tracking_store import TrackingStore
 
@@ -117,7 +117,7 @@ class Tracker:
             with self.store.errors():
                 experiment_id = self._experiment_id(study)
                 note = text[:NOTE_LENGTH]
-                self.store.client.set_experiment_tag(experiment_id, "mlflow.note.content", note)
+                self.store.client.set_experiment_tag(experiment_id, NOTE, note)
 
     def delete(self, study: Study) -> None:
         """Delete the study's experiment, or of a later round, which shares one, its runs alone."""

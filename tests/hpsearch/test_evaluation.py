@@ -331,6 +331,10 @@ def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
     assert run.metrics["test/accuracy"] == found.test_scores("network").accuracy
     assert run.metrics["test/ensemble_macro_f1"] == found.test_scores("ensemble").macro_f1
     assert (run.tags["hpsearch.look"], run.tags["hpsearch.looked"]) == ("1", found.look.date)
+    (used,) = next(r.inputs.dataset_inputs for r in runs if r.info.run_name == "evaluation")
+    assert used.dataset.name == "digits"
+    assert run.params == by_name[f"repeat-{found.chosen.slot:04d}-00"].params
+    assert run.tags["mlflow.note.content"].startswith("**Evaluated** over 2 fresh seeds: ")
     run_id = next(r.info.run_id for r in runs if r.info.run_name == "evaluation")
     artifacts = {file.path for file in client.list_artifacts(run_id)}
     assert artifacts == {"evaluation.json", "evaluation.png", "confusion.png"}
