@@ -129,16 +129,13 @@ def test_a_grid_is_compared_at_the_same_budget(work: Path) -> None:
     ]
 
 
-def test_the_winner_is_scored_once(work: Path) -> None:
+def test_the_winner_is_scored_on_the_sealed_images(work: Path) -> None:
     (work / "best.toml").write_text(tomlkit.dumps(shrunk(STUDIES / "best_mnist.toml")))
     assert run("study", "best.toml", "--no-tracking").exit_code == 0
-    first = script("best_mnist.py")
-    assert first.returncode == 0, first.stderr
-    score = float(first.stdout.rpartition("sealed test images: ")[2].split()[0])
-    assert 0 < score <= 1
-    again = script("best_mnist.py")
-    assert again.returncode == 1
-    assert f": {score:.4f}" in again.stderr
+    sizes = ("--top", "2", "--seeds", "2")
+    found = run("evaluate", "best_mnist-tpe", *sizes, "--no-tracking")
+    assert found.exit_code == 0, found.stderr
+    assert "Test set of 200 rows, the first look, on " in found.stdout
 
 
 def test_without_mnist_a_study_says_where_it_looked_and_how_to_get_it(
