@@ -32,7 +32,10 @@ BEGINNING = 0.1  # the share of each search that the scale need not show: first 
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
-    """Draw a line for each group: the study's best so far, or the median and a band of several."""
+    """Draw a line for each group: the study's best so far, or the median and a band of several.
+
+    A dot marks where it ends, for the lines often cover each other.
+    """
     figure = new_figure(9.0, 3.8, "best so far")
     panels, chosen = figure.subplots(1, 2, sharey=True), colours(len(comparison.groups))
     seen = [comparison.target]
@@ -41,6 +44,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
             band = group.band(spent)
             middle, low, high = band.median.tolist(), band.low.tolist(), band.high.tolist()
             draw_band(calm(axes), band.x.tolist(), middle, low, high, colour, step=True)
+            axes.plot(band.x[-1], middle[-1], "o", color=colour, markersize=4)  # its end
             seen += _after_the_beginning(band)
         axes.axhline(comparison.target, color=GREY, linestyle="--", linewidth=0.8)
         axis_names(axes, NAMES[spent], comparison.metric if spent == "epochs" else "")

@@ -147,8 +147,9 @@ def test_the_figure_has_a_step_line_for_each_group(made):
     assert (epochs.get_xlabel(), epochs.get_ylabel()) == ("epochs spent", "val/accuracy")
     assert seconds.get_xlabel() == "seconds in which trials ran"
     for axes in (epochs, seconds):
-        band, other, target = axes.get_lines()
+        band, its_end, other, _, target = axes.get_lines()
         assert list(band.get_xdata()) == [1, 2]
+        assert (list(its_end.get_xdata()), its_end.get_marker()) == ([2], "o")
         assert list(band.get_ydata()) == pytest.approx([0.1, 0.55])
         assert list(other.get_ydata()) == [0.4]
         assert list(target.get_ydata()) == [0.4, 0.4]
