@@ -19,7 +19,8 @@ from hpsearch.definition import differences
 from hpsearch.errors import StudyError
 from hpsearch.history import History
 from hpsearch.rounds import rounds_of, study_settings
-from hpsearch.study import DEFINITION, load_study
+from hpsearch.slots import DEFINITION
+from hpsearch.study import load_search
 from hpsearch.summary import metric_of, metric_title
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def open_searches(storage: BaseStorage, names: Iterable[str]) -> list[list[Study
     """Open studies, each with all rounds of its search, which is there once; raises StudyError."""
     found: dict[str, list[Study]] = {}
     for name in names:
-        study = load_study(storage, name)
+        study = load_search(storage, name)
         rounds = rounds_of(storage, study) or [study]
         found.setdefault(rounds[0].study_name, rounds)
     return list(found.values())

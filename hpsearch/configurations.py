@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpsearch.slots import DONE, own_trials, slot_of
+from hpsearch.slots import DEFINITION, DONE, own_trials, slot_of
 from hpsearch.summary import best_trials, format_value, label_of, searched_values
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Configuration:
 
 def seeds_of(study: Study) -> int:
     """Return how often the study repeats each configuration."""
-    return int(study.user_attrs.get("definition", {}).get("search.seeds", 1))
+    return int(study.user_attrs.get(DEFINITION, {}).get("search.seeds", 1))
 
 
 def configurations(study: Study) -> list[Configuration]:

@@ -15,7 +15,8 @@ from hpsearch.configurations import (
     seeds_of,
 )
 from hpsearch.curves import Curves
-from hpsearch.slots import EVALUATION, own_trials, run_name, slot_of
+from hpsearch.evaluation_text import in_markdown
+from hpsearch.slots import own_trials, run_name, slot_of
 from hpsearch.space import SearchSpace
 from hpsearch.summary import (
     best_of_rounds,
@@ -87,7 +88,7 @@ def describe(*rounds: Study) -> str:
             *_searched_line(first),
             *rows,
             "",
-            *(line for study in rounds if (text := evaluation_text(study)) for line in (text, "")),
+            *(line for study in rounds if (text := in_markdown(study)) for line in (text, "")),
             *_pruned_line(rounds),
             f"To do it again, save this as `study.toml`: `{command}`",
             "",
@@ -118,27 +119,6 @@ def _pruned_line(rounds: Sequence[Study]) -> list[str]:
     if not any(count_trials(own_trials(study)).pruned for study in rounds):
         return []
     return ["A pruned trial ended early: its run's tag `hpsearch.reason` says when and why.", ""]
-
-
-def evaluation_text(study: Study) -> str:
-    """Say in Markdown what the study's evaluation found, "" if there was none."""
-    found = study.user_attrs.get(EVALUATION)
-    if found is None:
-        return ""
-    first, test = found["candidates"][0], found["test"]
-    tied = [str(each["slot"]) for each in found["candidates"][1:] if each["tied"]]
-    text = f"**Evaluated** over {found['seeds']} fresh seeds: trial {first['slot']}"
-    if first["mean"] is not None and first["deviation"] is not None:
-        text += f" {first['mean']:.4f} ± {first['deviation']:.2g}"
-    text += f" (in the search {format_value(first['found'])})"
-    text += f", tied with {', '.join(tied)}" if tied else ""
-    if test:
-        text += (
-            f". On the test set (look {test['look']}, {test['date']}): accuracy "
-            f"**{test['network']['accuracy']:.4f}**, as an ensemble "
-            f"{test['ensemble']['accuracy']:.4f}"
-        )
-    return f"{text}."
 
 
 def _configuration_rows(best: list[Configuration], metric: str) -> list[str]:

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.errors import StudyError
-from hpsearch.evaluation_record import Evaluation, evaluation_record
+from hpsearch.evaluation_record import Evaluation, keep_evaluation
 from hpsearch.evaluation_study import (
     check_data,
+    check_evaluation,
     evaluation_settings,
-    find_evaluation,
     open_evaluation,
 )
 from hpsearch.forkserver import start_forkserver
-from hpsearch.looks import complete_look, may_look
+from hpsearch.found import best_found
+from hpsearch.looks import complete_look, last_look_of, may_look
 from hpsearch.parent import OnProgress, describe_rounds, wait_for_orphans
 from hpsearch.processes import claimed
 from hpsearch.repeating import RepeatObjective, final_network
-from hpsearch.retraining import Bench, best_found
+from hpsearch.retraining import Bench
 from hpsearch.rounds import rounds_of
 from hpsearch.scores import SCORES, score
-from hpsearch.slots import EVALUATES, EVALUATION, Repeat, slot_of
+from hpsearch.slots import Repeat, slot_of
 from hpsearch.storage import open_storage, storage_errors, storage_url
-from hpsearch.study import load_study
+from hpsearch.study import load_search
 from hpsearch.summary import metric_title
 from hpsearch.tracking import experiment_name, study_id
 from hpsearch.verdict import by_mean
@@ -72,13 +72,11 @@ def evaluate(
     url = storage_url(storage)
     store = open_storage(url, create=False)
     with storage_errors(url):
-        study = load_study(store, name)
-        if EVALUATES in study.user_attrs:
-            raise StudyError(f"study '{name}' is itself an evaluation")
+        study = load_search(store, name)
         settings, best = evaluation_settings(study), best_found(study, top)
         objective = RepeatObjective(settings, {found.slot: found.config for found in best})
         check_data(study, objective.data.digest)
-        find_evaluation(store, study)
+        check_evaluation(store, study)
         if tracker is not None:
             tracker.store.check(experiment_name(study))
             tracker.store.prepare()
@@ -96,7 +94,7 @@ def evaluate(
                 class_names=objective.data.class_names,
             )
             evaluation = _test(bench, objective, study, evaluation, again=again)
-            study.set_user_attr(EVALUATION, evaluation_record(evaluation))
+            keep_evaluation(study, evaluation)
             if tracker is not None and not tracker.lost:
                 describe_rounds(rounds_of(store, study), tracker)
     return evaluation
@@ -119,7 +117,9 @@ def _test(
     about: dict[str, Any] = {"study_id": study_id(study), "slot": chosen.slot}
     about |= {"seeds": evaluation.seeds, "epochs": epochs}
     look, unseen = may_look(store, data.digest, evaluation.study, about, again=again)
-    if look is not None and look.scores is None:
+    if look is None:
+        look = last_look_of(store, data.digest, about["study_id"])
+    elif look.scores is None:
         networks = [final_network(trial, settings, data) for trial in finals]
         look = complete_look(store, look, _test_scores(networks, settings))
     return replace(evaluation, epochs=epochs, look=look, unseen=unseen)

@@ -18,6 +18,7 @@ from hpsearch.drawing import (
     new_figure,
     plain,
 )
+from hpsearch.summary import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FIGURES = ("evaluation", "confusion")
 MOST_NUMBERED = 30  # classes whose cells have room for a number
+LONGEST_CLASS = 20  # letters of its name
 
 
 def draw_evaluation(evaluation: Evaluation) -> dict[str, Figure]:
@@ -80,9 +82,10 @@ def _draw_row(axes: Axes, row: int, candidate: Candidate) -> None:
 
 def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
     """Draw how many test rows of each class the network took for which, and each class's F1."""
-    names, counts = list(map(plain, evaluation.class_names)), np.array(scores.confusion)
-    size = max(3.2, 0.36 * len(names))
-    title = f"{evaluation.study}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
+    names = [plain(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
+    counts, size = np.array(scores.confusion), max(3.2, 0.36 * len(names))
+    whose = f"{evaluation.study}, trial {evaluation.look.slot}" if evaluation.look else ""
+    title = f"{whose}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
     figure = new_figure(size + 3.6, size + 1.0, title)
     matrix, bars = figure.subplots(1, 2, width_ratios=(size, 1.6))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

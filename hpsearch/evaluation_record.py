@@ -1,13 +1,19 @@
-"""Evaluation: what an evaluation of a study found, and the same as plain data."""
+"""Evaluation: what an evaluation of a study found, how it is kept, and the same as plain data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+from hpsearch.found import best_found
 from hpsearch.looks import Look
 from hpsearch.scores import SCORES, Scores
+from hpsearch.slots import EVALUATION
+from hpsearch.summary import score_format
 from hpsearch.verdict import Candidate, is_tied
+
+if TYPE_CHECKING:
+    from optuna.study import Study
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,8 @@ class Evaluation:
 
     candidates: best mean first; the first one is chosen.
     epochs: how long its final networks were trained, 0 if there are none.
-    look: at the test set, with its scores; None where there was none, and `unseen` says why.
+    look: at the test set, with its scores. Where there was none now, `unseen` says why, and it is
+    the last one that other networks of this study have had, or None.
     """
 
     study: str
@@ -35,20 +42,71 @@ class Evaluation:
 
     @property
     def searched_best(self) -> Candidate:
-        """The one that was best in the search."""
-        sign = 1 if self.chosen.maximize else -1
-        return max(self.candidates, key=lambda c: sign * c.found)
+        """The one that was best in the search, the first of equals."""
+        sign = -1 if self.chosen.maximize else 1
+        return min(self.candidates, key=lambda c: (sign * c.found, c.slot))
 
     @property
     def tied(self) -> list[Candidate]:
         """Those that cannot be told apart from the chosen one, without it."""
         return [other for other in self.candidates[1:] if is_tied(self.chosen, other)]
 
+    @property
+    def score_format(self) -> str:
+        """How values of the metric are written."""
+        return score_format(self.chosen.found)
+
+    @property
+    def own_look(self) -> Look | None:
+        """The look that these very networks have had."""
+        return None if self.unseen else self.look
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the first final network of the chosen one has looked, be it with fewer others."""
+        look = self.look
+        return look is not None and (look.slot, look.epochs) == (self.chosen.slot, self.epochs)
+
+    def verdict(self, candidate: Candidate) -> str:
+        """Return in a word or two how a candidate did."""
+        if candidate.diverged:
+            return f"diverged in {candidate.diverged} of {len(candidate.values)}"
+        if candidate is self.chosen:
+            return "best"
+        return "tied" if is_tied(self.chosen, candidate) else "worse"
+
     def test_scores(self, which: str) -> Scores | None:
         """Return what the "network" or the "ensemble" scored on the test set, if they did."""
         if self.look is None or self.look.scores is None:
             return None
         return Scores(**self.look.scores[which])
+
+
+def keep_evaluation(study: Study, evaluation: Evaluation) -> None:
+    """Keep an evaluation with the study that it is of."""
+    study.set_user_attr(EVALUATION, asdict(evaluation))
+
+
+def last_evaluation(study: Study) -> Evaluation | None:
+    """Return the last evaluation of `study`, None if there was none."""
+    kept: dict[str, Any] | None = study.user_attrs.get(EVALUATION)
+    if kept is None:
+        return None
+    candidates = (Candidate(**c | {"values": tuple(c["values"])}) for c in kept["candidates"])
+    known: dict[str, Any] = {
+        "candidates": tuple(candidates),
+        "class_names": tuple(kept["class_names"]),
+        "look": kept["look"] and Look(**kept["look"]),
+    }
+    return Evaluation(**kept | known)
+
+
+def overtaken_by(study: Study, evaluation: Evaluation) -> int | None:
+    """Return the trial that the search has found since `evaluation` and that is better than all
+    that it knew, None if there is none.
+    """
+    best = best_found(study, 1)[0].slot
+    return None if best in {each.slot for each in evaluation.candidates} else best
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
@@ -90,6 +148,10 @@ def _test(evaluation: Evaluation, look: Look) -> dict[str, Any]:
         "look": look.number,
         "date": look.date,
         "digest": look.digest,
+        "slot": look.slot,
+        "seeds": look.seeds,
+        "epochs": look.epochs,
+        "searched_by": look.searched_by,
         "classes": list(evaluation.class_names),
         "network": scores.get("network"),
         "ensemble": scores.get("ensemble"),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric, RunTag
 
-from hpsearch.description import evaluation_text
 from hpsearch.evaluation_record import evaluation_record
+from hpsearch.evaluation_text import in_markdown
 from hpsearch.projection import KIND, NOTE, SLOT, STUDY, project
 from hpsearch.publishing import kept_run, log_files, run_title
 from hpsearch.scores import SCORES
@@ -34,7 +34,7 @@ def log_evaluation(
 
     Raises TrackingError.
     """
-    look = evaluation.look
+    look = evaluation.own_look
     which = {
         KIND: EVALUATION,
         STUDY: study.study_name,
@@ -43,7 +43,7 @@ def log_evaluation(
         SEEDS: str(evaluation.seeds),
         LOOK: str(look.number) if look else "none",
     }
-    told = {LOOKED: look.date if look else evaluation.unseen, NOTE: evaluation_text(study)}
+    told = {LOOKED: look.date if look else evaluation.unseen, NOTE: in_markdown(study)}
     trial = find_trial(study, str(evaluation.chosen.slot))
     trained = project(study.study_name, trial, EVALUATION)
     with kept_run(store, experiment_name(study), which, run_title(study, EVALUATION)) as run_id:
@@ -64,7 +64,8 @@ def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:
         f"{metric}_deviation": chosen.deviation,
         f"{metric}_luck": chosen.luck,
     }
-    for which, prefix in (("network", "test/"), ("ensemble", "test/ensemble_")):
+    seen = {"network": "test/", "ensemble": "test/ensemble_"} if evaluation.own_look else {}
+    for which, prefix in seen.items():
         if scores := evaluation.test_scores(which):
             values |= {f"{prefix}{name}": getattr(scores, name) for name in SCORES}
     return {key: value for key, value in values.items() if value is not None}

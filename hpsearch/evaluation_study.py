@@ -14,8 +14,8 @@ from hpsearch.errors import DataError, StudyError
 from hpsearch.naming import with_suffix
 from hpsearch.rounds import study_settings
 from hpsearch.settings import StudySettings, parse_settings, settings_table
-from hpsearch.slots import DRAWS, EVALUATES, ROUND, derive_rng
-from hpsearch.study import DEFINITION, open_study
+from hpsearch.slots import DEFINITION, DRAWS, EVALUATES, ROUND, derive_rng
+from hpsearch.study import open_study
 from hpsearch.tracking import EXPERIMENT, experiment_name, study_id
 
 if TYPE_CHECKING:
@@ -62,19 +62,34 @@ def check_data(study: Study, digest: str) -> None:
 
 
 def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
-    """Return the study that evaluates `study`, None if there is none yet; raises StudyError."""
+    """Return the study that evaluates `study`, None if there is none yet."""
+    found = _named_like_it(storage, study)
+    whose = {} if found is None else found.user_attrs.get(EVALUATES, {})
+    return found if whose.get("id") == study_id(study) else None
+
+
+def check_evaluation(storage: BaseStorage, study: Study) -> None:
+    """Raise StudyError if there is another study where the evaluation of `study` would be."""
+    found = _named_like_it(storage, study)
+    if found is None or find_evaluation(storage, study) is not None:
+        return
+    if EVALUATES in found.user_attrs:
+        raise StudyError(
+            f"study '{found.study_name}' evaluates a '{study.study_name}' that is gone; "
+            f"hpsearch delete {found.study_name}"
+        )
+    if found.get_trials(deepcopy=False):  # else its creator died before it wrote what it is
+        raise StudyError(
+            f"study '{found.study_name}' has the name that the evaluation of '{study.study_name}' "
+            "would have, but is another search"
+        )
+
+
+def _named_like_it(storage: BaseStorage, study: Study) -> Study | None:
     name = evaluation_name(study)
     if name not in optuna.get_all_study_names(storage):
         return None
-    found = optuna.load_study(storage=storage, study_name=name)
-    whose = found.user_attrs.get(EVALUATES)
-    if whose is None and not found.get_trials(deepcopy=False):
-        return None  # its creator died before it wrote that
-    if whose is None or whose["id"] != study_id(study):
-        raise StudyError(
-            f"study '{name}' is no evaluation of this '{study.study_name}'; delete it first"
-        )
-    return found
+    return optuna.load_study(storage=storage, study_name=name)
 
 
 def open_evaluation(

@@ -13,14 +13,16 @@ from uuid import uuid4
 
 import optuna
 
-from hpsearch.slots import EVALUATES
+from hpsearch.slots import DEFINITION, EVALUATES
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
+    from optuna.study._frozen import FrozenStudy
 
 LOOKS = "hpsearch.test-set-looks"  # the study that keeps them
 PREFIX = "look."  # begins its user attributes, one a look
+AGAIN = "--again looks once more"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Look:
 
     slot, seeds, epochs: the trial whose final networks looked, how many, and trained how long.
     scores: what was seen; None of a look that was interrupted.
-    number: the how-manieth look at this test set.
+    number: the how-manieth look at this test set. searched_by: a study that has validated on it.
     """
 
     key: str
@@ -42,6 +44,15 @@ class Look:
     time: float  # seconds since 1970
     scores: dict[str, Any] | None = None
     number: int = 0
+    searched_by: str = ""
+
+    @property
+    def title(self) -> str:
+        """How fresh the test set was: the first look."""
+        worn = self.number > 1 or self.searched_by
+        which = "the first look" if self.number == 1 else f"look {self.number}"
+        by = f" by the search '{self.searched_by}'" if self.searched_by else ""
+        return f"{which}: it is worn{by}" if worn else which
 
     @property
     def date(self) -> str:
@@ -54,7 +65,7 @@ class Look:
         return mine == (study_id, slot, seeds, epochs)
 
 
-def is_search(study: Study) -> bool:
+def is_search(study: Study | FrozenStudy) -> bool:
     """Whether a study searches, and does not keep what an evaluation has trained or seen."""
     return study.study_name != LOOKS and EVALUATES not in study.user_attrs
 
@@ -77,22 +88,40 @@ def may_look(
     about: their study_id, slot, seeds and epochs. One look is free; one that was interrupted goes
     on, and `again` makes another.
     """
-    looks = looks_at(storage, digest)
+    looks, searched_by = looks_at(storage, digest), _searched_by(storage, digest)
     mine = [look for look in looks if look.is_of(**about)]
     if mine and (mine[-1].scores is None or not again):
         return mine[-1], ""
-    if not looks or again:
-        look = note_look(storage, digest=digest, study=study, **about)
+    if again or not (looks or searched_by):
+        look = note_look(storage, digest=digest, study=study, searched_by=searched_by, **about)
         if look.number == 1 or again:
             return look, ""
         _withdraw(storage, look)  # somebody else was faster
         looks = looks_at(storage, digest)
+    if not looks:
+        return None, f"study '{searched_by}' has validated on the test set of these data; {AGAIN}"
     last = looks[-1]
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
     return None, (
         f"the test set of these data was looked at {times} before, last on {last.date} by study "
-        f"'{last.study}' (trial {last.slot}); --again looks once more"
+        f"'{last.study}' (trial {last.slot}); {AGAIN}"
     )
+
+
+def last_look_of(storage: BaseStorage, digest: str, study_id: str) -> Look | None:
+    """Return the last look that networks of a study have had, None if it never came to an end."""
+    mine = [look for look in looks_at(storage, digest) if look.study_id == study_id]
+    return next((look for look in reversed(mine) if look.scores is not None), None)
+
+
+def _searched_by(storage: BaseStorage, digest: str) -> str:
+    """Return a study that validates on the test set of these data, "" if there is none."""
+    for study in storage.get_all_studies():
+        known = study.user_attrs.get(DEFINITION, {})
+        same = known.get("data.digest") == digest and EVALUATES not in study.user_attrs
+        if same and known.get("data.validation") == "test":
+            return study.study_name
+    return ""
 
 
 def note_look(storage: BaseStorage, **about: Any) -> Look:

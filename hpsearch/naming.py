@@ -1,5 +1,6 @@
 """What a study may be called."""
 
+import hashlib
 import re
 
 from hpsearch.errors import SettingsError
@@ -30,5 +31,8 @@ def check_name(value: str) -> str:
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    """Return a name that ends with `suffix`, whose beginning is cut if it were too long."""
-    return name[: LONGEST - len(suffix)] + suffix
+    """Return a name that ends with `suffix`; one that were too long is cut, and stays its own."""
+    if len(name) + len(suffix) <= LONGEST:
+        return name + suffix
+    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}{suffix}"
+    return name[: LONGEST - len(ending)] + ending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median_low
@@ -10,57 +9,23 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from hpsearch.configurations import best_configurations, seeds_of
 from hpsearch.curves import Curves
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.parent import OnProgress, Parent
 from hpsearch.repeating import learning_rates
 from hpsearch.running import run_slots
 from hpsearch.slots import DONE, Repeat, own_trials, slot_of
-from hpsearch.summary import best_epoch, best_trials, label_of, searched_values
+from hpsearch.summary import best_epoch, label_of, searched_values
 from hpsearch.verdict import Candidate
-from model.config import TrainConfig
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from hpsearch.found import Found
     from hpsearch.processes import Claim
     from hpsearch.repeating import RepeatObjective
     from hpsearch.tracking import Tracker
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the search has found: a configuration, by its trial, and what it was worth there."""
-
-    trial: FrozenTrial
-    value: float
-
-    @property
-    def slot(self) -> int:
-        """The trial's slot; of one that the search repeats, the first."""
-        return slot_of(self.trial)
-
-    @property
-    def config(self) -> TrainConfig:
-        """What was trained."""
-        return TrainConfig(**self.trial.user_attrs["setup"]["config"])
-
-
-def best_found(study: Study, top: int) -> list[Found]:
-    """Return the best `top` configurations of `study`, no two alike; raises StudyError."""
-    if seeds_of(study) > 1:
-        repeated = best_configurations(study)
-        best = [Found(each.trials[0], each.mean) for each in repeated]
-    else:
-        best = [Found(t, t.value or 0.0) for t in best_trials(study)]
-    if not best:
-        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
-    different: dict[str, Found] = {}
-    for found in best:
-        different.setdefault(json.dumps(found.config.as_dict()), found)
-    return list(different.values())[:top]
 
 
 @dataclass(frozen=True)
@@ -97,7 +62,8 @@ class Bench:
         trials = {slot_of(trial): trial for trial in own_trials(self.study, DONE)}
         missing = [repeat.name for repeat in repeats if repeat.slot not in trials]
         if missing and parent.reason:
-            raise Interrupted(f"{len(wanted) - len(missing)} of {len(wanted)} trainings are done")
+            done = f"{len(wanted) - len(missing)} of {len(wanted)}"
+            raise Interrupted(f"{done} {repeats[0].plural} are done")
         if missing:
             raise StudyError(f"given up after three tries: {', '.join(missing)}")
         return [trials[slot] for slot in wanted]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SLOT = "slot"  # user attribute of a trial
 CARRIED = "carried"  # of one that an earlier round has run: where, digits-tpe#7
+DEFINITION = "definition"  # user attribute of a study: what it searches, as text
 ROUND = "round"  # user attribute of a study that is a later round of another
 EVALUATES = "evaluates"  # of one that trains another's best again: that one's name and id
 EVALUATION = "evaluation"  # of the one that is evaluated: what its last evaluation found
@@ -83,6 +84,11 @@ class Repeat:
     def kind(self) -> str:
         """What its run in MLflow is."""
         return "final" if self.epochs else "repeat"
+
+    @property
+    def plural(self) -> str:
+        """What many of its kind are called."""
+        return "final networks" if self.epochs else "trainings"
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from hpsearch.curves import Curves
 from hpsearch.errors import StudyError
 from hpsearch.ranges import field_name
-from hpsearch.slots import SLOT, own_trials, reason_of, slot_of, was_interrupted
+from hpsearch.slots import DEFINITION, SLOT, own_trials, reason_of, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -98,12 +98,12 @@ def label_of(trial: FrozenTrial) -> str:
 
 def metric_of(study: Study) -> str:
     """Return the metric that the study's value is."""
-    return str(study.user_attrs.get("definition", {}).get("search.metric", "value"))
+    return str(study.user_attrs.get(DEFINITION, {}).get("search.metric", "value"))
 
 
 def validation_of(study: Study) -> str:
     """Return what the study validates on: "split", or the official "test" set."""
-    return str(study.user_attrs.get("definition", {}).get("data.validation", "split"))
+    return str(study.user_attrs.get(DEFINITION, {}).get("data.validation", "split"))
 
 
 def metric_title(study: Study, metric: str | None = None) -> str:
@@ -149,6 +149,16 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
 def format_value(value: object) -> str:
     """Return a number as a person reads it: 0.9861, 0.00123, 3.86e-07."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most so many letters, the last one an ellipsis where it was cut."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def score_format(scale: float) -> str:
+    """Return how values of about this size are written one below the other."""
+    return ".4f" if abs(scale) >= 0.01 else ".3g"
 
 
 def format_duration(seconds: float) -> str:

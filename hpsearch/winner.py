@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from hpsearch.curves import METRICS, Curves
+from hpsearch.evaluation_record import evaluation_record, last_evaluation, overtaken_by
 from hpsearch.evaluation_study import check_data, evaluation_settings, find_evaluation
 from hpsearch.export import choose_trial, export_record, retrain
 from hpsearch.objective import load_data
 from hpsearch.repeating import final_network
 from hpsearch.scores import SCORES
-from hpsearch.slots import EVALUATION, Repeat, own_trials, slot_of
+from hpsearch.slots import Repeat, own_trials, slot_of
 from hpsearch.summary import find_trial
 from model.classifier import MLPClassifier
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+    from hpsearch.evaluation_record import Evaluation
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ def find_winner(study: Study, slot: int | None = None) -> Winner:
 
     Raises StudyError or DataError.
     """
-    result, trial = evaluation_result(study), winning_trial(study, slot)
-    final = None if slot is not None or result is None else _final_trial(study, result)
-    if result is None or final is None:
+    evaluation, trial = standing_evaluation(study), winning_trial(study, slot)
+    final = None if slot is not None or evaluation is None else _final_trial(study, evaluation)
+    if evaluation is None or final is None:
         return Winner(trial, retrain(study, trial))
-    test = result["test"]
-    scores = {f"test/{name}": test["network"][name] for name in SCORES} if test else {}
-    return Winner(trial, _final_classifier(study, final), scores, result["epochs"])
+    seen = evaluation.test_scores("network") if evaluation.is_scored else None
+    scores = {f"test/{name}": getattr(seen, name) for name in SCORES} if seen else {}
+    return Winner(trial, _final_classifier(study, final), scores, evaluation.epochs)
 
 
 def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
@@ -65,29 +68,36 @@ def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
     Raises StudyError.
     """
-    result = evaluation_result(study) if slot is None else None
-    return choose_trial(study, slot) if result is None else find_trial(study, str(result["chosen"]))
+    evaluation = standing_evaluation(study) if slot is None else None
+    if evaluation is None:
+        return choose_trial(study, slot)
+    return find_trial(study, str(evaluation.chosen.slot))
 
 
 def winner_record(study: Study, slot: int | None = None) -> dict[str, Any]:
     """Return what `export_record` does of the winner, with its evaluation if there is one."""
-    trial, result = winning_trial(study, slot), evaluation_result(study)
-    evaluated = result is not None and result["chosen"] == slot_of(trial)
-    return export_record(study, trial) | ({"evaluation": result} if evaluated else {})
+    trial, evaluation = winning_trial(study, slot), standing_evaluation(study)
+    record = export_record(study, trial)
+    if evaluation is None or evaluation.chosen.slot != slot_of(trial):
+        return record
+    return record | {"evaluation": evaluation_record(evaluation)}
 
 
-def evaluation_result(study: Study) -> dict[str, Any] | None:
-    """Return what the last evaluation of `study` found, None if there was none."""
-    return study.user_attrs.get(EVALUATION)
+def standing_evaluation(study: Study) -> Evaluation | None:
+    """Return the last evaluation of `study`, None if there was none or the search has found
+    something better since.
+    """
+    evaluation = last_evaluation(study)
+    return None if evaluation is None or overtaken_by(study, evaluation) is not None else evaluation
 
 
-def _final_trial(study: Study, result: dict[str, Any]) -> FrozenTrial | None:
+def _final_trial(study: Study, evaluation: Evaluation) -> FrozenTrial | None:
     """Return the first of the final networks' trials, which is the one that was scored."""
-    evaluation = find_evaluation(study._storage, study)
-    if evaluation is None or not result["epochs"]:
+    held, epochs = find_evaluation(study._storage, study), evaluation.epochs
+    if held is None or not epochs:
         return None
-    finals = {Repeat(result["chosen"], n, result["epochs"]).slot for n in range(result["seeds"])}
-    complete = own_trials(evaluation, (TrialState.COMPLETE,))
+    finals = {Repeat(evaluation.chosen.slot, n, epochs).slot for n in range(evaluation.seeds)}
+    complete = own_trials(held, (TrialState.COMPLETE,))
     return min((t for t in complete if slot_of(t) in finals), key=slot_of, default=None)
 
 

@@ -77,7 +77,9 @@ def test_a_further_look_needs_again_and_is_shown_as_one() -> None:
     run(*EVALUATE, "--no-tracking")
     more = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking")
     assert more.exit_code == 0
-    assert "No look at the test set: the test set of these data was looked at once" in more.stdout
+    assert "No further look at the test set: the test set of these data was" in more.stdout
+    assert re.search(r"the first look, on .*, by 3 networks of trial \d+\n", more.stdout)
+    assert "ensemble of 3" in more.stdout
     again = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking", "--again")
     assert "Test set of 30 rows, look 2: it is worn, on " in again.stdout
 

@@ -113,7 +113,7 @@ def status_line(progress: StudyProgress) -> str:
 
 def training_line(progress: StudyProgress) -> str:
     """Return how far an evaluation is, in one line."""
-    what = "final networks" if Repeat.of(progress.slots[0]).epochs else "trainings"
+    what = Repeat.of(progress.slots[0]).plural
     return " · ".join([f"{progress.done}/{progress.total} {what}", *_pace(progress)])
 
 

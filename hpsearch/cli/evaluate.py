@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hpsearch.evaluation_record import Evaluation
-    from hpsearch.verdict import Candidate, Interval
+    from hpsearch.verdict import Interval
 
 logger = logging.getLogger(__name__)
-SHOWN_CLASSES = 12  # a confusion matrix of more is left to the figure
+LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; a wider confusion matrix is left to the figure
 
 
 @cli.command()
@@ -126,38 +126,19 @@ def evaluate(
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     from hpsearch.cli.console import print_table
+    from hpsearch.evaluation_text import tested, verdict
 
-    click.echo(f"{evaluation.study}: {_verdict(evaluation)}\n")
+    click.echo(f"{evaluation.study}: {verdict(evaluation)}\n")
     print_table(_candidate_table(evaluation))
     click.echo()
-    network = evaluation.test_scores("network")
-    if network is None or evaluation.look is None:
-        click.echo(f"No look at the test set: {evaluation.unseen}")
-        return
-    look, rows = evaluation.look, network.rows
-    which = "the first look" if look.number == 1 else f"look {look.number}: it is worn"
-    click.echo(f"Test set of {rows:,} rows, {which}, on {look.date}\n")
-    print_table(_score_table(evaluation))
-    click.echo()
-    print_table(_class_table(evaluation))
-
-
-def _verdict(evaluation: Evaluation) -> str:
-    """Say in a sentence or two what came out."""
-    from hpsearch.summary import format_value
-
-    best, chosen, tied = evaluation.searched_best, evaluation.chosen, evaluation.tied
-    parts = []
-    if best.mean is not None and best.luck is not None:
-        luck = f"{abs(best.luck):.2g} was {'luck' if best.luck > 0 else 'bad luck'}"
-        parts.append(
-            f"the search's best {evaluation.metric} {format_value(best.found)} (trial {best.slot}) "
-            f"is {best.mean:.4f} over {evaluation.seeds} fresh seeds: {luck}"
-        )
-    first = "still the best" if chosen is best else f"trial {chosen.slot} is better on average"
-    others = ", ".join(str(other.slot) for other in tied)
-    told = f"; cannot be told apart from it: {others}" if tied else ""
-    return ". ".join([*parts, f"{first[0].upper()}{first[1:]}{told}."])
+    if evaluation.look is not None:
+        click.echo(f"{tested(evaluation)}\n")
+        print_table(_score_table(evaluation))
+        click.echo()
+        print_table(_class_table(evaluation))
+    if evaluation.unseen:
+        further = "further " if evaluation.look is not None else ""
+        click.echo(f"No {further}look at the test set: {evaluation.unseen}")
 
 
 def _candidate_table(evaluation: Evaluation) -> Table:
@@ -165,25 +146,14 @@ def _candidate_table(evaluation: Evaluation) -> Table:
 
     names = list(dict.fromkeys(key for each in evaluation.candidates for key in each.params))
     headings = [evaluation.metric, "±", "95 % interval", "in the search", "luck", "verdict", *names]
-    rows = []
-    for candidate in evaluation.candidates:
-        values = (candidate.params.get(key, "") for key in names)
-        rows.append(
-            [str(candidate.slot), *_spread(evaluation, candidate), *map(format_value, values)]
-        )
+    how, rows = evaluation.score_format, []
+    for each in evaluation.candidates:
+        numbers = [_number(each.mean, how), _number(each.deviation, ".2g")]
+        numbers += [_interval(each.interval, how), _number(each.found, how)]
+        numbers += [_number(each.luck, f"+{how}"), evaluation.verdict(each)]
+        values = (format_value(each.params.get(key, "")) for key in names)
+        rows.append([str(each.slot), *numbers, *values])
     return _table("trial", headings, rows)
-
-
-def _spread(evaluation: Evaluation, candidate: Candidate) -> list[str]:
-    if candidate is evaluation.chosen:
-        verdict = "best"
-    else:
-        verdict = "tied" if candidate in evaluation.tied else "worse"
-    if candidate.diverged:
-        verdict = f"diverged in {candidate.diverged} of {len(candidate.values)}"
-    numbers = [_number(candidate.mean), _number(candidate.deviation, ".2g")]
-    numbers += [_interval(candidate.interval), _number(candidate.found)]
-    return [*numbers, _number(candidate.luck, "+.4f"), verdict]
 
 
 def _score_table(evaluation: Evaluation) -> Table:
@@ -208,17 +178,21 @@ def _score_table(evaluation: Evaluation) -> Table:
 
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the scores of each class, and the confusion matrix if it is not too wide."""
-    scores, names = evaluation.test_scores("network"), evaluation.class_names
+    from hpsearch.summary import shortened
+
+    scores = evaluation.test_scores("network")
     assert scores is not None
-    matrix = len(names) <= SHOWN_CLASSES
-    headings = ["rows", "precision", "recall", "F1", *(f"as {n}" for n in names if matrix)]
+    names = [shortened(name, LONGEST_CLASS) for name in evaluation.class_names]
+    columns = [f"as {name}" for name in names]
+    if sum(map(len, columns)) > WIDEST_MATRIX:
+        columns = []
     rows = []
     for number, name in enumerate(names):
         confused = scores.confusion[number]
         each = (scores.precision[number], scores.recall[number], scores.f1[number])
-        cells = [str(sum(confused)), *map(_number, each)]
-        rows.append([name, *cells, *(str(count or "·") for count in confused if matrix)])
-    return _table("class", headings, rows)
+        counts = (str(count or "·") for count in confused if columns)
+        rows.append([name, str(sum(confused)), *map(_number, each), *counts])
+    return _table("class", ["rows", "precision", "recall", "F1", *columns], rows)
 
 
 def _table(first: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -238,5 +212,5 @@ def _number(value: float | None, how: str = ".4f") -> str:
     return "" if value is None else f"{value:{how}}"
 
 
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+def _interval(interval: Interval | None, how: str = ".4f") -> str:
+    return "" if interval is None else f"{interval[0]:{how}} to {interval[1]:{how}}"

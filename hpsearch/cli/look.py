@@ -99,11 +99,11 @@ def show(name: str, storage: str | None, as_json: bool) -> None:
 
 
 def find_study(name: str, storage: str | None) -> Study:
-    """Open study `name` in the storage that the options name."""
+    """Open the search called `name` in the storage that the options name."""
     from hpsearch.storage import open_storage, storage_url
-    from hpsearch.study import load_study
+    from hpsearch.study import load_search
 
-    return load_study(open_storage(storage_url(storage), create=False), name)
+    return load_search(open_storage(storage_url(storage), create=False), name)
 
 
 def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hpsearch.evaluation_record import last_evaluation
+from hpsearch.evaluation_text import overtaken, sentence, tested, verdict
 from hpsearch.report.tables import Cell, Table, cell
 from hpsearch.scores import SCORES, Scores
-from hpsearch.slots import EVALUATION
 
 if TYPE_CHECKING:
+    from hpsearch.evaluation_record import Evaluation
     from hpsearch.report.facts import Facts
 
 
@@ -26,53 +29,34 @@ class Evaluated:
 
 def evaluated(facts: Facts) -> Evaluated | None:
     """Return what the study's last evaluation found, None if there was none."""
-    found: dict[str, Any] | None = facts.study.user_attrs.get(EVALUATION)
-    if found is None:
+    evaluation = last_evaluation(facts.study)
+    if evaluation is None:
         return None
-    test = found["test"]
-    if test is None:
-        text = f"The test set was not looked at: {found['unseen']}."
-        return Evaluated(_verdict(found), _candidates(facts, found), text)
-    network, ensemble = Scores(**test["network"]), Scores(**test["ensemble"])
-    text = (
-        f"Look {test['look']} at the {network.rows:,} rows of the test set, on {test['date']}: the "
-        f"first of {found['seeds']} networks that learned from training and validation rows "
-        f"together for {found['epochs']} epochs, and all of them as an ensemble."
-    )
-    scores = _scores({"one network": network, "ensemble": ensemble})
+    found, since = verdict(evaluation), overtaken(facts.study, evaluation)
+    told = f"{sentence(found)} {sentence(since)}." if since else sentence(found)
+    seen = [tested(evaluation)] if evaluation.look else []
+    seen += [f"no look now: {evaluation.unseen}"] if evaluation.unseen else []
+    text = " ".join(f"{sentence(each)}." for each in seen)
+    network, ensemble = evaluation.test_scores("network"), evaluation.test_scores("ensemble")
+    if network is None or ensemble is None:
+        return Evaluated(told, _candidates(facts, evaluation), text)
     return Evaluated(
-        _verdict(found),
-        _candidates(facts, found),
+        told,
+        _candidates(facts, evaluation),
         text,
-        scores,
-        _classes(test["classes"], network),
+        _scores({"one network": network, "ensemble": ensemble}),
+        _classes(evaluation.class_names, network),
     )
 
 
-def _verdict(found: dict[str, Any]) -> str:
-    tied = [f"trial {each['slot']}" for each in found["candidates"][1:] if each["tied"]]
-    told = f" Cannot be told apart from it: {', '.join(tied)}." if tied else ""
-    luck = found["luck"]
-    kind = "luck" if luck is not None and luck > 0 else "bad luck"
-    share = "" if luck is None else f" Of the search's best value {abs(luck):.4f} was {kind}."
-    return (
-        f"The best {len(found['candidates'])} trained again over {found['seeds']} fresh seeds on "
-        f"the same split: trial {found['chosen']} has the best mean.{told}{share}"
-    )
-
-
-def _candidates(facts: Facts, found: dict[str, Any]) -> Table:
+def _candidates(facts: Facts, evaluation: Evaluation) -> Table:
     headings = ["trial", facts.title, "±", "95 % from", "to", "in the search", "luck", "verdict"]
     rows = []
-    for each in found["candidates"]:
-        low, high = each["interval"] or (None, None)
-        numbers = [each["mean"], each["deviation"], low, high, each["found"], each["luck"]]
-        verdict = "tied" if each["tied"] else "worse"
-        if each["slot"] == found["chosen"]:
-            verdict = "best"
-        if each["diverged"]:
-            verdict = f"diverged in {each['diverged']} of {found['seeds']}"
-        rows.append([cell(each["slot"]), *map(_fixed, numbers), Cell(verdict)])
+    for each in evaluation.candidates:
+        low, high = each.interval or (None, None)
+        values = [each.mean, each.deviation, low, high, each.found, each.luck]
+        numbers = [_fixed(value, evaluation.score_format) for value in values]
+        rows.append([cell(each.slot), *numbers, Cell(evaluation.verdict(each))])
     return Table(headings, rows)
 
 
@@ -85,7 +69,7 @@ def _scores(scored: dict[str, Scores]) -> Table:
     return Table(["", *SCORES.values(), "accuracy, 95 % from", "to"], rows)
 
 
-def _classes(names: list[str], scores: Scores) -> Table:
+def _classes(names: Sequence[str], scores: Scores) -> Table:
     """Return the scores of each class, and as what its rows were taken, most frequent first."""
     rows = []
     for number, (name, counts) in enumerate(zip(names, scores.confusion, strict=True)):
@@ -96,6 +80,6 @@ def _classes(names: list[str], scores: Scores) -> Table:
     return Table(["class", "rows", "precision", "recall", "F1", "wrongly taken for"], rows)
 
 
-def _fixed(value: float | None) -> Cell:
-    """Return a score with four places, which stand one below the other."""
-    return Cell("") if value is None else Cell(f"{value:.4f}", value)
+def _fixed(value: float | None, how: str = ".4f") -> Cell:
+    """Return a score with as many places as those above and below it."""
+    return Cell("") if value is None else Cell(f"{value:{how}}", value)

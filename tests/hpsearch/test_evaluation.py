@@ -1,6 +1,7 @@
 """Evaluation: the same search again over fresh seeds, then its test set, once."""
 
 import json
+from dataclasses import replace
 from statistics import median_low
 
 import numpy as np
@@ -16,20 +17,26 @@ from hpsearch.description import describe
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation import evaluate
 from hpsearch.evaluation_figures import draw_evaluation
-from hpsearch.evaluation_record import evaluation_record
+from hpsearch.evaluation_record import (
+    Evaluation,
+    evaluation_record,
+    last_evaluation,
+    overtaken_by,
+)
 from hpsearch.evaluation_run import log_evaluation
 from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
+from hpsearch.evaluation_text import verdict
 from hpsearch.looks import looks_at
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
 from hpsearch.report.page import report_page
 from hpsearch.rounds import study_settings
 from hpsearch.slots import Repeat, own_trials, slot_of
-from hpsearch.storage import open_storage
 from hpsearch.study import load_study, run_study
 from hpsearch.summary import best_epoch, best_trials, find_trial
 from hpsearch.tracking import Tracker
-from hpsearch.winner import evaluation_result, find_winner, winner_record, winning_trial
+from hpsearch.verdict import Candidate
+from hpsearch.winner import find_winner, winner_record, winning_trial
 from model import MLPClassifier, TrainConfig, load_test_set
 
 NAME = "tiny-random"
@@ -190,7 +197,7 @@ def test_looks_are_counted_over_studies(search, make_settings):
     assert other.epochs > 0  # there is a network, though nobody knows how good it is
     assert evaluate("other", top=1, seeds=2, again=True).look.number == 2
     assert evaluation_record(evaluate("other", top=1, seeds=2))["test"]["look"] == 2
-    assert evaluation_result(study)["test"]["look"] == 1
+    assert last_evaluation(study).look.number == 1
 
 
 def test_more_seeds_add_to_what_there_is(search):
@@ -201,7 +208,11 @@ def test_more_seeds_add_to_what_there_is(search):
     assert {slot: done(study)[slot].number for slot in numbers} == numbers
     by_slot = {each.slot: each.values for each in more.candidates}
     assert all(by_slot[each.slot][:2] == each.values for each in first.candidates)
-    assert more.look is None  # other networks than those that looked
+    assert more.own_look is None  # other networks than those that looked
+    assert more.look == first.look
+    assert "was looked at once before" in more.unseen
+    assert last_evaluation(study) == more
+    assert evaluation_record(more)["test"]["seeds"] == 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -215,7 +226,7 @@ def test_an_interruption_costs_nothing_that_was_trained(search, jobs):
             finished = held(study) and sum(t.state.is_finished() for t in held(study).trials)
             return bool(finished and finished >= stop_at)
 
-        with pytest.raises(Interrupted, match=r"of .* trainings are done"):
+        with pytest.raises(Interrupted, match=r"of .* (trainings|final networks) are done"):
             evaluate(NAME, top=2, seeds=5, jobs=jobs, should_stop=should_stop)
     kept = {slot: t.number for slot, t in done(study).items() if t.state is TrialState.COMPLETE}
     resumed = evaluate(NAME, top=2, seeds=5, jobs=jobs)
@@ -291,7 +302,7 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_s
     with pytest.raises(DataError, match=r"t.csv has changed since 'table' was run"):
         evaluate("table")
     run_study(make_settings(), name=f"{NAME}.evaluation")
-    with pytest.raises(StudyError, match="is no evaluation of this 'tiny-random'; delete it"):
+    with pytest.raises(StudyError, match=r"that the evaluation of 'tiny-random' would have, but"):
         evaluate(NAME)
     left = {*optuna.get_all_study_names(study._storage)} - names
     assert left == {"foreign", "table", f"{NAME}.evaluation"}
@@ -378,20 +389,112 @@ def test_the_report_tells_of_it(search):
     accuracy, row = found.test_scores("network").accuracy, found.chosen
     assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page
     assert f'data-n="{row.mean}">{row.mean:.4f}</td>' in page
-    assert "Look 1 at the 30 rows of the test set, on " in page
-    evaluate(NAME, top=2, seeds=4)
-    assert "The test set was not looked at: the test set of these data was looked" in (
-        report_page(study)
+    assert "Test set of 30 rows, the first look, on " in page
+    evaluate(NAME, top=1, seeds=4)
+    page = report_page(study)
+    assert f"the first look, on {found.look.date}, by 3 networks of trial {row.slot}." in page
+    assert "No look now: the test set of these data was looked at once before" in page
+    assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page  # what was seen stays
+
+
+def test_names_of_a_hundred_letters_have_evaluations_of_their_own(search, make_settings):
+    names = ["n" * 99 + letter for letter in "ab"]
+    storage = search()._storage
+    for name in names:
+        run_study(make_settings(), name=name)
+        evaluate(name, top=1, seeds=2)
+    evaluations = [evaluation_name(load_study(storage, name)) for name in names]
+    assert [len(name) for name in evaluations] == [100, 100]
+    assert len({*evaluations}) == 2
+
+
+def test_of_equals_the_first_is_the_best_of_the_search(search):
+    """Not the one that does best over fresh seeds: its luck would be chosen to be small."""
+    study = search()
+    for trial in best_trials(study)[:2]:
+        trial = optuna.trial.create_trial(
+            value=1.0, user_attrs={**trial.user_attrs, "slot": 10 + slot_of(trial)}
+        )
+        study.add_trial(trial)
+    found = evaluate(NAME, top=2, seeds=2)
+    assert [each.found for each in found.candidates] == [1.0, 1.0]
+    assert found.searched_best.slot == min(each.slot for each in found.candidates)
+    assert found.searched_best.slot == slot_of(best_trials(study, 1)[0])
+
+
+def test_the_score_stays_with_the_network_that_has_it(search):
+    study = search()
+    first = evaluate(NAME, top=1, seeds=3)
+    scores = find_winner(study).scores
+    assert scores["test/accuracy"] == first.test_scores("network").accuracy
+    more = evaluate(NAME, top=1, seeds=4)
+    assert more.own_look is None
+    same = (more.chosen.slot, more.epochs) == (first.chosen.slot, first.epochs)
+    assert more.is_scored == same
+    assert find_winner(study).scores == (scores if same else {})
+    assert replace(more, epochs=first.epochs).is_scored
+    assert not replace(more, epochs=99).is_scored
+
+
+def test_a_search_that_goes_on_overtakes_its_evaluation(search):
+    study = search(search={"trials": 2})
+    found = evaluate(NAME, top=2, seeds=2)
+    assert overtaken_by(study, found) is None
+    assert slot_of(winning_trial(study)) == found.chosen.slot
+    better = best_trials(study, 1)[0]
+    setup = better.user_attrs["setup"] | {
+        "config": better.user_attrs["setup"]["config"] | {"weight_decay": 1e-4}
+    }
+    study.add_trial(
+        optuna.trial.create_trial(
+            value=1.0, user_attrs={**better.user_attrs, "slot": 2, "setup": setup}
+        )
     )
+    assert overtaken_by(study, last_evaluation(study)) == 2
+    assert slot_of(winning_trial(study)) == 2
+    assert "evaluation" not in winner_record(study)
+    said = f"rial 2 has been found since, and is not evaluated: hpsearch evaluate {NAME}."
+    assert said in report_page(study)
+    assert said in describe(study)
 
 
-def test_a_name_of_a_hundred_letters_has_an_evaluation(search, make_settings):
-    name = "n" * 100
-    search()
-    run_study(make_settings(), name=name)
-    evaluate(name, top=1, seeds=2)
-    storage = open_storage("hpsearch.journal")
-    assert len(evaluation_name(load_study(storage, name))) == 100
+def test_a_search_on_the_test_set_wears_it_out(search, make_settings, small_mnist, monkeypatch):
+    monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
+    data = {"source": "mnist", "limit": None}
+    study = search(data=data)
+    run_study(make_settings(data=data | {"validation": "test"}), name="cheat")
+    found = evaluate(NAME, top=1, seeds=2)
+    assert found.look is None
+    assert found.unseen == (
+        "study 'cheat' has validated on the test set of these data; --again looks once more"
+    )
+    found = evaluate(NAME, top=1, seeds=2, again=True)
+    assert found.look.title == "the first look: it is worn by the search 'cheat'"
+    assert find_evaluation(study._storage, study) is not None
+
+
+def test_small_losses_have_their_digits(search):
+    search(search={"metric": "val/loss"})
+    found = evaluate(NAME, top=1, seeds=2)
+    small = replace(found.chosen, found=1.5e-5, values=(2e-5, 4e-5))
+    said = verdict(replace(found, candidates=(small,)))
+    assert "val/loss 1.5e-05 " in said
+    assert "is 3e-05 over 2 fresh seeds: no luck" not in said
+    assert said.endswith("is 3e-05 over 2 fresh seeds: 1.5e-05 was luck. Still the best.")
+
+
+@pytest.mark.parametrize(
+    ("values", "end"),
+    [
+        ((0.8, 0.8), ": none of it was luck. Still the best."),
+        ((0.9, 0.9), ": no luck, 0.1 better. Still the best."),
+        ((0.7, 0.7), ": 0.1 was luck. Still the best."),
+        ((None, None), "still the best."),
+    ],
+)
+def test_luck_in_words(values, end):
+    candidate = Candidate(3, "", {}, 0.8, values, maximize=True)
+    assert verdict(Evaluation("s", "val/accuracy", 2, (candidate,), ())).endswith(end)
 
 
 def test_the_experiments_page_tells_of_it(search, mlflow_uri):
@@ -402,7 +505,7 @@ def test_the_experiments_page_tells_of_it(search, mlflow_uri):
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
     assert f"**Evaluated** over 3 fresh seeds: trial {found.chosen.slot} " in note
     accuracy = found.test_scores("network").accuracy
-    assert f"(look 1, {found.look.date}): accuracy **{accuracy:.4f}**" in note
+    assert f"(the first look, {found.look.date}): accuracy **{accuracy:.4f}**" in note
     assert note == describe(load_study(study._storage, NAME))
     run_study(study_settings(study), name=NAME, tracker=tracker)
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]

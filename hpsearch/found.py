@@ -1,0 +1,50 @@
+"""What a search has found: its best configurations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpsearch.configurations import best_configurations, seeds_of
+from hpsearch.errors import StudyError
+from hpsearch.slots import slot_of
+from hpsearch.summary import best_trials
+from model.config import TrainConfig
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search has found: a configuration, by its trial, and what it was worth there."""
+
+    trial: FrozenTrial
+    value: float
+
+    @property
+    def slot(self) -> int:
+        """The trial's slot; of one that the search repeats, the first."""
+        return slot_of(self.trial)
+
+    @property
+    def config(self) -> TrainConfig:
+        """What was trained."""
+        return TrainConfig(**self.trial.user_attrs["setup"]["config"])
+
+
+def best_found(study: Study, top: int) -> list[Found]:
+    """Return the best `top` configurations of `study`, no two alike; raises StudyError."""
+    if seeds_of(study) > 1:
+        repeated = best_configurations(study)
+        best = [Found(each.trials[0], each.mean) for each in repeated]
+    else:
+        best = [Found(t, t.value or 0.0) for t in best_trials(study)]
+    if not best:
+        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
+    different: dict[str, Found] = {}
+    for found in best:
+        different.setdefault(json.dumps(found.config.as_dict()), found)
+    return list(different.values())[:top]
