@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric, RunTag
 
-from hpsearch.evaluation_record import evaluation_record
+from hpsearch.evaluation_record import evaluation_record, last_evaluation
 from hpsearch.evaluation_text import in_markdown
 from hpsearch.projection import KIND, NOTE, SLOT, STUDY, project
-from hpsearch.publishing import kept_run, log_files, run_title
+from hpsearch.publishing import find_runs, kept_run, log_files, run_title
 from hpsearch.scores import SCORES
 from hpsearch.slots import EVALUATION
 from hpsearch.summary import find_trial, metric_of
@@ -34,15 +34,7 @@ def log_evaluation(
 
     Raises TrackingError.
     """
-    look = evaluation.own_look
-    which = {
-        KIND: EVALUATION,
-        STUDY: study.study_name,
-        ID: study_id(study),
-        SLOT: str(evaluation.chosen.slot),
-        SEEDS: str(evaluation.seeds),
-        LOOK: str(look.number) if look else "none",
-    }
+    look, which = evaluation.own_look, _which(study, evaluation)
     told = {LOOKED: look.date if look else evaluation.unseen, NOTE: in_markdown(study)}
     trial = find_trial(study, str(evaluation.chosen.slot))
     trained = project(study.study_name, trial, EVALUATION)
@@ -54,6 +46,38 @@ def log_evaluation(
         record = json.dumps(evaluation_record(evaluation), indent=2)
         drawn = {f"{name}.png": figure for name, figure in figures.items()}
         log_files(store, run_id, {f"{EVALUATION}.json": record, **drawn})
+
+
+def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
+    """Write the run of the last evaluation of `study` if it is missing; return how many were.
+
+    Raises TrackingError.
+    """
+    evaluation = last_evaluation(study)
+    if evaluation is None:
+        return 0
+    experiment_id = store.open_experiment(experiment_name(study))
+    with store.errors():
+        known = find_runs(store, experiment_id, _which(study, evaluation), "FINISHED")
+    if known:
+        return 0
+    from hpsearch.evaluation_figures import draw_evaluation
+
+    log_evaluation(store, study, evaluation, draw_evaluation(evaluation))
+    return 1
+
+
+def _which(study: Study, evaluation: Evaluation) -> dict[str, str]:
+    """Return the tags that tell the run of an evaluation from those of others."""
+    look = evaluation.own_look
+    return {
+        KIND: EVALUATION,
+        STUDY: study.study_name,
+        ID: study_id(study),
+        SLOT: str(evaluation.chosen.slot),
+        SEEDS: str(evaluation.seeds),
+        LOOK: str(look.number) if look else "none",
+    }
 
 
 def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:

@@ -18,6 +18,7 @@ from model.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mlflow.entities import Run
     from optuna.study import Study
 
     from hpsearch.tracking_store import TrackingStore
@@ -143,8 +144,7 @@ def kept_run(
     store.prepare()
     experiment_id = store.open_experiment(experiment)
     with store.errors():
-        which = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        found = store.client.search_runs([experiment_id], which, max_results=1)
+        found = find_runs(store, experiment_id, tags)
         run = found[0] if found else None
         if run is None:
             run = store.client.create_run(experiment_id, tags={**tags, **SOURCE}, run_name=name)
@@ -153,4 +153,20 @@ def kept_run(
             yield run_id
             status = "FINISHED"
         finally:
-            store.client.set_terminated(run_id, status, int(time.time() * 1000))
+            _end(store, run_id, status)
+        like_it = {key: tags[key] for key in (KIND, STUDY)}
+        for left in find_runs(store, experiment_id, like_it, "RUNNING"):  # by somebody killed
+            _end(store, left.info.run_id, "KILLED")
+
+
+def find_runs(
+    store: TrackingStore, experiment_id: str, tags: Mapping[str, str], status: str = ""
+) -> list[Run]:
+    """Return the runs that bear `tags`, and are in that status if one is given."""
+    which = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    which += [f"attributes.status = '{status}'"] if status else []
+    return list(store.client.search_runs([experiment_id], " and ".join(which)))
+
+
+def _end(store: TrackingStore, run_id: str, status: str) -> None:
+    store.client.set_terminated(run_id, status, int(time.time() * 1000))

@@ -23,7 +23,7 @@ from hpsearch.settings import StudySettings, parse_settings
 from hpsearch.slots import derive_rng
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.study import FIRST, SETTINGS, Outcome, run_study, study_name
-from hpsearch.summary import format_value, rank, searched_values
+from hpsearch.summary import best_of_rounds, format_value, rank, searched_values
 from hpsearch.tracking import experiment_name, study_id
 
 if TYPE_CHECKING:
@@ -203,6 +203,13 @@ def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
     known = [name, *takewhile(names.__contains__, numbered)]
     rounds = [optuna.load_study(storage=storage, study_name=n) for n in known if n in names]
     return [each for each in rounds if experiment_name(each) == name]
+
+
+def better_round(study: Study) -> str:
+    """Return the round of the same search that has the best trial, "" if it is `study`."""
+    best = best_of_rounds(rounds_of(study._storage, study), 1)
+    name = best[0][0].study_name if best else study.study_name
+    return "" if name == study.study_name else name
 
 
 def study_settings(study: Study) -> StudySettings:

@@ -115,7 +115,7 @@ class SearchSettings(Table):
 
     metric: Metric = "val/accuracy"
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"
+    pruner: PrunerName = "median"  # "none" where configurations are repeated
     trials: Count = 100  # of a grid: as many as it has points, and labelled configurations
     seeds: Count = 1  # how often each configuration is repeated: trials are so many times as many
     seed: Annotated[int, Field(ge=0)] = 0
@@ -126,6 +126,13 @@ class SearchSettings(Table):
     diagnostics: bool = False  # whether trials keep the norms of their gradients, layer by layer
     sampler_options: dict[str, Any] = {}
     pruner_options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_repeats(cls, given: Any) -> Any:
+        """A mean over repeats that were ended early would say nothing."""
+        repeats = isinstance(given, Mapping) and given.get("seeds", 1) not in (0, 1)
+        return {"pruner": "none", **given} if repeats else given
 
     @model_validator(mode="after")
     def _known_options(self) -> SearchSettings:

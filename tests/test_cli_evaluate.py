@@ -99,7 +99,7 @@ def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path
 @pytest.mark.usefixtures("flowers")
 def test_sync_writes_what_an_evaluation_trained_without_mlflow() -> None:
     run(*EVALUATE, "--no-tracking")
-    assert run("sync", NAME).stderr.endswith(f"{NAME}: 15 runs written\n")
+    assert run("sync", NAME).stderr.endswith(f"{NAME}: 16 runs written\n")
     assert run("sync", NAME).stderr.endswith(f"{NAME}: 0 runs written\n")
 
 

@@ -84,6 +84,7 @@ def evaluate(
     from hpsearch.evaluation_record import evaluation_record
     from hpsearch.evaluation_run import log_evaluation
     from hpsearch.publishing import check_files, save_figures
+    from hpsearch.rounds import better_round
     from hpsearch.slots import EVALUATION
     from hpsearch.tracking import Tracker
 
@@ -111,12 +112,14 @@ def evaluate(
         click.echo(json.dumps(evaluation_record(evaluation), indent=2))
     else:
         _print_evaluation(evaluation)
+    study = find_study(name, storage)
+    if better := better_round(study):
+        note(f"{better} has found better: hpsearch evaluate {better}")
     figures = draw_evaluation(evaluation)
     if save is not None:
         for path in save_figures(figures, save, force=force):
             note(str(path))
     if tracker is not None:
-        study = find_study(name, storage)
         try:
             log_evaluation(tracker.store, study, evaluation, figures)
             note(where_in_mlflow(study, EVALUATION))

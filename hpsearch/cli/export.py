@@ -68,11 +68,17 @@ def export(
     if kind != "mlflow" and tracking_uri is not None:
         raise click.UsageError("--tracking-uri goes with -f mlflow")
     from hpsearch import export as exporting
+    from hpsearch.cli.console import note
+    from hpsearch.evaluation_record import last_evaluation
+    from hpsearch.evaluation_text import overtaken
     from hpsearch.output import check_output
     from hpsearch.winner import find_winner, winner_record, winning_trial
 
     study = find_study(name, storage)
     trial = winning_trial(study, slot)
+    evaluation = last_evaluation(study)
+    if slot is None and evaluation is not None and (since := overtaken(study, evaluation)):
+        note(since)
     if kind == "mlflow":
         _register(study, slot, tracking_uri)
         return

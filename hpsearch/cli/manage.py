@@ -94,6 +94,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     \b
     hpsearch sync digits-random
     """
+    from hpsearch.evaluation_run import log_missing_evaluation
     from hpsearch.evaluation_study import find_evaluation
     from hpsearch.parent import describe_rounds
     from hpsearch.processes import claimed
@@ -112,5 +113,6 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
         for study in studies:  # who runs one of them writes its runs: both would write them
             claims.enter_context(claimed(study))
         written = sum(tracker.sync(study) for study in studies)
+        written += sum(log_missing_evaluation(tracker.store, study) for study in rounds)
         describe_rounds(rounds, tracker)
     click.echo(f"{name}: {written} runs written", err=True)

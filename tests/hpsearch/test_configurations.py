@@ -15,6 +15,7 @@ from hpsearch.configurations import (
 )
 from hpsearch.description import describe, study_record
 from hpsearch.errors import SettingsError, StudyError
+from hpsearch.settings import parse_settings
 from hpsearch.study import run_study
 
 SEEDS = 3
@@ -105,6 +106,14 @@ def test_a_sampler_that_learns_or_spreads_repeats_nothing(make_settings, sampler
         match=(f"search.seeds: is 2, but sampler '{sampler}' repeats nothing; use grid or random"),
     ):
         make_settings(search={"sampler": sampler, "seeds": 2})
+
+
+def test_repeats_are_not_pruned(make_settings):
+    for seeds, pruner in [(1, "median"), (2, "none")]:
+        table = {"name": "s", "search": {"sampler": "random", "seeds": seeds}}
+        assert parse_settings(table, "file").search.pruner == pruner
+    with pytest.raises(SettingsError, match=r"search.pruner: is .halving., which"):
+        make_settings(search={"pruner": "halving", "seeds": 2})
 
 
 @pytest.fixture

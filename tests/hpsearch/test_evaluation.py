@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from statistics import median_low
+from unittest.mock import Mock
 
 import numpy as np
 import optuna
@@ -12,6 +13,8 @@ from optuna.trial import TrialState
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 import hpsearch.evaluation
+import hpsearch.evaluation_run
+import hpsearch.publishing
 from hpsearch.curves import Curves
 from hpsearch.description import describe
 from hpsearch.errors import DataError, Interrupted, StudyError
@@ -23,7 +26,7 @@ from hpsearch.evaluation_record import (
     last_evaluation,
     overtaken_by,
 )
-from hpsearch.evaluation_run import log_evaluation
+from hpsearch.evaluation_run import log_evaluation, log_missing_evaluation
 from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
 from hpsearch.evaluation_text import verdict
 from hpsearch.looks import looks_at
@@ -350,6 +353,23 @@ def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
     artifacts = {file.path for file in client.list_artifacts(run_id)}
     assert artifacts == {"evaluation.json", "evaluation.png", "confusion.png"}
     assert tracker.sync(study) == tracker.sync(held(study)) == 0
+
+
+def test_a_run_that_a_death_left_is_ended_by_the_next(search, mlflow_uri, monkeypatch):
+    tracker = Tracker(mlflow_uri)
+    study = search()
+    with monkeypatch.context() as patch:
+        patch.setattr(hpsearch.evaluation_run, "log_files", Mock(side_effect=SystemExit))
+        patch.setattr(hpsearch.publishing, "_end", Mock())  # as if by kill -9
+        with pytest.raises(SystemExit):
+            log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2), {})
+    client = MlflowClient(mlflow_uri)
+    assert [run.info.status for run in client.search_runs(["1"])] == ["RUNNING"]
+    evaluate(NAME, top=1, seeds=3)
+    assert log_missing_evaluation(tracker.store, study) == 1
+    statuses = sorted(run.info.status for run in client.search_runs(["1"]))
+    assert statuses == ["FINISHED", "KILLED"]
+    assert log_missing_evaluation(tracker.store, study) == 0
 
 
 def test_export_takes_what_was_evaluated(search, tmp_path):
