@@ -84,6 +84,24 @@ def test_a_further_look_needs_again_and_is_shown_as_one() -> None:
     assert "Test set of 30 rows, look 2: it is worn, on " in again.stdout
 
 
+@pytest.mark.usefixtures("flowers")
+def test_a_better_trial_since_then_is_named_and_exported() -> None:
+    study = ("study", "flowers.toml", "--seed", "1", "--name", "s", "--no-tracking")
+    assert run(*study, "--trials", "1").exit_code == 0
+    assert run("evaluate", "s", "--seeds", "2", "--no-tracking").exit_code == 0
+    assert run("export", "s", "-f", "json").stderr == ""
+    assert run(*study).exit_code == 0
+    best = json.loads(run("best", "s", "--json").stdout)[0]["slot"]
+    exported = run("export", "s", "-f", "json")
+    since = f"trial {best} has been found since, and is not evaluated: hpsearch evaluate s\n"
+    assert exported.stderr == since
+    assert json.loads(exported.stdout)["slot"] == best != 0
+    for command in ("report", "figures", "best", "show", "narrow"):
+        refused = run(command, "s.evaluation")
+        assert refused.exit_code == 1
+        assert "is itself an evaluation; use 's'" in refused.stderr
+
+
 def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path) -> None:
     assert run(*EVALUATE).exit_code == 0
     assert [each["study"] for each in json.loads(run("list", "--json").stdout)] == [NAME]

@@ -33,7 +33,7 @@ from hpsearch.looks import looks_at
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
 from hpsearch.report.page import report_page
-from hpsearch.rounds import study_settings
+from hpsearch.rounds import better_round, study_settings
 from hpsearch.slots import Repeat, own_trials, slot_of
 from hpsearch.study import load_study, run_study
 from hpsearch.summary import best_epoch, best_trials, find_trial
@@ -476,6 +476,15 @@ def test_a_search_that_goes_on_overtakes_its_evaluation(search):
     said = f"rial 2 has been found since, and is not evaluated: hpsearch evaluate {NAME}."
     assert said in report_page(study)
     assert said in describe(study)
+
+
+def test_a_round_that_found_better_is_named(search, make_settings):
+    first = search()
+    second = run_study(make_settings(), name=f"{NAME}.r2", earlier=[first]).study
+    for study, value, better in [(second, 2.0, second), (first, 3.0, first)]:
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"slot": 99}))
+        for each in (first, second):
+            assert better_round(each) == ("" if each is better else better.study_name)
 
 
 def test_a_search_on_the_test_set_wears_it_out(search, make_settings, small_mnist, monkeypatch):
