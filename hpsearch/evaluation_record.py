@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.found import best_found
 from hpsearch.looks import Look
 from hpsearch.scores import SCORES, Scores
-from hpsearch.slots import EVALUATION
+from hpsearch.slots import EVALUATED
 from hpsearch.summary import score_format
 from hpsearch.verdict import Candidate, is_tied
 
@@ -84,12 +84,12 @@ class Evaluation:
 
 def keep_evaluation(study: Study, evaluation: Evaluation) -> None:
     """Keep an evaluation with the study that it is of."""
-    study.set_user_attr(EVALUATION, asdict(evaluation))
+    study.set_user_attr(EVALUATED, asdict(evaluation))
 
 
 def last_evaluation(study: Study) -> Evaluation | None:
     """Return the last evaluation of `study`, None if there was none."""
-    kept: dict[str, Any] | None = study.user_attrs.get(EVALUATION)
+    kept: dict[str, Any] | None = study.user_attrs.get(EVALUATED)
     if kept is None:
         return None
     candidates = (Candidate(**c | {"values": tuple(c["values"])}) for c in kept["candidates"])

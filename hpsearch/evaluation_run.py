@@ -13,7 +13,6 @@ from hpsearch.evaluation_text import in_markdown
 from hpsearch.projection import KIND, NOTE, SLOT, STUDY, project
 from hpsearch.publishing import find_runs, kept_run, log_files, run_title
 from hpsearch.scores import SCORES
-from hpsearch.slots import EVALUATION
 from hpsearch.summary import find_trial, metric_of
 from hpsearch.tracking import ID, experiment_name, study_id
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from hpsearch.evaluation_record import Evaluation
     from hpsearch.tracking_store import TrackingStore
 
+EVALUATION = "evaluation"  # kind and name of the run
 SEEDS, LOOK, LOOKED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
 
 

@@ -82,10 +82,9 @@ def evaluate(
     from hpsearch.evaluation import evaluate as evaluating
     from hpsearch.evaluation_figures import FIGURES, draw_evaluation
     from hpsearch.evaluation_record import evaluation_record
-    from hpsearch.evaluation_run import log_evaluation
+    from hpsearch.evaluation_run import EVALUATION, log_evaluation
     from hpsearch.publishing import check_files, save_figures
     from hpsearch.rounds import better_round
-    from hpsearch.slots import EVALUATION
     from hpsearch.tracking import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -73,13 +73,13 @@ def _forget_evaluation(study: Study) -> None:
     """Take from a search what is known of its evaluation, if `study` is that."""
     import optuna
 
-    from hpsearch.slots import EVALUATES, EVALUATION
+    from hpsearch.slots import EVALUATED, EVALUATES
 
     if EVALUATES in study.user_attrs:
         name = study.user_attrs[EVALUATES]["study"]
         if name in optuna.get_all_study_names(study._storage):
             search = optuna.load_study(study_name=name, storage=study._storage)
-            search.set_user_attr(EVALUATION, None)
+            search.set_user_attr(EVALUATED, None)
 
 
 @cli.command()
