@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
@@ -16,7 +16,9 @@ from hpsearch.errors import StudyError
 from hpsearch.history import span_of
 from hpsearch.lines import config_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import escaped, far_apart, value_axis
+from hpsearch.report.charts import escaped
+from hpsearch.report.snapshot import snapshot_of
+from hpsearch.report.view import View
 from hpsearch.slots import own_trials, reason_of, slot_of, was_interrupted
 from hpsearch.summary import (
     best_trials,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-WORST = 0.1  # this share of the trials may lie outside of what charts show at first
 DIVERGED = "diverged"  # begins the reason of a trial that no pruner has ended
 
 
@@ -52,41 +53,6 @@ class Point:
 
 
 @dataclass(frozen=True)
-class View:
-    """From where to where a chart shows values at first, and how many are worse than that."""
-
-    low: float
-    high: float
-    log: bool = False
-    beyond: int = 0
-
-    @classmethod
-    def of(cls, values: Sequence[float], *, maximize: bool) -> View:
-        """Leave out the worst tenth where it would take more than half of the axis."""
-        low, high = min(values), max(values)
-        if far_apart(values):
-            return cls(low, high, log=True)
-        edge = sorted(values, reverse=not maximize)[round(WORST * (len(values) - 1))]
-        near = high - edge if maximize else edge - low
-        if near <= 0 or near > (high - low) / 2:
-            return cls(low, high)
-        low, high = (edge, high) if maximize else (low, edge)
-        return cls(low, high, beyond=sum(not low <= value <= high for value in values))
-
-    def axis(self, title: str) -> dict[str, Any]:
-        """Return plotly's axis of the metric."""
-        found, room = value_axis(title, log=self.log), 0.06 * (self.high - self.low)
-        return found | ({"range": [self.low - room, self.high + room]} if self.beyond else {})
-
-    def __str__(self) -> str:
-        """What a chart's note says of values that it does not show, "" if it shows all."""
-        if not self.beyond:
-            return ""
-        trials = "the worst trial is" if self.beyond == 1 else f"the worst {self.beyond} trials are"
-        return f" At first {trials} out of sight: double-click to see all."
-
-
-@dataclass(frozen=True)
 class Saved:
     """What pruned trials did not run. Seconds are an estimate, from each trial's own pace."""
 
@@ -98,7 +64,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Facts:
-    """A study as its report reads it: the trials that it ran itself, as they were at one time."""
+    """A study as its report reads it, at one time, and the trials that it ran itself."""
 
     study: Study
     trials: Sequence[FrozenTrial]
@@ -112,6 +78,7 @@ class Facts:
                 f"study '{study.study_name}' has {len(study.directions)} objectives; a report is "
                 "of one"
             )
+        study = snapshot_of(study)
         if not any(math.isfinite(trial.value or 0.0) for trial in best_trials(study, None)):
             raise StudyError(
                 f"study '{study.study_name}' has no completed trial yet, so there is nothing to "

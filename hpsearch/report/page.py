@@ -56,8 +56,7 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
 
     Raises StudyError for a study of several objectives, or without a completed trial.
     """
-    now = datetime.now()
-    facts = Facts.of(study, top)
+    facts, now = Facts.of(study, top), datetime.now()
     region, saved = region_of(facts), saved_by_pruning(facts.trials)
     parts = _parts(facts, region, saved, now)
     panels = [each for part in parts for each in part.panels]
@@ -76,7 +75,7 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             evaluated=evaluated(facts),
             region=region,
             reproduction=_reproduction(facts, storage),
-            file=study.user_attrs.get("settings", ""),
+            file=facts.study.user_attrs.get("settings", ""),
             commands=_commands(facts),
             figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
             names=facts.names(),

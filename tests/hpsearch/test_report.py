@@ -19,7 +19,7 @@ from hpsearch.ranges import Choices, Range
 from hpsearch.report.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts import escaped
 from hpsearch.report.contour_charts import contour_panels, most_important, smoothed
-from hpsearch.report.facts import Facts, Point, View, saved_by_pruning
+from hpsearch.report.facts import Facts, Point, saved_by_pruning
 from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importances_of
 from hpsearch.report.learning_charts import learning_panels
@@ -28,6 +28,7 @@ from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, sentence, timeline_panels
+from hpsearch.report.view import View
 from hpsearch.rounds import next_round, run_rounds
 from hpsearch.study import run_study
 
@@ -494,6 +495,22 @@ def test_running_trials_are_counted():
     study = a_study(a_trial(0, [0.5]))
     study.ask()
     assert "1 trial is running : this is not its end" in text_of(report_page(study))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_page_is_of_one_moment_however_long_it_takes(seeds, monkeypatch):
+    study = a_study(*(a_trial(slot, [0.5]) for slot in range(4)), **{"search.seeds": seeds})
+    saved_by = saved_by_pruning
+
+    def meanwhile(trials):
+        study.add_trials([a_trial(4, [0.9]), a_trial(5, [0.9])])
+        return saved_by(trials)
+
+    monkeypatch.setattr("hpsearch.report.page.saved_by_pruning", meanwhile)
+    said = text_of(report_page(study))
+    assert len(study.trials) == 6
+    assert "4 trials 4 complete" in said
+    assert "0.9" not in said
 
 
 def test_there_is_nothing_to_report_of_no_completed_trial_or_several_objectives():
