@@ -81,6 +81,16 @@ def axis(name: str = "", **options: Any) -> dict[str, Any]:
     }
 
 
+def whole_axis(name: str, low: int, high: int, *, most: int = 10, **options: Any) -> dict[str, Any]:
+    """Return an axis of whole numbers, from a little below `low` to a little above `high`.
+
+    Up to `most` of them have a tick each, for there plotly would choose halves.
+    """
+    room = 0.03 * (high - low) or 0.5
+    ticks = {"dtick": 1, "tick0": low} if high - low <= most else {}
+    return axis(name, range=[low - room, high + room], **ticks, **options)
+
+
 def far_apart(values: Sequence[float]) -> bool:
     """Whether values need a logarithmic axis to be told apart."""
     return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
@@ -90,7 +100,7 @@ def value_axis(title: str, *, log: bool = False) -> dict[str, Any]:
     """Return the axis of a metric."""
     if not log:
         return axis(escaped(title))
-    return axis(escaped(f"{title} (log)"), type="log", dtick=1, exponentformat="e")
+    return axis(escaped(f"{title} (log)"), type="log", nticks=5, exponentformat="e")
 
 
 def layout(x: Mapping[str, Any], y: Mapping[str, Any], **options: Any) -> dict[str, Any]:

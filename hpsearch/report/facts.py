@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
@@ -129,6 +129,10 @@ class Facts:
     def view(self) -> View:
         """The part of the metric's axis that charts show at first."""
         return View.of([point.value for point in self.points], maximize=self.maximize)
+
+    def value_axis(self) -> dict[str, Any]:
+        """Return the metric's axis, for plotly."""
+        return self.view.axis(self.title, self.metric)
 
     @cached_property
     def axes(self) -> list[ParameterAxis]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from itertools import pairwise
 
 from optuna.trial import TrialState
 
 from hpsearch.curves import Curves
 from hpsearch.history import seconds_passed, span_of
 from hpsearch.lines import config_of
-from hpsearch.report.charts import NAMED, STATES, Chart, Panels, Trace, axis, layout, rounded
+from hpsearch.report.charts import (
+    NAMED,
+    STATES,
+    Chart,
+    Panels,
+    Trace,
+    axis,
+    layout,
+    rounded,
+    whole_axis,
+)
 from hpsearch.report.facts import DIVERGED, Facts, Saved, duration, state_of
 from hpsearch.slots import reason_of, slot_of
 
@@ -94,17 +105,22 @@ def pruning_panels(facts: Facts, saved: Saved) -> Panels:
         for trial in facts.trials
         if trial.state is TrialState.PRUNED and not str(reason_of(trial)).startswith(DIVERGED)
     )
+    planned = max(int(config_of(trial).get("epochs", 0)) for trial in facts.trials)
+    planned = max(planned, *ends)
+    nearest = min((later - each for each, later in pairwise(sorted(ends))), default=planned)
     bars = {
         "type": "bar",
         "x": sorted(ends),
         "y": [ends[epochs] for epochs in sorted(ends)],
+        "width": 0.75 * min(nearest, max(1, planned / 40)),
         "marker": {"color": STATES["pruned"]},
         "hovertemplate": "%{y} trials pruned after %{x} epochs<extra></extra>",
     }
-    x = axis("epochs until a trial was pruned", rangemode="tozero")
+    x = whole_axis("epochs until a trial was pruned", 0, planned)
     if len(ends) <= 20:
-        x |= {"tickvals": sorted(ends)}
-    drawn = layout(x, axis("trials"), bargap=0.25)
+        x |= {"tickmode": "array", "tickvals": sorted({*ends, planned})}
+    most = max(ends.values())
+    drawn = layout(x, whole_axis("trials", 0, most) | {"range": [0, 1.06 * most]})
     note = sentence(facts, saved)
     return Panels(PRUNING, heading, [Chart(PRUNING, [bars], drawn, 220)], note)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from hpsearch.report.charts import far_apart, value_axis
 
 WORST = 0.1  # this share of the values may lie outside
+ROOM = 0.06  # of what is shown, on either side
+AROUND = 0.05  # of a value, on either side where it is the only one
+BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}  # what a metric can be
 
 
 @dataclass(frozen=True)
@@ -23,20 +27,28 @@ class View:
     @classmethod
     def of(cls, values: Sequence[float], *, maximize: bool) -> View:
         """Leave out the worst tenth where it would take more than half of the axis."""
-        low, high = min(values), max(values)
-        if far_apart(values):
-            return cls(low, high, log=True)
+        low, high, log = min(values), max(values), far_apart(values)
         edge = sorted(values, reverse=not maximize)[round(WORST * (len(values) - 1))]
-        near = high - edge if maximize else edge - low
-        if near <= 0 or near > (high - low) / 2:
-            return cls(low, high)
+        first, last, end = (math.log10(v) if log else v for v in (low, high, edge))
+        near = last - end if maximize else end - first
+        if near <= 0 or near > (last - first) / 2:
+            return cls(low, high, log)
         low, high = (edge, high) if maximize else (low, edge)
-        return cls(low, high, beyond=sum(not low <= value <= high for value in values))
+        return cls(low, high, log, sum(not low <= value <= high for value in values))
 
-    def axis(self, title: str) -> dict[str, Any]:
-        """Return plotly's axis of the metric."""
-        found, room = value_axis(title, log=self.log), 0.06 * (self.high - self.low)
-        return found | ({"range": [self.low - room, self.high + room]} if self.beyond else {})
+    def axis(self, title: str, metric: str) -> dict[str, Any]:
+        """Return plotly's axis of the metric, as wide in every chart."""
+        ends = [math.log10(end) for end in self._ends(metric)] if self.log else self._ends(metric)
+        room = ROOM * (ends[1] - ends[0])
+        return value_axis(title, log=self.log) | {"range": [ends[0] - room, ends[1] + room]}
+
+    def _ends(self, metric: str) -> list[float]:
+        """Return from where to where, which of one value alone is a little around it."""
+        if self.low < self.high:
+            return [self.low, self.high]
+        least, most = BOUNDS.get(metric.partition("/")[2], (-math.inf, math.inf))
+        around = AROUND * abs(self.low) or AROUND
+        return [max(least, self.low - around), min(most, self.high + around)]
 
     def __str__(self) -> str:
         """What a chart's note says of values that it does not show, "" if it shows all."""

@@ -193,10 +193,49 @@ def test_far_values_are_out_of_sight_at_first_and_the_note_says_so():
     view = View.of(values, maximize=True)
     assert view.low > 0.89
     assert view.beyond == sum(value < view.low for value in values) > 0
-    assert view.axis("val/accuracy")["range"][0] > 0.85
+    assert view.axis("", "val/accuracy")["range"][0] > 0.85
     assert f"the worst {view.beyond} trials are out of sight" in str(view)
     assert View.of(list(np.linspace(0, 1, 20)), maximize=True).beyond == 0
     assert View.of([0.1, 5.0, 900.0], maximize=False).log
+    diverged = View.of([*np.linspace(0.1, 2, 19), 1e8], maximize=False)
+    assert (diverged.log, diverged.high, diverged.beyond) == (True, pytest.approx(1.9, abs=0.01), 2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "low", "high"),
+    [("val/accuracy", 0.96, 0.9, 1.01), ("val/loss", 0.0, -0.01, 0.1), ("value", -3.0, -3.2, -2.8)],
+)
+def test_one_value_has_a_little_of_the_axis_around_it(metric, value, low, high):
+    left, right = View.of([value], maximize=True).axis("", metric)["range"]
+    assert low < left < value < right < high
+
+
+def test_counts_have_whole_ticks_where_they_are_few():
+    facts = Facts.of(a_study(a_trial(0, [0.5, 0.6])), 5)
+    (curves,), (trials, epochs) = learning_panels(facts).charts, history_panels(facts).charts
+    assert [chart.layout["xaxis"]["dtick"] for chart in (curves, trials, epochs)] == [1, 1, 1]
+    assert curves.layout["xaxis"]["range"] == [0.97, 2.03]
+    assert trials.layout["xaxis"]["range"] == [0.5, 1.5]
+
+
+def test_both_histories_have_the_same_axis_of_values():
+    facts = Facts.of(a_study(a_trial(0, [0.1, 0.8]), a_trial(1, [0.2, 0.9])), 5)
+    by_trials, by_epochs = (chart.layout["yaxis"] for chart in history_panels(facts).charts)
+    assert by_trials["range"] == by_epochs["range"] == pytest.approx([0.794, 0.906])
+
+
+def test_panels_of_a_loss_share_a_logarithmic_axis_that_a_diverged_curve_does_not_stretch():
+    losses = [[2.0, 0.5, 0.05], [1.0, 0.3, 0.04], [3.0, 0.9, 0.06], [2.0, 3.0, 1e8]]
+    trials = [a_trial(slot, values) for slot, values in enumerate(losses)]
+    for trial in trials:
+        trial.user_attrs["setup"]["metric"] = "val/loss"
+    study = a_study(*trials, direction="minimize", **{"search.metric": "val/loss"})
+    panels = learning_panels(Facts.of(study, 5))
+    ranges = [chart.layout["yaxis"]["range"] for chart in panels.charts]
+    assert len(ranges) == 4
+    assert ranges == [ranges[0]] * 4
+    assert ranges[0] == pytest.approx([math.log10(0.04), math.log10(3)], abs=0.2)
+    assert "the worst values are out of sight" in panels.note
 
 
 def test_learning_curves_are_best_first_solid_and_dashed_on_the_same_axes(study):
