@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import platform
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
@@ -16,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from hpsearch import __version__
 from hpsearch.configurations import best_configurations
 from hpsearch.history import seconds_passed, span_of
+from hpsearch.report.again import again_of, reproduction
 from hpsearch.report.charts import Panels
 from hpsearch.report.contour_charts import contour_panels
 from hpsearch.report.evaluation import evaluated
@@ -27,16 +25,12 @@ from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, timeline_panels
-from hpsearch.slots import ROUND
-from hpsearch.storage import redact
 from hpsearch.summary import count_trials, format_value, label_of
-from hpsearch.tracking import experiment_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 TOP = 20
-PACKAGES = ("hpsearch", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -74,9 +68,8 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             trials=trials_table(facts),
             evaluated=evaluated(facts),
             region=region,
-            reproduction=_reproduction(facts, storage),
-            file=facts.study.user_attrs.get("settings", ""),
-            commands=_commands(facts),
+            again=again_of(study, storage),
+            reproduction=reproduction(facts, storage),
             figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
             names=facts.names(),
             plotly=get_plotlyjs(),
@@ -153,48 +146,3 @@ def _seconds(facts: Facts) -> float | None:
 
 def _plural(what: str, number: int) -> str:
     return what if number == 1 else f"{what}s"
-
-
-def _commands(facts: Facts) -> list[str]:
-    """Return the commands that run the study again, none of a study that is not hpsearch's."""
-    if "settings" not in facts.study.user_attrs:
-        return []
-    name = shlex.quote(facts.study.study_name)
-    return [f"hpsearch show {name} > study.toml", f"hpsearch study study.toml --name {name}"]
-
-
-def _reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
-    """Return what there is to know beside the study file, as names and values."""
-    known, setups = facts.study.user_attrs, [t.user_attrs.get("setup", {}) for t in facts.trials]
-    setup: dict[str, Any] = next(filter(None, setups), {})
-    packages = map(_version, PACKAGES)
-    definition, data = known.get("definition", {}), setup.get("data", {})
-    rows = {
-        "seed": str(definition.get("search.seed", setup.get("seed", ""))),
-        "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
-        "data": str(data.get("name", "")),
-        "digest of the data": str(definition.get("data.digest", data.get("digest", ""))),
-        "round": _round(facts),
-        "storage": redact(storage),
-        "versions here": ", ".join([f"Python {platform.python_version()}", *packages]),
-    }
-    return [(name, value) for name, value in rows.items() if value]
-
-
-def _round(facts: Facts) -> str:
-    number = facts.study.user_attrs.get(ROUND)
-    if not number:
-        return ""
-    first = experiment_name(facts.study)
-    return (
-        f"{number} of the search {first}: it began with trials of the rounds before it, which are "
-        f"not counted here. `hpsearch show {first}` has the file of the first round, and `--rounds "
-        f"{number}` runs them all."
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} {__version__}" if package == "hpsearch" else f"{package} unknown"

@@ -16,6 +16,7 @@ from optuna.trial import TrialState, create_trial
 from hpsearch.errors import StudyError
 from hpsearch.history import History
 from hpsearch.ranges import Choices, Range
+from hpsearch.report.again import again_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts import escaped
 from hpsearch.report.contour_charts import contour_panels, most_important, smoothed
@@ -30,6 +31,7 @@ from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, sentence, timeline_panels
 from hpsearch.report.view import View
 from hpsearch.rounds import next_round, run_rounds
+from hpsearch.storage import open_storage
 from hpsearch.study import run_study
 
 START = datetime(2026, 1, 1, 12)
@@ -403,8 +405,11 @@ def test_the_headline_is_the_studys(study):
 
 def test_the_page_says_how_to_do_it_again(study):
     page = report_page(study, storage="postgresql://me:secret@host/db")
-    assert "hpsearch show tiny-random &gt; study.toml" in page
-    assert "hpsearch study study.toml --name tiny-random" in page
+    (command,) = re.findall('<pre id="command">(.*)</pre>', page)
+    assert command == "hpsearch study study.toml --name tiny-random --storage hpsearch.journal"
+    assert "With several --jobs" in page
+    assert "exactly the same: the pruner median goes by the trials" in page
+    assert "--storage" not in again_of(study, "hpsearch.journal").command
     assert f"optuna {optuna.__version__}" in page
     assert study.user_attrs["definition"]["data.digest"] in page
     assert "learning_rate = {low = 0.001, high = 1.0, log = true}" in page
@@ -507,6 +512,33 @@ def test_a_later_round_is_reported_without_what_it_was_given(make_settings, tmp_
     said = text_of(report_page(second))
     assert "6 trials 6 complete" in said
     assert f"2 of the search {first.study_name}: it began with trials" in said
+
+
+def test_a_later_round_is_done_again_from_the_file_of_the_first(make_settings, tmp_path):
+    store = str(tmp_path / "j")
+    rounds = run_rounds(make_settings(), 2, storage=store)
+    first, second = (outcome.study for outcome in rounds)
+    again = again_of(second, "")
+    assert again.file == first.user_attrs["settings"]
+    assert again.file != second.user_attrs["settings"]
+    assert again.command == "hpsearch study study.toml --name tiny-random --rounds 2"
+    optuna.delete_study(study_name="tiny-random", storage=open_storage(store))
+    for _ in range(2):
+        said = text_of(report_page(second))
+        assert "round 2 of the search tiny-random" in said
+        assert "cannot be done again" in said
+        assert "study.toml" not in said
+        run_study(make_settings(), storage=store)  # another of that name
+
+
+def test_a_data_file_goes_beside_the_study_file():
+    study = a_study(a_trial(0, [0.5]))
+    settings = '[data]\nsource = "{}mine.csv"\n[trial]\nepochs = 1\n'
+    study.set_user_attr("settings", settings.format(""))
+    assert again_of(study, "").beside == "mine.csv"
+    assert "put the data there as mine.csv" in text_of(report_page(study))
+    study.set_user_attr("settings", settings.format("/data/"))
+    assert not again_of(study, "").beside
 
 
 def test_the_official_test_set_is_named():
