@@ -61,6 +61,11 @@ def escaped(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things as a person says it: 1 trial, 2,000 trials."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def rounded(values: Iterable[float]) -> list[float]:
     """Return numbers with as many digits as can be seen."""
     return [float(f"{value:.{DIGITS}g}") for value in values]

@@ -20,6 +20,7 @@ from hpsearch.report.charts import (
     Trace,
     axis,
     box,
+    counted,
     layout,
     rounded,
 )
@@ -48,8 +49,8 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
     if len(chosen) < 2:
         return Panels(NAME, HEADING, missing="It takes two parameters that had different values.")
     if len(facts.points) < LEAST_TRIALS:
-        few = f"{len(facts.points)} trials with a value are too few; it takes {LEAST_TRIALS}."
-        return Panels(NAME, HEADING, missing=few)
+        few = f"{counted(len(facts.points), 'trial')} with a value: too few"
+        return Panels(NAME, HEADING, missing=f"{few}, it takes {LEAST_TRIALS}.")
     ends = colour_ends(facts)
     charts = [
         _contour(facts, pair, region, ends, f"{NAME}-{number}")

@@ -12,7 +12,7 @@ from optuna.trial import create_trial
 
 from hpsearch.drawing import COLOURS
 from hpsearch.report.axes import ParameterAxis
-from hpsearch.report.charts import Chart, Panels, axis, escaped, layout, rounded
+from hpsearch.report.charts import Chart, Panels, axis, counted, escaped, layout, rounded
 from hpsearch.report.facts import Facts
 
 NAME = "importances"
@@ -39,8 +39,8 @@ def importances_of(facts: Facts) -> Importances:
     if not varied:
         return Importances({}, "No parameter had different values.")
     if len(facts.points) < LEAST_TRIALS:
-        few = f"{len(facts.points)} trials with a value are too few to tell"
-        return Importances({}, f"{few}; it takes {LEAST_TRIALS}.")
+        few = f"{counted(len(facts.points), 'trial')} with a value: too few to tell"
+        return Importances({}, f"{few}, it takes {LEAST_TRIALS}.")
     study = optuna.create_study(direction=facts.study.direction)
     study.add_trials(
         create_trial(value=p.value, params=p.trial.params, distributions=p.trial.distributions)

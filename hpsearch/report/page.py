@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hpsearch import __version__
 from hpsearch.configurations import best_configurations
 from hpsearch.history import seconds_passed, span_of
 from hpsearch.report.again import again_of, reproduction
-from hpsearch.report.charts import Panels
+from hpsearch.report.charts import Panels, counted
 from hpsearch.report.contour_charts import contour_panels
 from hpsearch.report.evaluation import evaluated
 from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
@@ -86,8 +88,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
+    environment.globals["counted"] = counted
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
+
+
+def breakable(text: str) -> Markup:
+    """Return a text of the user's, escaped, which may break after each _ and /."""
+    return Markup("<wbr>").join(part for part in re.split("(?<=[_/])", text) if part)
 
 
 def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Part]:
@@ -117,12 +126,14 @@ def _headline(facts: Facts, saved: Saved) -> list[tuple[str, str, str]]:
     seconds = _seconds(facts)
     found = [_best(facts)]
     counts = count_trials(facts.trials)
-    found.append((f"{len(facts.trials):,}", _plural("trial", len(facts.trials)), str(counts)))
+    figure, name = counted(len(facts.trials), "trial").split()
+    found.append((figure, name, str(counts)))
     if facts.has_curves:
-        found.append((f"{facts.epochs:,}", _plural("epoch", facts.epochs), "trained"))
+        figure, name = counted(facts.epochs, "epoch").split()
+        found.append((figure, name, "trained"))
         if saved.trials:
             share = saved.epochs / (facts.epochs + saved.epochs)
-            spared = f"{saved.epochs:,} epochs, about {duration(saved.seconds)}"
+            spared = f"{counted(saved.epochs, 'epoch')}, about {duration(saved.seconds)}"
             found.append((f"{share:.0%}", "saved by pruning", spared))
     if seconds is not None:
         found.append((duration(seconds), "in all", "in which a trial ran"))
@@ -142,7 +153,3 @@ def _seconds(facts: Facts) -> float | None:
     """Return the seconds in which a trial ran, None if the trials do not say."""
     spans = [span_of(trial) for trial in facts.trials if trial.datetime_complete is not None]
     return max(seconds_passed(spans).values(), default=None)
-
-
-def _plural(what: str, number: int) -> str:
-    return what if number == 1 else f"{what}s"

@@ -82,7 +82,7 @@ def _slice(facts: Facts, along: ParameterAxis, region: Region, name: str) -> Cha
     shapes = [box(interval, None) for interval in region.of(along)]
     drawn = layout(axis(along.title, **along.layout()), y, shapes=shapes)
     total = len(facts.points)
-    title = along.name if have == total else f"{along.name}: {have:,} of {total:,} trials have it"
+    title = along.name if have == total else f"{along.name}: in {have:,} of {total:,} trials"
     return Chart(name, traces, drawn, 260, title)
 
 

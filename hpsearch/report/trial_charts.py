@@ -18,6 +18,7 @@ from hpsearch.report.charts import (
     Panels,
     Trace,
     axis,
+    counted,
     layout,
     rounded,
     whole_axis,
@@ -114,7 +115,12 @@ def pruning_panels(facts: Facts, saved: Saved) -> Panels:
         "y": [ends[epochs] for epochs in sorted(ends)],
         "width": 0.75 * min(nearest, max(1, planned / 40)),
         "marker": {"color": STATES["pruned"]},
-        "hovertemplate": "%{y} trials pruned after %{x} epochs<extra></extra>",
+        "text": [
+            f"{counted(ends[epochs], 'trial')} pruned after {counted(epochs, 'epoch')}"
+            for epochs in sorted(ends)
+        ],
+        "textposition": "none",
+        "hovertemplate": NAMED,
     }
     x = whole_axis("epochs until a trial was pruned", 0, planned)
     if len(ends) <= 20:
@@ -128,12 +134,12 @@ def pruning_panels(facts: Facts, saved: Saved) -> Panels:
 def sentence(facts: Facts, saved: Saved) -> str:
     """Say what pruning saved, and how that is known."""
     whole = facts.epochs + saved.epochs
-    pruned = "1 trial was" if saved.trials == 1 else f"{saved.trials:,} trials were"
+    pruned = f"{counted(saved.trials, 'trial')} {'was' if saved.trials == 1 else 'were'}"
     stopping = any(config_of(trial).get("early_stopping") for trial in facts.trials)
     less = "; less where early stopping would have ended a trial" if stopping else ""
     return (
-        f"{pruned} pruned. To the end there would have been {saved.epochs:,} "
-        f"more epochs, {saved.epochs / whole:.0%} of the {whole:,} that the study would have had, "
+        f"{pruned} pruned. To the end there would have been {counted(saved.epochs, 'more epoch')}, "
+        f"{saved.epochs / whole:.0%} of the {whole:,} that the study would have had, "
         f"and about {duration(saved.seconds)} more of training: an estimate, "
         f"from each trial's own seconds per epoch{less}.{_diverged(saved)}"
     )
@@ -142,5 +148,5 @@ def sentence(facts: Facts, saved: Saved) -> str:
 def _diverged(saved: Saved) -> str:
     if not saved.diverged:
         return ""
-    trials = "1 trial" if saved.diverged == 1 else f"{saved.diverged:,} trials"
+    trials = counted(saved.diverged, "trial")
     return f" {trials} ended early because the loss was not finite; that is not counted."
