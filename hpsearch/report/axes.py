@@ -46,11 +46,16 @@ class ParameterAxis:
             return self.entry.values.index(value)
         return float(value)
 
+    @property
+    def half(self) -> float:
+        """Half a step, by which what is drawn of a value goes to either side; 0 of dense ones."""
+        return 0.5 if isinstance(self.entry, Choices) else (self.entry.spacing or 0) / 2
+
     def ends(self) -> tuple[float, float]:
-        """Return the coordinates of the low and the high end."""
+        """Return the coordinates of the low and the high end, past the outer values if stepped."""
         if isinstance(self.entry, Choices):
-            return -0.5, len(self.entry.values) - 0.5
-        return self.entry.to_optuna(self.entry.low), self.entry.to_optuna(self.entry.high)
+            return -self.half, len(self.entry.values) - self.half
+        return self._around(self.entry)
 
     def share(self, coordinate: float) -> float:
         """Return where a coordinate is between the ends."""
@@ -89,7 +94,7 @@ class ParameterAxis:
         if isinstance(self.entry, Choices):
             texts = (str(self.entry.to_optuna(value)) for value in self.entry.values)
             return [(float(place), _short(text)) for place, text in enumerate(texts)]
-        low, high = sorted(self.ends())
+        low, high = sorted(map(self.entry.to_optuna, (self.entry.low, self.entry.high)))
         if low == high:
             values = [low]
         elif self.is_log:
@@ -113,10 +118,13 @@ class ParameterAxis:
     def region(self, narrowed: Searched) -> list[tuple[float, float]]:
         """Return the intervals of coordinates that a narrower range or choices leave."""
         if isinstance(narrowed, Range):
-            return [(narrowed.to_optuna(narrowed.low), narrowed.to_optuna(narrowed.high))]
+            return [self._around(narrowed)]
         kept = {narrowed.to_optuna(value) for value in narrowed.values}
         values = self.entry.values if isinstance(self.entry, Choices) else ()
-        return [(n - 0.5, n + 0.5) for n, value in enumerate(values) if value in kept]
+        return [(n - self.half, n + self.half) for n, value in enumerate(values) if value in kept]
+
+    def _around(self, found: Range) -> tuple[float, float]:
+        return found.to_optuna(found.low) - self.half, found.to_optuna(found.high) + self.half
 
     def _scaled(self, coordinate: float) -> float:
         return math.log(coordinate) if self.is_log else coordinate

@@ -165,8 +165,8 @@ def places(along: ParameterAxis) -> NDArray[np.float64]:
 
 def _edges(along: ParameterAxis, at: NDArray[np.float64]) -> list[float]:
     """Return where the cells of these places begin and end, as coordinates: halfway."""
-    if len(at) == 1:
-        return [along.at(0), along.at(1)]
+    if values := along.values():
+        return [values[0] - along.half, *(value + along.half for value in values)]
     middles = (at[:-1] + at[1:]) / 2
     first, last = 2 * at[0] - middles[0], 2 * at[-1] - middles[-1]
     return [along.at(float(share)) for share in (first, *middles, last)]

@@ -26,7 +26,7 @@ from hpsearch.report.importance import importances_of
 from hpsearch.report.learning_charts import learning_panels
 from hpsearch.report.page import report_page
 from hpsearch.report.parameter_charts import parallel_panels, slice_panels
-from hpsearch.report.region import region_of
+from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, sentence, timeline_panels
 from hpsearch.report.view import View
@@ -119,6 +119,31 @@ def test_choices_and_steps_have_their_values_and_a_missing_one_has_no_place():
     assert [optimizer.coordinate(trial) for trial in trials] == [1.0, None]
     assert (width.layout()["type"], width.layout()["tickvals"]) == ("linear", [10, 30, 50])
     assert width.values() == [10, 30, 50]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_whole_number_has_as_much_room_as_any_and_the_region_takes_all_of_it(log):
+    depth = ParameterAxis("n", "n", Range(low=1, high=4, log=log))
+    left, right = (10**end if log else end for end in depth.layout()["range"])
+    assert left < 0.5 < 4.5 < right
+    assert depth.layout()["tickvals"][:2] == [1, 2]
+    trials = [
+        create_trial(
+            value=n,
+            params={"n": n % 4 + 1, "x": n % 3 / 2},
+            distributions={"n": IntDistribution(1, 4, log=log), "x": FloatDistribution(0, 1)},
+        )
+        for n in range(12)
+    ]
+    facts = Facts.of(a_study(*trials), 5)
+    kept = Region(now={"n": Range(low=2, high=3, log=log), "x": Range(low=0.0, high=0.5)})
+    (chart,) = contour_panels(facts, importances_of(facts), kept).charts
+    along = "x" if chart.layout["xaxis"]["title"]["text"].startswith("n") else "y"
+    assert chart.traces[0][along] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5])
+    (shape,) = chart.layout["shapes"]
+    assert (shape[f"{along}0"], shape[f"{along}1"]) == (1.5, 3.5)
+    (shape,) = slice_panels(facts, kept).charts[0].layout["shapes"]
+    assert (shape["x0"], shape["x1"]) == (1.5, 3.5)
 
 
 def test_an_axis_spans_what_all_trials_searched():
