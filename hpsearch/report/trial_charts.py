@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
 from optuna.trial import TrialState
 
@@ -27,39 +29,59 @@ from hpsearch.report.facts import DIVERGED, Facts, Saved, duration, state_of
 from hpsearch.slots import reason_of, slot_of
 
 TIMELINE, PRUNING = "timeline", "pruning"
-LEAST_HEIGHT, MOST_HEIGHT = 240, 460
+LEAST_HEIGHT, MOST_HEIGHT = 140, 460
+MOST_ROWS = 120  # trials; more of them are drawn in as many rows as ran at a time
+COMMON = ("complete", "pruned")
+ON_TOP = (*COMMON, "running", "interrupted", "failed")  # the last is above the rest
+
+Span = tuple[datetime, datetime]
 
 
 def timeline_panels(facts: Facts, now: datetime) -> Panels:
-    """Return a row for each trial, from when it began to when it ended; running ones until now."""
-    spans = [
-        (place, _span(facts, place, now))
+    """Return a bar for each trial, from when it began to when it ended; running ones until now."""
+    spans = {
+        place: _span(facts, place, now)
         for place, trial in enumerate(facts.trials)
         if trial.datetime_start is not None
-    ]
+    }
     if not spans:
         missing = "Its trials do not say when they ran."
         return Panels(TIMELINE, "When trials ran", missing=missing)
-    passed = seconds_passed([span for _, span in spans])
-    states = {place: state_of(facts.trials[place]) for place, _ in spans}
-    thick = max(2.0, min(9.0, 300 / len(spans)))
+    note = "A bar from a trial's start to its end; "
+    if len(spans) <= MOST_ROWS:
+        rows, name = {place: slot_of(facts.trials[place]) for place in spans}, "trial"
+        note += "the steeper they go down, the faster."
+    else:
+        rows, name = side_by_side(spans), "at a time"
+        note += "the more rows there are, the more ran at a time."
+    low, high = min(rows.values()), max(rows.values())
+    thick = max(3.0, min(9.0 if name == "trial" else 24.0, 300 / (high - low + 1)))
+    passed = seconds_passed(list(spans.values()))
+    states = {place: state_of(facts.trials[place]) for place in spans}
     traces = []
-    for state, colour in reversed(STATES.items()):  # complete ones on top
-        rows = [(place, span) for place, span in spans if states[place] == state]
-        if rows:
-            traces.append(_bars(facts, rows, passed, colour, thick))
-    y = axis("trial", autorange="reversed", showgrid=False, nticks=8)
-    height = max(LEAST_HEIGHT, min(MOST_HEIGHT, 100 + 9 * len(spans)))
+    for state in (each for each in ON_TOP if each in states.values()):
+        places = [place for place in spans if states[place] == state]
+        traces.append(_bars(places, spans, rows, passed) | _look(state, thick))
+    y = whole_axis(name, low, high, showgrid=False, nticks=8)
+    y["range"] = [high + 0.7, low - 0.7]
+    height = max(LEAST_HEIGHT, min(MOST_HEIGHT, 80 + round(1.6 * thick * (high - low + 1))))
     chart = Chart(TIMELINE, traces, layout(axis("seconds, without pauses"), y), height)
-    note = (
-        "A bar from a trial's start to its end; the steeper they go down, the faster. Pauses in "
-        "which no trial ran are left out."
-    )
+    note += " Pauses in which no trial ran are left out."
     keys = {state: state for state in STATES if state in states.values()}
     return Panels(TIMELINE, "When trials ran", [chart], note, keys=keys)
 
 
-def _span(facts: Facts, place: int, now: datetime) -> tuple[datetime, datetime]:
+def side_by_side(spans: Mapping[int, Span]) -> dict[int, int]:
+    """Return for each span the first row, from 1, in which none is before its end."""
+    rows, ends = dict[int, int](), list[datetime]()
+    for place, (start, end) in sorted(spans.items(), key=lambda pair: pair[1]):
+        row = next((n for n, free in enumerate(ends) if free <= start), len(ends))
+        ends[row : row + 1] = [end]
+        rows[place] = row + 1
+    return rows
+
+
+def _span(facts: Facts, place: int, now: datetime) -> Span:
     trial = facts.trials[place]
     if trial.state.is_finished():
         return span_of(trial)
@@ -67,30 +89,36 @@ def _span(facts: Facts, place: int, now: datetime) -> tuple[datetime, datetime]:
     return trial.datetime_start, max(now, trial.datetime_start)
 
 
+def _look(state: str, thick: float) -> dict[str, Any]:
+    """Return how bars look: those that are few have edges, to be seen if they are short."""
+    line = {"color": STATES[state], "width": thick, "simplify": False}
+    if state in COMMON:
+        return {"mode": "lines", "line": line}
+    edge = {"color": STATES[state], "width": 1.5}
+    marker = {"symbol": "line-ns-open", "size": thick, "line": edge}
+    return {"mode": "lines+markers", "line": line, "marker": marker}
+
+
 def _bars(
-    facts: Facts,
-    rows: list[tuple[int, tuple[datetime, datetime]]],
-    passed: dict[datetime, float],
-    colour: str,
-    thick: float,
+    places: Sequence[int],
+    spans: Mapping[int, Span],
+    rows: Mapping[int, int],
+    passed: Mapping[datetime, float],
 ) -> Trace:
-    """Return one trace for all trials of a state: lines with a gap after each."""
+    """Return one trace for several trials: lines with a gap after each."""
     x: list[float | None] = []
     y: list[int | None] = []
     customdata: list[int | None] = []
-    for place, span in rows:
-        slot = slot_of(facts.trials[place])
-        x += [*rounded(passed[moment] for moment in span), None]
-        y += [slot, slot, None]
+    for place in places:
+        x += [*rounded(passed[moment] for moment in spans[place]), None]
+        y += [rows[place], rows[place], None]
         customdata += [place, place, None]
     return {
         "type": "scatter",
-        "mode": "lines",
         "x": x,
         "y": y,
         "customdata": customdata,
         "hovertemplate": NAMED,
-        "line": {"color": colour, "width": thick},
     }
 
 

@@ -18,7 +18,7 @@ from hpsearch.history import History
 from hpsearch.ranges import Choices, Range
 from hpsearch.report.again import again_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import escaped
+from hpsearch.report.charts import STATES, escaped
 from hpsearch.report.contour_charts import contour_panels, most_important, smoothed
 from hpsearch.report.facts import Facts, Point, saved_by_pruning
 from hpsearch.report.history_charts import history_panels
@@ -28,7 +28,7 @@ from hpsearch.report.page import report_page
 from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
-from hpsearch.report.trial_charts import pruning_panels, sentence, timeline_panels
+from hpsearch.report.trial_charts import pruning_panels, sentence, side_by_side, timeline_panels
 from hpsearch.report.view import View
 from hpsearch.rounds import next_round, run_rounds
 from hpsearch.storage import open_storage
@@ -392,6 +392,19 @@ def test_the_timeline_has_a_trace_for_each_state_and_leaves_out_pauses():
     spans = {trace["y"][0]: trace["x"] for trace in chart.traces}
     assert spans == {0: [0, 10, None], 1: [10, 14, None], 2: [14, 16, None]}
     assert len({trace["line"]["color"] for trace in chart.traces}) == 3
+
+
+def test_many_trials_are_in_as_many_rows_as_ran_at_a_time_and_failures_on_top():
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    trials = [a_trial(slot, [0.5] * 150, state=states[slot % 3]) for slot in range(150)]
+    (chart,) = timeline_panels(Facts.of(a_study(*trials), 5), START).charts
+    colours = [trace["line"]["color"] for trace in chart.traces]
+    assert colours == [STATES["complete"], STATES["pruned"], STATES["failed"]]
+    assert {row for trace in chart.traces for row in trace["y"]} == {1, 2, None}
+    assert not any(trace["line"]["simplify"] for trace in chart.traces)
+    times = [START + timedelta(seconds=n) for n in range(5)]
+    spans = {7: (times[0], times[3]), 8: (times[1], times[2]), 9: (times[2], times[4])}
+    assert side_by_side(spans) == {7: 1, 8: 2, 9: 2}
 
 
 # Tables
