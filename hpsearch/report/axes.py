@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hpsearch.lines import config_of
 from hpsearch.ranges import COMPLEMENT, Choices, Range, Searched, field_name
-from hpsearch.report.charts import escaped
+from hpsearch.report.charts import escaped, shortened
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,7 +26,7 @@ Tick = tuple[float, str]
 PADDING = 0.05  # of the axis, on either side
 MOST_TICKS = 6
 FEW = 12  # values of a range, that are told apart one by one
-LONGEST_TICK = 16  # letters
+LONGEST_TICK, LONGEST_NAME = 16, 23  # letters
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,13 @@ class ParameterAxis:
 
     @property
     def title(self) -> str:
-        """The key, for plotly, and its scale where that is not linear."""
+        """The key, for plotly, and its scale where that is not linear.
+
+        One that is too long for its place plotly cuts, or leaves out.
+        """
         scale = {True: " (log)", "complement": " (log of 1 − x)"}
         log = self.entry.log if isinstance(self.entry, Range) else False
-        return escaped(f"{self.name}{scale.get(log, '')}")
+        return escaped(f"{shortened(self.name, LONGEST_NAME)}{scale.get(log, '')}")
 
     def ticks(self) -> list[Tick]:
         """Return a few coordinates with their texts, in the key's own units."""

@@ -56,6 +56,14 @@ class Panels:
     keys: Mapping[str, str] = field(default_factory=dict)  # the legend: what, and how it looks
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most so many letters, without its middle: names differ at the ends."""
+    if len(text) <= longest:
+        return text
+    head = longest // 2
+    return f"{text[:head]}…{text[len(text) - (longest - head - 1) :]}"
+
+
 def escaped(text: object) -> str:
     """Return a text of the user's in which no tag is one: plotly knows <b>, <a> and others."""
     return html.escape(str(text), quote=False)

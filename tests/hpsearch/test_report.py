@@ -159,6 +159,17 @@ def test_an_axis_of_one_value_is_one_too():
     assert along.share(2) == 0.5
 
 
+def test_a_long_name_keeps_its_ends_on_an_axis_and_all_of_it_above():
+    name = "the_rate_at_which_it_learns_in_the_beginning"
+    trial = create_trial(value=1, params={name: 0.5}, distributions={name: FloatDistribution(0, 1)})
+    facts = Facts.of(a_study(trial), 5)
+    (chart,) = slice_panels(facts, region_of(facts)).charts
+    assert chart.title == name
+    assert chart.layout["xaxis"]["title"]["text"] == "the_rate_at…e_beginning"
+    (chart,) = parallel_panels(facts, region_of(facts)).charts
+    assert chart.layout["xaxis"]["ticktext"][0] == "the_rate_at…e_beginning"
+
+
 # The region of narrow
 
 
