@@ -67,7 +67,7 @@ def again_of(study: Study, storage: str) -> Again:
     beside = str(source) if source.suffix and not source.is_absolute() else ""
     notes = _chance(table.get("search", {}))
     if rounds:
-        notes = [f"It runs all {rounds} rounds; this page is about the last.", *notes]
+        notes = [f"It runs the rounds 1 to {rounds}; this page is about round {rounds}.", *notes]
     return Again(file, command, beside, tuple(notes))
 
 
@@ -102,7 +102,9 @@ def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
     packages = map(_version, PACKAGES)
     definition, data = known.get("definition", {}), setup.get("data", {})
     rows = {
-        "seed": str(definition.get("search.seed", setup.get("seed", ""))),
+        "seed of this round" if ROUND in known else "seed": str(
+            definition.get("search.seed", setup.get("seed", ""))
+        ),
         "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
         "data": str(data.get("name", "")),
         "digest of the data": str(definition.get("data.digest", data.get("digest", ""))),

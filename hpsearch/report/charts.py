@@ -113,7 +113,8 @@ def value_axis(title: str, *, log: bool = False) -> dict[str, Any]:
     """Return the axis of a metric."""
     if not log:
         return axis(escaped(title))
-    return axis(escaped(f"{title} (log)"), type="log", nticks=5, exponentformat="e")
+    # Of more ticks plotly makes all nine digits of a decade.
+    return axis(escaped(f"{title} (log)"), type="log", nticks=3, exponentformat="e")
 
 
 def layout(x: Mapping[str, Any], y: Mapping[str, Any], **options: Any) -> dict[str, Any]:

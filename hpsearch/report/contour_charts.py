@@ -80,6 +80,7 @@ def colour_ends(facts: Facts) -> tuple[float, float]:
     """Return the values of the lightest and the darkest colour: what is worst is not told apart."""
     values = [point.value for point in facts.points]
     worst = float(np.quantile(values, WORST if facts.maximize else 1 - WORST))
+    worst = min(max(worst, facts.view.low), facts.view.high)
     best = max(values) if facts.maximize else min(values)
     return (worst, best) if worst != best else (worst - (1 if facts.maximize else -1), best)
 

@@ -128,7 +128,9 @@ class Facts:
     @cached_property
     def view(self) -> View:
         """The part of the metric's axis that charts show at first."""
-        return View.of([point.value for point in self.points], maximize=self.maximize)
+        values = [point.value for point in self.points]
+        sound = [point.value for point in self.points if not diverged(point.trial)]
+        return View.of(values, maximize=self.maximize, sound=sound)
 
     def value_axis(self) -> dict[str, Any]:
         """Return the metric's axis, for plotly."""
@@ -176,6 +178,11 @@ def state_of(trial: FrozenTrial) -> str:
     return known.get(trial.state, "running")
 
 
+def diverged(trial: FrozenTrial) -> bool:
+    """Whether a trial ended because its loss was not finite, and not by a pruner."""
+    return str(reason_of(trial)).startswith(DIVERGED)
+
+
 def value_of(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None:
     """Return the value of a completed trial, or the best that a pruned one had; None of others."""
     values: list[float] = []
@@ -190,18 +197,18 @@ def value_of(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None
 
 def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
     """Return what the trials that a pruner ended did not run of the epochs that they were to."""
-    count = epochs = diverged = 0
+    count = epochs = by_themselves = 0
     seconds = 0.0
     for trial in trials:
         ran, planned = len(Curves.of(trial)), int(config_of(trial).get("epochs", 0))
         if trial.state is not TrialState.PRUNED or not planned:
             continue
-        if str(reason_of(trial)).startswith(DIVERGED):
-            diverged += 1
+        if diverged(trial):
+            by_themselves += 1
             continue
         count, epochs = count + 1, epochs + planned - ran
         seconds += (planned - ran) * seconds_per_epoch(trial)
-    return Saved(count, epochs, seconds, diverged)
+    return Saved(count, epochs, seconds, by_themselves)
 
 
 def seconds_per_epoch(trial: FrozenTrial) -> float:

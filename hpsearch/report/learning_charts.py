@@ -122,7 +122,7 @@ def _layout(facts: Facts, view: View, trials: Sequence[FrozenTrial]) -> dict[str
     """Return the layout that all panels share."""
     last = max(x for trial in trials for x in line_of([trial], facts.metric).x or [1])
     x = whole_axis("", min(1, last), last, most=5, nticks=5)
-    y = view.axis("", facts.metric) | {"title": {"text": ""}, "nticks": 5}
+    y = {"nticks": 5} | view.axis("", facts.metric) | {"title": {"text": ""}}
     found = layout(x, y, margin={"l": 36, "r": 6, "t": 4, "b": 24})
     found["font"] = found["font"] | {"size": 10}
     return found

@@ -25,8 +25,8 @@ from hpsearch.report.charts import (
     rounded,
     whole_axis,
 )
-from hpsearch.report.facts import DIVERGED, Facts, Saved, duration, state_of
-from hpsearch.slots import reason_of, slot_of
+from hpsearch.report.facts import Facts, Saved, diverged, duration, state_of
+from hpsearch.slots import slot_of
 
 TIMELINE, PRUNING = "timeline", "pruning"
 LEAST_HEIGHT, MOST_HEIGHT = 140, 460
@@ -132,7 +132,7 @@ def pruning_panels(facts: Facts, saved: Saved) -> Panels:
     ends = Counter(
         len(Curves.of(trial))
         for trial in facts.trials
-        if trial.state is TrialState.PRUNED and not str(reason_of(trial)).startswith(DIVERGED)
+        if trial.state is TrialState.PRUNED and not diverged(trial)
     )
     planned = max(int(config_of(trial).get("epochs", 0)) for trial in facts.trials)
     planned = max(planned, *ends)

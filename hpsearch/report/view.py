@@ -25,15 +25,21 @@ class View:
     beyond: int = 0
 
     @classmethod
-    def of(cls, values: Sequence[float], *, maximize: bool) -> View:
-        """Leave out the worst tenth where it would take more than half of the axis."""
-        low, high, log = min(values), max(values), far_apart(values)
-        edge = sorted(values, reverse=not maximize)[round(WORST * (len(values) - 1))]
+    def of(
+        cls, values: Sequence[float], *, maximize: bool, sound: Sequence[float] | None = None
+    ) -> View:
+        """Leave out the worst tenth where it would take more than half of the axis.
+
+        sound: the values of trials that did not diverge, which a logarithmic axis is for.
+        """
+        log = far_apart(values)
+        shown = sound if log and sound else values
+        low, high = min(shown), max(shown)
+        edge = sorted(shown, reverse=not maximize)[round(WORST * (len(shown) - 1))]
         first, last, end = (math.log10(v) if log else v for v in (low, high, edge))
         near = last - end if maximize else end - first
-        if near <= 0 or near > (last - first) / 2:
-            return cls(low, high, log)
-        low, high = (edge, high) if maximize else (low, edge)
+        if 0 < near <= (last - first) / 2:
+            low, high = (edge, high) if maximize else (low, edge)
         return cls(low, high, log, sum(not low <= value <= high for value in values))
 
     def axis(self, title: str, metric: str) -> dict[str, Any]:

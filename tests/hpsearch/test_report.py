@@ -19,7 +19,7 @@ from hpsearch.ranges import Choices, Range
 from hpsearch.report.again import again_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts import STATES, escaped
-from hpsearch.report.contour_charts import contour_panels, most_important, smoothed
+from hpsearch.report.contour_charts import colour_ends, contour_panels, most_important, smoothed
 from hpsearch.report.facts import Facts, Point, saved_by_pruning
 from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importances_of
@@ -237,6 +237,16 @@ def test_far_values_are_out_of_sight_at_first_and_the_note_says_so():
     assert View.of([0.1, 5.0, 900.0], maximize=False).log
     diverged = View.of([*np.linspace(0.1, 2, 19), 1e8], maximize=False)
     assert (diverged.log, diverged.high, diverged.beyond) == (True, pytest.approx(1.9, abs=0.01), 2)
+
+
+def test_diverged_losses_stretch_neither_axes_nor_colours():
+    values = [0.2, 0.5, 2.0, 1e9, 1e30]
+    trials = [create_trial(value=value) for value in values]
+    for trial in trials[3:]:
+        trial.set_user_attr("reason", "diverged at epoch 2")
+    facts = Facts.of(a_study(*trials, direction="minimize"), 5)
+    assert (facts.view.high, facts.view.beyond) == (2.0, 2)
+    assert colour_ends(facts) == (2.0, 0.2)
 
 
 @pytest.mark.parametrize(
