@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hpsearch.lines import config_of
 from hpsearch.ranges import COMPLEMENT, Choices, Range, Searched, field_name
-from hpsearch.report.charts import escaped
+from hpsearch.report.charts import escaped, shortened
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -26,7 +26,7 @@ Tick = tuple[float, str]
 PADDING = 0.05  # of the axis, on either side
 MOST_TICKS = 6
 FEW = 12  # values of a range, that are told apart one by one
-LONGEST_TICK = 16  # letters
+LONGEST_TICK, LONGEST_NAME = 16, 23  # letters
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,16 @@ class ParameterAxis:
             return self.entry.values.index(value)
         return float(value)
 
+    @property
+    def half(self) -> float:
+        """Half a step, by which what is drawn of a value goes to either side; 0 of dense ones."""
+        return 0.5 if isinstance(self.entry, Choices) else (self.entry.spacing or 0) / 2
+
     def ends(self) -> tuple[float, float]:
-        """Return the coordinates of the low and the high end."""
+        """Return the coordinates of the low and the high end, past the outer values if stepped."""
         if isinstance(self.entry, Choices):
-            return -0.5, len(self.entry.values) - 0.5
-        return self.entry.to_optuna(self.entry.low), self.entry.to_optuna(self.entry.high)
+            return -self.half, len(self.entry.values) - self.half
+        return self._around(self.entry)
 
     def share(self, coordinate: float) -> float:
         """Return where a coordinate is between the ends."""
@@ -79,17 +84,20 @@ class ParameterAxis:
 
     @property
     def title(self) -> str:
-        """The key, for plotly, and its scale where that is not linear."""
+        """The key, for plotly, and its scale where that is not linear.
+
+        One that is too long for its place plotly cuts, or leaves out.
+        """
         scale = {True: " (log)", "complement": " (log of 1 − x)"}
         log = self.entry.log if isinstance(self.entry, Range) else False
-        return escaped(f"{self.name}{scale.get(log, '')}")
+        return escaped(f"{shortened(self.name, LONGEST_NAME)}{scale.get(log, '')}")
 
     def ticks(self) -> list[Tick]:
         """Return a few coordinates with their texts, in the key's own units."""
         if isinstance(self.entry, Choices):
             texts = (str(self.entry.to_optuna(value)) for value in self.entry.values)
             return [(float(place), _short(text)) for place, text in enumerate(texts)]
-        low, high = sorted(self.ends())
+        low, high = sorted(map(self.entry.to_optuna, (self.entry.low, self.entry.high)))
         if low == high:
             values = [low]
         elif self.is_log:
@@ -113,10 +121,13 @@ class ParameterAxis:
     def region(self, narrowed: Searched) -> list[tuple[float, float]]:
         """Return the intervals of coordinates that a narrower range or choices leave."""
         if isinstance(narrowed, Range):
-            return [(narrowed.to_optuna(narrowed.low), narrowed.to_optuna(narrowed.high))]
+            return [self._around(narrowed)]
         kept = {narrowed.to_optuna(value) for value in narrowed.values}
         values = self.entry.values if isinstance(self.entry, Choices) else ()
-        return [(n - 0.5, n + 0.5) for n, value in enumerate(values) if value in kept]
+        return [(n - self.half, n + self.half) for n, value in enumerate(values) if value in kept]
+
+    def _around(self, found: Range) -> tuple[float, float]:
+        return found.to_optuna(found.low) - self.half, found.to_optuna(found.high) + self.half
 
     def _scaled(self, coordinate: float) -> float:
         return math.log(coordinate) if self.is_log else coordinate

@@ -56,9 +56,22 @@ class Panels:
     keys: Mapping[str, str] = field(default_factory=dict)  # the legend: what, and how it looks
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most so many letters, without its middle: names differ at the ends."""
+    if len(text) <= longest:
+        return text
+    head = longest // 2
+    return f"{text[:head]}…{text[len(text) - (longest - head - 1) :]}"
+
+
 def escaped(text: object) -> str:
     """Return a text of the user's in which no tag is one: plotly knows <b>, <a> and others."""
     return html.escape(str(text), quote=False)
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things as a person says it: 1 trial, 2,000 trials."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def rounded(values: Iterable[float]) -> list[float]:
@@ -81,6 +94,16 @@ def axis(name: str = "", **options: Any) -> dict[str, Any]:
     }
 
 
+def whole_axis(name: str, low: int, high: int, *, most: int = 10, **options: Any) -> dict[str, Any]:
+    """Return an axis of whole numbers, from a little below `low` to a little above `high`.
+
+    Up to `most` of them have a tick each, for there plotly would choose halves.
+    """
+    room = 0.03 * (high - low) or 0.5
+    ticks = {"dtick": 1, "tick0": low} if high - low <= most else {}
+    return axis(name, range=[low - room, high + room], **ticks, **options)
+
+
 def far_apart(values: Sequence[float]) -> bool:
     """Whether values need a logarithmic axis to be told apart."""
     return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
@@ -90,7 +113,8 @@ def value_axis(title: str, *, log: bool = False) -> dict[str, Any]:
     """Return the axis of a metric."""
     if not log:
         return axis(escaped(title))
-    return axis(escaped(f"{title} (log)"), type="log", dtick=1, exponentformat="e")
+    # Of more ticks plotly makes all nine digits of a decade.
+    return axis(escaped(f"{title} (log)"), type="log", nticks=3, exponentformat="e")
 
 
 def layout(x: Mapping[str, Any], y: Mapping[str, Any], **options: Any) -> dict[str, Any]:

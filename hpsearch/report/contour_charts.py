@@ -20,6 +20,7 @@ from hpsearch.report.charts import (
     Trace,
     axis,
     box,
+    counted,
     layout,
     rounded,
 )
@@ -48,8 +49,8 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
     if len(chosen) < 2:
         return Panels(NAME, HEADING, missing="It takes two parameters that had different values.")
     if len(facts.points) < LEAST_TRIALS:
-        few = f"{len(facts.points)} trials with a value are too few; it takes {LEAST_TRIALS}."
-        return Panels(NAME, HEADING, missing=few)
+        few = f"{counted(len(facts.points), 'trial')} with a value: too few"
+        return Panels(NAME, HEADING, missing=f"{few}, it takes {LEAST_TRIALS}.")
     ends = colour_ends(facts)
     charts = [
         _contour(facts, pair, region, ends, f"{NAME}-{number}")
@@ -79,6 +80,7 @@ def colour_ends(facts: Facts) -> tuple[float, float]:
     """Return the values of the lightest and the darkest colour: what is worst is not told apart."""
     values = [point.value for point in facts.points]
     worst = float(np.quantile(values, WORST if facts.maximize else 1 - WORST))
+    worst = min(max(worst, facts.view.low), facts.view.high)
     best = max(values) if facts.maximize else min(values)
     return (worst, best) if worst != best else (worst - (1 if facts.maximize else -1), best)
 
@@ -164,8 +166,8 @@ def places(along: ParameterAxis) -> NDArray[np.float64]:
 
 def _edges(along: ParameterAxis, at: NDArray[np.float64]) -> list[float]:
     """Return where the cells of these places begin and end, as coordinates: halfway."""
-    if len(at) == 1:
-        return [along.at(0), along.at(1)]
+    if values := along.values():
+        return [values[0] - along.half, *(value + along.half for value in values)]
     middles = (at[:-1] + at[1:]) / 2
     first, last = 2 * at[0] - middles[0], 2 * at[-1] - middles[-1]
     return [along.at(float(share)) for share in (first, *middles, last)]

@@ -16,7 +16,9 @@ from hpsearch.errors import StudyError
 from hpsearch.history import span_of
 from hpsearch.lines import config_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import escaped, far_apart, value_axis
+from hpsearch.report.charts import escaped
+from hpsearch.report.snapshot import snapshot_of
+from hpsearch.report.view import View
 from hpsearch.slots import own_trials, reason_of, slot_of, was_interrupted
 from hpsearch.summary import (
     best_trials,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-WORST = 0.1  # this share of the trials may lie outside of what charts show at first
 DIVERGED = "diverged"  # begins the reason of a trial that no pruner has ended
 
 
@@ -52,41 +53,6 @@ class Point:
 
 
 @dataclass(frozen=True)
-class View:
-    """From where to where a chart shows values at first, and how many are worse than that."""
-
-    low: float
-    high: float
-    log: bool = False
-    beyond: int = 0
-
-    @classmethod
-    def of(cls, values: Sequence[float], *, maximize: bool) -> View:
-        """Leave out the worst tenth where it would take more than half of the axis."""
-        low, high = min(values), max(values)
-        if far_apart(values):
-            return cls(low, high, log=True)
-        edge = sorted(values, reverse=not maximize)[round(WORST * (len(values) - 1))]
-        near = high - edge if maximize else edge - low
-        if near <= 0 or near > (high - low) / 2:
-            return cls(low, high)
-        low, high = (edge, high) if maximize else (low, edge)
-        return cls(low, high, beyond=sum(not low <= value <= high for value in values))
-
-    def axis(self, title: str) -> dict[str, Any]:
-        """Return plotly's axis of the metric."""
-        found, room = value_axis(title, log=self.log), 0.06 * (self.high - self.low)
-        return found | ({"range": [self.low - room, self.high + room]} if self.beyond else {})
-
-    def __str__(self) -> str:
-        """What a chart's note says of values that it does not show, "" if it shows all."""
-        if not self.beyond:
-            return ""
-        trials = "the worst trial is" if self.beyond == 1 else f"the worst {self.beyond} trials are"
-        return f" At first {trials} out of sight: double-click to see all."
-
-
-@dataclass(frozen=True)
 class Saved:
     """What pruned trials did not run. Seconds are an estimate, from each trial's own pace."""
 
@@ -98,7 +64,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Facts:
-    """A study as its report reads it: the trials that it ran itself, as they were at one time."""
+    """A study as its report reads it, at one time, and the trials that it ran itself."""
 
     study: Study
     trials: Sequence[FrozenTrial]
@@ -112,6 +78,7 @@ class Facts:
                 f"study '{study.study_name}' has {len(study.directions)} objectives; a report is "
                 "of one"
             )
+        study = snapshot_of(study)
         if not any(math.isfinite(trial.value or 0.0) for trial in best_trials(study, None)):
             raise StudyError(
                 f"study '{study.study_name}' has no completed trial yet, so there is nothing to "
@@ -161,7 +128,13 @@ class Facts:
     @cached_property
     def view(self) -> View:
         """The part of the metric's axis that charts show at first."""
-        return View.of([point.value for point in self.points], maximize=self.maximize)
+        values = [point.value for point in self.points]
+        sound = [point.value for point in self.points if not diverged(point.trial)]
+        return View.of(values, maximize=self.maximize, sound=sound)
+
+    def value_axis(self) -> dict[str, Any]:
+        """Return the metric's axis, for plotly."""
+        return self.view.axis(self.title, self.metric)
 
     @cached_property
     def axes(self) -> list[ParameterAxis]:
@@ -205,6 +178,11 @@ def state_of(trial: FrozenTrial) -> str:
     return known.get(trial.state, "running")
 
 
+def diverged(trial: FrozenTrial) -> bool:
+    """Whether a trial ended because its loss was not finite, and not by a pruner."""
+    return str(reason_of(trial)).startswith(DIVERGED)
+
+
 def value_of(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None:
     """Return the value of a completed trial, or the best that a pruned one had; None of others."""
     values: list[float] = []
@@ -219,18 +197,18 @@ def value_of(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None
 
 def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
     """Return what the trials that a pruner ended did not run of the epochs that they were to."""
-    count = epochs = diverged = 0
+    count = epochs = by_themselves = 0
     seconds = 0.0
     for trial in trials:
         ran, planned = len(Curves.of(trial)), int(config_of(trial).get("epochs", 0))
         if trial.state is not TrialState.PRUNED or not planned:
             continue
-        if str(reason_of(trial)).startswith(DIVERGED):
-            diverged += 1
+        if diverged(trial):
+            by_themselves += 1
             continue
         count, epochs = count + 1, epochs + planned - ran
         seconds += (planned - ran) * seconds_per_epoch(trial)
-    return Saved(count, epochs, seconds, diverged)
+    return Saved(count, epochs, seconds, by_themselves)
 
 
 def seconds_per_epoch(trial: FrozenTrial) -> float:

@@ -13,11 +13,11 @@ from hpsearch.report.charts import (
     Chart,
     Panels,
     Trace,
-    axis,
     layout,
     marks,
     rounded,
     size_for,
+    whole_axis,
 )
 from hpsearch.report.facts import Facts, Point
 
@@ -44,7 +44,7 @@ def _against_trials(facts: Facts) -> Chart:
     better = max if facts.maximize else min
     best = list(accumulate((point.value for point in points), better))
     line = best_line(list(range(1, len(points) + 1)), best)
-    drawn = layout(axis("trials ended"), facts.view.axis(facts.title))
+    drawn = layout(whole_axis("trials ended", 1, len(points)), facts.value_axis())
     return Chart(f"{NAME}-trials", [*_marks(facts, places), line], drawn, HEIGHT, "against trials")
 
 
@@ -57,7 +57,7 @@ def _against_epochs(facts: Facts) -> Chart:
     x, y = zip(*history.improvements, strict=True)
     line = best_line([*x, history.spent], [*y, history.best])
     traces = [*_marks(facts, places), line]
-    drawn = layout(axis("epochs spent"), facts.view.axis(facts.title))
+    drawn = layout(whole_axis("epochs spent", 0, history.spent), facts.value_axis())
     return Chart(f"{NAME}-epochs", traces, drawn, HEIGHT, "against epochs spent")
 
 

@@ -12,11 +12,12 @@ from optuna.trial import create_trial
 
 from hpsearch.drawing import COLOURS
 from hpsearch.report.axes import ParameterAxis
-from hpsearch.report.charts import Chart, Panels, axis, escaped, layout, rounded
+from hpsearch.report.charts import Chart, Panels, axis, counted, escaped, layout, rounded, shortened
 from hpsearch.report.facts import Facts
 
 NAME = "importances"
 HEADING = "Which parameters mattered"
+LONGEST = 48  # letters of a name
 LEAST_TRIALS = 10  # what fewer say is chance
 EVALUATOR = "PED-ANOVA (Watanabe et al., 2023), Optuna's default"
 
@@ -39,8 +40,8 @@ def importances_of(facts: Facts) -> Importances:
     if not varied:
         return Importances({}, "No parameter had different values.")
     if len(facts.points) < LEAST_TRIALS:
-        few = f"{len(facts.points)} trials with a value are too few to tell"
-        return Importances({}, f"{few}; it takes {LEAST_TRIALS}.")
+        few = f"{counted(len(facts.points), 'trial')} with a value: too few to tell"
+        return Importances({}, f"{few}, it takes {LEAST_TRIALS}.")
     study = optuna.create_study(direction=facts.study.direction)
     study.add_trials(
         create_trial(value=p.value, params=p.trial.params, distributions=p.trial.distributions)
@@ -81,7 +82,7 @@ def importance_panels(facts: Facts, importances: Importances) -> Panels:
         "hoverinfo": "skip",
         "marker": {"color": COLOURS[0]},
     }
-    texts = [escaped(names[parameter]) for parameter in shares]
+    texts = [escaped(shortened(names[parameter], LONGEST)) for parameter in shares]
     y = axis(tickvals=list(range(len(shares))), ticktext=texts, showgrid=False)
     x = axis("share of the importance", tickformat=".0%", rangemode="tozero")
     drawn = layout(x, y, bargap=0.35, margin={"l": 60, "r": 50, "t": 10, "b": 40})

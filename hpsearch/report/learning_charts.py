@@ -10,17 +10,9 @@ from hpsearch.configurations import best_configurations
 from hpsearch.curves import Curves
 from hpsearch.drawing import COLOURS
 from hpsearch.lines import line_of, short_label, steps_per_epoch
-from hpsearch.report.charts import (
-    Chart,
-    Panels,
-    Trace,
-    axis,
-    far_apart,
-    layout,
-    rounded,
-    value_axis,
-)
+from hpsearch.report.charts import WIDE, Chart, Panels, Trace, layout, rounded, whole_axis
 from hpsearch.report.facts import Facts, title_of
+from hpsearch.report.view import View
 from hpsearch.summary import best_trials, format_value, label_of, metric_title
 
 if TYPE_CHECKING:
@@ -53,7 +45,10 @@ def learning_panels(facts: Facts) -> Panels:
     note = (
         f"{quantity} against {step}, on the same axes everywhere; zooming one zooms all.{repeats}"
     )
-    layouts = _layout(facts, quantity, trials)
+    view = _view(quantity, trials)
+    if view.beyond:
+        note += " At first the worst values are out of sight: double-click to see all."
+    layouts = _layout(facts, view, trials)
     places = {trial.number: place for place, trial in enumerate(facts.trials)}
     charts = [
         Chart(f"{NAME}-{number}", _traces(facts, panel, places), layouts, HEIGHT, panel.title)
@@ -114,20 +109,21 @@ def _trace(x: Sequence[float], y: Sequence[float], dash: str, colour: str) -> Tr
     }
 
 
-def _layout(facts: Facts, quantity: str, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-    """Return the layout that all panels share: from the least to the most of any of them."""
+def _view(quantity: str, trials: Sequence[FrozenTrial]) -> View:
+    """Return from the least to the most of any panel; a diverged loss does not flatten the rest."""
     curves = [Curves.of(trial).values[f"{part}/{quantity}"] for trial in trials for part in LINES]
     values = [value for curve in curves for value in curve]
+    low, high = min(values), max(values)
+    far = quantity == "loss" and high > WIDE * low
+    return View.of(values, maximize=False) if far else View(low, high)
+
+
+def _layout(facts: Facts, view: View, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """Return the layout that all panels share."""
     last = max(x for trial in trials for x in line_of([trial], facts.metric).x or [1])
-    log = far_apart(values) and quantity == "loss"
-    y = value_axis("", log=log) | {"title": {"text": ""}}
-    margin = {"l": 36, "r": 6, "t": 4, "b": 24}
-    room = 0.03 * (last - 1) or 0.5
-    x = axis(range=[min(1, last) - room, last + room], nticks=5)
-    if not log:
-        spread = 0.04 * (max(values) - min(values)) or 0.05
-        y |= {"range": [min(values) - spread, max(values) + spread], "nticks": 5}
-    found = layout(x, y, margin=margin)
+    x = whole_axis("", min(1, last), last, most=5, nticks=5)
+    y = {"nticks": 5} | view.axis("", facts.metric) | {"title": {"text": ""}}
+    found = layout(x, y, margin={"l": 36, "r": 6, "t": 4, "b": 24})
     found["font"] = found["font"] | {"size": 10}
     return found
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-import shlex
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hpsearch import __version__
 from hpsearch.configurations import best_configurations
 from hpsearch.history import seconds_passed, span_of
-from hpsearch.report.charts import Panels
+from hpsearch.report.again import again_of, reproduction
+from hpsearch.report.charts import Panels, counted
 from hpsearch.report.contour_charts import contour_panels
 from hpsearch.report.evaluation import evaluated
 from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
@@ -27,16 +27,12 @@ from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, timeline_panels
-from hpsearch.slots import ROUND
-from hpsearch.storage import redact
 from hpsearch.summary import count_trials, format_value, label_of
-from hpsearch.tracking import experiment_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 TOP = 20
-PACKAGES = ("hpsearch", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,7 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
 
     Raises StudyError for a study of several objectives, or without a completed trial.
     """
-    now = datetime.now()
-    facts = Facts.of(study, top)
+    facts, now = Facts.of(study, top), datetime.now()
     region, saved = region_of(facts), saved_by_pruning(facts.trials)
     parts = _parts(facts, region, saved, now)
     panels = [each for part in parts for each in part.panels]
@@ -75,9 +70,8 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             trials=trials_table(facts),
             evaluated=evaluated(facts),
             region=region,
-            reproduction=_reproduction(facts, storage),
-            file=study.user_attrs.get("settings", ""),
-            commands=_commands(facts),
+            again=again_of(study, storage),
+            reproduction=reproduction(facts, storage),
             figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
             names=facts.names(),
             plotly=get_plotlyjs(),
@@ -94,8 +88,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
+    environment.globals["counted"] = counted
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
+
+
+def breakable(text: str) -> Markup:
+    """Return a text of the user's, escaped, which may break after each _ and /."""
+    return Markup("<wbr>").join(part for part in re.split("(?<=[_/])", text) if part)
 
 
 def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Part]:
@@ -125,12 +126,14 @@ def _headline(facts: Facts, saved: Saved) -> list[tuple[str, str, str]]:
     seconds = _seconds(facts)
     found = [_best(facts)]
     counts = count_trials(facts.trials)
-    found.append((f"{len(facts.trials):,}", _plural("trial", len(facts.trials)), str(counts)))
+    figure, name = counted(len(facts.trials), "trial").split()
+    found.append((figure, name, str(counts)))
     if facts.has_curves:
-        found.append((f"{facts.epochs:,}", _plural("epoch", facts.epochs), "trained"))
+        figure, name = counted(facts.epochs, "epoch").split()
+        found.append((figure, name, "trained"))
         if saved.trials:
             share = saved.epochs / (facts.epochs + saved.epochs)
-            spared = f"{saved.epochs:,} epochs, about {duration(saved.seconds)}"
+            spared = f"{counted(saved.epochs, 'epoch')}, about {duration(saved.seconds)}"
             found.append((f"{share:.0%}", "saved by pruning", spared))
     if seconds is not None:
         found.append((duration(seconds), "in all", "in which a trial ran"))
@@ -150,52 +153,3 @@ def _seconds(facts: Facts) -> float | None:
     """Return the seconds in which a trial ran, None if the trials do not say."""
     spans = [span_of(trial) for trial in facts.trials if trial.datetime_complete is not None]
     return max(seconds_passed(spans).values(), default=None)
-
-
-def _plural(what: str, number: int) -> str:
-    return what if number == 1 else f"{what}s"
-
-
-def _commands(facts: Facts) -> list[str]:
-    """Return the commands that run the study again, none of a study that is not hpsearch's."""
-    if "settings" not in facts.study.user_attrs:
-        return []
-    name = shlex.quote(facts.study.study_name)
-    return [f"hpsearch show {name} > study.toml", f"hpsearch study study.toml --name {name}"]
-
-
-def _reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
-    """Return what there is to know beside the study file, as names and values."""
-    known, setups = facts.study.user_attrs, [t.user_attrs.get("setup", {}) for t in facts.trials]
-    setup: dict[str, Any] = next(filter(None, setups), {})
-    packages = map(_version, PACKAGES)
-    definition, data = known.get("definition", {}), setup.get("data", {})
-    rows = {
-        "seed": str(definition.get("search.seed", setup.get("seed", ""))),
-        "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
-        "data": str(data.get("name", "")),
-        "digest of the data": str(definition.get("data.digest", data.get("digest", ""))),
-        "round": _round(facts),
-        "storage": redact(storage),
-        "versions here": ", ".join([f"Python {platform.python_version()}", *packages]),
-    }
-    return [(name, value) for name, value in rows.items() if value]
-
-
-def _round(facts: Facts) -> str:
-    number = facts.study.user_attrs.get(ROUND)
-    if not number:
-        return ""
-    first = experiment_name(facts.study)
-    return (
-        f"{number} of the search {first}: it began with trials of the rounds before it, which are "
-        f"not counted here. `hpsearch show {first}` has the file of the first round, and `--rounds "
-        f"{number}` runs them all."
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} {__version__}" if package == "hpsearch" else f"{package} unknown"

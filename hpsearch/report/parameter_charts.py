@@ -78,11 +78,11 @@ def _slice(facts: Facts, along: ParameterAxis, region: Region, name: str) -> Cha
                 "marker": marks(state, size_for(len(facts.points)) - 1),
             }
         )
-    y = facts.view.axis(facts.title)
+    y = facts.value_axis()
     shapes = [box(interval, None) for interval in region.of(along)]
     drawn = layout(axis(along.title, **along.layout()), y, shapes=shapes)
     total = len(facts.points)
-    title = along.name if have == total else f"{along.name}: {have:,} of {total:,} trials have it"
+    title = along.name if have == total else f"{along.name}: in {have:,} of {total:,} trials"
     return Chart(name, traces, drawn, 260, title)
 
 

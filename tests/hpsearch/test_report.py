@@ -16,19 +16,22 @@ from optuna.trial import TrialState, create_trial
 from hpsearch.errors import StudyError
 from hpsearch.history import History
 from hpsearch.ranges import Choices, Range
+from hpsearch.report.again import again_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import escaped
-from hpsearch.report.contour_charts import contour_panels, most_important, smoothed
-from hpsearch.report.facts import Facts, Point, View, saved_by_pruning
+from hpsearch.report.charts import STATES, escaped
+from hpsearch.report.contour_charts import colour_ends, contour_panels, most_important, smoothed
+from hpsearch.report.facts import Facts, Point, saved_by_pruning
 from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importances_of
 from hpsearch.report.learning_charts import learning_panels
 from hpsearch.report.page import report_page
 from hpsearch.report.parameter_charts import parallel_panels, slice_panels
-from hpsearch.report.region import region_of
+from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
-from hpsearch.report.trial_charts import pruning_panels, sentence, timeline_panels
+from hpsearch.report.trial_charts import pruning_panels, sentence, side_by_side, timeline_panels
+from hpsearch.report.view import View
 from hpsearch.rounds import next_round, run_rounds
+from hpsearch.storage import open_storage
 from hpsearch.study import run_study
 
 START = datetime(2026, 1, 1, 12)
@@ -118,6 +121,31 @@ def test_choices_and_steps_have_their_values_and_a_missing_one_has_no_place():
     assert width.values() == [10, 30, 50]
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_a_whole_number_has_as_much_room_as_any_and_the_region_takes_all_of_it(log):
+    depth = ParameterAxis("n", "n", Range(low=1, high=4, log=log))
+    left, right = (10**end if log else end for end in depth.layout()["range"])
+    assert left < 0.5 < 4.5 < right
+    assert depth.layout()["tickvals"][:2] == [1, 2]
+    trials = [
+        create_trial(
+            value=n,
+            params={"n": n % 4 + 1, "x": n % 3 / 2},
+            distributions={"n": IntDistribution(1, 4, log=log), "x": FloatDistribution(0, 1)},
+        )
+        for n in range(12)
+    ]
+    facts = Facts.of(a_study(*trials), 5)
+    kept = Region(now={"n": Range(low=2, high=3, log=log), "x": Range(low=0.0, high=0.5)})
+    (chart,) = contour_panels(facts, importances_of(facts), kept).charts
+    along = "x" if chart.layout["xaxis"]["title"]["text"].startswith("n") else "y"
+    assert chart.traces[0][along] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5])
+    (shape,) = chart.layout["shapes"]
+    assert (shape[f"{along}0"], shape[f"{along}1"]) == (1.5, 3.5)
+    (shape,) = slice_panels(facts, kept).charts[0].layout["shapes"]
+    assert (shape["x0"], shape["x1"]) == (1.5, 3.5)
+
+
 def test_an_axis_spans_what_all_trials_searched():
     ranges = [IntDistribution(1, 5), IntDistribution(3, 9)]
     trials = [create_trial(value=0, params={"n": 4}, distributions={"n": each}) for each in ranges]
@@ -129,6 +157,17 @@ def test_an_axis_of_one_value_is_one_too():
     along = ParameterAxis("n", "n", Range(low=2, high=2))
     assert along.layout()["ticktext"] == ["2"]
     assert along.share(2) == 0.5
+
+
+def test_a_long_name_keeps_its_ends_on_an_axis_and_all_of_it_above():
+    name = "the_rate_at_which_it_learns_in_the_beginning"
+    trial = create_trial(value=1, params={name: 0.5}, distributions={name: FloatDistribution(0, 1)})
+    facts = Facts.of(a_study(trial), 5)
+    (chart,) = slice_panels(facts, region_of(facts)).charts
+    assert chart.title == name
+    assert chart.layout["xaxis"]["title"]["text"] == "the_rate_at…e_beginning"
+    (chart,) = parallel_panels(facts, region_of(facts)).charts
+    assert chart.layout["xaxis"]["ticktext"][0] == "the_rate_at…e_beginning"
 
 
 # The region of narrow
@@ -192,10 +231,59 @@ def test_far_values_are_out_of_sight_at_first_and_the_note_says_so():
     view = View.of(values, maximize=True)
     assert view.low > 0.89
     assert view.beyond == sum(value < view.low for value in values) > 0
-    assert view.axis("val/accuracy")["range"][0] > 0.85
+    assert view.axis("", "val/accuracy")["range"][0] > 0.85
     assert f"the worst {view.beyond} trials are out of sight" in str(view)
     assert View.of(list(np.linspace(0, 1, 20)), maximize=True).beyond == 0
     assert View.of([0.1, 5.0, 900.0], maximize=False).log
+    diverged = View.of([*np.linspace(0.1, 2, 19), 1e8], maximize=False)
+    assert (diverged.log, diverged.high, diverged.beyond) == (True, pytest.approx(1.9, abs=0.01), 2)
+
+
+def test_diverged_losses_stretch_neither_axes_nor_colours():
+    values = [0.2, 0.5, 2.0, 1e9, 1e30]
+    trials = [create_trial(value=value) for value in values]
+    for trial in trials[3:]:
+        trial.set_user_attr("reason", "diverged at epoch 2")
+    facts = Facts.of(a_study(*trials, direction="minimize"), 5)
+    assert (facts.view.high, facts.view.beyond) == (2.0, 2)
+    assert colour_ends(facts) == (2.0, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "low", "high"),
+    [("val/accuracy", 0.96, 0.9, 1.01), ("val/loss", 0.0, -0.01, 0.1), ("value", -3.0, -3.2, -2.8)],
+)
+def test_one_value_has_a_little_of_the_axis_around_it(metric, value, low, high):
+    left, right = View.of([value], maximize=True).axis("", metric)["range"]
+    assert low < left < value < right < high
+
+
+def test_counts_have_whole_ticks_where_they_are_few():
+    facts = Facts.of(a_study(a_trial(0, [0.5, 0.6])), 5)
+    (curves,), (trials, epochs) = learning_panels(facts).charts, history_panels(facts).charts
+    assert [chart.layout["xaxis"]["dtick"] for chart in (curves, trials, epochs)] == [1, 1, 1]
+    assert curves.layout["xaxis"]["range"] == [0.97, 2.03]
+    assert trials.layout["xaxis"]["range"] == [0.5, 1.5]
+
+
+def test_both_histories_have_the_same_axis_of_values():
+    facts = Facts.of(a_study(a_trial(0, [0.1, 0.8]), a_trial(1, [0.2, 0.9])), 5)
+    by_trials, by_epochs = (chart.layout["yaxis"] for chart in history_panels(facts).charts)
+    assert by_trials["range"] == by_epochs["range"] == pytest.approx([0.794, 0.906])
+
+
+def test_panels_of_a_loss_share_a_logarithmic_axis_that_a_diverged_curve_does_not_stretch():
+    losses = [[2.0, 0.5, 0.05], [1.0, 0.3, 0.04], [3.0, 0.9, 0.06], [2.0, 3.0, 1e8]]
+    trials = [a_trial(slot, values) for slot, values in enumerate(losses)]
+    for trial in trials:
+        trial.user_attrs["setup"]["metric"] = "val/loss"
+    study = a_study(*trials, direction="minimize", **{"search.metric": "val/loss"})
+    panels = learning_panels(Facts.of(study, 5))
+    ranges = [chart.layout["yaxis"]["range"] for chart in panels.charts]
+    assert len(ranges) == 4
+    assert ranges == [ranges[0]] * 4
+    assert ranges[0] == pytest.approx([math.log10(0.04), math.log10(3)], abs=0.2)
+    assert "the worst values are out of sight" in panels.note
 
 
 def test_learning_curves_are_best_first_solid_and_dashed_on_the_same_axes(study):
@@ -243,7 +331,10 @@ def test_what_makes_the_difference_is_the_most_important():
 
 def test_few_or_equal_trials_have_no_importances():
     few = [a_trial(n, [0.1 * n], params={"width": 10 + 20 * (n % 2)}) for n in range(4)]
-    assert "4 trials with a value are too few" in importances_of(Facts.of(a_study(*few), 5)).missing
+    assert (
+        "4 trials with a value: too few to tell"
+        in importances_of(Facts.of(a_study(*few), 5)).missing
+    )
     equal = [a_trial(n, [0.1 * n], params={"width": 10}) for n in range(12)]
     facts = Facts.of(a_study(*equal), 5)
     assert importances_of(facts).missing == "No parameter had different values."
@@ -285,7 +376,7 @@ def test_lines_run_below_the_axis_that_a_trial_lacks():
     assert first["y"][1] < 0 <= first["y"][0]
     assert "has not this parameter" in panels.note
     titles = [chart.title for chart in slice_panels(facts, region_of(facts)).charts]
-    assert titles == ["width: 1 of 2 trials have it", "optimizer: 1 of 2 trials have it"]
+    assert titles == ["width: in 1 of 2 trials", "optimizer: in 1 of 2 trials"]
 
 
 # Time and pruning
@@ -322,6 +413,19 @@ def test_the_timeline_has_a_trace_for_each_state_and_leaves_out_pauses():
     spans = {trace["y"][0]: trace["x"] for trace in chart.traces}
     assert spans == {0: [0, 10, None], 1: [10, 14, None], 2: [14, 16, None]}
     assert len({trace["line"]["color"] for trace in chart.traces}) == 3
+
+
+def test_many_trials_are_in_as_many_rows_as_ran_at_a_time_and_failures_on_top():
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    trials = [a_trial(slot, [0.5] * 150, state=states[slot % 3]) for slot in range(150)]
+    (chart,) = timeline_panels(Facts.of(a_study(*trials), 5), START).charts
+    colours = [trace["line"]["color"] for trace in chart.traces]
+    assert colours == [STATES["complete"], STATES["pruned"], STATES["failed"]]
+    assert {row for trace in chart.traces for row in trace["y"]} == {1, 2, None}
+    assert not any(trace["line"]["simplify"] for trace in chart.traces)
+    times = [START + timedelta(seconds=n) for n in range(5)]
+    spans = {7: (times[0], times[3]), 8: (times[1], times[2]), 9: (times[2], times[4])}
+    assert side_by_side(spans) == {7: 1, 8: 2, 9: 2}
 
 
 # Tables
@@ -363,8 +467,11 @@ def test_the_headline_is_the_studys(study):
 
 def test_the_page_says_how_to_do_it_again(study):
     page = report_page(study, storage="postgresql://me:secret@host/db")
-    assert "hpsearch show tiny-random &gt; study.toml" in page
-    assert "hpsearch study study.toml --name tiny-random" in page
+    (command,) = re.findall('<pre id="command">(.*)</pre>', page)
+    assert command == "hpsearch study study.toml --name tiny-random --storage hpsearch.journal"
+    assert "With several --jobs" in page
+    assert "exactly the same: the pruner median goes by the trials" in page
+    assert "--storage" not in again_of(study, "hpsearch.journal").command
     assert f"optuna {optuna.__version__}" in page
     assert study.user_attrs["definition"]["data.digest"] in page
     assert "learning_rate = {low = 0.001, high = 1.0, log = true}" in page
@@ -411,6 +518,30 @@ def test_names_from_data_are_shown_and_not_run():
     assert not any("<" in tick for tick in ticks)
 
 
+def test_headings_break_after_underscores_and_run_nothing():
+    evil = "<b>learning_rate/x"
+    trial = create_trial(value=1, params={evil: 1.0}, distributions={evil: FloatDistribution(0, 2)})
+    study = optuna.create_study()
+    study.add_trial(trial)
+    page = report_page(study)
+    assert page.count("&lt;b&gt;learning_<wbr>rate/<wbr>x") == 2  # the best, and all
+    assert "<b>learning" not in page.split("<script")[0]
+
+
+def test_one_of_a_thing_is_said_as_one(make_settings, tmp_path):
+    study = run_study(make_settings(search={"trials": 1}), storage=str(tmp_path / "j")).study
+    said = text_of(report_page(study))
+    assert "1 trial. A click on a heading" in said
+    assert "around the best completed trial;" in said
+    assert "1 trials" not in said
+    trial = a_trial(1, [0.1] * 9, state=TrialState.PRUNED)
+    facts = Facts.of(a_study(a_trial(0, [0.5] * 10), trial), 5)
+    saved = saved_by_pruning(facts.trials)
+    assert "there would have been 1 more epoch, 5%" in sentence(facts, saved)
+    (chart,) = pruning_panels(facts, saved).charts
+    assert chart.traces[0]["text"] == ["1 trial pruned after 9 epochs"]
+
+
 def test_somebody_elses_study_has_a_page_that_says_what_it_lacks():
     study = optuna.create_study(study_name="mine")
 
@@ -426,7 +557,7 @@ def test_somebody_elses_study_has_a_page_that_says_what_it_lacks():
     said = text_of(report_page(study))
     assert "Its trials kept no learning curves" in said
     assert "was not started by hpsearch, so there is no study file" in said
-    assert "trials have it" in said
+    assert re.search(r"n: in \d+ of 20 trials", said)
     assert "best value in trial" in said
 
 
@@ -469,6 +600,33 @@ def test_a_later_round_is_reported_without_what_it_was_given(make_settings, tmp_
     assert f"2 of the search {first.study_name}: it began with trials" in said
 
 
+def test_a_later_round_is_done_again_from_the_file_of_the_first(make_settings, tmp_path):
+    store = str(tmp_path / "j")
+    rounds = run_rounds(make_settings(), 2, storage=store)
+    first, second = (outcome.study for outcome in rounds)
+    again = again_of(second, "")
+    assert again.file == first.user_attrs["settings"]
+    assert again.file != second.user_attrs["settings"]
+    assert again.command == "hpsearch study study.toml --name tiny-random --rounds 2"
+    optuna.delete_study(study_name="tiny-random", storage=open_storage(store))
+    for _ in range(2):
+        said = text_of(report_page(second))
+        assert "round 2 of the search tiny-random" in said
+        assert "cannot be done again" in said
+        assert "study.toml" not in said
+        run_study(make_settings(), storage=store)  # another of that name
+
+
+def test_a_data_file_goes_beside_the_study_file():
+    study = a_study(a_trial(0, [0.5]))
+    settings = '[data]\nsource = "{}mine.csv"\n[trial]\nepochs = 1\n'
+    study.set_user_attr("settings", settings.format(""))
+    assert again_of(study, "").beside == "mine.csv"
+    assert "put the data there as mine.csv" in text_of(report_page(study))
+    study.set_user_attr("settings", settings.format("/data/"))
+    assert not again_of(study, "").beside
+
+
 def test_the_official_test_set_is_named():
     page = report_page(a_study(a_trial(0, [0.5]), **{"data.validation": "test"}))
     assert "best val/accuracy (test set)" in text_of(page)
@@ -494,6 +652,22 @@ def test_running_trials_are_counted():
     study = a_study(a_trial(0, [0.5]))
     study.ask()
     assert "1 trial is running : this is not its end" in text_of(report_page(study))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_page_is_of_one_moment_however_long_it_takes(seeds, monkeypatch):
+    study = a_study(*(a_trial(slot, [0.5]) for slot in range(4)), **{"search.seeds": seeds})
+    saved_by = saved_by_pruning
+
+    def meanwhile(trials):
+        study.add_trials([a_trial(4, [0.9]), a_trial(5, [0.9])])
+        return saved_by(trials)
+
+    monkeypatch.setattr("hpsearch.report.page.saved_by_pruning", meanwhile)
+    said = text_of(report_page(study))
+    assert len(study.trials) == 6
+    assert "4 trials 4 complete" in said
+    assert "0.9" not in said
 
 
 def test_there_is_nothing_to_report_of_no_completed_trial_or_several_objectives():

@@ -1,5 +1,8 @@
 """Where a report goes: a file, a run in MLflow, and what stands in its way."""
 
+import html
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from hpsearch.publishing import log_study_report
 from hpsearch.report.files import check_page, is_report_of, write_page
 from hpsearch.report.page import report_page
 from hpsearch.rounds import run_rounds
+from hpsearch.storage import open_storage
+from hpsearch.study import load_study
 from hpsearch.tracking import Tracker
 
 STUDY = """
@@ -62,6 +67,29 @@ def test_a_report_is_written_where_it_is_said(studied):
     assert is_report_of("tiny-random.html", "tiny-random")
     assert not is_report_of("tiny-random.html", "tiny")
     assert run("report", "tiny-random", "-o", "x.html", "--no-tracking").stdout == "x.html\n"
+
+
+def test_what_the_page_says_makes_the_study_again(here, monkeypatch):
+    store = str(here / "elsewhere.journal")
+    command = ["study", "tiny.toml", "--no-tracking", "--rounds", "2", "--storage", store]
+    assert run(*command).exit_code == 0
+    assert run("report", "tiny-random.r2", "--no-tracking", "--storage", store).exit_code == 0
+    page = (here / "tiny-random.r2.html").read_text()
+    pre = {
+        name: html.unescape(re.search(f'<pre id="{name}">(.*?)</pre>', page, re.DOTALL)[1])
+        for name in ("command", "study-file")
+    }
+    (here / "again").mkdir()
+    monkeypatch.chdir(here / "again")
+    Path("study.toml").write_text(pre["study-file"])
+    monkeypatch.setenv("HPSEARCH_STORAGE", store)
+    assert run(*shlex.split(pre["command"])[1:], "--no-tracking").exit_code == 0
+    found = [
+        load_study(open_storage(where), "tiny-random.r2")
+        for where in (store, str(here / "again" / "hpsearch.journal"))
+    ]
+    then, now = ([trial.params for trial in study.trials] for study in found)
+    assert then == now
 
 
 def test_a_file_is_overwritten_with_force_alone(studied, monkeypatch):

@@ -83,6 +83,30 @@ def test_the_page_works_from_the_disk_and_runs_nothing_of_the_datas(page_file, c
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_on_paper_words_stay_whole_and_nothing_is_clicked(page_file, chromium):
+    page = chromium.new_page(viewport={"width": 703, "height": 900})
+    page.goto(page_file.as_uri())
+    page.emulate_media(media="print")
+    assert not page.get_by_text("A click on a heading").is_visible()
+    assert page.get_by_text("14 trials.").is_visible()
+    heading = page.locator("#trials-table th", has_text="learning_rate").locator("button")
+    lines = """button => {
+        const range = document.createRange(), lines = {};
+        for (const node of button.childNodes) {
+            for (let at = 0; at < node.length; at += 1) {
+                range.setStart(node, at);
+                range.setEnd(node, at + 1);
+                const { top } = range.getBoundingClientRect();
+                lines[top] = (lines[top] || "") + range.toString();
+            }
+        }
+        return Object.values(lines);
+    }"""
+    page.add_style_tag(content="#trials-table { width: 1px }")
+    assert heading.evaluate(lines) == ["learning_", "rate"]
+
+
 def hover_best(page):
     """Point at the last epoch of the first labelled learning curve: its name is shown as text."""
     number = page.evaluate(
