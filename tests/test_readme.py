@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,22 +30,38 @@ def commands() -> list[str]:
     return [line for line in lines if not line.startswith(SETS_UP)]
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    # As in an activated environment: python, hpsearch and the rest are this interpreter's own.
+def environment() -> dict[str, str]:
+    """As in an activated one: python, hpsearch and the rest are this interpreter's own."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    for name in ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI"):
-        environment.pop(name, None)
-    if command.startswith("hpsearch ui"):
-        command = f"timeout --signal=INT --kill-after=20 12 {command} --no-browser --port 0"
+    known = os.environ | {"PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return {k: v for k, v in known.items() if k not in ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI")}
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def serve(command: str, folder: Path) -> str:
+    """The first line that a server prints, which is then stopped as by Ctrl-C."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command} --no-browser --port 0"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    return line
 
 
 def test_the_readme_runs_from_top_to_bottom(
@@ -63,11 +80,11 @@ def test_the_readme_runs_from_top_to_bottom(
         for command in block.splitlines() if kind == "bash" else []:
             if command.startswith(SETS_UP):
                 continue
-            result = run(command, tmp_path)
             if command.startswith("hpsearch ui"):
-                assert result.stdout.startswith("http://127.0.0.1:"), result.stderr
-            else:
-                assert result.returncode == 0, f"{command}\n{result.stderr}"
+                assert serve(command, tmp_path).startswith("http://127.0.0.1:")
+                continue
+            result = run(command, tmp_path)
+            assert result.returncode == 0, f"{command}\n{result.stderr}"
             assert "Traceback" not in result.stderr, f"{command}\n{result.stderr}"
 
 
