@@ -244,6 +244,14 @@ def test_a_category_that_training_did_not_know_is_all_zeros_and_said(network, tm
     assert said.startswith(f"{path}: column 'colour' holds 'pink' in row 2, which training did not")
 
 
+def test_a_number_that_is_no_known_word_is_said_as_it_is(network, tmp_path):
+    path = tmp_path / "new.parquet"
+    row = {"code": [3], "colour": [b"red"], "size": [1.0], "second": [DAY]}
+    pd.DataFrame(row).to_parquet(path)
+    (said,) = predict_table(network, path).notes
+    assert said.startswith(f"{path}: column 'code' holds '3' in row 1, which training did not")
+
+
 def test_words_that_look_like_numbers_stay_words(network, tmp_path):
     path = tmp_path / "new.csv"
     path.write_text(f"code,colour,size,second\n01,red,1,{DAY}\n")
