@@ -168,12 +168,14 @@ def _encode_column(values: pd.Series[Any], column: Column) -> NDArray[np.float64
     from sklearn.preprocessing import OneHotEncoder
 
     if not column.categories:
+        values = plain_values(values)
+        check_complete(values, f"column {column.name!r}")
         if not is_number(values):
             words = list(map(str, values))
             row = strangest(words)
             what = f"must hold numbers, not {words[row]!r} in row {row + 1}"
             raise ValueError(f"column {column.name!r} {what}")
-        return values.to_numpy(np.float64, na_value=np.nan)[:, None]
+        return values.to_numpy(np.float64)[:, None]
     encoder = OneHotEncoder(
         categories=[list(column.categories)], handle_unknown="ignore", sparse_output=False
     )
