@@ -1,6 +1,10 @@
 """What commands print and write: a line for each row, and what happens where nothing can go."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from click.testing import CliRunner, Result
@@ -25,6 +29,12 @@ OLD, YOUNG = "old\nand wise\u2028", "young"
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
+
+
+def run_into(output: int | IO[bytes], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, which prints into `output`."""
+    command = [sys.executable, "-m", "hpsearch", *arguments]
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +63,41 @@ def test_a_class_takes_one_line_whatever_its_name() -> None:
     lines = run("predict", f"{NAME}.npz", "ages.csv").stdout.splitlines()
     assert len(lines) == 80
     assert set(lines) == {r"old\nand wise\u2028", "young"}
+
+
+PRINTING = [
+    ("predict", f"{NAME}.npz", "ages.csv"),
+    ("predict", f"{NAME}.npz", "ages.csv", "--proba"),
+    ("list",),
+]
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", PRINTING)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_sentence(
+    arguments: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with open("/dev/full", "wb") as full:
+        result = run_into(full, *arguments)
+    assert result.stderr == "Error: standard output: No space left on device\n"
+    assert result.returncode == 1
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_where_nobody_reads_on_a_command_ends_quietly(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = run_into(writer, *arguments)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.usefixtures("people")
+def test_a_closed_output_is_no_error() -> None:
+    command = f"{sys.executable} -m hpsearch list >&-"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
