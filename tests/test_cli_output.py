@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
+import optuna
 import pytest
 from click.testing import CliRunner, Result
 
@@ -101,3 +102,15 @@ def test_a_closed_output_is_no_error() -> None:
     command = f"{sys.executable} -m hpsearch list >&-"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_file_is_called_after_a_study_whatever_that_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, storage = "../a name with </script> é", "sqlite:///theirs.db"
+    study = optuna.create_study(study_name=name, storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    result = run("report", name, "--storage", storage, "--no-tracking")
+    assert result.stdout == ".._a_name_with___script___.html\n", result.stderr
+    assert (tmp_path / ".._a_name_with___script___.html").is_file()

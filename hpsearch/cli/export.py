@@ -12,6 +12,7 @@ import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.look import find_study
+from hpsearch.naming import file_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -80,7 +81,7 @@ def export(
         _register(study, slot, tracking_uri)
         return
     if output is None and kind == "npz":
-        output = f"{name}.npz"
+        output = f"{file_name(name)}.npz"
     if output is not None:
         check_output(exporting.OPTION, output, force=force)
     if kind == "npz" and output is not None:
