@@ -1,7 +1,7 @@
 """Studies side by side: the best so far against epochs and seconds, and what each needed.
 
-Studies that differ in nothing but their seeds are repetitions, and stand together as one group. A
-study's rounds count with it.
+Studies that differ in nothing but their seeds are repetitions, and stand together as one group;
+their budget is the same, though one may not have come to its end. A study's rounds count with it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Entry:
 
     name: str
     definition: Mapping[str, str]
-    way: tuple[Any, ...]  # sampler, pruner, their options, and how many rounds
+    way: tuple[Any, ...]  # sampler, pruner, their options, budget, and how many rounds
     history: History
 
     def repeats(self, other: Entry) -> bool:
@@ -167,7 +167,8 @@ def _entry(rounds: Sequence[Study], first: Study) -> Entry:
     if not history.improvements:
         raise StudyError(f"study '{study.study_name}' has no trial with an epoch that has ended")
     options = search.sampler_options, search.pruner_options
-    way = search.sampler, search.pruner, *options, len(rounds)
+    budget = search.trials, search.timeout, search.target, search.patience
+    way = search.sampler, search.pruner, *options, *budget, len(rounds)
     return Entry(study.study_name, study.user_attrs[DEFINITION], way, history)
 
 

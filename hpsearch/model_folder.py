@@ -46,14 +46,13 @@ def save_model_folder(
 def signature_of(columns: Sequence[Column]) -> ModelSignature:
     """Return what goes in, columns by name, and what comes out.
 
-    A column of numbers takes Any: MLflow refuses int64 for a double and a double for int64, and
-    what a whole number is in one table has fractions in the next. The model checks them itself.
+    A column takes Any: MLflow refuses int64 for a double and a double for int64, and what a whole
+    number is in one table has fractions in the next; of text it refuses a category, and words that
+    look like numbers as pandas reads them. The model checks what it is given itself.
     """
     anything = AnyType()  # type: ignore[no-untyped-call]
-    kinds = [DataType.string if column.categories else anything for column in columns]
-    named = zip(kinds, columns, strict=True)
     return ModelSignature(
-        inputs=Schema([ColSpec(kind, column.name) for kind, column in named]),
+        inputs=Schema([ColSpec(anything, column.name) for column in columns]),
         outputs=Schema([ColSpec(DataType.string)]),
         params=ParamSchema([ParamSpec(pyfunc_model.PROBA, DataType.boolean, False)]),
     )

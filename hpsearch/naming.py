@@ -1,4 +1,4 @@
-"""What a study may be called."""
+"""What a study may be called, and the files that are called after it."""
 
 import hashlib
 import re
@@ -28,6 +28,11 @@ def check_name(value: str) -> str:
         return valid_name(value)
     except ValueError as error:
         raise SettingsError(f"--name: {error}") from None
+
+
+def file_name(study_name: str) -> str:
+    """Return how a file is called after any study; somebody else may have called it anything."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", study_name)
 
 
 def with_suffix(name: str, suffix: str) -> str:

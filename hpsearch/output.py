@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hpsearch.errors import SettingsError
+from model.files import is_special
 
 
 def check_output(
@@ -13,15 +14,18 @@ def check_output(
 ) -> None:
     """Raise SettingsError, naming `option`, if no file can be written at `path`; create nothing.
 
-    make_folder: whether its folder will be made if need be.
+    make_folder: whether its folder will be made if need be. Of a link it is what it leads to that
+    counts, and that is written.
     """
     file = Path(path)
     try:
         if file.is_dir():
             raise SettingsError(f"{option}: {file} is a folder")
+        if is_special(file):
+            raise SettingsError(f"{option}: {file} is no regular file")
         if file.exists() and not force:
             raise SettingsError(f"{option}: {file} exists already; --force overwrites it")
-        folder = file.absolute().parent
+        folder = Path(os.path.realpath(file)).parent
         while make_folder and not folder.exists():
             folder = folder.parent
     except OSError as error:  # a name that is too long, a folder that may not be looked into

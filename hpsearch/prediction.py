@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
+from model.cells import plain_values
 from model.checkpoint import Checkpoint
 from model.columns import Column, encode
 from model.tables import read_frame
@@ -125,7 +126,7 @@ def _unknown(
     for column in columns:
         end = start + len(column.feature_names)
         if column.categories and len(rows := np.flatnonzero(~x[:, start:end].any(axis=1))):
-            value = frame[column.name].iloc[rows[0]]
+            value = str(plain_values(frame[column.name]).iloc[rows[0]])
             yield (
                 f"column {column.name!r} holds {value!r} in row {rows[0] + 1}, which training did "
                 "not know; it counts as none of the categories that it knew"

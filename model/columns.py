@@ -7,17 +7,25 @@ so that `import model.data` stays fast.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from model.cells import (
+    as_text,
+    check_complete,
+    holds_dates,
+    is_number,
+    known_words,
+    missing,
+    plain_values,
+    strangest,
+)
 from model.names import unknown_name
 
 if TYPE_CHECKING:
@@ -26,8 +34,6 @@ if TYPE_CHECKING:
 MAX_CATEGORIES = 20
 MAX_LISTED = 20  # names of columns in an error
 FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
-_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4})\b")
-_PLAIN_TYPES = {str, bool, int, float}
 
 
 @dataclass(frozen=True)
@@ -100,13 +106,13 @@ def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple
     """
     import pandas as pd
 
-    values = _unwrap(pd.Series(labels))
-    _check_complete(values, what)
-    if _holds_dates(values):
+    values = plain_values(pd.Series(labels))
+    check_complete(values, what)
+    if holds_dates(values):
         raise ValueError(f"{what} holds dates; it must hold classes")
     if pd.api.types.is_float_dtype(values):
         _check_few_fractions(values.to_numpy(np.float64), what)
-    if not _is_number(values):
+    if not is_number(values):
         values = values.map(str)
     classes, y = np.unique(values.to_numpy(), return_inverse=True)
     names = tuple(_class_name(label) for label in classes.tolist())
@@ -117,14 +123,14 @@ def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple
 
 def describe_column(name: str, values: pd.Series[Any]) -> Column:
     """Say how a feature column becomes numbers; refuse one that cannot, by its name."""
-    if _holds_dates(values):
+    if holds_dates(values):
         raise ValueError(f"column {name!r} holds dates; drop it or turn it into numbers")
-    if _is_number(values):
+    if is_number(values):
         return Column(name)
-    text = _as_text(name, values)
+    text = as_text(name, values)
     categories = sorted(set(text))
     if len(categories) > MAX_CATEGORIES:
-        row = next((row for row, word in enumerate(text) if not _reads_as_number(word)), 0)
+        row = strangest(text)
         raise ValueError(
             f"column {name!r} is text ({text[row]!r} in row {row + 1}) with {len(categories)} "
             f"different values, and at most {MAX_CATEGORIES} can be encoded; "
@@ -151,7 +157,7 @@ def check_finite(x: NDArray[Any], names: Sequence[str]) -> None:
         return
     row, column = np.argwhere(~(np.abs(x) <= FLOAT32_MAX))[0]
     if np.isnan(x[row, column]):
-        raise ValueError(_missing(f"column {names[column]!r}", row + 1))
+        raise ValueError(missing(f"column {names[column]!r}", row + 1))
     raise ValueError(
         f"column {names[column]!r} is {x[row, column]} in row {row + 1}; "
         "features must be finite and within float32"
@@ -162,51 +168,21 @@ def _encode_column(values: pd.Series[Any], column: Column) -> NDArray[np.float64
     from sklearn.preprocessing import OneHotEncoder
 
     if not column.categories:
-        if not _is_number(values):
+        values = plain_values(values)
+        check_complete(values, f"column {column.name!r}")
+        if not is_number(values):
             words = list(map(str, values))
-            row = next((r for r, word in enumerate(words) if not _reads_as_number(word)), 0)
+            row = strangest(words)
             what = f"must hold numbers, not {words[row]!r} in row {row + 1}"
             raise ValueError(f"column {column.name!r} {what}")
-        return values.to_numpy(np.float64, na_value=np.nan)[:, None]
+        return values.to_numpy(np.float64)[:, None]
     encoder = OneHotEncoder(
         categories=[list(column.categories)], handle_unknown="ignore", sparse_output=False
     )
-    text = np.array(_as_text(column.name, values), dtype=object)
+    words = known_words(column.name, values, column.categories)
+    text = np.array(words, dtype=object)
     one_hot: NDArray[np.float64] = encoder.fit_transform(text[:, None])
     return one_hot
-
-
-def _as_text(name: str, values: pd.Series[Any]) -> list[str]:
-    """The values as words, none of them missing; lists, decimals and the like are refused."""
-    values = _unwrap(values)
-    _check_complete(values, f"column {name!r}")
-    strange = sorted({type(value).__name__ for value in values if type(value) not in _PLAIN_TYPES})
-    if strange:
-        raise ValueError(f"column {name!r} holds {strange[0]} values, not numbers or text")
-    return [str(value) for value in values]
-
-
-def _unwrap(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Categoricals and bytes as plain values, and blank text as missing."""
-    import pandas as pd
-
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = pd.Series(np.asarray(values))
-    if not (pd.api.types.is_object_dtype(values) or pd.api.types.is_string_dtype(values)):
-        return values
-    plain = (value.decode() if isinstance(value, bytes) else value for value in values)
-    blank = (None if isinstance(value, str) and not value.strip() else value for value in plain)
-    return pd.Series(list(blank))
-
-
-def _check_complete(values: pd.Series[Any], what: str) -> None:
-    missing = values.isna().to_numpy()
-    if missing.any():
-        raise ValueError(_missing(what, int(missing.argmax()) + 1))
-
-
-def _missing(what: str, row: int) -> str:
-    return f"{what} has no value in row {row} (empty, NA or nan); fill it in or drop the row"
 
 
 def _check_few_fractions(values: NDArray[np.float64], what: str) -> None:
@@ -223,28 +199,3 @@ def _check_few_fractions(values: NDArray[np.float64], what: str) -> None:
 
 def _class_name(label: object) -> str:
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
-
-
-def _is_number(values: pd.Series[Any]) -> bool:
-    import pandas as pd
-
-    kinds = pd.api.types
-    return kinds.is_numeric_dtype(values) and not kinds.is_complex_dtype(values)
-
-
-def _holds_dates(values: pd.Series[Any]) -> bool:
-    """Whether these are times, dates, or words that all look like dates."""
-    if values.dtype.kind in "mM":
-        return True
-    words = [] if _is_number(values) else list(values.dropna())
-    return bool(words) and all(
-        isinstance(word, date) or (isinstance(word, str) and _DATE.match(word)) for word in words
-    )
-
-
-def _reads_as_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

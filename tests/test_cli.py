@@ -800,6 +800,7 @@ def test_compare(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert group.endswith(" 0 of 2")
     assert other.split()[:3] == ["b", "6", "12"]
     assert result.stderr.splitlines() == [
+        "a-0 (median of 2): a-0, a-1",
         "not quite comparable, from a-0 to b: trial.epochs 3, now 2",
         "figure: plots/ways.png",
     ]

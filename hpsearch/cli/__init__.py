@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -72,10 +73,37 @@ def json_option(command: Command) -> Command:
 
 def main() -> None:
     """Run the command line; the console script."""
+    sys.stdout = _standard_output()
     try:
         cli(prog_name="hpsearch")
     finally:
         gc.freeze()  # saves a second: the interpreter does not go through all that ends with it
+        _finish_output()
+
+
+def _standard_output() -> TextIO:
+    """Return what to print to; it has a buffer, also under PYTHONUNBUFFERED."""
+    output = sys.stdout
+    if output is None:  # it was closed from the start
+        return open(os.devnull, "w")
+    if not getattr(output, "write_through", False):
+        return output
+    return open(output.fileno(), "w", encoding=output.encoding, errors=output.errors, closefd=False)
+
+
+def _finish_output() -> None:
+    """Exit with 1 if standard output does not take what was printed.
+
+    That is said in a sentence, but not where nobody reads on, as in `hpsearch list | head -1`.
+    """
+    try:
+        sys.stdout.flush()  # what could not be written is still in its buffer, and fails again
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:  # for the interpreter tries a last time
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.ClickException(f"standard output: {error.strerror}").show()
+        raise SystemExit(1) from None
 
 
 from hpsearch.cli import (  # noqa: E402 - they register their commands

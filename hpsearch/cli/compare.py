@@ -46,7 +46,8 @@ def compare(
 
     Studies that differ in nothing but seed and split_seed are repetitions: one line, with medians.
     The rounds of a study count with it. The best is that of all epochs, of pruned trials as well;
-    seconds are those in which a trial ran. What makes studies hard to compare is said on stderr.
+    seconds are those in which a trial ran. Which studies a line stands for, and what makes lines
+    hard to compare, is said on stderr.
 
     \b
     hpsearch compare digits-random digits-tpe --save compared.png
@@ -64,6 +65,9 @@ def compare(
         click.echo(json.dumps(compared.as_record(), indent=2))
     else:
         print_table(_table(compared))
+        for group in compared.groups:
+            if len(group.entries) > 1:
+                note(f"{group.label}: {', '.join(entry.name for entry in group.entries)}")
     for difference in compared.notes:
         note(f"not quite comparable, {difference}")
     if saved is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.look import find_study
+from hpsearch.naming import file_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
+
+LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # as str.splitlines has them
 
 
 @cli.command()
@@ -83,7 +87,7 @@ def export(
         _register(study, slot, tracking_uri)
         return
     if output is None and kind == "npz":
-        output = f"{name}.npz"
+        output = f"{file_name(name)}.npz"
     if output is not None:
         check_output(exporting.OPTION, output, force=force)
     if kind == "npz" and output is not None:
@@ -129,6 +133,7 @@ def predict(model: str, data: str, proba: bool) -> None:
 
     DATA is a .csv or .parquet file with the columns of training, in any order. Others are ignored,
     the labels among them. Text is encoded as in training; a category unknown there counts as none.
+    A class takes one line: a line break in its name is printed as \\n.
 
     \b
     hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
@@ -144,4 +149,9 @@ def predict(model: str, data: str, proba: bool) -> None:
         rows.writerow(prediction.classes)
         rows.writerows(prediction.probabilities)
     else:
-        click.echo("\n".join(map(str, prediction.labels)))
+        click.echo("\n".join(_on_one_line(str(label)) for label in prediction.labels))
+
+
+def _on_one_line(name: str) -> str:
+    """Return the name of a class with its line breaks as Python writes them."""
+    return LINE_BREAK.sub(lambda found: repr(found[0])[1:-1], name)

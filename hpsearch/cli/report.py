@@ -13,6 +13,7 @@ from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.figures import where_in_mlflow
 from hpsearch.cli.look import find_study
 from hpsearch.errors import TrackingError
+from hpsearch.naming import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ def report(
     hpsearch report digits-random -o for-monday.html --top 50
     """
     started = time.monotonic()
-    output = f"{name}.html" if output is None else output
+    output = f"{file_name(name)}.html" if output is None else output
     study = find_study(name, storage)
 
     import optuna

@@ -80,6 +80,12 @@ def test_studies_that_differ_in_their_seeds_alone_are_one_group(made):
     assert [group.label for group in apart.groups] == ["tpe-0", "tpe-1", "tpe-2", "random"]
 
 
+def test_a_repetition_need_not_have_come_to_its_end(made):
+    whole, begun = made("whole", 0.5, 0.6, 0.7, 0.8), made("begun", 0.4, search={"seed": 1})
+    (group,) = compare([whole, begun]).groups
+    assert [history.trials for history in group.histories] == [4, 1]
+
+
 @pytest.mark.parametrize(
     "tables",
     [
@@ -88,6 +94,10 @@ def test_studies_that_differ_in_their_seeds_alone_are_one_group(made):
         {"search": {"sampler": "random", "pruner": "median", "pruner_options": {}}},
         {"trial": {"epochs": 9}},
         {"data": {"limit": 100}},
+        {"search": {"trials": 12}},
+        {"search": {"patience": 3}},
+        {"search": {"timeout": 60.0}},
+        {"search": {"target": 0.9}},
     ],
 )
 def test_what_differs_in_more_is_no_repetition(made, tables):

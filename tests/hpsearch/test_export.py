@@ -1,4 +1,5 @@
 import json
+import os
 import tomllib
 
 import numpy as np
@@ -25,6 +26,7 @@ from hpsearch.slots import slot_of
 from hpsearch.study import run_study
 from hpsearch.summary import best_epoch, best_trials, find_trial
 from model import MLPClassifier, Network, TrainConfig
+from model.files import written_whole
 from model.sources import read_source
 from model.splitting import Split, split
 
@@ -214,6 +216,43 @@ def test_files_are_written_whole_and_not_over_others(tmp_path):
         check_output(OPTION, tmp_path / ("n" * 300), force=True)
 
 
+def test_what_is_no_regular_file_is_left_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, what in (
+        ("pipe", "is no regular file"),
+        ("link", "is no regular file"),
+        ("loop", "Too many levels of symbolic links"),
+    ):
+        before = (tmp_path / name).lstat()
+        with pytest.raises(SettingsError, match=rf"^--output: .*/{name}:? {what}$"):
+            check_output(OPTION, tmp_path / name, force=True)
+        with pytest.raises(OSError, match=what), written_whole(tmp_path / name):
+            pytest.fail("opened")
+        assert (tmp_path / name).lstat() == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    link, new, lost = (tmp_path / name for name in ("link", "new", "lost"))
+    link.symlink_to("there/it.toml")
+    new.symlink_to("link")
+    lost.symlink_to("nowhere/it.toml")
+    write_text("a", new)
+    assert (tmp_path / "there" / "it.toml").read_text() == "a"
+    with pytest.raises(SettingsError, match="/link exists already; --force overwrites it"):
+        write_text("b", link)
+    write_text("b", link, force=True)
+    assert (tmp_path / "there" / "it.toml").read_text() == "b"
+    assert link.is_symlink()
+    assert new.is_symlink()
+    assert len(list((tmp_path / "there").iterdir())) == 1
+    with pytest.raises(SettingsError, match="/nowhere is not a folder"):
+        write_text("b", lost)
+
+
 @pytest.fixture(scope="module")
 def network(study, folder):
     write_network(retrain(study, winner(study)), folder / "it.npz")
@@ -242,6 +281,14 @@ def test_a_category_that_training_did_not_know_is_all_zeros_and_said(network, tm
     path.write_text(f"code,colour,size,second\n01,red,1,{DAY}\n02,pink,1,{DAY}\n")
     (said,) = predict_table(network, path).notes
     assert said.startswith(f"{path}: column 'colour' holds 'pink' in row 2, which training did not")
+
+
+def test_a_number_that_is_no_known_word_is_said_as_it_is(network, tmp_path):
+    path = tmp_path / "new.parquet"
+    row = {"code": [3], "colour": [b"red"], "size": [1.0], "second": [DAY]}
+    pd.DataFrame(row).to_parquet(path)
+    (said,) = predict_table(network, path).notes
+    assert said.startswith(f"{path}: column 'code' holds '3' in row 1, which training did not")
 
 
 def test_words_that_look_like_numbers_stay_words(network, tmp_path):

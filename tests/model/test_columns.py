@@ -119,6 +119,30 @@ def test_text_where_numbers_were_is_refused():
         encode(pd.DataFrame({"size": ["1.5", "big"]}), [Column("size")])
 
 
+MISSING = "(empty, NA or nan); fill it in or drop the row"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ([True, True, None], f"has no value in row 3 {MISSING}"),
+        ([False, np.nan, True], f"has no value in row 2 {MISSING}"),
+        (["True", "False", " "], f"has no value in row 3 {MISSING}"),
+        ([True, "maybe", False], "must hold numbers, not 'maybe' in row 2"),
+        (["True", "False", "maybe"], "must hold numbers, not 'maybe' in row 3"),
+    ],
+)
+def test_of_true_and_false_the_cell_is_named_that_is_neither(values, sentence):
+    with pytest.raises(ValueError, match=exactly(f"column 'member' {sentence}")):
+        encode(pd.DataFrame({"member": values}), [Column("member")])
+
+
+def test_numbers_are_taken_whatever_holds_them():
+    columns = [Column("member"), Column("size")]
+    frame = pd.DataFrame({"member": [True, False], "size": pd.Categorical([2, 1])})
+    assert encode(frame.astype({"member": object}), columns).tolist() == [[1, 2], [0, 1]]
+
+
 def test_twenty_words_are_encoded_and_twenty_one_are_refused():
     label = [0, 1] * 11
     words = [f"w{number}" for number in range(20)]
@@ -185,6 +209,10 @@ def test_dates_are_refused_by_their_column(values):
         ),
         (
             ["a", " "],
+            "column 'b' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+        ),
+        (
+            [True, None],
             "column 'b' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
         ),
         ([1.0, -np.inf], "column 'b' is -inf in row 2; features must be finite and within float32"),

@@ -1,0 +1,116 @@
+"""What commands print and write: a line for each row, and what happens where nothing can go."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import optuna
+import pytest
+from click.testing import CliRunner, Result
+
+from hpsearch.cli import cli
+
+STUDY = """
+name = "people"
+[data]
+source = "people.csv"
+target = "kind"
+[search]
+sampler = "random"
+trials = 1
+[trial]
+epochs = 30
+learning_rate = 0.1
+"""
+NAME = "people-random"
+OLD, YOUNG = "old\nand wise\u2028", "young"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def run_into(output: int | IO[bytes], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, which prints into `output`."""
+    command = [sys.executable, "-m", "hpsearch", *arguments]
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of 80 rows, the study of it, and its network."""
+    folder = tmp_path_factory.mktemp("people")
+    rows = [f'{age},"{OLD if age >= 40 else YOUNG}"' for age in range(80)]
+    (folder / "people.csv").write_text("\n".join(["age,kind", *rows, ""]))
+    (folder / "ages.csv").write_text("\n".join(["age", *map(str, range(80)), ""]))
+    (folder / "people.toml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command in (("study", "people.toml", "--no-tracking"), ("export", NAME, "-f", "npz")):
+            assert run(*command).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def people(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.usefixtures("people")
+def test_a_class_takes_one_line_whatever_its_name() -> None:
+    lines = run("predict", f"{NAME}.npz", "ages.csv").stdout.splitlines()
+    assert len(lines) == 80
+    assert set(lines) == {r"old\nand wise\u2028", "young"}
+
+
+PRINTING = [
+    ("predict", f"{NAME}.npz", "ages.csv"),
+    ("predict", f"{NAME}.npz", "ages.csv", "--proba"),
+    ("list",),
+]
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", PRINTING)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_sentence(
+    arguments: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with open("/dev/full", "wb") as full:
+        result = run_into(full, *arguments)
+    assert result.stderr == "Error: standard output: No space left on device\n"
+    assert result.returncode == 1
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("arguments", PRINTING)
+def test_where_nobody_reads_on_a_command_ends_quietly(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = run_into(writer, *arguments)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.usefixtures("people")
+def test_a_closed_output_is_no_error() -> None:
+    command = f"{sys.executable} -m hpsearch list >&-"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_file_is_called_after_a_study_whatever_that_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, storage = "../a name with </script> é", "sqlite:///theirs.db"
+    study = optuna.create_study(study_name=name, storage=storage)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    result = run("report", name, "--storage", storage, "--no-tracking")
+    assert result.stdout == ".._a_name_with___script___.html\n", result.stderr
+    assert (tmp_path / ".._a_name_with___script___.html").is_file()
