@@ -20,7 +20,7 @@ from hpsearch.errors import StudyError
 from hpsearch.history import History
 from hpsearch.rounds import rounds_of, study_settings
 from hpsearch.slots import DEFINITION
-from hpsearch.study import load_search
+from hpsearch.stored import load_search
 from hpsearch.summary import metric_of, metric_title
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from hpsearch.rounds import rounds_of
 from hpsearch.scores import SCORES, score
 from hpsearch.slots import Repeat, slot_of
 from hpsearch.storage import open_storage, storage_errors, storage_url
-from hpsearch.study import load_search
+from hpsearch.stored import load_search
 from hpsearch.summary import metric_title
 from hpsearch.tracking import experiment_name, study_id
 from hpsearch.verdict import by_mean

@@ -6,13 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_fscore_support,
-)
 
 from hpsearch.verdict import CONFIDENCE, Interval
 
@@ -43,6 +36,8 @@ class Scores:
     @property
     def accuracy_interval(self) -> Interval:
         """The 95 % interval of the accuracy on other rows of this kind (Wilson, 1927)."""
+        from scipy import stats
+
         right = sum(row[number] for number, row in enumerate(self.confusion))
         found = stats.binomtest(right, self.rows).proportion_ci(CONFIDENCE, method="wilson")
         return float(found.low), float(found.high)
@@ -50,6 +45,13 @@ class Scores:
 
 def score(labels: NDArray[np.intp], probabilities: NDArray[Any]) -> Scores:
     """Score probabilities (n, k) against class indices (n,)."""
+    from sklearn.metrics import (
+        accuracy_score,
+        confusion_matrix,
+        f1_score,
+        precision_recall_fscore_support,
+    )
+
     predicted, known = probabilities.argmax(axis=1), range(probabilities.shape[1])
     options: dict[str, Any] = {"labels": list(known), "zero_division": 0}
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, **options)

@@ -14,7 +14,6 @@ from hpsearch.carrying import carry_over
 from hpsearch.definition import definition, differences
 from hpsearch.errors import StudyError
 from hpsearch.forkserver import start_forkserver
-from hpsearch.looks import LOOKS, is_search
 from hpsearch.naming import check_name
 from hpsearch.objective import Objective
 from hpsearch.parent import OnProgress, Parent, wait_for_orphans
@@ -22,10 +21,9 @@ from hpsearch.processes import claimed
 from hpsearch.running import run_slots
 from hpsearch.samplers import check_sampler
 from hpsearch.settings import StudySettings, parse_settings, settings_table
-from hpsearch.slots import DEFINITION, EVALUATES, ROUND, Slots, count_slots, own_trials
+from hpsearch.slots import DEFINITION, ROUND, Slots, count_slots, own_trials
 from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.tracking import EXPERIMENT, Tracker, experiment_name, study_id
-from model.names import unknown_name
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -163,23 +161,4 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
     study.set_user_attr(DEFINITION, definition(settings, data_digest))
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, settings.to_toml())
-    return study
-
-
-def load_study(storage: BaseStorage, name: str) -> Study:
-    """Open an existing study; raises StudyError with the names there are."""
-    if name not in {*optuna.get_all_study_names(storage)} - {LOOKS}:
-        names = sorted(s.study_name for s in storage.get_all_studies() if is_search(s))
-        if not names:
-            raise StudyError(f"no study '{name}': the storage is empty; hpsearch study starts one")
-        raise StudyError(unknown_name(name, names, "a study in this storage"))
-    return optuna.load_study(storage=storage, study_name=name)
-
-
-def load_search(storage: BaseStorage, name: str) -> Study:
-    """Open an existing study that searches, as `load_study` does; raises StudyError."""
-    study = load_study(storage, name)
-    if not is_search(study):
-        whose = study.user_attrs[EVALUATES]["study"]
-        raise StudyError(f"study '{name}' is itself an evaluation; use '{whose}', which it is of")
     return study

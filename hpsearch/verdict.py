@@ -9,8 +9,6 @@ from math import isclose, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy import stats
-
 CONFIDENCE = 0.95
 Interval = tuple[float, float]
 
@@ -71,6 +69,8 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     """
     if len(values) < 2:
         return None
+    from scipy import stats  # takes a second, and not every command asks for intervals
+
     mean, n = fmean(values), len(values)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / sqrt(n)
     return mean - half, mean + half

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from hpsearch.cli import cli
 from hpsearch.errors import StudyError
 from hpsearch.storage import open_storage
-from hpsearch.study import load_study
+from hpsearch.stored import load_study
 
 STUDY = """
 name = "flowers"

@@ -101,7 +101,7 @@ def show(name: str, storage: str | None, as_json: bool) -> None:
 def find_study(name: str, storage: str | None) -> Study:
     """Open the search called `name` in the storage that the options name."""
     from hpsearch.storage import open_storage, storage_url
-    from hpsearch.study import load_search
+    from hpsearch.stored import load_search
 
     return load_search(open_storage(storage_url(storage), create=False), name)
 

@@ -37,7 +37,7 @@ def delete(
     from hpsearch.rounds import rounds_of
     from hpsearch.slots import ROUND, own_trials
     from hpsearch.storage import open_storage, storage_url
-    from hpsearch.study import load_study
+    from hpsearch.stored import load_study
     from hpsearch.tracking import Tracker
 
     store = open_storage(storage_url(storage), create=False)
@@ -100,7 +100,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     from hpsearch.processes import claimed
     from hpsearch.rounds import rounds_of
     from hpsearch.storage import open_storage, storage_url
-    from hpsearch.study import load_study
+    from hpsearch.stored import load_study
     from hpsearch.tracking import Tracker
 
     store = open_storage(storage_url(storage), create=False)

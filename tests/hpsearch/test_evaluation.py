@@ -35,7 +35,8 @@ from hpsearch.repeating import joined, learning_rates
 from hpsearch.report.page import report_page
 from hpsearch.rounds import better_round, study_settings
 from hpsearch.slots import Repeat, own_trials, slot_of
-from hpsearch.study import load_study, run_study
+from hpsearch.stored import load_study
+from hpsearch.study import run_study
 from hpsearch.summary import best_epoch, best_trials, find_trial
 from hpsearch.tracking import Tracker
 from hpsearch.verdict import Candidate

@@ -16,7 +16,7 @@ from hpsearch.report.files import check_page, is_report_of, write_page
 from hpsearch.report.page import report_page
 from hpsearch.rounds import run_rounds
 from hpsearch.storage import open_storage
-from hpsearch.study import load_study
+from hpsearch.stored import load_study
 from hpsearch.tracking import Tracker
 
 STUDY = """

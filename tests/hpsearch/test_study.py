@@ -7,7 +7,8 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, TrackingError
 from hpsearch.storage import open_storage
-from hpsearch.study import load_study, run_study, study_name
+from hpsearch.stored import load_study
+from hpsearch.study import run_study, study_name
 from hpsearch.tracking import Tracker
 
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
