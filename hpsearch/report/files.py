@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpsearch.errors import SettingsError
 from hpsearch.output import check_output
-from model.files import written_whole
+from model.files import is_special, written_whole
 
 BEGINNING = 4096  # bytes of a page, in which it says what it is
 
@@ -27,6 +27,8 @@ def check_page(
 def is_report_of(path: str | os.PathLike[str], study: str) -> bool:
     """Whether the file at `path` is a report that hpsearch made about the study of that name."""
     try:
+        if is_special(path):  # nobody may ever write to a pipe
+            return False
         with open(path, "rb") as file:
             beginning = file.read(BEGINNING).decode(errors="replace")
     except OSError:

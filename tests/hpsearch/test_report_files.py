@@ -1,6 +1,7 @@
 """Where a report goes: a file, a run in MLflow, and what stands in its way."""
 
 import html
+import os
 import re
 import shlex
 from pathlib import Path
@@ -127,6 +128,9 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "mine.html").write_text('<meta name="generator" content="other">')
     with pytest.raises(SettingsError, match="exists already"):
         check_page("-o", tmp_path / "mine.html", force=False, update="s")
+    os.mkfifo(tmp_path / "pipe.html")
+    with pytest.raises(SettingsError, match="is no regular file"):  # and is not waited for
+        check_page("-o", tmp_path / "pipe.html", force=False, update="s")
 
 
 def test_a_study_has_one_run_of_its_report(make_settings, mlflow_uri, here):
