@@ -88,7 +88,7 @@ def describe(*rounds: Study) -> str:
             *_searched_line(first),
             *rows,
             "",
-            *(line for study in rounds if (text := in_markdown(study)) for line in (text, "")),
+            *_evaluated_lines(rounds),
             *_pruned_line(rounds),
             f"To do it again, save this as `study.toml`: `{command}`",
             "",
@@ -113,6 +113,14 @@ def _searched_line(study: Study) -> list[str]:
     searched = SearchSpace.from_table(table).searched.items()
     ranges = ", ".join(f"`{name}` {entry}" for name, entry in searched)
     return [f"Searched: {ranges}.", ""] if ranges else []
+
+
+def _evaluated_lines(rounds: Sequence[Study]) -> list[str]:
+    """Say what evaluations found, of several rounds with the name of each."""
+    found = ((study.study_name, in_markdown(study)) for study in rounds)
+    names = len(rounds) > 1
+    told = [f"{name}: {text}" if names else text for name, text in found if text]
+    return [line for text in told for line in (text, "")]
 
 
 def _pruned_line(rounds: Sequence[Study]) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.found import best_found
+from hpsearch.found import best_found, config_of
 from hpsearch.looks import Look
 from hpsearch.scores import SCORES, Scores
 from hpsearch.slots import EVALUATED
-from hpsearch.summary import score_format
+from hpsearch.summary import find_trial, score_format
 from hpsearch.verdict import Candidate, is_tied
 
 if TYPE_CHECKING:
@@ -105,8 +105,9 @@ def overtaken_by(study: Study, evaluation: Evaluation) -> int | None:
     """Return the trial that the search has found since `evaluation` and that is better than all
     that it knew, None if there is none.
     """
-    best = best_found(study, 1)[0].slot
-    return None if best in {each.slot for each in evaluation.candidates} else best
+    best = best_found(study, 1)[0]
+    known = (find_trial(study, str(each.slot)) for each in evaluation.candidates)
+    return None if best.config in [config_of(trial) for trial in known] else best.slot
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:

@@ -41,8 +41,15 @@ def tested(evaluation: Evaluation) -> str:
     look, scores = evaluation.look, evaluation.test_scores("network")
     if look is None or scores is None:
         return ""
-    whose = "" if evaluation.own_look else f", by {look.seeds} networks of trial {look.slot}"
-    return f"Test set of {scores.rows:,} rows, {look.title}, on {look.date}{whose}"
+    return f"Test set of {scores.rows:,} rows, {look.title}, on {look.date}{_whose(evaluation)}"
+
+
+def _whose(evaluation: Evaluation) -> str:
+    """Say whose look it was, if it was not the evaluation's own."""
+    look = evaluation.look
+    if look is None or evaluation.own_look:
+        return ""
+    return f", by {look.seeds} networks of trial {look.slot}"
 
 
 def overtaken(study: Study, evaluation: Evaluation) -> str:
@@ -59,7 +66,7 @@ def in_markdown(study: Study) -> str:
     evaluation = last_evaluation(study)
     if evaluation is None:
         return ""
-    first, look, tied = evaluation.chosen, evaluation.own_look, evaluation.tied
+    first, look, tied = evaluation.chosen, evaluation.look, evaluation.tied
     text = f"**Evaluated** over {evaluation.seeds} fresh seeds: trial {first.slot}"
     if first.mean is not None and first.deviation is not None:
         text += f" {first.mean:{evaluation.score_format}} ± {first.deviation:.2g}"
@@ -68,8 +75,8 @@ def in_markdown(study: Study) -> str:
     alone, together = (evaluation.test_scores(which) for which in ("network", "ensemble"))
     if look is not None and alone is not None and together is not None:
         text += (
-            f". On the test set ({look.title}, {look.date}): accuracy **{alone.accuracy:.4f}**, as "
-            f"an ensemble {together.accuracy:.4f}"
+            f". On the test set ({look.title}, {look.date}{_whose(evaluation)}): accuracy "
+            f"**{alone.accuracy:.4f}**, as an ensemble {together.accuracy:.4f}"
         )
     since = overtaken(study, evaluation)
     return f"{text}.{f' {sentence(since)}.' if since else ''}"

@@ -32,7 +32,12 @@ class Found:
     @property
     def config(self) -> TrainConfig:
         """What was trained."""
-        return TrainConfig(**self.trial.user_attrs["setup"]["config"])
+        return config_of(self.trial)
+
+
+def config_of(trial: FrozenTrial) -> TrainConfig:
+    """Return what a trial has trained."""
+    return TrainConfig(**trial.user_attrs["setup"]["config"])
 
 
 def best_found(study: Study, top: int) -> list[Found]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOOKS = "hpsearch.test-set-looks"  # the study that keeps them
 PREFIX = "look."  # begins its user attributes, one a look
+SEARCHED = "searched."  # begins those that name a deleted study which validated on a test set
 AGAIN = "--again looks once more"
 
 
@@ -121,7 +122,18 @@ def _searched_by(storage: BaseStorage, digest: str) -> str:
         same = known.get("data.digest") == digest and EVALUATES not in study.user_attrs
         if same and known.get("data.validation") == "test":
             return study.study_name
-    return ""
+    if LOOKS not in optuna.get_all_study_names(storage):
+        return ""
+    ledger = optuna.load_study(storage=storage, study_name=LOOKS)
+    return str(ledger.user_attrs.get(f"{SEARCHED}{digest}", ""))
+
+
+def remember_search(storage: BaseStorage, study: Study) -> None:
+    """Note of a study that will be deleted whether it has validated on its data's test set."""
+    known = study.user_attrs.get(DEFINITION, {})
+    if known.get("data.validation") == "test":
+        ledger = optuna.create_study(storage=storage, study_name=LOOKS, load_if_exists=True)
+        ledger.set_user_attr(f"{SEARCHED}{known['data.digest']}", study.study_name)
 
 
 def note_look(storage: BaseStorage, **about: Any) -> Look:

@@ -100,11 +100,6 @@ class StudySettings(BaseModel):
                 f"search.seeds: is {self.search.seeds}, but sampler '{self.search.sampler}' "
                 f"repeats nothing; use {' or '.join(REPEATING)}"
             )
-        if self.search.seeds > 1 and self.search.pruner != "none":
-            raise ValueError(
-                f"search.pruner: is '{self.search.pruner}', which ends some repeats of a "
-                "configuration and not others; with seeds use 'none'"
-            )
         least = self.search.pruner_options.get("min_resource", 1)
         if least > self.max_epochs:
             place = "search.pruner_options.min_resource"

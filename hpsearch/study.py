@@ -12,7 +12,7 @@ import optuna
 
 from hpsearch.carrying import carry_over
 from hpsearch.definition import definition, differences
-from hpsearch.errors import StudyError
+from hpsearch.errors import SettingsError, StudyError
 from hpsearch.forkserver import start_forkserver
 from hpsearch.naming import check_name
 from hpsearch.objective import Objective
@@ -85,6 +85,7 @@ def run_study(
         start_forkserver()  # it imports while this process loads the data
     name, url = study_name(settings, name), storage_url(storage)
     check_sampler(settings.search.sampler)
+    check_repeats(settings)
     objective = Objective(settings)
     if tracker is not None:
         tracker.store.check(experiment_name(earlier[0]) if earlier else name)
@@ -128,6 +129,16 @@ def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> Non
         search = {"diagnostics": settings.search.diagnostics}  # which some figures need
         settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
     study.set_user_attr(SETTINGS, settings.to_toml())
+
+
+def check_repeats(settings: StudySettings) -> None:
+    """Raise SettingsError where a pruner would end some repeats of a configuration, not others."""
+    search = settings.search
+    if search.seeds > 1 and search.pruner != "none":
+        raise SettingsError(
+            f"search.pruner: is '{search.pruner}', which ends some repeats of a configuration and "
+            "not others; with seeds use 'none'"
+        )
 
 
 def refuse_other(

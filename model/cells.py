@@ -101,7 +101,8 @@ def strangest(words: Sequence[str]) -> int:
 def _words_and_numbers(name: str, values: pd.Series[Any]) -> list[str | float]:
     values = plain_values(values)
     check_complete(values, f"column {name!r}")
-    plain: list[str | float] = values.tolist()
+    read = values.tolist()  # of a column of objects still NumPy's own
+    plain: list[str | float] = [v.item() if isinstance(v, np.generic) else v for v in read]
     strange = sorted({type(value).__name__ for value in plain if type(value) not in _PLAIN_TYPES})
     if strange:
         raise ValueError(f"column {name!r} holds {strange[0]} values, not numbers or text")

@@ -85,6 +85,19 @@ def test_a_further_look_needs_again_and_is_shown_as_one() -> None:
 
 
 @pytest.mark.usefixtures("flowers")
+def test_labels_tell_candidates_apart() -> None:
+    entries = "".join(
+        f'[[enqueue]]\nlabel = "{label}"\nlearning_rate = {rate}\n'
+        for label, rate in [("slow one", 0.01), ("fast one", 0.1)]
+    )
+    Path("two.toml").write_text(STUDY + entries)
+    run("study", "two.toml", "--name", "two", "--trials", "2", "--no-tracking")
+    printed = run("evaluate", "two", "--seeds", "2", "--no-tracking").stdout
+    for text in ("label", "slow one", "fast one"):
+        assert text in printed
+
+
+@pytest.mark.usefixtures("flowers")
 def test_a_better_trial_since_then_is_named_and_exported() -> None:
     study = ("study", "flowers.toml", "--seed", "1", "--name", "s", "--no-tracking")
     assert run(*study, "--trials", "1").exit_code == 0

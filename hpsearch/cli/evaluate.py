@@ -147,15 +147,16 @@ def _candidate_table(evaluation: Evaluation) -> Table:
     from hpsearch.summary import format_value
 
     names = list(dict.fromkeys(key for each in evaluation.candidates for key in each.params))
-    headings = [evaluation.metric, "±", "95 % interval", "in the search", "luck", "verdict", *names]
+    headings = [evaluation.metric, "±", "95 % interval", "in the search", "luck", "verdict"]
+    labels = ["label"] if any(each.label for each in evaluation.candidates) else []
     how, rows = evaluation.score_format, []
     for each in evaluation.candidates:
         numbers = [_number(each.mean, how), _number(each.deviation, ".2g")]
         numbers += [_interval(each.interval, how), _number(each.found, how)]
         numbers += [_number(each.luck, f"+{how}"), evaluation.verdict(each)]
         values = (format_value(each.params.get(key, "")) for key in names)
-        rows.append([str(each.slot), *numbers, *values])
-    return _table("trial", headings, rows)
+        rows.append([str(each.slot), *numbers, *([each.label] if labels else []), *values])
+    return _table("trial", [*headings, *labels, *names], rows)
 
 
 def _score_table(evaluation: Evaluation) -> Table:

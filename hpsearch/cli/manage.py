@@ -32,7 +32,7 @@ def delete(
     import optuna
 
     from hpsearch.evaluation_study import find_evaluation
-    from hpsearch.looks import is_search
+    from hpsearch.looks import is_search, remember_search
     from hpsearch.processes import claimed
     from hpsearch.rounds import rounds_of
     from hpsearch.slots import ROUND, own_trials
@@ -65,6 +65,7 @@ def delete(
         claims.pop_all()  # there will be nothing left to release
         for each in studies:
             _forget_evaluation(each)
+            remember_search(store, each)
             optuna.delete_study(study_name=each.study_name, storage=store)
             click.echo(f"deleted {each.study_name}", err=True)
 

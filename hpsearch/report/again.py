@@ -59,9 +59,9 @@ def again_of(study: Study, storage: str) -> Again:
             )
         first = found
     command = f"hpsearch study study.toml --name {shlex.quote(name)}"
-    command += f" --rounds {rounds}" if rounds else ""
+    own, file = known[SETTINGS], first.user_attrs[SETTINGS]
+    command += f" --rounds {rounds}{_own_trials(own, file)}" if rounds else ""
     command += f" --storage {DEFAULT_STORAGE}" if storage not in ("", DEFAULT_STORAGE) else ""
-    file = first.user_attrs[SETTINGS]
     table = tomllib.loads(file)
     source = Path(table.get("data", {}).get("source", ""))
     beside = str(source) if source.suffix and not source.is_absolute() else ""
@@ -69,6 +69,12 @@ def again_of(study: Study, storage: str) -> Again:
     if rounds:
         notes = [f"It runs the rounds 1 to {rounds}; this page is about round {rounds}.", *notes]
     return Again(file, command, beside, tuple(notes))
+
+
+def _own_trials(own: str, first: str) -> str:
+    """Return the option for as many trials as a round had, where the first has gone on since."""
+    trials, now = (tomllib.loads(file).get("search", {}).get("trials") for file in (own, first))
+    return "" if trials in (None, now) else f" --trials {trials}"
 
 
 def _first_round(study: Study, name: str) -> Study | None:

@@ -51,13 +51,15 @@ def evaluated(facts: Facts) -> Evaluated | None:
 
 def _candidates(facts: Facts, evaluation: Evaluation) -> Table:
     headings = ["trial", facts.title, "±", "95 % from", "to", "in the search", "luck", "verdict"]
+    labels = any(each.label for each in evaluation.candidates)
     rows = []
     for each in evaluation.candidates:
         low, high = each.interval or (None, None)
         values = [each.mean, each.deviation, low, high, each.found, each.luck]
         numbers = [_fixed(value, evaluation.score_format) for value in values]
-        rows.append([cell(each.slot), *numbers, Cell(evaluation.verdict(each))])
-    return Table(headings, rows)
+        label = [Cell(each.label)] if labels else []
+        rows.append([cell(each.slot), *numbers, Cell(evaluation.verdict(each)), *label])
+    return Table([*headings, *(["label"] if labels else [])], rows)
 
 
 def _scores(scored: dict[str, Scores]) -> Table:

@@ -1,5 +1,6 @@
 """Studies that repeat each configuration over several seeds."""
 
+from pathlib import Path
 from statistics import fmean, stdev
 
 import optuna
@@ -108,12 +109,14 @@ def test_a_sampler_that_learns_or_spreads_repeats_nothing(make_settings, sampler
         make_settings(search={"sampler": sampler, "seeds": 2})
 
 
-def test_repeats_are_not_pruned(make_settings):
+def test_repeats_are_not_pruned(make_settings, journal):
     for seeds, pruner in [(1, "median"), (2, "none")]:
         table = {"name": "s", "search": {"sampler": "random", "seeds": seeds}}
         assert parse_settings(table, "file").search.pruner == pruner
+    settings = make_settings(search={"pruner": "halving", "seeds": 2})  # as it may be stored
     with pytest.raises(SettingsError, match=r"search.pruner: is .halving., which"):
-        make_settings(search={"pruner": "halving", "seeds": 2})
+        run_study(settings, storage=journal)
+    assert not Path(journal).exists()
 
 
 @pytest.fixture

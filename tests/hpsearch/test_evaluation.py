@@ -29,7 +29,7 @@ from hpsearch.evaluation_record import (
 from hpsearch.evaluation_run import log_evaluation, log_missing_evaluation
 from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
 from hpsearch.evaluation_text import verdict
-from hpsearch.looks import looks_at
+from hpsearch.looks import looks_at, remember_search
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
 from hpsearch.report.page import report_page
@@ -479,6 +479,15 @@ def test_a_search_that_goes_on_overtakes_its_evaluation(search):
     assert said in describe(study)
 
 
+def test_a_luckier_draw_of_what_was_evaluated_overtakes_nothing(search):
+    study = search(search={"trials": 2})
+    found = evaluate(NAME, top=2, seeds=2)
+    twin = best_trials(study, 1)[0]
+    study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={**twin.user_attrs, "slot": 2}))
+    assert overtaken_by(study, last_evaluation(study)) is None
+    assert slot_of(winning_trial(study)) == found.chosen.slot
+
+
 def test_a_round_that_found_better_is_named(search, make_settings):
     first = search()
     second = run_study(make_settings(), name=f"{NAME}.r2", earlier=[first]).study
@@ -498,6 +507,9 @@ def test_a_search_on_the_test_set_wears_it_out(search, make_settings, small_mnis
     assert found.unseen == (
         "study 'cheat' has validated on the test set of these data; --again looks once more"
     )
+    remember_search(study._storage, load_study(study._storage, "cheat"))
+    optuna.delete_study(study_name="cheat", storage=study._storage)
+    assert "study 'cheat' has validated" in evaluate(NAME, top=1, seeds=2).unseen
     found = evaluate(NAME, top=1, seeds=2, again=True)
     assert found.look.title == "the first look: it is worn by the search 'cheat'"
     assert find_evaluation(study._storage, study) is not None
@@ -537,6 +549,9 @@ def test_the_experiments_page_tells_of_it(search, mlflow_uri):
     accuracy = found.test_scores("network").accuracy
     assert f"(the first look, {found.look.date}): accuracy **{accuracy:.4f}**" in note
     assert note == describe(load_study(study._storage, NAME))
+    evaluate(NAME, top=1, seeds=2, tracker=tracker)
+    note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
+    assert f"by 3 networks of trial {found.look.slot}): accuracy **{accuracy:.4f}**" in note
     run_study(study_settings(study), name=NAME, tracker=tracker)
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
     assert "**Evaluated**" in note  # also after the next start of the search

@@ -608,6 +608,8 @@ def test_a_later_round_is_done_again_from_the_file_of_the_first(make_settings, t
     assert again.file == first.user_attrs["settings"]
     assert again.file != second.user_attrs["settings"]
     assert again.command == "hpsearch study study.toml --name tiny-random --rounds 2"
+    run_study(make_settings(search={"trials": 6}), storage=store)  # the first one goes on
+    assert again_of(second, "").command == f"{again.command} --trials 4"
     optuna.delete_study(study_name="tiny-random", storage=open_storage(store))
     for _ in range(2):
         said = text_of(report_page(second))

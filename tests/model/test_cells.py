@@ -24,6 +24,7 @@ from model.cells import known_words, strangest
         (pd.Categorical(["a", "b"]), ("a",), ["a", "b"]),
         (pd.Categorical([7, 1]), ("007", "1"), ["007", "1"]),
         (pd.Series([7, "x", True], dtype=object), ("007", "true", "x"), ["007", "x", "true"]),
+        (pd.Series([np.int64(7), "x"], dtype=object), ("007", "x"), ["007", "x"]),
     ],
 )
 def test_numbers_become_the_words_that_are_known(values, known, words):
