@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.found import best_found, config_of
+from hpsearch.found import best_found, trained_config
 from hpsearch.looks import Look
 from hpsearch.scores import SCORES, Scores
 from hpsearch.slots import EVALUATED
@@ -46,7 +47,7 @@ class Evaluation:
         sign = -1 if self.chosen.maximize else 1
         return min(self.candidates, key=lambda c: (sign * c.found, c.slot))
 
-    @property
+    @cached_property
     def tied(self) -> list[Candidate]:
         """Those that cannot be told apart from the chosen one, without it."""
         return [other for other in self.candidates[1:] if is_tied(self.chosen, other)]
@@ -107,7 +108,7 @@ def overtaken_by(study: Study, evaluation: Evaluation) -> int | None:
     """
     best = best_found(study, 1)[0]
     known = (find_trial(study, str(each.slot)) for each in evaluation.candidates)
-    return None if best.config in [config_of(trial) for trial in known] else best.slot
+    return None if best.config in [trained_config(trial) for trial in known] else best.slot
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from mlflow.entities import Metric, RunTag
 from hpsearch.evaluation_record import evaluation_record, last_evaluation
 from hpsearch.evaluation_text import in_markdown
 from hpsearch.projection import KIND, NOTE, SLOT, STUDY, project
-from hpsearch.publishing import find_runs, kept_run, log_files, run_title
+from hpsearch.publishing import as_files, find_runs, kept_run, log_files, run_title
 from hpsearch.scores import SCORES
 from hpsearch.summary import find_trial, metric_of
 from hpsearch.tracking import ID, experiment_name, study_id
@@ -44,8 +44,7 @@ def log_evaluation(
         store.client.log_batch(run_id, metrics, trained.params, tags, synchronous=True)
         store.log_inputs(run_id, trained.inputs)
         record = json.dumps(evaluation_record(evaluation), indent=2)
-        drawn = {f"{name}.png": figure for name, figure in figures.items()}
-        log_files(store, run_id, {f"{EVALUATION}.json": record, **drawn})
+        log_files(store, run_id, {f"{EVALUATION}.json": record, **as_files(figures)})
 
 
 def log_missing_evaluation(store: TrackingStore, study: Study) -> int:

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch.configurations import best_configurations, seeds_of
 from hpsearch.curves import METRICS
 from hpsearch.errors import DataError, SettingsError, StudyError
+from hpsearch.found import trained_config
 from hpsearch.naming import with_suffix
 from hpsearch.objective import load_data, start_training
 from hpsearch.output import check_output
@@ -21,7 +22,6 @@ from hpsearch.slots import slot_of
 from hpsearch.study import study_name
 from hpsearch.summary import best_epoch, best_trials, find_trial, format_value, rank, trial_record
 from model.classifier import CURVES, MLPClassifier
-from model.config import TrainConfig
 from model.files import written_whole
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
     data, metric = load_data(settings), settings.search.metric
     if data.digest != setup["data"]["digest"]:
         raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
-    network, training = start_training(
-        settings, data, TrainConfig(**setup["config"]), slot_of(trial)
-    )
+    network, training = start_training(settings, data, trained_config(trial), slot_of(trial))
     with threadpool_limits(limits=1, user_api="blas"):  # as workers do: two threads sum otherwise
         history = list(islice(training, epochs))  # and no further: its weights are the best ones
     value = float(getattr(history[-1], METRICS[metric]))

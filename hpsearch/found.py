@@ -32,11 +32,11 @@ class Found:
     @property
     def config(self) -> TrainConfig:
         """What was trained."""
-        return config_of(self.trial)
+        return trained_config(self.trial)
 
 
-def config_of(trial: FrozenTrial) -> TrainConfig:
-    """Return what a trial has trained."""
+def trained_config(trial: FrozenTrial) -> TrainConfig:
+    """Return what a trial of hpsearch has trained."""
     return TrainConfig(**trial.user_attrs["setup"]["config"])
 
 
@@ -51,5 +51,7 @@ def best_found(study: Study, top: int) -> list[Found]:
         raise StudyError(f"study '{study.study_name}' has no completed trial yet")
     different: dict[str, Found] = {}
     for found in best:
+        if len(different) == top:
+            break
         different.setdefault(json.dumps(found.config.as_dict()), found)
-    return list(different.values())[:top]
+    return list(different.values())

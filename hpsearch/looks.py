@@ -89,10 +89,11 @@ def may_look(
     about: their study_id, slot, seeds and epochs. One look is free; one that was interrupted goes
     on, and `again` makes another.
     """
-    looks, searched_by = looks_at(storage, digest), _searched_by(storage, digest)
+    looks = looks_at(storage, digest)
     mine = [look for look in looks if look.is_of(**about)]
     if mine and (mine[-1].scores is None or not again):
         return mine[-1], ""
+    searched_by = _searched_by(storage, digest)
     if again or not (looks or searched_by):
         look = note_look(storage, digest=digest, study=study, searched_by=searched_by, **about)
         if look.number == 1 or again:

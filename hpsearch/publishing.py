@@ -59,7 +59,7 @@ def _file(folder: str | os.PathLike[str], name: str) -> Path:
 
 def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, Figure]) -> None:
     """Put the figures of `study` into its one run of them; raises TrackingError."""
-    _log_of_study(store, study, FIGURES, _as_files(figures))
+    _log_of_study(store, study, FIGURES, as_files(figures))
 
 
 def log_study_report(store: TrackingStore, study: Study, page: str) -> None:
@@ -75,10 +75,11 @@ def run_title(study: Study, kind: str) -> str:
 def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Figure]) -> None:
     """Put figures that are of no study into one run of `experiment`; raises TrackingError."""
     tags = {KIND: FIGURES, STUDY: experiment}
-    _log(store, experiment, FIGURES, tags, _as_files(figures))
+    _log(store, experiment, FIGURES, tags, as_files(figures))
 
 
-def _as_files(figures: Mapping[str, Figure]) -> dict[str, Figure | str]:
+def as_files(figures: Mapping[str, Figure]) -> dict[str, Figure | str]:
+    """Return figures by the names that their files have."""
     return {f"{name}.png": figure for name, figure in figures.items()}
 
 
@@ -153,10 +154,10 @@ def kept_run(
             yield run_id
             status = "FINISHED"
         finally:
-            _end(store, run_id, status)
+            end_run(store, run_id, status)
         like_it = {key: tags[key] for key in (KIND, STUDY)}
         for left in find_runs(store, experiment_id, like_it, "RUNNING"):  # by somebody killed
-            _end(store, left.info.run_id, "KILLED")
+            end_run(store, left.info.run_id, "KILLED")
 
 
 def find_runs(
@@ -168,5 +169,6 @@ def find_runs(
     return list(store.client.search_runs([experiment_id], " and ".join(which)))
 
 
-def _end(store: TrackingStore, run_id: str, status: str) -> None:
+def end_run(store: TrackingStore, run_id: str, status: str) -> None:
+    """End a run now, with MLflow's name of how: FINISHED, FAILED or KILLED."""
     store.client.set_terminated(run_id, status, int(time.time() * 1000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from hpsearch.errors import TrackingError
 from hpsearch.model_folder import example_rows, save_model_folder
 from hpsearch.projection import KIND, NOTE, NUMBER, SLOT, SOURCE, STUDY, project
-from hpsearch.publishing import run_title
+from hpsearch.publishing import end_run, run_title
 from hpsearch.rounds import study_settings
 from hpsearch.slots import run_name, slot_of
 from hpsearch.summary import best_epoch, format_value, metric_of, metric_title, validation_of
@@ -135,7 +134,7 @@ def _model_run(
         status = "FINISHED"
     finally:
         with suppress(TrackingError), store.errors():
-            store.client.set_terminated(run_id, status, int(time.time() * 1000))
+            end_run(store, run_id, status)
 
 
 def _create_version(

@@ -15,6 +15,7 @@ import numpy as np
 
 from hpsearch.curves import METRICS, Curves
 from hpsearch.errors import StudyError
+from hpsearch.found import trained_config
 from hpsearch.objective import Objective, draw_network, follow
 from hpsearch.slots import Repeat, slot_of
 from model.config import TrainConfig
@@ -110,7 +111,7 @@ def learning_rates(config: TrainConfig, val_losses: Sequence[float]) -> list[flo
 
 def final_network(trial: FrozenTrial, settings: StudySettings, data: Dataset) -> Network:
     """Return the network that a final trial has trained; raises StudyError."""
-    config = TrainConfig(**trial.user_attrs["setup"]["config"])
+    config = trained_config(trial)
     network, _ = draw_network(settings, data, config, slot_of(trial))
     state = np.frombuffer(b64decode(trial.user_attrs[NETWORK]), network.state.dtype)
     if state.shape != network.state.shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from hpsearch.configurations import (
     HEADINGS,
@@ -49,6 +50,17 @@ def print_table(table: Table) -> None:
     Console(width=width).print(table)
 
 
+def text_table(first: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """Return a table of plain text: the first column to the left, the others to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for heading in headings:
+        table.add_column(Text(heading), justify="right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
 def note(text: str) -> None:
     """Say something beside the data: on stderr."""
     click.echo(text, err=True)
@@ -65,13 +77,8 @@ def best_table(rounds: Sequence[Study], top: int) -> Table | None:
 
 
 def _configuration_table(best: Sequence[Configuration], metric: str) -> Table | None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("configuration")
-    for heading in (metric, *HEADINGS):
-        table.add_column(heading, justify="right")
-    for configuration in best:
-        table.add_row(*configuration_row(configuration))
-    return table if best else None
+    rows = map(configuration_row, best)
+    return text_table("configuration", (metric, *HEADINGS), rows) if best else None
 
 
 def _trial_table(

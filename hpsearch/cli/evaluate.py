@@ -15,8 +15,6 @@ from hpsearch.cli.signals import stop_on_signals
 from hpsearch.forkserver import start_forkserver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.table import Table
 
     from hpsearch.evaluation_record import Evaluation
@@ -144,6 +142,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 
 def _candidate_table(evaluation: Evaluation) -> Table:
+    from hpsearch.cli.console import text_table
     from hpsearch.summary import format_value
 
     names = list(dict.fromkeys(key for each in evaluation.candidates for key in each.params))
@@ -156,12 +155,13 @@ def _candidate_table(evaluation: Evaluation) -> Table:
         numbers += [_number(each.luck, f"+{how}"), evaluation.verdict(each)]
         values = (format_value(each.params.get(key, "")) for key in names)
         rows.append([str(each.slot), *numbers, *([each.label] if labels else []), *values])
-    return _table("trial", [*headings, *labels, *names], rows)
+    return text_table("trial", [*headings, *labels, *names], rows)
 
 
 def _score_table(evaluation: Evaluation) -> Table:
     from statistics import fmean, stdev
 
+    from hpsearch.cli.console import text_table
     from hpsearch.scores import SCORES
 
     assert evaluation.look is not None
@@ -176,11 +176,12 @@ def _score_table(evaluation: Evaluation) -> Table:
         each = (networks[name] for name in SCORES)
         means = [f"{fmean(values):.4f} ± {stdev(values):.2g}" for values in each]
         rows.insert(1, [f"mean of {number}", *means, ""])
-    return _table("", [*SCORES.values(), "95 % interval of the accuracy"], rows)
+    return text_table("", [*SCORES.values(), "95 % interval of the accuracy"], rows)
 
 
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the scores of each class, and the confusion matrix if it is not too wide."""
+    from hpsearch.cli.console import text_table
     from hpsearch.summary import shortened
 
     scores = evaluation.test_scores("network")
@@ -195,20 +196,7 @@ def _class_table(evaluation: Evaluation) -> Table:
         each = (scores.precision[number], scores.recall[number], scores.f1[number])
         counts = (str(count or "·") for count in confused if columns)
         rows.append([name, str(sum(confused)), *map(_number, each), *counts])
-    return _table("class", ["rows", "precision", "recall", "F1", *columns], rows)
-
-
-def _table(first: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for heading in headings:
-        table.add_column(Text(heading), justify="right")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+    return text_table("class", ["rows", "precision", "recall", "F1", *columns], rows)
 
 
 def _number(value: float | None, how: str = ".4f") -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -102,15 +104,27 @@ def finish_figures(
     if save is not None:
         said += [str(path) for path in save_figures(drawn, save, force=force)]
     if tracker is not None:
-        try:
-            if tracker.lost:
-                raise TrackingError("the tracking store was lost")
-            log_study_figures(tracker.store, study, drawn)
-            said.append(where_in_mlflow(study, FIGURES))
-        except TrackingError as error:
-            again = f"`hpsearch figures {study.study_name}` puts the figures there later"
-            logger.warning("%s; %s", error, again)
+        again = f"`hpsearch figures {study.study_name}` puts the figures there later"
+        log = partial(log_study_figures, tracker.store, study, drawn)
+        said += log_at_end(tracker, study, FIGURES, log, again)
     return said
+
+
+def log_at_end(
+    tracker: Tracker, study: Study, kind: str, log: Callable[[], None], again: str
+) -> list[str]:
+    """Log what a study has at its end; return where that is.
+
+    A tracking store that is away is a warning, which says what does it `again`.
+    """
+    try:
+        if tracker.lost:
+            raise TrackingError("the tracking store was lost")
+        log()
+        return [where_in_mlflow(study, kind)]
+    except TrackingError as error:
+        logger.warning("%s; %s", error, again)
+        return []
 
 
 def where_in_mlflow(study: Study, kind: str) -> str:

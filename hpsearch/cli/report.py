@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
-from hpsearch.cli.figures import where_in_mlflow
+from hpsearch.cli.figures import log_at_end, where_in_mlflow
 from hpsearch.cli.look import find_study
-from hpsearch.errors import TrackingError
 from hpsearch.naming import file_name
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from hpsearch.settings import StudySettings
     from hpsearch.tracking import Tracker
 
-logger = logging.getLogger(__name__)
 OPTION = "--report"  # of `hpsearch study`
 
 
@@ -122,16 +120,10 @@ def finish_reports(
         check_page(OPTION, f"{name}.html", force=force, update=name)  # it may be new
         path = write_page(OPTION, page, f"{name}.html")
         said.append(f"{path} ({_size(path)})")
-        if tracker is None:
-            continue
-        try:
-            if tracker.lost:
-                raise TrackingError("the tracking store was lost")
-            log_study_report(tracker.store, study, page)
-            said.append(where_in_mlflow(study, REPORT))
-        except TrackingError as error:
+        if tracker is not None:
             again = f"`hpsearch report {name} --force` puts the report there later"
-            logger.warning("%s; %s", error, again)
+            log = partial(log_study_report, tracker.store, study, page)
+            said += log_at_end(tracker, study, REPORT, log, again)
     return said
 
 

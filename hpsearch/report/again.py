@@ -14,7 +14,7 @@ import optuna
 
 from hpsearch import __version__
 from hpsearch.report.facts import Facts
-from hpsearch.slots import ROUND
+from hpsearch.slots import DEFINITION, ROUND
 from hpsearch.storage import DEFAULT_STORAGE, redact
 from hpsearch.study import FIRST, SETTINGS
 from hpsearch.tracking import ID, experiment_name
@@ -106,7 +106,7 @@ def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
     known, setups = facts.study.user_attrs, [t.user_attrs.get("setup", {}) for t in facts.trials]
     setup: dict[str, Any] = next(filter(None, setups), {})
     packages = map(_version, PACKAGES)
-    definition, data = known.get("definition", {}), setup.get("data", {})
+    definition, data = known.get(DEFINITION, {}), setup.get("data", {})
     rows = {
         "seed of this round" if ROUND in known else "seed": str(
             definition.get("search.seed", setup.get("seed", ""))

@@ -18,7 +18,7 @@ from hpsearch.history import seconds_passed, span_of
 from hpsearch.report.again import again_of, reproduction
 from hpsearch.report.charts import Panels, counted
 from hpsearch.report.contour_charts import contour_panels
-from hpsearch.report.evaluation import evaluated
+from hpsearch.report.evaluation import Evaluated, evaluated
 from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
 from hpsearch.report.history_charts import history_panels
 from hpsearch.report.importance import importance_panels, importances_of
@@ -54,7 +54,8 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
     """
     facts, now = Facts.of(study, top), datetime.now()
     region, saved = region_of(facts), saved_by_pruning(facts.trials)
-    parts = _parts(facts, region, saved, now)
+    evaluation = evaluated(facts)
+    parts = _parts(facts, region, saved, evaluation, now)
     panels = [each for part in parts for each in part.panels]
     return (
         _environment()
@@ -68,7 +69,7 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             parts=parts,
             best=best_table(facts),
             trials=trials_table(facts),
-            evaluated=evaluated(facts),
+            evaluated=evaluation,
             region=region,
             again=again_of(study, storage),
             reproduction=reproduction(facts, storage),
@@ -99,7 +100,9 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(part for part in re.split("(?<=[_/])", text) if part)
 
 
-def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Part]:
+def _parts(
+    facts: Facts, region: Region, saved: Saved, evaluation: Evaluated | None, now: datetime
+) -> list[Part]:
     importances = importances_of(facts)
     parameters = [
         importance_panels(facts, importances),
@@ -108,10 +111,9 @@ def _parts(facts: Facts, region: Region, saved: Saved, now: datetime) -> list[Pa
         contour_panels(facts, importances, region),
     ]
     trials = [timeline_panels(facts, now), pruning_panels(facts, saved)]
-    evaluation = [Part("evaluation", "Evaluation")] if evaluated(facts) else []
     return [
         Part("best", "The best"),
-        *evaluation,
+        *([Part("evaluation", "Evaluation")] if evaluation else []),
         Part("curves", "Learning curves", [learning_panels(facts)]),
         Part("search", "The search", [history_panels(facts)]),
         Part("parameters", "Parameters", parameters),

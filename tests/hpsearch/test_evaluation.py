@@ -361,7 +361,7 @@ def test_a_run_that_a_death_left_is_ended_by_the_next(search, mlflow_uri, monkey
     study = search()
     with monkeypatch.context() as patch:
         patch.setattr(hpsearch.evaluation_run, "log_files", Mock(side_effect=SystemExit))
-        patch.setattr(hpsearch.publishing, "_end", Mock())  # as if by kill -9
+        patch.setattr(hpsearch.publishing, "end_run", Mock())  # as if by kill -9
         with pytest.raises(SystemExit):
             log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2), {})
     client = MlflowClient(mlflow_uri)
