@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from hpsearch.curves import Curves
 from hpsearch.history import History, span_of
@@ -20,6 +22,10 @@ from hpsearch.report.charts import (
     whole_axis,
 )
 from hpsearch.report.facts import Facts, Point
+from hpsearch.slots import DONE
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 NAME, HEIGHT = "history", 340
 
@@ -39,18 +45,18 @@ def history_panels(facts: Facts) -> Panels:
 
 
 def _against_trials(facts: Facts) -> Chart:
-    points = facts.points
-    places = {point.place: number for number, point in enumerate(points, start=1)}
-    better = max if facts.maximize else min
-    best = list(accumulate((point.value for point in points), better))
-    line = best_line(list(range(1, len(points) + 1)), best)
-    drawn = layout(whole_axis("trials ended", 1, len(points)), facts.value_axis())
+    ended = _as_they_ended(trial for trial in facts.trials if trial.state in DONE)
+    by_number = {trial.number: place for place, trial in enumerate(ended, start=1)}
+    places = {point.place: by_number[point.trial.number] for point in facts.points}
+    best = [*accumulate((point.value for point in facts.points), max if facts.maximize else min)]
+    line = best_line([*places.values(), len(ended)], [*best, best[-1]])
+    drawn = layout(whole_axis("trials ended", 1, len(ended)), facts.value_axis())
     return Chart(f"{NAME}-trials", [*_marks(facts, places), line], drawn, HEIGHT, "against trials")
 
 
 def _against_epochs(facts: Facts) -> Chart:
     history = History.of(facts.trials, facts.metric)
-    ended = sorted((t for t in facts.trials if t.datetime_complete), key=lambda t: span_of(t)[1])
+    ended = _as_they_ended(trial for trial in facts.trials if trial.datetime_complete)
     spent = accumulate(len(Curves.of(trial)) for trial in ended)
     by_number = dict(zip((trial.number for trial in ended), spent, strict=True))
     places = {point.place: by_number[point.trial.number] for point in facts.points}
@@ -59,6 +65,10 @@ def _against_epochs(facts: Facts) -> Chart:
     traces = [*_marks(facts, places), line]
     drawn = layout(whole_axis("epochs spent", 0, history.spent), facts.value_axis())
     return Chart(f"{NAME}-epochs", traces, drawn, HEIGHT, "against epochs spent")
+
+
+def _as_they_ended(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    return sorted(trials, key=lambda trial: span_of(trial)[1])
 
 
 def _marks(facts: Facts, places: dict[int, int]) -> list[Trace]:

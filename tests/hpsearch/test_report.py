@@ -684,4 +684,15 @@ def test_best_so_far_against_trials_is_a_running_best():
     values = [0.3, 0.5, 0.4, 0.7]
     facts = Facts.of(a_study(*(a_trial(n, [v]) for n, v in enumerate(values))), 5)
     line = history_panels(facts).charts[0].traces[-1]
-    assert line["y"] == [*accumulate(values, max)]
+    assert line["x"] == [1, 2, 3, 4, 4]
+    assert line["y"] == [*accumulate([*values, 0.0], max)]
+
+
+def test_a_trial_that_diverged_before_it_had_a_value_has_its_place_in_the_history():
+    ends = [([0.3], TrialState.COMPLETE), ([], TrialState.PRUNED), ([0.5], TrialState.COMPLETE)]
+    trials = [a_trial(slot, values, state=state) for slot, (values, state) in enumerate(ends)]
+    interrupted = a_trial(3, [0.9], state=TrialState.FAIL)
+    chart = history_panels(Facts.of(a_study(*trials, interrupted), 5)).charts[0]
+    marked, line = chart.traces
+    assert marked["x"] == [1, 3]
+    assert (line["x"], line["y"]) == ([1, 3, 3], [0.3, 0.5, 0.5])
