@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.evaluation_record import Evaluation, keep_evaluation
+from hpsearch.configurations import seeds_of
+from hpsearch.evaluation_record import Evaluation, keep_evaluation, last_evaluation
 from hpsearch.evaluation_study import (
     check_data,
     check_evaluation,
     evaluation_settings,
     open_evaluation,
+    trained_slots,
 )
 from hpsearch.forkserver import start_forkserver
 from hpsearch.found import best_found
@@ -38,6 +40,7 @@ from model.data import load_test_set
 if TYPE_CHECKING:
     from optuna.study import Study
 
+    from hpsearch.found import Found
     from hpsearch.settings import StudySettings
     from hpsearch.tracking import Tracker
     from model.network import Network
@@ -65,6 +68,9 @@ def evaluate(
     again: look at the test set though somebody has done so before.
 
     What an earlier evaluation has trained is not trained again; one that was interrupted goes on.
+    No luckier one wins by asking for less: what was trained as often before is compared as well,
+    and so is what was chosen last.
+
     Raises HpsearchError, and Interrupted when `should_stop` says so.
     """
     if jobs > 1:
@@ -73,7 +79,7 @@ def evaluate(
     store = open_storage(url, create=False)
     with storage_errors(url):
         study = load_search(store, name)
-        settings, best = evaluation_settings(study), best_found(study, top)
+        settings, best = evaluation_settings(study), _candidates(study, top, seeds)
         objective = RepeatObjective(settings, {found.slot: found.config for found in best})
         check_data(study, objective.data.digest)
         check_evaluation(store, study)
@@ -92,12 +98,20 @@ def evaluate(
                 seeds=seeds,
                 candidates=tuple(by_mean(bench.repeat(objective, best, seeds))),
                 class_names=objective.data.class_names,
+                repeats=seeds_of(study),
             )
             evaluation = _test(bench, objective, study, evaluation, again=again)
             keep_evaluation(study, evaluation)
             if tracker is not None and not tracker.lost:
                 describe_rounds(rounds_of(store, study), tracker)
     return evaluation
+
+
+def _candidates(study: Study, top: int, seeds: int) -> list[Found]:
+    """Return the best `top` of a search, and those that an earlier evaluation makes candidates."""
+    last = last_evaluation(study)
+    chosen = set() if last is None else {last.chosen.slot}
+    return best_found(study, top, trained_slots(study, seeds) | chosen)
 
 
 def _test(

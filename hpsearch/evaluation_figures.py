@@ -61,7 +61,7 @@ def draw_candidates(evaluation: Evaluation) -> Figure:
     look = {"linestyle": "", "markersize": 6}
     keys = colour_keys(["mean, 95 %"], COLOURS[:1], marker="|", **look)
     keys += colour_keys(["each seed"], [GREY], marker="o", **look | {"markersize": 4})
-    keys += colour_keys(["in the search"], COLOURS[1:2], marker="D", **look)
+    keys += colour_keys([evaluation.in_the_search], COLOURS[1:2], marker="D", **look)
     legend_beside(figure, keys)
     return figure
 
@@ -75,7 +75,8 @@ def _draw_row(axes: Axes, row: int, candidate: Candidate) -> None:
     known = candidate.known
     axes.plot(known, [row] * len(known), "o", color=GREY, alpha=0.5, markersize=4, zorder=2)
     if candidate.mean is not None and candidate.interval is not None:
-        half = candidate.interval[1] - candidate.mean
+        low, high = candidate.interval
+        half = [[candidate.mean - low], [high - candidate.mean]]
         bar = {"color": COLOURS[0], "capsize": 4, "markersize": 16, "elinewidth": 2}
         axes.errorbar(candidate.mean, row, xerr=half, fmt="|", zorder=3, **bar)  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ class Evaluation:
     """The candidates over fresh seeds, and what the final networks of the first one scored.
 
     candidates: best mean first; the first one is chosen.
+    repeats: how many trainings a value in the search is the mean of.
     epochs: how long its final networks were trained, 0 if there are none.
     look: at the test set, with its scores. Where there was none now, `unseen` says why, and it is
     the last one that other networks of this study have had, or None.
@@ -32,6 +33,7 @@ class Evaluation:
     seeds: int
     candidates: tuple[Candidate, ...]
     class_names: tuple[str, ...]
+    repeats: int = 1
     epochs: int = 0
     look: Look | None = None
     unseen: str = ""
@@ -58,6 +60,11 @@ class Evaluation:
         return score_format(self.chosen.found)
 
     @property
+    def in_the_search(self) -> str:
+        """What a value in the search is: "in the search", or "in the search, mean of 3"."""
+        return "in the search" + (f", mean of {self.repeats}" if self.repeats > 1 else "")
+
+    @property
     def own_look(self) -> Look | None:
         """The look that these very networks have had."""
         return None if self.unseen else self.look
@@ -69,9 +76,11 @@ class Evaluation:
         return look is not None and (look.slot, look.epochs) == (self.chosen.slot, self.epochs)
 
     def verdict(self, candidate: Candidate) -> str:
-        """Return in a word or two how a candidate did."""
+        """Return in a word or two how a candidate did; "" if there is no other."""
         if candidate.diverged:
             return f"diverged in {candidate.diverged} of {len(candidate.values)}"
+        if len(self.candidates) == 1:
+            return ""
         if candidate is self.chosen:
             return "best"
         return "tied" if is_tied(self.chosen, candidate) else "worse"
@@ -118,6 +127,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "study": evaluation.study,
         "metric": evaluation.metric,
         "seeds": evaluation.seeds,
+        "repeats": evaluation.repeats,
         "chosen": evaluation.chosen.slot,
         "luck": best.luck,
         "candidates": [_candidate(evaluation, each) for each in evaluation.candidates],

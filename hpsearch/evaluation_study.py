@@ -14,7 +14,17 @@ from hpsearch.errors import DataError, StudyError
 from hpsearch.naming import with_suffix
 from hpsearch.rounds import study_settings
 from hpsearch.settings import StudySettings, parse_settings, settings_table
-from hpsearch.slots import DEFINITION, DRAWS, EVALUATES, ROUND, derive_rng
+from hpsearch.slots import (
+    DEFINITION,
+    DONE,
+    DRAWS,
+    EVALUATES,
+    ROUND,
+    Repeat,
+    derive_rng,
+    own_trials,
+    slot_of,
+)
 from hpsearch.study import open_study
 from hpsearch.tracking import EXPERIMENT, experiment_name, study_id
 
@@ -66,6 +76,14 @@ def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
     found = _named_like_it(storage, study)
     whose = {} if found is None else found.user_attrs.get(EVALUATES, {})
     return found if whose.get("id") == study_id(study) else None
+
+
+def trained_slots(study: Study, seeds: int) -> set[int]:
+    """Return the slots of `study` that its evaluation has trained with so many draws or more."""
+    evaluation = find_evaluation(study._storage, study)
+    done = {slot_of(t) for t in own_trials(evaluation, DONE)} if evaluation is not None else set()
+    slots = {Repeat.of(slot).trial for slot in done}
+    return {n for n in slots if all(Repeat(n, draw).slot in done for draw in range(seeds))}
 
 
 def check_evaluation(storage: BaseStorage, study: Study) -> None:

@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 def verdict(evaluation: Evaluation) -> str:
     """Say what became of the search's best over fresh seeds, and what is as good."""
     best, chosen, tied = evaluation.searched_best, evaluation.chosen, evaluation.tied
+    which = f"trial {best.slot}"
+    if evaluation.repeats > 1:
+        which = f"the mean of {evaluation.repeats} repeats from trial {best.slot} on"
+    if chosen.mean is None:
+        return "every repeat diverged."
     parts = []
     if best.mean is not None:
         mean, luck = f"{best.mean:{evaluation.score_format}}", _luck(evaluation)
         parts.append(
-            f"the search's best {evaluation.metric} {format_value(best.found)} (trial {best.slot}) "
+            f"the search's best {evaluation.metric} {format_value(best.found)} ({which}) "
             f"is {mean} over {evaluation.seeds} fresh seeds: {luck}"
         )
+    if len(evaluation.candidates) == 1:
+        return f"{parts[0]}."
     first = "still the best" if chosen is best else f"trial {chosen.slot} is better on average"
     others = ", ".join(str(other.slot) for other in tied)
     told = f"; cannot be told apart from it: {others}" if tied else ""
@@ -70,7 +77,7 @@ def in_markdown(study: Study) -> str:
     text = f"**Evaluated** over {evaluation.seeds} fresh seeds: trial {first.slot}"
     if first.mean is not None and first.deviation is not None:
         text += f" {first.mean:{evaluation.score_format}} ± {first.deviation:.2g}"
-    text += f" (in the search {format_value(first.found)})"
+    text += f" ({evaluation.in_the_search}: {format_value(first.found)})"
     text += f", tied with {', '.join(str(other.slot) for other in tied)}" if tied else ""
     alone, together = (evaluation.test_scores(which) for which in ("network", "ensemble"))
     if look is not None and alone is not None and together is not None:

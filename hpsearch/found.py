@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,11 @@ def trained_config(trial: FrozenTrial) -> TrainConfig:
     return TrainConfig(**trial.user_attrs["setup"]["config"])
 
 
-def best_found(study: Study, top: int) -> list[Found]:
-    """Return the best `top` configurations of `study`, no two alike; raises StudyError."""
+def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]:
+    """Return the best `top` configurations of `study` and those of the slots in `also`.
+
+    The best comes first, and no two are alike. Raises StudyError.
+    """
     if seeds_of(study) > 1:
         repeated = best_configurations(study)
         best = [Found(each.trials[0], each.mean) for each in repeated]
@@ -51,7 +55,6 @@ def best_found(study: Study, top: int) -> list[Found]:
         raise StudyError(f"study '{study.study_name}' has no completed trial yet")
     different: dict[str, Found] = {}
     for found in best:
-        if len(different) == top:
-            break
-        different.setdefault(json.dumps(found.config.as_dict()), found)
+        if len(different) < top or found.slot in also:
+            different.setdefault(json.dumps(found.config.as_dict()), found)
     return list(different.values())

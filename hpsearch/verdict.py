@@ -51,8 +51,15 @@ class Candidate:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of their mean by Student's t, None of less than two values."""
-        return mean_interval(self.known)
+        """The 95 % interval of their mean by Student's t, None of less than two.
+
+        It ends where the metric does: an accuracy is between 0 and 1, a loss is not below 0.
+        """
+        interval = mean_interval(self.known)
+        if interval is None:
+            return None
+        low, high = interval
+        return max(low, 0.0), min(high, 1.0) if self.maximize else high
 
     @property
     def luck(self) -> float | None:
@@ -94,7 +101,9 @@ def is_tied(first: Candidate, other: Candidate) -> bool:
     differences holds 0.
 
     Draw for draw both began with the same random numbers, so the differences are compared, not
-    the means. One that diverged at times is another matter.
+    the means. Where all are the same, as accuracies on a few rows may be, their deviation says
+    nothing: then so many have to agree as the sign test asks for. One that diverged at times is
+    another matter.
     """
     if other.diverged > first.diverged:
         return False
@@ -104,4 +113,6 @@ def is_tied(first: Candidate, other: Candidate) -> bool:
     if interval is None:
         return False
     low, high = interval
+    if isclose(low, high, abs_tol=1e-12) and 2 ** (1 - len(differences)) > 1 - CONFIDENCE:
+        return True
     return low <= 0 <= high or isclose(low, 0, abs_tol=1e-12) or isclose(high, 0, abs_tol=1e-12)

@@ -219,6 +219,20 @@ def test_more_seeds_add_to_what_there_is(search):
     assert evaluation_record(more)["test"]["seeds"] == 2
 
 
+def test_asking_for_less_makes_no_luckier_one_the_winner(search):
+    study = search()
+    wide = evaluate(NAME, top=3, seeds=3)
+    before, luckiest = done(study), slot_of(best_trials(study, 1)[0])
+    assert wide.chosen.slot != luckiest  # else this shows nothing
+    narrow = evaluate(NAME, top=1, seeds=3)
+    assert narrow.candidates == wide.candidates
+    assert done(study).keys() == before.keys()
+    fewer = evaluate(NAME, top=1, seeds=2)
+    assert {each.slot for each in fewer.candidates} == {each.slot for each in wide.candidates}
+    more = evaluate(NAME, top=1, seeds=4)
+    assert {each.slot for each in more.candidates} == {luckiest, fewer.chosen.slot}
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interruption_costs_nothing_that_was_trained(search, jobs):
     study = search()
@@ -279,6 +293,10 @@ def test_a_search_with_seeds_is_evaluated_by_its_means(search):
         assert candidate.slot % 2 == 0
         values = [find_trial(study, str(candidate.slot + n)).value for n in range(2)]
         assert candidate.found == pytest.approx(np.mean(values))
+    first = f"the mean of 2 repeats from trial {found.searched_best.slot} on"
+    assert f"({first})" in verdict(found)
+    assert evaluation_record(found)["repeats"] == 2
+    assert last_evaluation(study).in_the_search == "in the search, mean of 2"
 
 
 def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mnist, monkeypatch):
@@ -522,21 +540,28 @@ def test_small_losses_have_their_digits(search):
     said = verdict(replace(found, candidates=(small,)))
     assert "val/loss 1.5e-05 " in said
     assert "is 3e-05 over 2 fresh seeds: no luck" not in said
-    assert said.endswith("is 3e-05 over 2 fresh seeds: 1.5e-05 was luck. Still the best.")
+    assert said.endswith("is 3e-05 over 2 fresh seeds: 1.5e-05 was luck.")
 
 
 @pytest.mark.parametrize(
     ("values", "end"),
     [
-        ((0.8, 0.8), ": none of it was luck. Still the best."),
-        ((0.9, 0.9), ": no luck, 0.1 better. Still the best."),
-        ((0.7, 0.7), ": 0.1 was luck. Still the best."),
-        ((None, None), "still the best."),
+        ((0.8, 0.8), ": none of it was luck"),
+        ((0.9, 0.9), ": no luck, 0.1 better"),
+        ((0.7, 0.7), ": 0.1 was luck"),
+        ((None, None), "every repeat diverged"),
     ],
 )
 def test_luck_in_words(values, end):
     candidate = Candidate(3, "", {}, 0.8, values, maximize=True)
-    assert verdict(Evaluation("s", "val/accuracy", 2, (candidate,), ())).endswith(end)
+    alone = Evaluation("s", "val/accuracy", 2, (candidate,), ())
+    assert verdict(alone).endswith(f"{end}.")
+    assert alone.verdict(candidate) in ("", "diverged in 2 of 2")
+    if candidate.known:
+        other = Candidate(4, "", {}, 0.7, (0.1, 0.6), maximize=True)
+        two = replace(alone, candidates=(candidate, other))
+        assert verdict(two).endswith(f"{end}. Still the best; cannot be told apart from it: 4.")
+        assert two.verdict(candidate) == "best"
 
 
 def test_the_experiments_page_tells_of_it(search, mlflow_uri):

@@ -37,9 +37,22 @@ def test_ties_are_those_of_the_paired_test(difference):
 
 def test_the_same_values_are_tied():
     assert is_tied(candidate(0, [0.9, 0.9]), candidate(1, [0.9, 0.9]))
-    assert not is_tied(candidate(0, [0.91, 0.91]), candidate(1, [0.9, 0.9]))
     # 0.1 + 0.2 is not 0.3, and still these differ by nothing.
     assert is_tied(candidate(0, [0.1 + 0.2] * 3), candidate(1, [0.3] * 3))
+
+
+@pytest.mark.parametrize("draws", range(2, 9))
+def test_the_same_difference_each_time_is_told_by_the_sign_test(draws):
+    better, worse = candidate(0, [28 / 29] * draws), candidate(1, [27 / 29] * draws)
+    expected = stats.binomtest(draws, draws).pvalue > 0.05
+    assert is_tied(better, worse) == expected
+
+
+def test_an_interval_ends_where_its_metric_does():
+    assert candidate(0, [0.0, 1.0]).interval == (0.0, 1.0)
+    low, high = candidate(0, [0.0, 3.0], maximize=False).interval
+    assert low == 0.0
+    assert high == pytest.approx(mean_interval([0.0, 3.0])[1])
 
 
 def test_one_that_diverged_is_neither_first_nor_tied():
