@@ -21,7 +21,7 @@ from hpsearch.projection import KIND, NOTE, NUMBER, SLOT, SOURCE, STUDY, project
 from hpsearch.publishing import end_run, run_title
 from hpsearch.rounds import study_settings
 from hpsearch.slots import run_name, slot_of
-from hpsearch.summary import best_epoch, format_value, metric_of, metric_title, validation_of
+from hpsearch.summary import best_epoch, format_value, metric_of, metric_title
 from hpsearch.tracking import ID, experiment_name, runs_of, study_id
 
 if TYPE_CHECKING:
@@ -156,17 +156,14 @@ def _create_version(
 
 def _note(study: Study, winner: Winner, run: Run | None) -> str:
     """Return what a person reads on the version's page, as Markdown."""
-    trial, scores = winner.trial, winner.scores
+    trial, tested = winner.trial, winner.untested
     name, title = study.study_name, run_name(study, trial)
     if run is not None:
         title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
     found = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
-    if scores:
-        tested = ", ".join(f"{key} **{format_value(value)}**" for key, value in scores.items())
-    elif validation_of(study) == "test":
-        tested = "Validated on the test set: nothing is left to test it on"
-    else:
-        tested = f"No test score yet: `hpsearch evaluate {name}` gives one"
+    if winner.scores:
+        scores = winner.scores.items()
+        tested = ", ".join(f"{key} **{format_value(value)}**" for key, value in scores)
     return "\n".join(
         [
             f"{found} of {title} in the study {name}, {winner.how}.",

@@ -16,7 +16,7 @@ from hpsearch.objective import load_data
 from hpsearch.repeating import final_network
 from hpsearch.scores import SCORES
 from hpsearch.slots import Repeat, own_trials, slot_of
-from hpsearch.summary import find_trial
+from hpsearch.summary import find_trial, validation_of
 from model.classifier import MLPClassifier
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ class Winner:
     """A trial of a study and its network, which predicts from raw rows.
 
     scores: of the network on the test set, as {"test/accuracy": 0.97}; empty where it has not
-    looked at that.
+    looked at that, and then `untested` says why.
     """
 
     trial: FrozenTrial
     network: MLPClassifier
     scores: dict[str, float] = field(default_factory=dict)
     final_epochs: int = 0  # that it learned from validation rows as well; 0: it has not
+    untested: str = "No test score"
 
     @property
     def how(self) -> str:
@@ -56,11 +57,12 @@ def find_winner(study: Study, slot: int | None = None) -> Winner:
     """
     evaluation, trial = standing_evaluation(study), winning_trial(study, slot)
     final = None if slot is not None or evaluation is None else _final_trial(study, evaluation)
+    untested = _untested(study, evaluation, slot)
     if evaluation is None or final is None:
-        return Winner(trial, retrain(study, trial))
+        return Winner(trial, retrain(study, trial), untested=untested)
     seen = evaluation.test_scores("network") if evaluation.is_scored else None
     scores = {f"test/{name}": getattr(seen, name) for name in SCORES} if seen else {}
-    return Winner(trial, _final_classifier(study, final), scores, evaluation.epochs)
+    return Winner(trial, _final_classifier(study, final), scores, evaluation.epochs, untested)
 
 
 def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
@@ -89,6 +91,17 @@ def standing_evaluation(study: Study) -> Evaluation | None:
     """
     evaluation = last_evaluation(study)
     return None if evaluation is None or overtaken_by(study, evaluation) is not None else evaluation
+
+
+def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> str:
+    """Say why a network has no score on the test set, if it has none."""
+    if validation_of(study) == "test":
+        return "Validated on the test set: nothing is left to test it on"
+    if slot is not None:
+        return "Not tested: an evaluation tests the network that it chooses"
+    if evaluation is None:
+        return f"Not evaluated yet, so without a test score: `hpsearch evaluate {study.study_name}`"
+    return f"No test score: {evaluation.unseen}"
 
 
 def _final_trial(study: Study, evaluation: Evaluation) -> FrozenTrial | None:

@@ -307,6 +307,7 @@ def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mni
     assert (found.look, found.epochs) == (None, 0)
     assert "not unseen" in found.unseen
     assert winning_trial(study).state is TrialState.COMPLETE
+    assert find_winner(study).untested.startswith("Validated on the test set")
 
 
 def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_settings, tmp_path):
@@ -394,6 +395,7 @@ def test_a_run_that_a_death_left_is_ended_by_the_next(search, mlflow_uri, monkey
 def test_export_takes_what_was_evaluated(search, tmp_path):
     study = search()
     before = winning_trial(study)
+    assert find_winner(study).untested.startswith("Not evaluated yet, so without a test score")
     assert before == best_trials(study, 1)[0]
     found = evaluate(NAME, top=4, seeds=2)
     winner = find_winner(study)
@@ -415,6 +417,7 @@ def test_export_takes_what_was_evaluated(search, tmp_path):
     other = next(each.slot for each in found.candidates[1:])
     alone = find_winner(study, other)
     assert (slot_of(alone.trial), alone.scores, alone.final_epochs) == (other, {}, 0)
+    assert alone.untested == "Not tested: an evaluation tests the network that it chooses"
     assert "evaluation" not in winner_record(study, other)
 
 

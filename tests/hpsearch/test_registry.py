@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -23,7 +24,7 @@ from hpsearch.slots import own_trials, slot_of
 from hpsearch.study import run_study
 from hpsearch.tracking import Tracker
 from hpsearch.tracking_store import TrackingStore
-from hpsearch.winner import Winner
+from hpsearch.winner import Winner, find_winner
 from model.columns import Column, encode
 
 NAME, URI = "tiny-random", "models:/tiny-random@champion"
@@ -97,8 +98,8 @@ def study(folder, table, store):
 
 
 def export(store, study, slot=None, scores=None):
-    trial = choose_trial(study, slot)
-    return register(store, study, Winner(trial, retrain(study, trial), scores or {}))
+    winner = find_winner(study, slot)
+    return register(store, study, replace(winner, scores=scores) if scores else winner)
 
 
 def versions(store, name=NAME):
@@ -183,7 +184,7 @@ def test_a_version_says_where_it_is_from(champion, study, store):
     assert version.tags["hpsearch.study"] == NAME
     assert float(version.tags["val/accuracy"]) == trial.value
     assert "test/accuracy" not in version.tags
-    assert "No test score yet: `hpsearch evaluate tiny-random` gives one." in version.description
+    assert "Not evaluated yet, so without a test score: `hpsearch evaluate" in version.description
     assert of_trial.info.run_id in version.description
     run = store.client.get_run(version.run_id)
     assert (run.info.run_name, run.info.status) == ("champion", "FINISHED")
