@@ -40,7 +40,7 @@ def _luck(evaluation: Evaluation) -> str:
     luck = evaluation.searched_best.luck or 0.0
     if luck > 0:
         return f"{luck:.2g} was luck"
-    return f"no luck, {-luck:.2g} better" if luck < 0 else "none of it was luck"
+    return f"no luck, {-luck:.2g} better" if luck < 0 else "no luck of the seed"
 
 
 def tested(evaluation: Evaluation) -> str:

@@ -41,6 +41,12 @@ def trained_config(trial: FrozenTrial) -> TrainConfig:
     return TrainConfig(**trial.user_attrs["setup"]["config"])
 
 
+def equals_of_best(study: Study, known: Container[int]) -> int:
+    """Return how many configurations have the best value of `study` and a slot not in `known`."""
+    found = best_found(study, len(study.get_trials(deepcopy=False)))
+    return sum(each.value == found[0].value and each.slot not in known for each in found)
+
+
 def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]:
     """Return the best `top` configurations of `study` and those of the slots in `also`.
 

@@ -44,6 +44,7 @@ class Champion:
     name: str
     version: int
     fresh: bool  # whether it was made now; else it had this very network before
+    before: str = ""  # what had the alias until now: version 1 (trial 7)
 
     @property
     def uri(self) -> str:
@@ -84,7 +85,8 @@ def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
             columns = winner.network.columns_
             save_model_folder(Path(folder) / MODEL, file, columns, example, model)
             store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
-            return _create_version(store, study, run_id, tags, note)
+            version = _create_version(store, study, run_id, tags, note)
+            return Champion(study.study_name, version, fresh=True, before=_title(found))
 
 
 def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
@@ -115,6 +117,14 @@ def _champion(store: TrackingStore, name: str) -> ModelVersion | None:
     return store.client.get_model_version(name, str(version)) if version else None
 
 
+def _title(version: ModelVersion | None) -> str:
+    """Return which version it is, and of which trial; "" of none."""
+    if version is None:
+        return ""
+    slot = version.tags.get(SLOT)
+    return f"version {version.version}{f' (trial {slot})' if slot else ''}"
+
+
 @contextmanager
 def _model_run(
     store: TrackingStore, study: Study, trial: FrozenTrial, tags: Mapping[str, str]
@@ -139,8 +149,8 @@ def _model_run(
 
 def _create_version(
     store: TrackingStore, study: Study, run_id: str, tags: Mapping[str, str], note: str
-) -> Champion:
-    """Make a version of the run's model, and of the model if need be; give it the alias."""
+) -> int:
+    """Make a version of the run's model, and the model if need be; give it the alias."""
     name = study.study_name
     try:
         text = f"Networks of the study {name}, the last one as `{ALIAS}`."
@@ -151,7 +161,7 @@ def _create_version(
     source = f"runs:/{run_id}/{MODEL}"
     made = store.client.create_model_version(name, source, run_id, dict(tags), description=note)
     store.client.set_registered_model_alias(name, ALIAS, str(made.version))
-    return Champion(name, int(made.version), fresh=True)
+    return int(made.version)
 
 
 def _note(study: Study, winner: Winner, run: Run | None) -> str:

@@ -746,7 +746,8 @@ def test_the_network_is_registered_in_mlflow(
         "flowers-random", "champion"
     )
     other = str((int(version.tags["hpsearch.slot"]) + 1) % 6)
-    assert "version 2; " in run(*command, *store, "--slot", other).stderr
+    took = f"version 2, the champion instead of version 1 (trial {version.tags['hpsearch.slot']}); "
+    assert took in run(*command, *store, "--slot", other).stderr
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///no/x.db")
     away = run(*command, *store)

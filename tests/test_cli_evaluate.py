@@ -72,6 +72,22 @@ def test_it_prints_the_verdict_and_the_scores() -> None:
     assert "--force overwrites it" in again.stderr
 
 
+def test_as_many_as_are_equally_good_in_the_search_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{10 * (-1) ** n},{'ab'[n % 2]}\n" for n in range(100))
+    Path("easy.csv").write_text(f"x,y\n{rows}")
+    easy = STUDY.replace('"iris"', '"easy.csv"\ntarget = "y"').replace("trials = 6", "trials = 3")
+    Path("flowers.toml").write_text(easy.replace("epochs = 3", "epochs = 20"))
+    assert run("study", "flowers.toml", "--no-tracking").exit_code == 0
+    command = ["evaluate", NAME, "--seeds", "2", "--no-tracking"]
+    said = run(*command, "--top", "1").stderr
+    assert "2 more configurations have the best value of the search: a greater --top" in said
+    assert "1 more configuration has the best value" in run(*command, "--top", "2").stderr
+    assert "best value of the search" not in run(*command, "--top", "3").stderr
+
+
 @pytest.mark.usefixtures("flowers")
 def test_a_further_look_needs_again_and_is_shown_as_one() -> None:
     run(*EVALUATE, "--no-tracking")

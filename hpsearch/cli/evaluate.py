@@ -82,6 +82,7 @@ def evaluate(
     from hpsearch.evaluation_figures import FIGURES, draw_evaluation
     from hpsearch.evaluation_record import evaluation_record
     from hpsearch.evaluation_run import EVALUATION, log_evaluation
+    from hpsearch.found import equals_of_best
     from hpsearch.publishing import check_files, save_figures
     from hpsearch.rounds import better_round
     from hpsearch.tracking import Tracker
@@ -111,6 +112,9 @@ def evaluate(
     else:
         _print_evaluation(evaluation)
     study = find_study(name, storage)
+    if equals := equals_of_best(study, {each.slot for each in evaluation.candidates}):
+        more = "configuration has" if equals == 1 else "configurations have"
+        note(f"{equals} more {more} the best value of the search: a greater --top evaluates more")
     if better := better_round(study):
         note(f"{better} has found better: hpsearch evaluate {better}")
     figures = draw_evaluation(evaluation)

@@ -119,6 +119,8 @@ def _register(study: Study, slot: int | None, tracking_uri: str | None) -> None:
     champion = register(store, study, find_winner(study, slot))
     click.echo(champion.uri)
     known = "" if champion.fresh else ", which is this network already"
+    if champion.before:
+        known = f", the champion instead of {champion.before}"
     where = f", with MLFLOW_TRACKING_URI={redact(tracking_uri)}" if tracking_uri else ""
     use = f'mlflow.pyfunc.load_model("{champion.uri}").predict(rows)'
     note(f"version {champion.version}{known}; in Python{where}: {use}")

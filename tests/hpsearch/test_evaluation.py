@@ -549,7 +549,7 @@ def test_small_losses_have_their_digits(search):
 @pytest.mark.parametrize(
     ("values", "end"),
     [
-        ((0.8, 0.8), ": none of it was luck"),
+        ((0.8, 0.8), ": no luck of the seed"),
         ((0.9, 0.9), ": no luck, 0.1 better"),
         ((0.7, 0.7), ": 0.1 was luck"),
         ((None, None), "every repeat diverged"),

@@ -202,6 +202,7 @@ def test_the_same_network_makes_nothing_and_another_takes_the_alias(champion, st
     other = next(slot_of(t) for t in own_trials(study) if slot_of(t) != slot_of(best))
     second = export(store, study, other)
     assert second.fresh
+    assert second.before == f"version {champion.version} (trial {slot_of(best)})"
     assert versions(store) == [*before, second.version]
     assert store.client.get_model_version_by_alias(NAME, "champion").version == second.version
 
