@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hpsearch.configurations import Configuration
     from hpsearch.parent import OnProgress
     from hpsearch.progress import Progress as StudyProgress
+    from hpsearch.tables import Table as PlainTable
 
 PLAIN_LINES = 10  # how many progress lines a study prints where there is no terminal
 
@@ -59,6 +60,12 @@ def text_table(first: str, headings: Iterable[str], rows: Iterable[Iterable[str]
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def drawn_table(table: PlainTable) -> Table:
+    """Return a table as `text_table` draws it."""
+    rows = ([cell.text for cell in row] for row in table.rows)
+    return text_table(table.headings[0], table.headings[1:], rows)
 
 
 def note(text: str) -> None:

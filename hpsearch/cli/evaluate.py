@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hpsearch.evaluation_record import Evaluation
-    from hpsearch.verdict import Interval
 
 logger = logging.getLogger(__name__)
 LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; a wider confusion matrix is left to the figure
@@ -130,58 +129,21 @@ def evaluate(
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
-    from hpsearch.cli.console import print_table
+    from hpsearch.cli.console import drawn_table, print_table
+    from hpsearch.evaluation_tables import candidate_table, score_table
     from hpsearch.evaluation_text import tested, verdict
 
     click.echo(f"{evaluation.study}: {verdict(evaluation)}\n")
-    print_table(_candidate_table(evaluation))
+    print_table(drawn_table(candidate_table(evaluation)))
     click.echo()
-    if evaluation.look is not None:
+    if (scores := score_table(evaluation)) is not None:
         click.echo(f"{tested(evaluation)}\n")
-        print_table(_score_table(evaluation))
+        print_table(drawn_table(scores))
         click.echo()
         print_table(_class_table(evaluation))
     if evaluation.unseen:
         further = "further " if evaluation.look is not None else ""
         click.echo(f"No {further}look at the test set: {evaluation.unseen}")
-
-
-def _candidate_table(evaluation: Evaluation) -> Table:
-    from hpsearch.cli.console import text_table
-    from hpsearch.summary import format_value
-
-    names = list(dict.fromkeys(key for each in evaluation.candidates for key in each.params))
-    headings = [evaluation.metric, "±", "95 % interval", "in the search", "luck", "verdict"]
-    labels = ["label"] if any(each.label for each in evaluation.candidates) else []
-    how, rows = evaluation.score_format, []
-    for each in evaluation.candidates:
-        numbers = [_number(each.mean, how), _number(each.deviation, ".2g")]
-        numbers += [_interval(each.interval, how), _number(each.found, how)]
-        numbers += [_number(each.luck, f"+{how}"), evaluation.verdict(each)]
-        values = (format_value(each.params.get(key, "")) for key in names)
-        rows.append([str(each.slot), *numbers, *([each.label] if labels else []), *values])
-    return text_table("trial", [*headings, *labels, *names], rows)
-
-
-def _score_table(evaluation: Evaluation) -> Table:
-    from statistics import fmean, stdev
-
-    from hpsearch.cli.console import text_table
-    from hpsearch.scores import SCORES
-
-    assert evaluation.look is not None
-    networks = (evaluation.look.scores or {})["networks"]
-    rows, number = [], len(networks["accuracy"])
-    for title, which in (("one network", "network"), (f"ensemble of {number}", "ensemble")):
-        scores = evaluation.test_scores(which)
-        assert scores is not None
-        cells = [_number(getattr(scores, name)) for name in SCORES]
-        rows.append([title, *cells, _interval(scores.accuracy_interval)])
-    if number > 1:
-        each = (networks[name] for name in SCORES)
-        means = [f"{fmean(values):.4f} ± {stdev(values):.2g}" for values in each]
-        rows.insert(1, [f"mean of {number}", *means, ""])
-    return text_table("", [*SCORES.values(), "95 % interval of the accuracy"], rows)
 
 
 def _class_table(evaluation: Evaluation) -> Table:
@@ -200,13 +162,5 @@ def _class_table(evaluation: Evaluation) -> Table:
         confused = scores.confusion[number]
         each = (scores.precision[number], scores.recall[number], scores.f1[number])
         counts = (str(count or "·") for count in confused if columns)
-        rows.append([name, str(sum(confused)), *map(_number, each), *counts])
+        rows.append([name, str(sum(confused)), *(f"{value:.4f}" for value in each), *counts])
     return text_table("class", ["rows", "precision", "recall", "F1", *columns], rows)
-
-
-def _number(value: float | None, how: str = ".4f") -> str:
-    return "" if value is None else f"{value:{how}}"
-
-
-def _interval(interval: Interval | None, how: str = ".4f") -> str:
-    return "" if interval is None else f"{interval[0]:{how}} to {interval[1]:{how}}"

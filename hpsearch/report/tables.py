@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.configurations import HEADINGS, best_configurations, configuration_row
 from hpsearch.curves import Curves
 from hpsearch.history import span_of
 from hpsearch.lines import config_of
-from hpsearch.ranges import shape_name
 from hpsearch.report.facts import Facts, state_of
 from hpsearch.slots import reason_of, slot_of
 from hpsearch.summary import (
     best_epoch,
     best_trials,
-    format_value,
     label_of,
     searched_columns,
     searched_values,
 )
+from hpsearch.tables import Cell, Table, cell
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A text, and the number to sort it by where it is one."""
-
-    text: str
-    number: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Headings and rows."""
-
-    headings: list[str]
-    rows: list[list[Cell]]
-
-    def numeric(self, column: int) -> bool:
-        """Whether a column holds numbers alone, and stands at the right."""
-        cells = [row[column] for row in self.rows if row[column].text]
-        return bool(cells) and all(cell.number is not None for cell in cells)
 
 
 def best_table(facts: Facts) -> Table:
@@ -114,17 +91,6 @@ def _seconds(trial: FrozenTrial) -> float | None:
         return None
     start, end = span_of(trial)
     return round((end - start).total_seconds(), 3)
-
-
-def cell(value: object) -> Cell:
-    """Return a value as a table shows it: nothing for None, a shape as 100-50."""
-    if value is None:
-        return Cell("")
-    if isinstance(value, list | tuple):
-        return Cell(shape_name(tuple(value)))
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return Cell(format_value(value), float(value) if math.isfinite(value) else None)
-    return Cell(format_value(value))
 
 
 def _number(text: str) -> float | None:

@@ -426,6 +426,8 @@ def test_the_report_tells_of_it(search):
     assert 'id="evaluation"' not in report_page(study)
     found = evaluate(NAME, top=2, seeds=3)
     page = report_page(study)
+    assert "mean of 3" in page
+    assert "ensemble of 3" in page
     for table in ("candidates-table", "scores-table", "classes-table"):
         assert f'id="{table}"' in page
     accuracy, row = found.test_scores("network").accuracy, found.chosen
