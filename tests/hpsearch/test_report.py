@@ -210,7 +210,7 @@ def test_the_history_is_that_of_the_study(study):
     by_trials, by_epochs = history_panels(Facts.of(study, 5)).charts
     history = History.of(study.trials, "val/accuracy")
     line = by_epochs.traces[-1]
-    assert line["x"] == [*(epochs for epochs, _ in history.improvements), history.spent]
+    assert line["x"] == [*(each.epochs for each in history.improvements), history.spent]
     assert line["y"][-1] == pytest.approx(study.best_value, rel=1e-4)
     marked = sum(len(trace["x"]) for trace in by_trials.traces[:-1])
     assert marked == len(study.trials)
@@ -219,6 +219,14 @@ def test_the_history_is_that_of_the_study(study):
         "circle",
         "circle-open",
     }
+
+
+def test_marks_stand_on_the_best_so_far_or_under_it_where_trials_ran_side_by_side():
+    trials = [a_trial(0, [0.1, 0.2, 0.9], seconds=60.0), a_trial(1, [0.5, 0.6], seconds=9.0)]
+    _, by_epochs = history_panels(Facts.of(a_study(*trials), 5)).charts
+    marked, line = by_epochs.traces
+    assert dict(zip(marked["x"], marked["y"], strict=True)) == {3: 0.6, 5: 0.9}
+    assert (line["x"], line["y"]) == ([1, 2, 3, 5, 5], [0.1, 0.5, 0.6, 0.9, 0.9])
 
 
 def test_a_pruned_trial_is_at_its_best_value():
