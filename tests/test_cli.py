@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from sklearn.datasets import load_iris
 
 from hpsearch.cli import cli
+from hpsearch.curves import METRICS
 from hpsearch.errors import TrackingError
 from hpsearch.processes import claimed
 from hpsearch.storage import open_storage
@@ -820,6 +821,21 @@ def test_compare_json(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = run("compare", "a-0", "b", "--target", "2").stdout.splitlines()
     assert table[0].split()[-4:] == ["epochs", "to", "2", "never"]
     assert table[1].split()[-4:] == ["never", "1", "of", "1"]
+
+
+def test_small_losses_are_told_apart(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY.replace("[search]", '[search]\nmetric = "val/loss"'))
+    assert run("study", "s.toml", "--no-tracking", "--name", "small").exit_code == 0
+    study = optuna.load_study(study_name="small", storage=open_storage("hpsearch.journal"))
+    curves = {key: [0.5, 0.25, 1.25e-5] for key in METRICS} | {"times": [0, 0, 0]}
+    attributes = {"slot": 6, "setup": {"metric": "val/loss", "config": {}}, "curves": curves}
+    study.add_trial(optuna.trial.create_trial(value=1.25e-5, user_attrs=attributes))
+    heading, row = run("compare", "small").stdout.splitlines()
+    assert "  best val/loss  epochs to 1.25e-05" in heading
+    assert "  1.25e-05  " in row
+    shown = run("show", "small#6").stdout.splitlines()
+    assert shown[-3].split() == ["1", "0.5", "0.5000", "0.5", "0.5000"]
+    assert shown[-1].split() == ["3", "1.25e-05", "0.0000", "1.25e-05", "0.0000"]
 
 
 @pytest.mark.parametrize(
