@@ -13,7 +13,16 @@ from optuna.trial import create_trial
 
 from hpsearch.drawing import COLOURS
 from hpsearch.report.axes import ParameterAxis
-from hpsearch.report.charts import Chart, Panels, axis, counted, escaped, layout, rounded, shortened
+from hpsearch.report.charts import (
+    Chart,
+    Panels,
+    axis,
+    counted,
+    escaped,
+    layout,
+    rounded,
+    without_middle,
+)
 from hpsearch.report.facts import Facts
 
 NAME = "importances"
@@ -106,7 +115,7 @@ def importance_panels(facts: Facts, importances: Importances) -> Panels:
         "hoverinfo": "skip",
         "marker": {"color": COLOURS[0]},
     }
-    texts = [escaped(shortened(names[parameter], LONGEST)) for parameter in shares]
+    texts = [escaped(without_middle(names[parameter], LONGEST)) for parameter in shares]
     y = axis(tickvals=list(range(len(shares))), ticktext=texts, showgrid=False)
     x = axis("share of the importance", tickformat=".0%", rangemode="tozero")
     drawn = layout(x, y, bargap=0.35, margin={"l": 60, "r": 50, "t": 10, "b": 40})

@@ -18,7 +18,7 @@ from hpsearch.history import History
 from hpsearch.ranges import Choices, Range
 from hpsearch.report.again import again_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import STATES, escaped
+from hpsearch.report.charts import STATES, escaped, without_middle
 from hpsearch.report.contour_charts import colour_ends, contour_panels, most_important, smoothed
 from hpsearch.report.facts import Facts, Point, saved_by_pruning
 from hpsearch.report.history_charts import history_panels
@@ -144,6 +144,13 @@ def test_a_whole_number_has_as_much_room_as_any_and_the_region_takes_all_of_it(l
     assert (shape[f"{along}0"], shape[f"{along}1"]) == (1.5, 3.5)
     (shape,) = slice_panels(facts, kept).charts[0].layout["shapes"]
     assert (shape["x0"], shape["x1"]) == (1.5, 3.5)
+
+
+def test_a_long_name_loses_its_middle_and_a_long_choice_its_end():
+    along = ParameterAxis("one_name_that_is_too_long", "x", Choices(("a choice that is too long",)))
+    assert along.title == without_middle(along.name, 23) == "one_name_th…is_too_long"
+    assert along.ticks() == [(0.0, "a choice that i…")]
+    assert without_middle("short", 5) == "short"
 
 
 def test_an_axis_spans_what_all_trials_searched():
