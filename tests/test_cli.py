@@ -706,6 +706,33 @@ def test_the_winner_is_exported_and_trained_again(empty: Path, flowers: Path) ->
     assert json.loads((empty / "one.json").read_text())["slot"] == 1
 
 
+def test_a_round_that_found_better_is_named(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY)
+    options = ["--trials", "2", "--epochs", "1", "--no-tracking", "--rounds", "2"]
+    assert run("study", "s.toml", *options, "--name", "co").exit_code == 0
+    store = open_storage("hpsearch.journal")
+    first, second = (optuna.load_study(study_name=name, storage=store) for name in ("co", "co.r2"))
+
+    def add(study: optuna.Study, value: float) -> None:
+        attributes = study.trials[-1].user_attrs  # of its own, carried from no other round
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
+
+    add(first, 2.0)  # no accuracy, so that nothing found is as good
+    assert run("export", "co", "-f", "json").stderr == ""
+    add(second, 3.0)
+    for kind in ("toml", "json"):
+        named = f"co.r2 has found better: hpsearch export co.r2 -f {kind}\n"
+        assert run("export", "co", "-f", kind).stderr == named
+        assert run("export", "co.r2", "-f", kind).stderr == ""
+        assert run("export", "co", "-f", kind, "--slot", "0").stderr == ""
+    named = "co.r2 has found better: hpsearch report co.r2"
+    assert run("report", "co", "--no-tracking").stderr.splitlines()[1:] == [named]
+    head = (empty / "co.html").read_text().partition("</header>")[0]
+    assert f"<p>{named}</p>" in head
+    assert "found better" not in run("report", "co.r2", "--no-tracking").stderr
+    assert "found better" not in (empty / "co.r2.html").read_text()
+
+
 def test_the_network_is_exported_and_predicts(empty: Path, flowers: Path) -> None:
     command = ["export", "flowers-random", "-f", "npz"]
     command += ["--storage", str(flowers / "hpsearch.journal")]

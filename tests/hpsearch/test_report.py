@@ -733,6 +733,18 @@ def test_a_study_in_which_some_trials_have_no_curves_is_reported_too():
     assert "0.9 best val/accuracy in trial 1" in text_of(report_page(study))
 
 
+def test_the_name_of_a_better_round_is_no_tag():
+    study = a_study(a_trial(0, [0.5]))
+    evil = optuna.create_study(study_name="<i>", storage=study._storage, direction="maximize")
+    evil.add_trial(a_trial(0, [0.4]))
+    later = optuna.create_study(study_name="<i>.r2", storage=study._storage, direction="maximize")
+    later.set_user_attr("experiment", "<i>")
+    later.add_trial(a_trial(0, [0.6]))
+    page = report_page(evil)
+    assert "<p>&lt;i&gt;.r2 has found better: hpsearch report &#39;&lt;i&gt;.r2&#39;</p>" in page
+    assert "has found better" not in report_page(later)
+
+
 def test_early_stopping_would_have_saved_some_of_it():
     trial = a_trial(1, [0.1], state=TrialState.PRUNED)
     trial.user_attrs["setup"]["config"]["early_stopping"] = 3
