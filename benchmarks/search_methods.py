@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from typing import Any
 import optuna
 
 from hpsearch import objective
-from hpsearch.history import History
+from hpsearch.history import History, Improvement
 from hpsearch.options import MARGIN
 from hpsearch.progress import Progress
 from hpsearch.rounds import run_rounds
@@ -203,8 +203,12 @@ def key_of(method: Method, seed: int, sizes: Sizes) -> str:
 
 
 def read_runs(path: Path | None) -> dict[str, History]:
-    """Return the finished runs by their keys."""
+    """Return the finished runs by their keys, but for those of an earlier version's form."""
     if path is None or not path.exists():
         return {}
+    form = {"key", *(each.name for each in fields(History))}
     lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line for line in lines if line.keys() == form]
+    for line in lines:
+        line["improvements"] = [Improvement(*each) for each in line["improvements"]]
     return {line.pop("key"): History(**line) for line in lines}

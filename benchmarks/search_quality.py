@@ -4,9 +4,9 @@
 
 One fixed space over a network for a few thousand rows of MNIST, which nobody solves completely
 (`--quick` and `--data digits` take digits). Every method may spend the same number of epochs: what
-100 trials take that are never pruned. Trials count in the order in which they ended, and a trial
-counts up to the epoch at which it reached the target. The target is the median of what plain
-random search finds in all its epochs, over the seeds, less half a point of accuracy.
+100 trials take that are never pruned. Epochs count in the order in which they ended, up to the one
+that reached the target. The target is the median of what plain random search finds in all its
+epochs, over the seeds, less half a point of accuracy.
 
 A run that never reaches it counts with all the epochs it spent, a lower bound, and is shown as
 such: "≥" stands before a median or quartile that is one. `--variants` compares other settings of

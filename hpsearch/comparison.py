@@ -200,9 +200,8 @@ def _without(definition: Mapping[str, str], *keys: str) -> dict[str, str]:
 
 def _points(history: History, spent: Spent) -> NDArray[np.float64]:
     """Return where a search improved, and where it ended."""
-    epochs = [epoch for epoch, _ in history.improvements]
-    points = [*epochs, history.spent] if spent == "epochs" else [*history.seconds, history.elapsed]
-    return np.array(points, np.float64)
+    end = history.spent if spent == "epochs" else history.elapsed
+    return np.array([*(getattr(each, spent) for each in history.improvements), end], np.float64)
 
 
 def _group_record(group: Group, target: float) -> dict[str, Any]:
@@ -222,7 +221,6 @@ def _group_record(group: Group, target: float) -> dict[str, Any]:
 def _entry_record(entry: Entry, target: float) -> dict[str, Any]:
     history = entry.history
     epochs, reached = history.epochs_until(target)
-    improved = zip(history.improvements, history.seconds, strict=True)
     return {
         "study": entry.name,
         "trials": history.trials,
@@ -230,8 +228,5 @@ def _entry_record(entry: Entry, target: float) -> dict[str, Any]:
         "seconds": history.elapsed,
         "best": history.best,
         "epochs_to_target": epochs if reached else None,
-        "improvements": [
-            {"epochs": spent, "seconds": seconds, "value": value}
-            for (spent, value), seconds in improved
-        ],
+        "improvements": [improvement._asdict() for improvement in history.improvements],
     }

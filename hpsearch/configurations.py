@@ -5,6 +5,7 @@ With one seed a configuration is a trial, and all of this holds as well.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpsearch.slots import DEFINITION, DONE, own_trials, slot_of
-from hpsearch.summary import best_trials, format_value, label_of, searched_values
+from hpsearch.summary import best_trials, common_format, format_value, label_of, searched_values
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -99,12 +100,17 @@ def best_value(study: Study) -> float | None:
 HEADINGS = ("±", "lowest", "highest", "repeats")  # after the configuration and the metric
 
 
-def configuration_row(configuration: Configuration) -> list[str]:
-    """Return a configuration with its mean and what HEADINGS say, for a table."""
+def configuration_rows(best: Sequence[Configuration], metric: str) -> list[list[str]]:
+    """Return configurations with their means and what HEADINGS say, for a table."""
+    how = common_format((value for found in best for value in found.values), metric)
+    return [_row(found, how) for found in best]
+
+
+def _row(configuration: Configuration, how: str) -> list[str]:
     values, deviation = configuration.values, configuration.deviation
     spread = "" if deviation is None else f"{deviation:.2g}"
     numbers = [configuration.mean, min(values), max(values)]
-    mean, lowest, highest = (f"{number:.4f}" for number in numbers)
+    mean, lowest, highest = (f"{number:{how}}" for number in numbers)
     return [configuration.label, mean, spread, lowest, highest, configuration.repeats]
 
 

@@ -11,7 +11,7 @@ from hpsearch.configurations import (
     best_configurations,
     best_value,
     configuration_record,
-    configuration_row,
+    configuration_rows,
     seeds_of,
 )
 from hpsearch.curves import Curves
@@ -130,9 +130,7 @@ def _pruned_line(rounds: Sequence[Study]) -> list[str]:
 
 
 def _configuration_rows(best: list[Configuration], metric: str) -> list[str]:
-    return _table(
-        ["configuration", metric, *HEADINGS], [configuration_row(found) for found in best]
-    )
+    return _table(["configuration", metric, *HEADINGS], configuration_rows(best, metric))
 
 
 def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]:

@@ -25,7 +25,7 @@ from hpsearch.drawing import (
 )
 from hpsearch.errors import StudyError
 from hpsearch.lines import drawn_configurations, short_label
-from hpsearch.summary import metric_title
+from hpsearch.summary import common_format, metric_of, metric_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,18 +82,19 @@ def draw_means(study: Study, settings: FigureSettings) -> Figure:
     figure = new_figure(width, height, settings.title or name)
     axes = calm(figure.subplots())
     axes.grid(False, axis="y")
+    how = common_format((found.mean for found in shown if found.values), metric_of(study))
     for row, found in enumerate(shown):
-        _draw_row(axes, row, found)
+        _draw_row(axes, row, found, how)
     axes.set_yticks(range(len(shown)), labels, fontsize=SMALL)
     axes.set_ylim(len(shown) - 0.5, -0.5)  # the first at the top
     axis_names(axes, metric_title(study), "")
     return figure
 
 
-def _draw_row(axes: Axes, row: int, found: Configuration) -> None:
+def _draw_row(axes: Axes, row: int, found: Configuration, how: str) -> None:
     values, text = found.values, "no repeat ran to its end"
     if values:
-        text = f"{found.mean:.4f}"
+        text = f"{found.mean:{how}}"
         if found.deviation is not None:
             text += f" ± {found.deviation:.2g}"
         if len(values) < found.seeds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import time
 import tomllib
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from hpsearch.settings import StudySettings, parse_settings
 from hpsearch.slots import derive_rng
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.study import FIRST, SETTINGS, Outcome, run_study, study_name
-from hpsearch.summary import best_of_rounds, format_value, rank, searched_values
+from hpsearch.summary import best_of_rounds, best_trials, format_value, rank, searched_values
 from hpsearch.tracking import experiment_name, study_id
 
 if TYPE_CHECKING:
@@ -206,10 +207,18 @@ def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
 
 
 def better_round(study: Study) -> str:
-    """Return the round of the same search that has the best trial, "" if it is `study`."""
-    best = best_of_rounds(rounds_of(study._storage, study), 1)
-    name = best[0][0].study_name if best else study.study_name
-    return "" if name == study.study_name else name
+    """Return the round of the same search that has the best trial, "" if `study` is as good."""
+    best, own = best_of_rounds(rounds_of(study._storage, study), 1), best_trials(study, 1)
+    if not best or (own and own[0].value == best[0][1].value):
+        return ""
+    return best[0][0].study_name
+
+
+def better_found(study: Study, command: str, *options: str) -> str:
+    """Say which round has found better than `study`, and the command for it; "" if none has."""
+    name = better_round(study)
+    line = shlex.join(["hpsearch", command, name, *options])
+    return f"{name} has found better: {line}" if name else ""
 
 
 def study_settings(study: Study) -> StudySettings:

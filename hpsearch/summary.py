@@ -161,6 +161,16 @@ def score_format(scale: float) -> str:
     return ".4f" if abs(scale) >= 0.01 else ".3g"
 
 
+def common_format(values: Iterable[float], metric: str) -> str:
+    """Return how several values of a metric are written: as suits the smallest, but for accuracies.
+
+    `metric` may be its title.
+    """
+    if "accuracy" in metric:
+        return ".4f"
+    return score_format(min((abs(value) for value in values if value), default=1.0))
+
+
 def format_duration(seconds: float) -> str:
     """Return seconds as a person says them: 6 s, 1:05 min, 1:02:03 h."""
     minutes, seconds = divmod(round(seconds), 60)

@@ -22,6 +22,7 @@ from hpsearch.cli.console import note, show_progress
 from hpsearch.errors import HpsearchError
 from hpsearch.history import History
 from hpsearch.rounds import run_rounds, study_settings
+from hpsearch.summary import common_format
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,15 @@ def table(found: dict[str, list[Search]]) -> list[str]:
         f"| search | best, median | lowest | highest | epochs | {until} |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    everything = [each for searches in found.values() for each in searches]
+    metric = everything[0].last.search.metric
+    how = common_format((each.history.best for each in everything), metric)
     for way, searches in found.items():
         best = [each.history.best for each in searches]
         spent = median(each.history.spent for each in searches)
         epochs = median(epochs for epochs, _ in needed[way])
         never = sum(not reached for _, reached in needed[way])
-        numbers = f"{median(best):.4f} | {min(best):.4f} | {max(best):.4f} | {spent:.0f}"
+        numbers = f"{median(best):{how}} | {min(best):{how}} | {max(best):{how}} | {spent:.0f}"
         ratio = f"{epochs:.0f} | {epochs / plain:.2f} | {never} of {len(best)}"
         lines.append(f"| {way} | {numbers} | {ratio} |")
     return lines

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from sklearn.datasets import load_iris
 
 from hpsearch.cli import cli
+from hpsearch.curves import METRICS
 from hpsearch.errors import TrackingError
 from hpsearch.processes import claimed
 from hpsearch.storage import open_storage
@@ -705,6 +706,33 @@ def test_the_winner_is_exported_and_trained_again(empty: Path, flowers: Path) ->
     assert json.loads((empty / "one.json").read_text())["slot"] == 1
 
 
+def test_a_round_that_found_better_is_named(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY)
+    options = ["--trials", "2", "--epochs", "1", "--no-tracking", "--rounds", "2"]
+    assert run("study", "s.toml", *options, "--name", "co").exit_code == 0
+    store = open_storage("hpsearch.journal")
+    first, second = (optuna.load_study(study_name=name, storage=store) for name in ("co", "co.r2"))
+
+    def add(study: optuna.Study, value: float) -> None:
+        attributes = study.trials[-1].user_attrs  # of its own, carried from no other round
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs=attributes))
+
+    add(first, 2.0)  # no accuracy, so that nothing found is as good
+    assert run("export", "co", "-f", "json").stderr == ""
+    add(second, 3.0)
+    for kind in ("toml", "json"):
+        named = f"co.r2 has found better: hpsearch export co.r2 -f {kind}\n"
+        assert run("export", "co", "-f", kind).stderr == named
+        assert run("export", "co.r2", "-f", kind).stderr == ""
+        assert run("export", "co", "-f", kind, "--slot", "0").stderr == ""
+    named = "co.r2 has found better: hpsearch report co.r2"
+    assert run("report", "co", "--no-tracking").stderr.splitlines()[1:] == [named]
+    head = (empty / "co.html").read_text().partition("</header>")[0]
+    assert f"<p>{named}</p>" in head
+    assert "found better" not in run("report", "co.r2", "--no-tracking").stderr
+    assert "found better" not in (empty / "co.r2.html").read_text()
+
+
 def test_the_network_is_exported_and_predicts(empty: Path, flowers: Path) -> None:
     command = ["export", "flowers-random", "-f", "npz"]
     command += ["--storage", str(flowers / "hpsearch.journal")]
@@ -821,6 +849,21 @@ def test_compare_json(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = run("compare", "a-0", "b", "--target", "2").stdout.splitlines()
     assert table[0].split()[-4:] == ["epochs", "to", "2", "never"]
     assert table[1].split()[-4:] == ["never", "1", "of", "1"]
+
+
+def test_small_losses_are_told_apart(empty: Path) -> None:
+    (empty / "s.toml").write_text(STUDY.replace("[search]", '[search]\nmetric = "val/loss"'))
+    assert run("study", "s.toml", "--no-tracking", "--name", "small").exit_code == 0
+    study = optuna.load_study(study_name="small", storage=open_storage("hpsearch.journal"))
+    curves = {key: [0.5, 0.25, 1.25e-5] for key in METRICS} | {"times": [0, 0, 0]}
+    attributes = {"slot": 6, "setup": {"metric": "val/loss", "config": {}}, "curves": curves}
+    study.add_trial(optuna.trial.create_trial(value=1.25e-5, user_attrs=attributes))
+    heading, row = run("compare", "small").stdout.splitlines()
+    assert "  best val/loss  epochs to 1.25e-05" in heading
+    assert "  1.25e-05  " in row
+    shown = run("show", "small#6").stdout.splitlines()
+    assert shown[-3].split() == ["1", "0.5", "0.5000", "0.5", "0.5000"]
+    assert shown[-1].split() == ["3", "1.25e-05", "0.0000", "1.25e-05", "0.0000"]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
 def _table(compared: Comparison) -> Table:
     from rich.table import Table
 
-    from hpsearch.summary import format_value
+    from hpsearch.summary import common_format, format_value
 
     repeated = any(len(group.entries) > 1 for group in compared.groups)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -98,12 +98,14 @@ def _table(compared: Comparison) -> Table:
     best = f"best {compared.metric}"
     for heading in ("trials", "epochs", "seconds running", best, *spread, until, "never"):
         table.add_column(heading, justify="right")
+    best_of = (history.best for group in compared.groups for history in group.histories)
+    how = common_format(best_of, compared.metric)
     for group in compared.groups:
-        table.add_row(group.label, *_row(group, compared.target, spread=repeated))
+        table.add_row(group.label, *_row(group, compared.target, how, spread=repeated))
     return table
 
 
-def _row(group: Group, target: float, *, spread: bool) -> list[str]:
+def _row(group: Group, target: float, how: str, *, spread: bool) -> list[str]:
     histories = group.histories
     best = [history.best for history in histories]
     epochs, never = group.epochs_until(target)
@@ -111,8 +113,8 @@ def _row(group: Group, target: float, *, spread: bool) -> list[str]:
         f"{median(history.trials for history in histories):g}",
         f"{median(history.spent for history in histories):.0f}",
         f"{median(history.elapsed for history in histories):.1f}",
-        f"{median(best):.4f}",
-        *([f"{min(best):.4f}", f"{max(best):.4f}"] if spread else []),
+        f"{median(best):{how}}",
+        *([f"{min(best):{how}}", f"{max(best):{how}}"] if spread else []),
         "never" if epochs is None else f"{epochs:.0f}",
         f"{never} of {len(histories)}",
     ]

@@ -17,7 +17,7 @@ from rich.text import Text
 from hpsearch.configurations import (
     HEADINGS,
     best_configurations,
-    configuration_row,
+    configuration_rows,
     seeds_of,
 )
 from hpsearch.curves import Curves
@@ -84,7 +84,7 @@ def best_table(rounds: Sequence[Study], top: int) -> Table | None:
 
 
 def _configuration_table(best: Sequence[Configuration], metric: str) -> Table | None:
-    rows = map(configuration_row, best)
+    rows = configuration_rows(best, metric)
     return text_table("configuration", (metric, *HEADINGS), rows) if best else None
 
 

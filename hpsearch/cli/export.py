@@ -76,6 +76,7 @@ def export(
     from hpsearch.evaluation_record import last_evaluation
     from hpsearch.evaluation_text import overtaken
     from hpsearch.output import check_output
+    from hpsearch.rounds import better_found
     from hpsearch.winner import find_winner, winner_record, winning_trial
 
     study = find_study(name, storage)
@@ -83,6 +84,8 @@ def export(
     evaluation = last_evaluation(study)
     if slot is None and evaluation is not None and (since := overtaken(study, evaluation)):
         note(since)
+    if slot is None and (better := better_found(study, "export", "-f", kind)):
+        note(better)
     if kind == "mlflow":
         _register(study, slot, tracking_uri)
         return

@@ -10,6 +10,8 @@ import click
 from hpsearch.cli import cli, json_option, storage_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optuna.study import Study
     from optuna.trial import FrozenTrial
     from rich.table import Table
@@ -153,9 +155,17 @@ def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> No
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("epoch", *(metric_title(study, name) for name in record["curves"])):
             table.add_column(heading, justify="right")
-        for number, row in enumerate(zip(*record["curves"].values(), strict=True), start=1):
-            table.add_row(str(number), *(f"{value:.4f}" for value in row))
+        columns = [_column(name, values) for name, values in record["curves"].items()]
+        for number, row in enumerate(zip(*columns, strict=True), start=1):
+            table.add_row(str(number), *row)
         click.echo()
         print_table(table)
     if "traceback" in trial.user_attrs:
         click.echo(f"\n{trial.user_attrs['traceback']}", nl=False)
+
+
+def _column(metric: str, values: Sequence[float]) -> list[str]:
+    from hpsearch.summary import common_format
+
+    how = common_format(values, metric)
+    return [f"{value:{how}}" for value in values]

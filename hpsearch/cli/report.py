@@ -67,6 +67,7 @@ def report(
     from hpsearch.publishing import REPORT, log_study_report
     from hpsearch.report.files import check_page, write_page
     from hpsearch.report.page import report_page
+    from hpsearch.rounds import better_found
     from hpsearch.storage import storage_url
     from hpsearch.tracking import Tracker, experiment_name
 
@@ -79,6 +80,8 @@ def report(
     path = write_page("--output", page, output)
     click.echo(path)
     note(f"{_size(path)} in {time.monotonic() - started:.1f} s")
+    if better := better_found(study, "report"):
+        note(better)
     if tracker is not None:
         log_study_report(tracker.store, study, page)
         note(where_in_mlflow(study, REPORT))

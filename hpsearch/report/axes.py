@@ -16,7 +16,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hpsearch.lines import config_of
 from hpsearch.ranges import COMPLEMENT, Choices, Range, Searched, field_name
-from hpsearch.report.charts import escaped, shortened
+from hpsearch.report.charts import escaped, without_middle
+from hpsearch.summary import shortened
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -90,13 +91,13 @@ class ParameterAxis:
         """
         scale = {True: " (log)", "complement": " (log of 1 − x)"}
         log = self.entry.log if isinstance(self.entry, Range) else False
-        return escaped(f"{shortened(self.name, LONGEST_NAME)}{scale.get(log, '')}")
+        return escaped(f"{without_middle(self.name, LONGEST_NAME)}{scale.get(log, '')}")
 
     def ticks(self) -> list[Tick]:
         """Return a few coordinates with their texts, in the key's own units."""
         if isinstance(self.entry, Choices):
             texts = (str(self.entry.to_optuna(value)) for value in self.entry.values)
-            return [(float(place), _short(text)) for place, text in enumerate(texts)]
+            return [(float(n), shortened(text, LONGEST_TICK)) for n, text in enumerate(texts)]
         low, high = sorted(map(self.entry.to_optuna, (self.entry.low, self.entry.high)))
         if low == high:
             values = [low]
@@ -197,7 +198,3 @@ def _linear_ticks(entry: Range, low: float, high: float) -> list[float]:
         return [entry.at_step(number) for number in range(steps + 1)]
     locator = MaxNLocator(nbins=MOST_TICKS - 1, steps=[1, 2, 5, 10], integer=entry.spacing == 1)
     return [float(v) for v in locator.tick_values(low, high) if low <= v <= high]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_TICK else f"{text[: LONGEST_TICK - 1]}…"

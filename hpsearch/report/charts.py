@@ -56,7 +56,7 @@ class Panels:
     keys: Mapping[str, str] = field(default_factory=dict)  # the legend: what, and how it looks
 
 
-def shortened(text: str, longest: int) -> str:
+def without_middle(text: str, longest: int) -> str:
     """Return a text of at most so many letters, without its middle: names differ at the ends."""
     if len(text) <= longest:
         return text

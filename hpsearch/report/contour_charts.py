@@ -56,17 +56,20 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
         _contour(facts, pair, region, ends, f"{NAME}-{number}")
         for number, pair in enumerate(combinations(chosen, 2))
     ]
-    which = (
-        f"The {len(chosen)} most important of {len(facts.axes)} parameters"
-        if len(chosen) < len(facts.axes)
-        else "All parameters"
-    )
     note = (
-        f"{which}, in pairs. Colour is the mean {facts.title} of the trials nearby, darker is "
-        "better; where no trial is near, nothing is drawn. The star is the best trial."
+        f"{_which(facts, chosen, importances)}, in pairs. Colour is the mean {facts.title} of the "
+        "trials nearby, darker is better; where no trial is near, nothing is drawn. The star is "
+        "the best trial."
     )
     keys = {"trial": "dot"} | ({"what narrow would keep": "box"} if region.now else {})
     return Panels(NAME, HEADING, charts, note, columns=3, keys=keys)
+
+
+def _which(facts: Facts, chosen: Sequence[ParameterAxis], importances: Importances) -> str:
+    if len(chosen) == len(facts.axes):
+        return "All parameters"
+    which = f"The {len(chosen)} most important" if importances.shares else f"{len(chosen)}"
+    return f"{which} of {len(facts.axes)} parameters"
 
 
 def most_important(facts: Facts, importances: Importances) -> list[ParameterAxis]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
-from hpsearch.curves import Curves
-from hpsearch.history import History, span_of
+from hpsearch.history import History, as_they_ended
 from hpsearch.report.charts import (
     INK,
     NAMED,
@@ -23,9 +20,6 @@ from hpsearch.report.charts import (
 )
 from hpsearch.report.facts import Facts, Point
 from hpsearch.slots import DONE
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
 
 NAME, HEIGHT = "history", 340
 
@@ -45,7 +39,7 @@ def history_panels(facts: Facts) -> Panels:
 
 
 def _against_trials(facts: Facts) -> Chart:
-    ended = _as_they_ended(trial for trial in facts.trials if trial.state in DONE)
+    ended = as_they_ended(trial for trial in facts.trials if trial.state in DONE)
     by_number = {trial.number: place for place, trial in enumerate(ended, start=1)}
     places = {point.place: by_number[point.trial.number] for point in facts.points}
     best = [*accumulate((point.value for point in facts.points), max if facts.maximize else min)]
@@ -56,19 +50,14 @@ def _against_trials(facts: Facts) -> Chart:
 
 def _against_epochs(facts: Facts) -> Chart:
     history = History.of(facts.trials, facts.metric)
-    ended = _as_they_ended(trial for trial in facts.trials if trial.datetime_complete)
-    spent = accumulate(len(Curves.of(trial)) for trial in ended)
-    by_number = dict(zip((trial.number for trial in ended), spent, strict=True))
-    places = {point.place: by_number[point.trial.number] for point in facts.points}
-    x, y = zip(*history.improvements, strict=True)
+    numbers = (trial.number for trial in as_they_ended(facts.trials))
+    spent = dict(zip(numbers, history.ends, strict=True))
+    places = {point.place: spent[point.trial.number] for point in facts.points}
+    x, _, y = zip(*history.improvements, strict=True)
     line = best_line([*x, history.spent], [*y, history.best])
     traces = [*_marks(facts, places), line]
     drawn = layout(whole_axis("epochs spent", 0, history.spent), facts.value_axis())
     return Chart(f"{NAME}-epochs", traces, drawn, HEIGHT, "against epochs spent")
-
-
-def _as_they_ended(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    return sorted(trials, key=lambda trial: span_of(trial)[1])
 
 
 def _marks(facts: Facts, places: dict[int, int]) -> list[Trace]:

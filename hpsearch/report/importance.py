@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -12,13 +13,24 @@ from optuna.trial import create_trial
 
 from hpsearch.drawing import COLOURS
 from hpsearch.report.axes import ParameterAxis
-from hpsearch.report.charts import Chart, Panels, axis, counted, escaped, layout, rounded, shortened
+from hpsearch.report.charts import (
+    Chart,
+    Panels,
+    axis,
+    counted,
+    escaped,
+    layout,
+    rounded,
+    without_middle,
+)
 from hpsearch.report.facts import Facts
 
 NAME = "importances"
 HEADING = "Which parameters mattered"
 LONGEST = 48  # letters of a name
-LEAST_TRIALS = 10  # what fewer say is chance
+LEAST_TRIALS = 30  # what fewer say is chance
+BEST = 0.1  # the share of the trials that is compared with all; Optuna's default
+FEW = 10  # best trials, of which the reader is told
 EVALUATOR = "PED-ANOVA (Watanabe et al., 2023), Optuna's default"
 
 
@@ -28,6 +40,7 @@ class Importances:
 
     shares: dict[str, float]
     missing: str = ""
+    best: int = 0  # trials in the best tenth, with those that are as good as its worst
 
 
 def importances_of(facts: Facts) -> Importances:
@@ -42,6 +55,9 @@ def importances_of(facts: Facts) -> Importances:
     if len(facts.points) < LEAST_TRIALS:
         few = f"{counted(len(facts.points), 'trial')} with a value: too few to tell"
         return Importances({}, f"{few}, it takes {LEAST_TRIALS}.")
+    best = _best_tenth(facts)
+    if best == len(facts.points):
+        return Importances({}, _equally_good(facts))
     study = optuna.create_study(direction=facts.study.direction)
     study.add_trials(
         create_trial(value=p.value, params=p.trial.params, distributions=p.trial.distributions)
@@ -49,15 +65,32 @@ def importances_of(facts: Facts) -> Importances:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
         try:
-            found = PedAnovaImportanceEvaluator().evaluate(study, params=varied)
+            found = evaluator.evaluate(study, params=varied)
         except (RuntimeError, ValueError) as error:
             return Importances({}, f"Optuna cannot tell: {error}")
     total = sum(found.values())
     if not total > 0:
         return Importances({}, "No parameter made a difference: all importances are 0.")
     ranked = sorted(found.items(), key=lambda pair: -pair[1])
-    return Importances({name: value / total for name, value in ranked})
+    return Importances({name: value / total for name, value in ranked}, best=best)
+
+
+def _best_tenth(facts: Facts) -> int:
+    """Return how many trials Optuna compares with all of them: those as good as its last too."""
+    values = sorted((point.value for point in facts.points), reverse=facts.maximize)
+    last = values[math.ceil(BEST * len(values)) - 1]
+    return sum(value >= last if facts.maximize else value <= last for value in values)
+
+
+def _equally_good(facts: Facts) -> str:
+    """Say that less than a tenth of the trials are better than the worst."""
+    values = [point.value for point in facts.points]
+    better = len(values) - values.count(min(values) if facts.maximize else max(values))
+    which = f"All but {counted(better, 'trial')}" if better else "All trials"
+    return f"{which} are equally good."
 
 
 def _varied(facts: Facts, along: ParameterAxis) -> bool:
@@ -82,7 +115,7 @@ def importance_panels(facts: Facts, importances: Importances) -> Panels:
         "hoverinfo": "skip",
         "marker": {"color": COLOURS[0]},
     }
-    texts = [escaped(shortened(names[parameter], LONGEST)) for parameter in shares]
+    texts = [escaped(without_middle(names[parameter], LONGEST)) for parameter in shares]
     y = axis(tickvals=list(range(len(shares))), ticktext=texts, showgrid=False)
     x = axis("share of the importance", tickformat=".0%", rangemode="tozero")
     drawn = layout(x, y, bargap=0.35, margin={"l": 60, "r": 50, "t": 10, "b": 40})
@@ -91,4 +124,7 @@ def importance_panels(facts: Facts, importances: Importances) -> Panels:
         f"Measured by {EVALUATOR}: how much a parameter's values among the best tenth differ from "
         "those among all trials, pruned ones with their best value."
     )
+    if importances.best < FEW:
+        best = counted(importances.best, "trial")
+        note += f" The best tenth are {best} here, so a small difference may be chance."
     return Panels(NAME, HEADING, [chart], note)

@@ -13,7 +13,7 @@ from hpsearch.lines import line_of, short_label, steps_per_epoch
 from hpsearch.report.charts import WIDE, Chart, Panels, Trace, layout, rounded, whole_axis
 from hpsearch.report.facts import Facts, title_of
 from hpsearch.report.view import View
-from hpsearch.summary import best_trials, format_value, label_of, metric_title
+from hpsearch.summary import best_trials, common_format, format_value, label_of, metric_title
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -68,11 +68,12 @@ def _best(facts: Facts) -> list[_Panel]:
     if facts.seeds == 1:
         best = best_trials(facts.study, facts.top)
         return [_Panel(_title(number, trial), [trial]) for number, trial in enumerate(best, 1)]
-    found = []
-    for number, each in enumerate(best_configurations(facts.study, facts.top), start=1):
+    found, configurations = [], best_configurations(facts.study, facts.top)
+    how = common_format((each.mean for each in configurations), facts.metric)
+    for number, each in enumerate(configurations, start=1):
         spread = "" if each.deviation is None else f" ± {each.deviation:.2g}"
         name = short_label(facts.study, each)
-        found.append(_Panel(f"{number} · {name} · {each.mean:.4f}{spread}", each.trials))
+        found.append(_Panel(f"{number} · {name} · {each.mean:{how}}{spread}", each.trials))
     return found
 
 

@@ -27,7 +27,8 @@ from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, timeline_panels
-from hpsearch.summary import count_trials, format_value, label_of
+from hpsearch.rounds import better_found
+from hpsearch.summary import common_format, count_trials, format_value, label_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -65,6 +66,7 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             version=__version__,
             made=f"{now:%Y-%m-%d %H:%M}",
             headline=_headline(facts, saved),
+            better=better_found(study, "report"),
             running=count_trials(facts.trials).running,
             parts=parts,
             best=best_table(facts),
@@ -145,7 +147,8 @@ def _headline(facts: Facts, saved: Saved) -> list[tuple[str, str, str]]:
 def _best(facts: Facts) -> tuple[str, str, str]:
     if facts.seeds > 1 and (best := best_configurations(facts.study, 1)):
         spread = "" if best[0].deviation is None else f" ± {best[0].deviation:.2g}"
-        return f"{best[0].mean:.4f}{spread}", f"best {facts.title}", f"in {best[0].label}"
+        mean = f"{best[0].mean:{common_format([best[0].mean], facts.metric)}}"
+        return f"{mean}{spread}", f"best {facts.title}", f"in {best[0].label}"
     trial = facts.best.trial
     label = f" “{label_of(trial)}”" if label_of(trial) else ""
     return format_value(facts.best.value), f"best {facts.title}", f"in {title_of(trial)}{label}"

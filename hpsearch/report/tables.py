@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.configurations import HEADINGS, best_configurations, configuration_row
+from hpsearch.configurations import HEADINGS, best_configurations, configuration_rows
 from hpsearch.curves import Curves
 from hpsearch.history import span_of
 from hpsearch.lines import config_of
@@ -53,8 +53,8 @@ def _configurations(facts: Facts) -> Table:
     names = [key for key in configs[0] if any(c.get(key) != configs[0][key] for c in configs)]
     names = names if labelled else []
     rows = []
-    for found, values in zip(best, configs, strict=True):
-        texts = [Cell(text, _number(text)) for text in configuration_row(found)]
+    for row, values in zip(configuration_rows(best, facts.metric), configs, strict=True):
+        texts = [Cell(text, _number(text)) for text in row]
         rows.append([*texts, *(cell(values.get(name)) for name in names)])
     return Table(["configuration", facts.title, *HEADINGS, *names], rows)
 

@@ -10,12 +10,18 @@ from optuna.trial import TrialState, create_trial
 from hpsearch.configurations import (
     best_configurations,
     configuration_record,
-    configuration_row,
+    configuration_rows,
     configurations,
     seeds_of,
 )
+from hpsearch.curves import METRICS
 from hpsearch.description import describe, study_record
 from hpsearch.errors import SettingsError, StudyError
+from hpsearch.figure_settings import FigureSettings
+from hpsearch.outcome_figures import draw_means
+from hpsearch.report.facts import Facts
+from hpsearch.report.learning_charts import learning_panels
+from hpsearch.report.page import report_page
 from hpsearch.settings import parse_settings
 from hpsearch.study import run_study
 
@@ -179,4 +185,37 @@ def test_one_that_has_not_had_all_its_repeats_comes_after_those_that_have(study)
     attributes = {"slot": 8, "setup": {"label": "e", "config": {}}}
     study.add_trial(create_trial(value=1.0, user_attrs=attributes))
     assert [c.label for c in best_configurations(study, 5)] == ["b", "a", "c", "e", "d"]
-    assert configuration_row(configurations(study)[4])[-1] == "1 of 2"
+    (row,) = configuration_rows(configurations(study)[4:], "val/accuracy")
+    assert row[-1] == "1 of 2"
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "means"),
+    [
+        ("val/loss", [[2e-5, 4e-5], [0.5, 0.25]], ["3e-05", "0.375"]),
+        ("val/loss", [[0.2, 0.4], [0.5, 0.25]], ["0.3000", "0.3750"]),
+        ("val/accuracy", [[0.002, 0.004], [0.5, 0.25]], ["0.0030", "0.3750"]),
+    ],
+)
+def test_means_of_small_losses_are_told_apart(metric, values, means):
+    study = optuna.create_study(
+        study_name="s", direction="minimize" if metric == "val/loss" else "maximize"
+    )
+    study.set_user_attr("definition", {"search.seeds": "2", "search.metric": metric})
+    for slot, value in enumerate(value for pair in values for value in pair):
+        setup = {"label": "ab"[slot // 2], "config": {}, "metric": metric}
+        curves = {key: [value] for key in METRICS} | {"times": [0]}
+        attributes = {"slot": slot, "setup": setup, "curves": curves}
+        study.add_trial(create_trial(value=value, user_attrs=attributes))
+    rows = configuration_rows(configurations(study), metric)
+    assert [mean for _, mean, *_ in rows] == means
+    assert all(f" | {mean} | " in describe(study) for mean in means)
+    figure = draw_means(study, FigureSettings(kind="means"))
+    drawn = [text.get_text().partition(" ")[0] for text in figure.axes[0].texts]
+    assert drawn == means
+    page = report_page(study)
+    assert all(f'<td class="number" data-n="{float(mean)}">{mean}</td>' in page for mean in means)
+    best = means[0] if metric == "val/loss" else means[1]
+    assert f'<dd class="figure">{best} ±' in page
+    panels = learning_panels(Facts.of(study, 5)).charts
+    assert sorted(chart.title.split(" · ")[2].split()[0] for chart in panels) == sorted(means)

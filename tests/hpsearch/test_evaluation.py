@@ -518,6 +518,8 @@ def test_a_round_that_found_better_is_named(search, make_settings):
         study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"slot": 99}))
         for each in (first, second):
             assert better_round(each) == ("" if each is better else better.study_name)
+    second.add_trial(optuna.trial.create_trial(value=3.0, user_attrs={"slot": 0}))
+    assert better_round(first) == better_round(second) == ""  # they are equally good
 
 
 def test_a_search_on_the_test_set_wears_it_out(search, make_settings, small_mnist, monkeypatch):

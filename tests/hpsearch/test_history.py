@@ -31,13 +31,15 @@ def trials():
 
 def test_trials_count_in_the_order_in_which_they_ended_and_pruned_ones_too(trials):
     history = History.of(trials, "val/accuracy")
-    assert history.improvements == [(1, 0.5), (3, 0.6), (5, 0.8), (7, 0.9)]
+    improved = [(each.epochs, each.value) for each in history.improvements]
+    assert improved == [(1, 0.5), (3, 0.6), (5, 0.8), (7, 0.9)]
     assert (history.spent, history.trials, history.best) == (8, 3, 0.9)
+    assert history.ends == [3, 5, 8]
 
 
 def test_a_loss_goes_down(trials):
     history = History.of(trials, "val/loss")
-    assert [epochs for epochs, _ in history.improvements] == [1, 3, 5, 7]
+    assert [each.epochs for each in history.improvements] == [1, 3, 5, 7]
     assert history.best == pytest.approx(0.1)
     assert history.epochs_until(0.41) == (3, True)
     assert history.epochs_until(0.05) == (8, False)
@@ -62,9 +64,9 @@ def test_where_nothing_ended_nothing_is_known():
     assert history.epochs_until(0.1) == (0, False)
 
 
-def ran(start, end, accuracy, *, state=TrialState.COMPLETE, times=()):
-    """A trial of one epoch that ran from one minute to another."""
-    made = trial(end, accuracy, state=state)
+def ran(start, end, *accuracies, state=TrialState.COMPLETE, times=()):
+    """A trial that ran from one minute to another, its epochs up to `times`, if these are known."""
+    made = trial(end, *accuracies, state=state)
     made.datetime_start = MORNING + timedelta(minutes=start)
     made.user_attrs["curves"]["times"] = [
         int((MORNING + timedelta(minutes=minute)).timestamp() * 1000) for minute in times
@@ -72,11 +74,15 @@ def ran(start, end, accuracy, *, state=TrialState.COMPLETE, times=()):
     return made
 
 
+def seconds_of(history):
+    return [each.seconds for each in history.improvements]
+
+
 def test_seconds_are_those_in_which_a_trial_ran():
     one_by_one = [ran(0, 1, 0.5), ran(1, 3, 0.6)]
     side_by_side = [ran(10, 14, 0.8), ran(11, 13, 0.7)]  # after a break of seven minutes
     history = History.of(one_by_one + side_by_side, "val/accuracy")
-    assert history.seconds == [60, 180, 360, 420]
+    assert seconds_of(history) == [60, 180, 360, 420]
     assert history.elapsed == 420
     found = history.best_within(np.array([0.0, 59.9, 60.0, 180.0, 400.0, 9e9]))
     np.testing.assert_array_equal(found, [math.nan, math.nan, 0.5, 0.6, 0.7, 0.8])
@@ -86,4 +92,36 @@ def test_a_trial_that_was_killed_ended_with_its_last_epoch():
     killed = ran(2, 600, 0.9, state=TrialState.FAIL, times=[3])  # found dead in the evening
     nothing = ran(2, 600, 0.1, state=TrialState.FAIL)
     history = History.of([ran(0, 1, 0.5), killed, nothing, ran(600, 601, 0.95)], "val/accuracy")
-    assert history.seconds == [60, 120, 180]
+    assert seconds_of(history) == [60, 120, 180]
+
+
+def test_an_improvement_is_at_the_moment_of_its_epoch():
+    one = ran(0, 10, 0.5, 0.4, 0.6, 0.7, times=[1, 2, 3, 10])
+    other = ran(20, 30, 0.8, 0.9, times=[21, 30])  # after a break of ten minutes
+    history = History.of([one, other], "val/accuracy")
+    assert history.improvements == [
+        (1, 60, 0.5),
+        (3, 180, 0.6),
+        (4, 600, 0.7),
+        (5, 660, 0.8),
+        (6, 1200, 0.9),
+    ]
+    assert (history.ends, history.elapsed) == ([4, 6], 1200)
+
+
+def test_epochs_of_trials_side_by_side_count_as_they_ended():
+    long = ran(0, 8, 0.5, 0.7, 0.9, 0.95, times=[2, 4, 6, 8])
+    short = ran(1, 5, 0.6, 0.8, times=[3, 5])
+    history = History.of([long, short], "val/accuracy")
+    improved = [(each.epochs, each.seconds / 60) for each in history.improvements]
+    assert improved == [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 8)]
+    assert history.ends == [4, 6]  # as the short one ended the long one had run two epochs
+    assert history.epochs_until(0.8) == (4, True)
+
+
+def test_epochs_stay_in_order_and_within_their_trial_whatever_the_clock_did():
+    set_back = ran(10, 20, 0.5, 0.6, 0.7, times=[15, 9, 12])
+    ahead = ran(30, 40, 0.8, 0.9, times=[25, 50])
+    history = History.of([set_back, ahead], "val/accuracy")
+    assert [each.value for each in history.improvements] == [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert seconds_of(history) == [300, 300, 300, 600, 1200]

@@ -18,11 +18,11 @@ from hpsearch.history import History
 from hpsearch.ranges import Choices, Range
 from hpsearch.report.again import again_of
 from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import STATES, escaped
+from hpsearch.report.charts import STATES, escaped, without_middle
 from hpsearch.report.contour_charts import colour_ends, contour_panels, most_important, smoothed
 from hpsearch.report.facts import Facts, Point, saved_by_pruning
 from hpsearch.report.history_charts import history_panels
-from hpsearch.report.importance import importances_of
+from hpsearch.report.importance import importance_panels, importances_of
 from hpsearch.report.learning_charts import learning_panels
 from hpsearch.report.page import report_page
 from hpsearch.report.parameter_charts import parallel_panels, slice_panels
@@ -45,9 +45,9 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def study(make_settings, tmp_path_factory):
-    """Twenty-four trials of three epochs, most of them pruned, the first one labelled."""
+    """Thirty trials of three epochs, most of them pruned, the first one labelled."""
     settings = make_settings(
-        search={"trials": 24, "pruner": "median", "pruner_options": {"n_startup_trials": 8}},
+        search={"trials": 30, "pruner": "median", "pruner_options": {"n_startup_trials": 8}},
         trial={"activation": {"choices": ["relu", "tanh"]}},
         enqueue=[{"label": "known", "learning_rate": 0.1}],
     )
@@ -146,6 +146,13 @@ def test_a_whole_number_has_as_much_room_as_any_and_the_region_takes_all_of_it(l
     assert (shape["x0"], shape["x1"]) == (1.5, 3.5)
 
 
+def test_a_long_name_loses_its_middle_and_a_long_choice_its_end():
+    along = ParameterAxis("one_name_that_is_too_long", "x", Choices(("a choice that is too long",)))
+    assert along.title == without_middle(along.name, 23) == "one_name_th…is_too_long"
+    assert along.ticks() == [(0.0, "a choice that i…")]
+    assert without_middle("short", 5) == "short"
+
+
 def test_an_axis_spans_what_all_trials_searched():
     ranges = [IntDistribution(1, 5), IntDistribution(3, 9)]
     trials = [create_trial(value=0, params={"n": 4}, distributions={"n": each}) for each in ranges]
@@ -210,7 +217,7 @@ def test_the_history_is_that_of_the_study(study):
     by_trials, by_epochs = history_panels(Facts.of(study, 5)).charts
     history = History.of(study.trials, "val/accuracy")
     line = by_epochs.traces[-1]
-    assert line["x"] == [*(epochs for epochs, _ in history.improvements), history.spent]
+    assert line["x"] == [*(each.epochs for each in history.improvements), history.spent]
     assert line["y"][-1] == pytest.approx(study.best_value, rel=1e-4)
     marked = sum(len(trace["x"]) for trace in by_trials.traces[:-1])
     assert marked == len(study.trials)
@@ -219,6 +226,14 @@ def test_the_history_is_that_of_the_study(study):
         "circle",
         "circle-open",
     }
+
+
+def test_marks_stand_on_the_best_so_far_or_under_it_where_trials_ran_side_by_side():
+    trials = [a_trial(0, [0.1, 0.2, 0.9], seconds=60.0), a_trial(1, [0.5, 0.6], seconds=9.0)]
+    _, by_epochs = history_panels(Facts.of(a_study(*trials), 5)).charts
+    marked, line = by_epochs.traces
+    assert dict(zip(marked["x"], marked["y"], strict=True)) == {3: 0.6, 5: 0.9}
+    assert (line["x"], line["y"]) == ([1, 2, 3, 5, 5], [0.1, 0.5, 0.6, 0.9, 0.9])
 
 
 def test_a_pruned_trial_is_at_its_best_value():
@@ -329,12 +344,89 @@ def test_what_makes_the_difference_is_the_most_important():
     ]
 
 
-def test_few_or_equal_trials_have_no_importances():
-    few = [a_trial(n, [0.1 * n], params={"width": 10 + 20 * (n % 2)}) for n in range(4)]
-    assert (
-        "4 trials with a value: too few to tell"
-        in importances_of(Facts.of(a_study(*few), 5)).missing
-    )
+def test_the_note_says_how_few_the_best_tenth_are():
+    for number, words in ((30, "The best tenth are 3 trials here"), (100, "")):
+        trials = [a_trial(n, [0.01 * n], params={"width": 10 + n % 3 * 20}) for n in range(number)]
+        facts = Facts.of(a_study(*trials), 5)
+        note = importance_panels(facts, importances_of(facts)).note
+        assert words in note
+        assert ("The best tenth" in note) is bool(words)
+
+
+def test_few_trials_have_no_importances_but_contours_in_the_order_of_the_space():
+    trials = [
+        a_trial(
+            n,
+            [0.01 * n],
+            params={"width": 10 + 20 * (n % 2), "learning_rate": 0.001 * (n + 1)}
+            | {"one_minus_momentum": 0.1 + n / 100, "optimizer": ("sgd", "adam")[n % 2]},
+        )
+        for n in range(29)
+    ]
+    facts = Facts.of(a_study(*trials), 5)
+    importances = importances_of(facts)
+    assert importances.missing == "29 trials with a value: too few to tell, it takes 30."
+    panels = contour_panels(facts, importances, Region())
+    assert (len(panels.charts), panels.note.partition(",")[0]) == (6, "All parameters")
+    pair = [panels.charts[0].layout[each]["title"]["text"] for each in ("xaxis", "yaxis")]
+    assert pair == [along.title for along in facts.axes[:2]]
+
+
+def test_contours_are_of_the_most_important_where_these_are_known_or_else_of_the_first():
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "c", "d", "e"]
+    trials = [
+        create_trial(
+            value=draw[4],
+            params=dict(zip(names, draw, strict=True)),
+            distributions=dict.fromkeys(names, FloatDistribution(0, 1)),
+        )
+        for draw in rng.uniform(size=(40, 5)).tolist()
+    ]
+    for number, which, first in ((29, "4", "a"), (40, "The 4 most important", "e")):
+        facts = Facts.of(a_study(*trials[:number]), 5)
+        panels = contour_panels(facts, importances_of(facts), Region())
+        assert panels.note.startswith(f"{which} of 5 parameters, in pairs.")
+        assert panels.charts[0].layout["xaxis"]["title"]["text"] == first
+
+
+@pytest.mark.parametrize(
+    ("direction", "better", "sentence"),
+    [
+        ("maximize", 0, "All trials are equally good."),
+        ("minimize", 1, "All but 1 trial are equally good."),
+        ("maximize", 2, "All but 2 trials are equally good."),
+        ("maximize", 3, ""),
+    ],
+)
+def test_equally_good_trials_have_no_importances(direction, better, sentence):
+    sign = 1 if direction == "maximize" else -1
+    trials = [
+        create_trial(
+            value=sign * max(0, n - 29 + better),
+            params={"x": n / 30},
+            distributions={"x": FloatDistribution(0, 1)},
+        )
+        for n in range(30)
+    ]
+    found = importances_of(Facts.of(a_study(*trials, direction=direction), 5))
+    assert found.missing == sentence
+    assert found.best == (0 if sentence else 3)
+
+
+def test_a_parameter_that_a_single_trial_has_is_no_warning():
+    trials = [
+        a_trial(
+            n,
+            [0.01 * n],
+            params={"width": 10 + 20 * (n % 2)} | ({"learning_rate": 0.1} if n == 7 else {}),
+        )
+        for n in range(30)
+    ]
+    assert importances_of(Facts.of(a_study(*trials), 5)).shares["learning_rate"] == 0
+
+
+def test_a_parameter_of_one_value_has_no_importance():
     equal = [a_trial(n, [0.1 * n], params={"width": 10}) for n in range(12)]
     facts = Facts.of(a_study(*equal), 5)
     assert importances_of(facts).missing == "No parameter had different values."
@@ -438,7 +530,7 @@ def test_the_tables_have_the_trials_best_first(study):
     complete = sorted((t.value for t in study.trials if t.state.name == "COMPLETE"), reverse=True)
     assert values == complete[:4]
     assert {"learning_rate", "momentum", "activation"} < set(best.headings)
-    assert len(every.rows) == 24
+    assert len(every.rows) == 30
     states = [row[every.headings.index("state")].text for row in every.rows]
     assert states == sorted(states)
     assert "known" in [row[every.headings.index("label")].text for row in every.rows]
@@ -459,10 +551,10 @@ def test_the_headline_is_the_studys(study):
     assert f"{study.best_value:.4g} best val/accuracy in trial" in said
     counts = f"{states.count('COMPLETE')} complete, {states.count('PRUNED')} pruned"
     assert states.count("PRUNED") > 3
-    assert f"24 trials {counts}" in said
+    assert f"30 trials {counts}" in said
     epochs = sum(len(trial.user_attrs["curves"]["times"]) for trial in study.trials)
     assert f"{epochs} epochs trained" in said
-    assert f"{(72 - epochs) / 72:.0%} saved by pruning {72 - epochs} epochs" in said
+    assert f"{(90 - epochs) / 90:.0%} saved by pruning {90 - epochs} epochs" in said
 
 
 def test_the_page_says_how_to_do_it_again(study):
@@ -639,6 +731,18 @@ def test_a_study_in_which_some_trials_have_no_curves_is_reported_too():
     facts = Facts.of(study, 5)
     assert [chart.title for chart in learning_panels(facts).charts] == ["2 · trial 0 · 0.6"]
     assert "0.9 best val/accuracy in trial 1" in text_of(report_page(study))
+
+
+def test_the_name_of_a_better_round_is_no_tag():
+    study = a_study(a_trial(0, [0.5]))
+    evil = optuna.create_study(study_name="<i>", storage=study._storage, direction="maximize")
+    evil.add_trial(a_trial(0, [0.4]))
+    later = optuna.create_study(study_name="<i>.r2", storage=study._storage, direction="maximize")
+    later.set_user_attr("experiment", "<i>")
+    later.add_trial(a_trial(0, [0.6]))
+    page = report_page(evil)
+    assert "<p>&lt;i&gt;.r2 has found better: hpsearch report &#39;&lt;i&gt;.r2&#39;</p>" in page
+    assert "has found better" not in report_page(later)
 
 
 def test_early_stopping_would_have_saved_some_of_it():

@@ -14,6 +14,7 @@ from hpsearch.settings import parse_settings
 from hpsearch.study import run_study
 from hpsearch.summary import (
     best_trials,
+    common_format,
     count_trials,
     find_trial,
     format_value,
@@ -218,3 +219,19 @@ def test_a_study_of_several_objectives_has_no_best():
     assert best_trials(study, 5) == []
     assert study_record(study)["best"] is None
     assert "2 complete" in describe(study)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "how"),
+    [
+        ("val/loss", [0.5, 0.02], ".4f"),
+        ("val/loss", [0.5, 0.002], ".3g"),
+        ("val/loss (test set)", [0.5, 0.0], ".4f"),
+        ("val/accuracy", [0.5, 0.002], ".4f"),
+        ("val/accuracy (test set)", [0.0], ".4f"),
+        ("value", [-0.001, -3.0], ".3g"),
+        ("val/loss", [], ".4f"),
+    ],
+)
+def test_values_side_by_side_are_written_as_suits_the_smallest(metric, values, how):
+    assert common_format(values, metric) == how
