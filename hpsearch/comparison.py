@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
+BUDGET = ("trials", "timeout", "target", "patience")  # keys of [search]: when a study ends
 SEED, SPLIT = "search.seed", "data.split_seed"  # in which repetitions differ
 Spent = Literal["epochs", "seconds"]
 
@@ -46,8 +47,8 @@ class Entry:
     """A study with its rounds: what it searches and how, and how that went."""
 
     name: str
-    definition: Mapping[str, str]
-    way: tuple[Any, ...]  # sampler, pruner, their options, budget, and how many rounds
+    definition: Mapping[str, str]  # with its budget
+    way: tuple[Any, ...]  # sampler, pruner, their options, and how many rounds
     history: History
 
     def repeats(self, other: Entry) -> bool:
@@ -75,7 +76,7 @@ class Group:
 
     @property
     def definition(self) -> dict[str, str]:
-        """What all of them search, on which splits."""
+        """What all of them search, how long, on which splits."""
         splits = sorted({int(entry.definition.get(SPLIT, 0)) for entry in self.entries})
         shared = _without(self.entries[0].definition, SEED)
         return shared | {SPLIT: ", ".join(map(str, splits))}
@@ -103,7 +104,7 @@ class Group:
 class Comparison:
     """Groups side by side, in the order in which they were named.
 
-    `notes` say what makes their values hard to compare: other data, other splits, another space.
+    `notes` say what makes their values hard to compare: other data, another space or budget.
     """
 
     metric: str  # as it is called: with "(test set)" where that validates
@@ -167,9 +168,10 @@ def _entry(rounds: Sequence[Study], first: Study) -> Entry:
     if not history.improvements:
         raise StudyError(f"study '{study.study_name}' has no trial with an epoch that has ended")
     options = search.sampler_options, search.pruner_options
-    budget = search.trials, search.timeout, search.target, search.patience
-    way = search.sampler, search.pruner, *options, *budget, len(rounds)
-    return Entry(study.study_name, study.user_attrs[DEFINITION], way, history)
+    way = search.sampler, search.pruner, *options, len(rounds)
+    limits = {f"search.{key}": getattr(search, key) for key in BUDGET}
+    budget = {key: f"{limit:.12g}" for key, limit in limits.items() if limit is not None}
+    return Entry(study.study_name, study.user_attrs[DEFINITION] | budget, way, history)
 
 
 def _grouped(entries: Sequence[Entry]) -> list[Group]:

@@ -42,6 +42,7 @@ class History:
     spent: int  # epochs
     maximize: bool = True
     elapsed: float = 0.0  # seconds
+    trials: int = 0  # that ran to their end or were pruned
     ends: list[int] = field(default_factory=list)  # epochs spent as each trial ended, in order
 
     @classmethod
@@ -64,17 +65,14 @@ class History:
         improvements = [Improvement(spent, passed[when], value) for spent, when, value in better]
         moments = [moment for moment, _ in epochs]
         ends = [bisect_right(moments, end) for _, end in spans]
-        return cls(improvements, len(epochs), maximize, max(passed.values(), default=0.0), ends)
+        elapsed = max(passed.values(), default=0.0)
+        done = sum(trial.state in DONE for trial in ended)
+        return cls(improvements, len(epochs), maximize, elapsed, done, ends)
 
     @classmethod
     def of_rounds(cls, rounds: Iterable[Study], metric: str) -> History:
         """Read a study, or all rounds of one; a trial that a round was given counts once."""
         return cls.of((trial for study in rounds for trial in own_trials(study)), metric)
-
-    @property
-    def trials(self) -> int:
-        """How many trials ended."""
-        return len(self.ends)
 
     @property
     def best(self) -> float:

@@ -83,7 +83,7 @@ def evaluate(
     from hpsearch.evaluation_run import EVALUATION, log_evaluation
     from hpsearch.found import equals_of_best
     from hpsearch.publishing import check_files, save_figures
-    from hpsearch.rounds import better_round
+    from hpsearch.rounds import better_found
     from hpsearch.tracking import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -114,8 +114,8 @@ def evaluate(
     if equals := equals_of_best(study, {each.slot for each in evaluation.candidates}):
         more = "configuration has" if equals == 1 else "configurations have"
         note(f"{equals} more {more} the best value of the search: a greater --top evaluates more")
-    if better := better_round(study):
-        note(f"{better} has found better: hpsearch evaluate {better}")
+    if better := better_found(study, "evaluate"):
+        note(better)
     figures = draw_evaluation(evaluation)
     if save is not None:
         for path in save_figures(figures, save, force=force):

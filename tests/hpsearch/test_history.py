@@ -93,6 +93,7 @@ def test_a_trial_that_was_killed_ended_with_its_last_epoch():
     nothing = ran(2, 600, 0.1, state=TrialState.FAIL)
     history = History.of([ran(0, 1, 0.5), killed, nothing, ran(600, 601, 0.95)], "val/accuracy")
     assert seconds_of(history) == [60, 120, 180]
+    assert (history.trials, len(history.ends)) == (2, 4)
 
 
 def test_an_improvement_is_at_the_moment_of_its_epoch():
