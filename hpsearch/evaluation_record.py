@@ -10,7 +10,7 @@ from hpsearch.found import best_found, trained_config
 from hpsearch.looks import Look
 from hpsearch.scores import SCORES, Scores
 from hpsearch.slots import EVALUATED
-from hpsearch.summary import find_trial, score_format
+from hpsearch.summary import common_format, find_trial
 from hpsearch.verdict import Candidate, is_tied
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Evaluation:
     @property
     def score_format(self) -> str:
         """How values of the metric are written."""
-        return score_format(self.chosen.found)
+        return common_format((each.found for each in self.candidates), self.metric)
 
     @property
     def in_the_search(self) -> str:

@@ -156,19 +156,13 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def score_format(scale: float) -> str:
-    """Return how values of about this size are written one below the other."""
-    return ".4f" if abs(scale) >= 0.01 else ".3g"
-
-
 def common_format(values: Iterable[float], metric: str) -> str:
-    """Return how several values of a metric are written: as suits the smallest, but for accuracies.
+    """Return how values of a metric are written one below the other: as suits the smallest.
 
-    `metric` may be its title.
+    Accuracies are alike everywhere. `metric` may be its title.
     """
-    if "accuracy" in metric:
-        return ".4f"
-    return score_format(min((abs(value) for value in values if value), default=1.0))
+    smallest = min((abs(value) for value in values if value), default=1.0)
+    return ".4f" if "accuracy" in metric or smallest >= 0.01 else ".3g"
 
 
 def format_duration(seconds: float) -> str:
