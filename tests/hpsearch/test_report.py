@@ -379,6 +379,64 @@ def test_lines_run_below_the_axis_that_a_trial_lacks():
     assert titles == ["width: in 1 of 2 trials", "optimizer: in 1 of 2 trials"]
 
 
+def places_of(facts, name):
+    """Where the slice of a parameter has its marks: left to right, and their distance."""
+    charts = {chart.title: chart for chart in slice_panels(facts, region_of(facts)).charts}
+    return np.array([x for trace in charts[name].traces for x in trace["x"]])
+
+
+def test_marks_of_few_values_lie_around_them_where_many_would_cover_each_other():
+    params = [{"optimizer": "adam", "width": 30, "learning_rate": 0.1}] * 40
+    facts = Facts.of(a_study(*(a_trial(n, [0.5], params=p) for n, p in enumerate(params))), 5)
+    for name, value, step in (("optimizer", 1, 1), ("width", 30, 20)):
+        beside = (places_of(facts, name) - value) / step
+        assert len(set(beside)) == 40
+        assert 0.1 < abs(beside).max() <= 0.12
+    assert set(places_of(facts, "learning_rate")) == {0.1}
+    assert "they are drawn a little beside their value" in slice_panels(facts, Region()).note
+
+
+def test_marks_that_cover_no_other_are_at_their_values():
+    params = [{"optimizer": name, "width": 30} for name in ("adam", "sgd") for _ in range(9)]
+    trials = [a_trial(n, [n / 20], params=each) for n, each in enumerate(params)]
+    facts = Facts.of(a_study(*trials), 5)
+    assert set(places_of(facts, "optimizer")) == {0, 1}
+    assert set(places_of(facts, "width")) == {30}
+    assert "beside" not in slice_panels(facts, Region()).note
+
+
+def test_lines_lie_apart_around_few_values_and_the_caption_says_so():
+    params = [{"width": 30, "learning_rate": 0.1}] * 12
+    facts = Facts.of(a_study(*(a_trial(n, [0.5], params=p) for n, p in enumerate(params))), 5)
+    panels = parallel_panels(facts, Region())
+    lines = [y for trace in panels.charts[0].traces for y in trace["y"] if y is not None]
+    widths, rates = np.array(lines[::3]), np.array(lines[1::3])
+    assert len(set(widths)) == 12
+    assert abs(widths - 0.5).max() <= 0.12 / 3
+    assert len(set(rates)) == 1
+    assert "Around a value that many have they lie a little apart." in panels.note
+    dense = Facts.of(a_study(a_trial(0, [0.5], params={"learning_rate": 0.1})), 5)
+    assert "apart" not in parallel_panels(dense, Region()).note
+
+
+def test_dots_spread_over_a_whole_cell_and_stay_in_it():
+    names, widths = ("sgd", "adam"), (10, 30, 50)
+    params = [{"optimizer": names[n % 2], "width": widths[n // 2 % 3]} for n in range(60)]
+    trials = [a_trial(n, [n / 60], params=each) for n, each in enumerate(params)]
+    facts = Facts.of(a_study(*trials), 5)
+    panels = contour_panels(facts, importances_of(facts), Region())
+    (dots,) = (t for t in panels.charts[0].traces[1:] if len(t["x"]) == 60)
+    cells = {"optimizer": (0, 1), "width": (10, 20)}
+    beside = []
+    for key in "xy":
+        low, step = cells[panels.charts[0].layout[f"{key}axis"]["title"]["text"]]
+        share = (np.array(dots[key]) - low) / step
+        beside.append(share - share.round())
+        assert 0.2 < abs(beside[-1]).max() <= 0.25
+    assert abs(np.corrcoef(beside)[0, 1]) < 0.5  # and not along a diagonal
+    assert "Where a parameter has few values, dots are spread within each." in panels.note
+
+
 # Time and pruning
 
 
