@@ -117,6 +117,9 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     )
     if any(along.values() for along in facts.axes):
         note += " Around a value that many have they lie a little apart."
+    if facts.view.worst:
+        end = "foot" if facts.maximize else "top"
+        note += f" At the right {facts.view.worst} beyond the axis, and drawn at its {end}."
     if _lacking(facts):
         note += " Below an axis runs what has not this parameter."
     keys = {"the best": "line-best", "pruned": "line-grey"}

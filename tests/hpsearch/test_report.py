@@ -379,6 +379,22 @@ def test_lines_run_below_the_axis_that_a_trial_lacks():
     assert titles == ["width: in 1 of 2 trials", "optimizer: in 1 of 2 trials"]
 
 
+@pytest.mark.parametrize(("direction", "end"), [("maximize", "foot"), ("minimize", "top")])
+def test_lines_of_values_that_are_out_of_sight_end_at_the_axis_end_and_the_caption_says_so(
+    direction, end
+):
+    values = [0.9 + n / 1000 for n in range(30)]
+    values[0], values[1] = (0.1, 0.2) if direction == "maximize" else (1.9, 1.8)
+    params = {"learning_rate": 0.1}
+    trials = [a_trial(n, [value], params=params) for n, value in enumerate(values)]
+    facts = Facts.of(a_study(*trials, direction=direction), 5)
+    panels = parallel_panels(facts, Region())
+    at_the_right = [y for trace in panels.charts[0].traces for y in trace["y"][1::3]]
+    assert at_the_right.count(0.0 if end == "foot" else 1.0) == facts.view.beyond + 1
+    said = f"At the right the worst {facts.view.beyond} trials are beyond the axis, and drawn at"
+    assert f"{said} its {end}." in panels.note
+
+
 def places_of(facts, name):
     """Where the slice of a parameter has its marks: left to right, and their distance."""
     charts = {chart.title: chart for chart in slice_panels(facts, region_of(facts)).charts}
