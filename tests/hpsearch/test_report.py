@@ -516,6 +516,9 @@ def test_the_tables_have_the_trials_best_first(study):
     states = [row[every.headings.index("state")].text for row in every.rows]
     assert states == sorted(states)
     assert "known" in [row[every.headings.index("label")].text for row in every.rows]
+    # Further to the right it would be out of sight where there are many parameters.
+    assert every.headings.index("why it ended") == every.headings.index("state") + 1
+    assert "why it ended" not in best.headings
     numeric = {name: every.numeric(column) for column, name in enumerate(every.headings)}
     assert numeric["trial"]
     assert numeric["momentum"]
