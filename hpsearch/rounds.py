@@ -48,10 +48,22 @@ class NextRound:
     narrowing: Narrowing
     best: tuple[FrozenTrial, ...]  # best first
     completed: int  # how many trials the best are the best of
+    tied: int = 0  # how many others have the value of the last of them
+
+    @property
+    def tie(self) -> str:
+        """Say that others are as good, "" where none is."""
+        if not self.tied:
+            return ""
+        found = f"{self.settings.search.metric} {format_value(self.best[-1].value)}"
+        have = "1 more has" if self.tied == 1 else f"{self.tied} more have"
+        everyone = f"--top {len(self.best) + self.tied} takes all of them"
+        return f"{have} {found} as well: the earliest were taken, and {everyone}"
 
     def as_file(self) -> str:
         """Return the next study's file: what changed, as comments, then the settings."""
-        comments = [self._origin(), "", *self._table(), ""]
+        origin = [self._origin(), self.tie] if self.tie else [self._origin()]
+        comments = [*origin, "", *self._table(), ""]
         comments += [*map(str, self.narrowing.crowded), ""] if self.narrowing.crowded else []
         comments += [f"hpsearch study FILE starts it as {study_name(self.settings)}"]
         lines = [f"# {line}".rstrip() for line in comments]
@@ -59,7 +71,7 @@ class NextRound:
 
     def _origin(self) -> str:
         values = [format_value(trial.value) for trial in self.best]
-        found = values[0] if len(values) == 1 else f"{values[-1]} to {values[0]}"
+        found = values[0] if len(set(values)) == 1 else f"{values[-1]} to {values[0]}"
         which = f"the best {len(values)} of {self.completed} completed trials"
         return f"{self.study.study_name} around {which} ({self.settings.search.metric} {found})"
 
@@ -188,12 +200,14 @@ def next_round(
             f"study '{study.study_name}' has no completed trial yet; narrow it when it has some"
         )
     top = max(LEAST_TOP, completed // 10) if top is None else top
-    best = rank(trials, study.direction)[:top]
+    ranked = rank(trials, study.direction)
+    best, others = ranked[:top], ranked[top:]
+    tied = sum(trial.value == best[-1].value for trial in others)
     values = [searched_values(trial) for trial in best]
     narrowing = narrow(settings.trial, values, margin=margin, widen=widen)
     following = _narrowed(settings, narrowing.space)
     following = following.replace(name=next_name(study.study_name, settings.search.sampler))
-    return NextRound(study, following, narrowing, tuple(best), completed)
+    return NextRound(study, following, narrowing, tuple(best), completed, tied)
 
 
 def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:

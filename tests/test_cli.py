@@ -258,6 +258,18 @@ def test_narrow_says_which_ends_are_crowded_and_widens_them(empty: Path) -> None
     assert moved in wider.stdout.partition("hidden_units = ")[2].splitlines()[0]
 
 
+def test_narrow_says_how_many_others_are_as_good(empty: Path) -> None:
+    # From zeros, by steps that small, any network says the same of every row.
+    alike = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "1e-9\ninitializer = 'zeros'")
+    (empty / "flowers.toml").write_text(alike)
+    assert run("study", "flowers.toml", "--no-tracking").exit_code == 0
+    narrowed = run("narrow", "flowers-random", "--top", "2")
+    (said,) = re.findall(r"^4 more have val/accuracy .*$", narrowed.stderr, re.M)
+    assert said.endswith(" as well: the earliest were taken, and --top 6 takes all of them")
+    assert f"\n# {said}\n" in narrowed.stdout
+    assert "as well" not in run("narrow", "flowers-random", "--top", "6").output
+
+
 def test_narrow_refuses_what_it_cannot_narrow(empty: Path) -> None:
     store = open_storage("hpsearch.journal")
     optuna.create_study(study_name="theirs", storage=store)
