@@ -184,10 +184,11 @@ def test_environment_stands_below_options(empty: Path, monkeypatch: pytest.Monke
 
 def test_list(here: Path) -> None:  # noqa: ARG001
     heading, row = run("list").stdout.splitlines()
-    assert heading.split()[:3] == ["study", "trials", "complete"]
+    assert heading.split()[:3] == ["study", "planned", "complete"]
     assert row.split()[:6] == ["flowers-random", "6", "6", "0", "0", "18"]
     (record,) = json.loads(run("list", "--json").stdout)
     assert (record["study"], record["complete"], record["epochs"]) == ("flowers-random", 6, 18)
+    assert record["trials"] == 6
 
 
 def test_list_of_nothing_creates_nothing(empty: Path) -> None:
@@ -256,6 +257,15 @@ def test_narrow_says_which_ends_are_crowded_and_widens_them(empty: Path) -> None
     assert f"{end[0]}widen it\n" in said.stderr
     assert f"{end[0]}widened to {moved}\n" in wider.stderr
     assert moved in wider.stdout.partition("hidden_units = ")[2].splitlines()[0]
+
+
+def test_a_list_tells_what_is_planned_from_what_is_done(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY.replace("trials = 6", "trials = 40"))
+    options = ["--target", "0", "--no-tracking"]  # which the first trial reaches
+    assert run("study", "flowers.toml", *options).exit_code == 0
+    heading, row = (line.split() for line in run("list").stdout.splitlines())
+    assert heading[:3] == ["study", "planned", "complete"]
+    assert row[:3] == ["flowers-random", "40", "1"]
 
 
 def test_narrow_says_how_many_others_are_as_good(empty: Path) -> None:

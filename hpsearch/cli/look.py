@@ -113,7 +113,7 @@ def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("study")
-    for heading in ("trials", "complete", "pruned", "failed", "epochs", "best", "trial"):
+    for heading in ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"):
         table.add_column(heading, justify="right")
     table.add_column("metric")
     for study, record in zip(studies, records, strict=True):
