@@ -74,7 +74,9 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         saved = Checkpoint.load(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        missing = isinstance(error, FileNotFoundError)
+        hint = "; `hpsearch export NAME -f npz` writes one" if missing else ""
+        raise DataError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except ValueError as error:
         raise DataError(str(error)) from error
     if sum(len(column.feature_names) for column in saved.columns) != saved.network.n_inputs:

@@ -144,9 +144,8 @@ def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> No
     from hpsearch.cli.console import print_table
     from hpsearch.summary import metric_title
 
-    reason = f" ({record['reason']})" if record["reason"] else ""
     best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
-    click.echo(f"{record['state']}{reason} after {record['epochs']} epochs{best}\n")
+    click.echo(f"{_ending(record)}{best}\n")
     for key, value in (record["config"] or record["params"]).items():
         click.echo(f"{key} = {json.dumps(value)}")
     if record["epochs"]:
@@ -159,3 +158,12 @@ def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> No
         print_table(table)
     if "traceback" in trial.user_attrs:
         click.echo(f"\n{trial.user_attrs['traceback']}", nl=False)
+
+
+def _ending(record: dict[str, Any]) -> str:
+    """Say how a trial ended and when: pruned at epoch 2."""
+    state, reason, epochs = record["state"], record["reason"] or "", record["epochs"]
+    if reason.startswith(f"{state} at "):
+        return str(reason)
+    after = f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    return f"{state} ({reason}) {after}" if reason else f"{state} {after}"

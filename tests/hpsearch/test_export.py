@@ -336,8 +336,10 @@ def test_in_python_it_predicts_as_on_the_command_line(network, table, tmp_path):
 
 
 def test_files_that_are_no_model_or_no_table_are_refused(network, table, tmp_path):
-    with pytest.raises(DataError, match=r"no\.npz: cannot be read: No such file"):
-        predict_table(tmp_path / "no.npz", table)
+    with pytest.raises(DataError, match=r"tiny: cannot be read: No .*; `hpsearch export NAME -f "):
+        predict_table(tmp_path / "tiny", table)  # the study
+    with pytest.raises(DataError, match=r"cannot be read: Is a directory$"):
+        predict_table(tmp_path, table)
     with pytest.raises(DataError, match=r"table\.csv: not a network saved by hpsearch"):
         predict_table(table, table)
     with pytest.raises(DataError, match=r"no\.csv: cannot be read: No such file"):
