@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from hpsearch.definition import differences
 from hpsearch.errors import StudyError
 from hpsearch.history import History
-from hpsearch.rounds import rounds_of, study_settings
+from hpsearch.rounds import study_settings
+from hpsearch.search_rounds import rounds_of
 from hpsearch.slots import DEFINITION
 from hpsearch.stored import load_search
 from hpsearch.summary import metric_of, metric_title

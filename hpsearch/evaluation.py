@@ -27,8 +27,8 @@ from hpsearch.parent import OnProgress, describe_rounds, wait_for_orphans
 from hpsearch.processes import claimed
 from hpsearch.repeating import RepeatObjective, final_network
 from hpsearch.retraining import Bench
-from hpsearch.rounds import rounds_of
 from hpsearch.scores import SCORES, score
+from hpsearch.search_rounds import rounds_of
 from hpsearch.slots import Repeat, slot_of
 from hpsearch.storage import open_storage, storage_errors, storage_url
 from hpsearch.stored import load_search

@@ -21,8 +21,9 @@ from hpsearch.settings import StudySettings, parse_settings, settings_table
 from hpsearch.slots import slot_of
 from hpsearch.study import study_name
 from hpsearch.summary import best_epoch, best_trials, find_trial, format_value, rank, trial_record
-from model.classifier import CURVES, MLPClassifier
+from model.classifier import MLPClassifier
 from model.files import written_whole
+from model.training import CURVES
 
 if TYPE_CHECKING:
     from optuna.study import Study

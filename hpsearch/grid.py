@@ -44,8 +44,9 @@ def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> Sea
     if "trials" in given:
         if search.trials > total:
             more = f" (and {labelled} labelled configurations)" if labelled else ""
+            size = "1 point" if points == 1 else f"{points} points"
             raise ValueError(
-                f"{place}: is {search.trials}, but the grid has {points} points{more}; "
+                f"{place}: is {search.trials}, but the grid has {size}{more}; "
                 "leave trials out to try them all"
             )
         return search

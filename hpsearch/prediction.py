@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import DataError
-from model.cells import plain_values
 from model.checkpoint import Checkpoint
-from model.columns import Column, encode
+from model.columns import Column
+from model.rows import encode_rows, unknown_categories
 from model.tables import read_frame
 
 if TYPE_CHECKING:
@@ -60,13 +60,12 @@ def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) 
 def predict_frame(saved: Checkpoint, frame: pd.DataFrame) -> Prediction:
     """Predict each row of `frame`, as `predict_table` does; raises DataError without a file."""
     try:
-        _check_columns(frame, saved.columns)
-        x = encode(frame, saved.columns)
+        x = encode_rows(frame, saved.columns)
     except ValueError as error:
         raise DataError(str(error)) from error
     # Scaled from the table's own precision, as in training, before anything becomes float32.
     probabilities = saved.network.predict_proba(saved.scaler(x))
-    notes = (*_ignored(frame, saved.columns), *_unknown(frame, saved.columns, x))
+    notes = (*_ignored(frame, saved.columns), *unknown_categories(frame, saved.columns, x))
     return Prediction(saved.classes, probabilities, notes)
 
 
@@ -75,7 +74,9 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         saved = Checkpoint.load(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        missing = isinstance(error, FileNotFoundError)
+        hint = "; `hpsearch export NAME -f npz` writes one" if missing else ""
+        raise DataError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except ValueError as error:
         raise DataError(str(error)) from error
     if sum(len(column.feature_names) for column in saved.columns) != saved.network.n_inputs:
@@ -98,15 +99,6 @@ def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
         raise DataError(str(error)) from error
 
 
-def _check_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> None:
-    missing = [column.name for column in columns if column.name not in frame.columns]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ValueError(f"has no column {missing[0]!r}{more}, which the network was trained on")
-    if frame.empty:
-        raise ValueError("has column names but no rows")
-
-
 def _ignored(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     """Say which columns are no features."""
     known = {column.name for column in columns}
@@ -116,19 +108,3 @@ def _ignored(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     more = ", …" if len(others) > MAX_NAMED else ""
     names = ", ".join(map(repr, others[:MAX_NAMED])) + more
     return [f"ignored what the network was not trained on: {names}"]
-
-
-def _unknown(
-    frame: pd.DataFrame, columns: Sequence[Column], x: NDArray[np.float64]
-) -> Iterator[str]:
-    """Say which columns hold categories that training did not know, and the first of each."""
-    start = 0
-    for column in columns:
-        end = start + len(column.feature_names)
-        if column.categories and len(rows := np.flatnonzero(~x[:, start:end].any(axis=1))):
-            value = str(plain_values(frame[column.name]).iloc[rows[0]])
-            yield (
-                f"column {column.name!r} holds {value!r} in row {rows[0] + 1}, which training did "
-                "not know; it counts as none of the categories that it knew"
-            )
-        start = end

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 import optuna
@@ -24,11 +22,10 @@ from hpsearch.settings import StudySettings, parse_settings
 from hpsearch.slots import derive_rng
 from hpsearch.storage import open_storage, storage_url
 from hpsearch.study import FIRST, SETTINGS, Outcome, run_study, study_name
-from hpsearch.summary import best_of_rounds, best_trials, format_value, rank, searched_values
-from hpsearch.tracking import experiment_name, study_id
+from hpsearch.summary import format_value, rank, searched_values
+from hpsearch.tracking import study_id
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -49,10 +46,22 @@ class NextRound:
     narrowing: Narrowing
     best: tuple[FrozenTrial, ...]  # best first
     completed: int  # how many trials the best are the best of
+    tied: int = 0  # how many others have the value of the last of them
+
+    @property
+    def tie(self) -> str:
+        """Say that others are as good, "" where none is."""
+        if not self.tied:
+            return ""
+        found = f"{self.settings.search.metric} {format_value(self.best[-1].value)}"
+        have = "1 more has" if self.tied == 1 else f"{self.tied} more have"
+        everyone = f"--top {len(self.best) + self.tied} takes all of them"
+        return f"{have} {found} as well: the earliest were taken, and {everyone}"
 
     def as_file(self) -> str:
         """Return the next study's file: what changed, as comments, then the settings."""
-        comments = [self._origin(), "", *self._table(), ""]
+        origin = [self._origin(), self.tie] if self.tie else [self._origin()]
+        comments = [*origin, "", *self._table(), ""]
         comments += [*map(str, self.narrowing.crowded), ""] if self.narrowing.crowded else []
         comments += [f"hpsearch study FILE starts it as {study_name(self.settings)}"]
         lines = [f"# {line}".rstrip() for line in comments]
@@ -60,7 +69,7 @@ class NextRound:
 
     def _origin(self) -> str:
         values = [format_value(trial.value) for trial in self.best]
-        found = values[0] if len(values) == 1 else f"{values[-1]} to {values[0]}"
+        found = values[0] if len(set(values)) == 1 else f"{values[-1]} to {values[0]}"
         which = f"the best {len(values)} of {self.completed} completed trials"
         return f"{self.study.study_name} around {which} ({self.settings.search.metric} {found})"
 
@@ -189,36 +198,14 @@ def next_round(
             f"study '{study.study_name}' has no completed trial yet; narrow it when it has some"
         )
     top = max(LEAST_TOP, completed // 10) if top is None else top
-    best = rank(trials, study.direction)[:top]
+    ranked = rank(trials, study.direction)
+    best, others = ranked[:top], ranked[top:]
+    tied = sum(trial.value == best[-1].value for trial in others)
     values = [searched_values(trial) for trial in best]
     narrowing = narrow(settings.trial, values, margin=margin, widen=widen)
     following = _narrowed(settings, narrowing.space)
     following = following.replace(name=next_name(study.study_name, settings.search.sampler))
-    return NextRound(study, following, narrowing, tuple(best), completed)
-
-
-def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
-    """Return all rounds of the search that `study` belongs to, in their order."""
-    name, names = experiment_name(study), optuna.get_all_study_names(storage)
-    numbered = (f"{name}.r{number}" for number in count(2))
-    known = [name, *takewhile(names.__contains__, numbered)]
-    rounds = [optuna.load_study(storage=storage, study_name=n) for n in known if n in names]
-    return [each for each in rounds if experiment_name(each) == name]
-
-
-def better_round(study: Study) -> str:
-    """Return the round of the same search that has the best trial, "" if `study` is as good."""
-    best, own = best_of_rounds(rounds_of(study._storage, study), 1), best_trials(study, 1)
-    if not best or (own and own[0].value == best[0][1].value):
-        return ""
-    return best[0][0].study_name
-
-
-def better_found(study: Study, command: str, *options: str) -> str:
-    """Say which round has found better than `study`, and the command for it; "" if none has."""
-    name = better_round(study)
-    line = shlex.join(["hpsearch", command, name, *options])
-    return f"{name} has found better: {line}" if name else ""
+    return NextRound(study, following, narrowing, tuple(best), completed, tied)
 
 
 def study_settings(study: Study) -> StudySettings:

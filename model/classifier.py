@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields
 from math import isfinite
 from numbers import Integral
 from typing import Any, Self
@@ -21,9 +21,8 @@ from model.columns import Column
 from model.config import TrainConfig
 from model.data import Dataset, Scaler
 from model.network import Network
-from model.training import Epoch, build_optimizer, train, train_epoch
-
-CURVES = ("learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+from model.rows import features_of
+from model.training import CURVES, Epoch, build_optimizer, train, train_epoch
 
 
 class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -36,8 +35,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Fitted: `classes_` (k,), sorted; `network_`; `optimizer_`; `scaler_`, which every X goes
     through; `history_`, a dict of curves, one value per epoch: see CURVES; `best_epoch_`, the one
     (from 1) that the weights are from, which is the last unless `early_stopping` went back to the
-    best `val_accuracy`. Features are taken as they come (`scaler_`, and `columns_` that make them
-    of a table, are only for a network that `train` trained), so put a StandardScaler in front.
+    best `val_accuracy`. Features are taken as they come, so put a StandardScaler in front. Only a
+    network that `train` trained, as `hpsearch export` writes it, has a scale, and `columns_`: these
+    it finds in a DataFrame by name and encodes as in training; an array holds encoded ones already.
 
     Raises ValueError when fitted with a parameter out of its domain, and when training diverges.
     """
@@ -84,7 +84,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @classmethod
     def from_network(cls, network: Network, data: Dataset, **parameters: Any) -> Self:
         """Wrap a network that was trained on `data`: raw features in, class names out."""
-        classifier = cls(**_fields(network.config), **parameters)
+        classifier = cls(**asdict(network.config), **parameters)
         classifier._start(network, np.array(data.class_names), classifier._generator())
         classifier.scaler_, classifier.columns_ = data.scaler, data.columns
         return classifier
@@ -92,7 +92,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train a new network for `epochs` epochs."""
         config, rng = self._config(), self._generator()
-        x, labels = validate_data(self, X, y, dtype=np.float32, order="C")
+        x, labels = self._validated(X, y, reset=True)
         check_classification_targets(labels)
         classes = unique_labels(labels)
         self._start(Network(x.shape[1], len(classes), config, rng), classes, rng)
@@ -113,7 +113,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         config, first = self._config(), not hasattr(self, "network_")
         if first and classes is None:
             raise ValueError("classes must be given on the first call of partial_fit")
-        x, labels = validate_data(self, X, y, dtype=np.float32, order="C", reset=first)
+        x, labels = self._validated(X, y, reset=first)
         if first:
             known, rng = unique_labels(classes), self._generator()
             self._start(Network(x.shape[1], len(known), config, rng), known, rng)
@@ -128,8 +128,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability (n, k) of each class, in the order of `classes_`."""
         check_is_fitted(self)
-        x = validate_data(self, X, dtype=np.float32, order="C", reset=False)
-        return self.network_.predict_proba(self.scaler_(x))
+        return self.network_.predict_proba(self.scaler_(self._validated(X)))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class (n,) of each row."""
@@ -172,7 +171,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         saved = Checkpoint.load(path)
         try:
             own = {name: saved.notes[name] for name in ("random_state", "validation_fraction")}
-            classifier, rng = cls(**_fields(saved.network.config), **own), np.random.default_rng()
+            classifier, rng = cls(**asdict(saved.network.config), **own), np.random.default_rng()
             classifier._start(saved.network, saved.classes, rng)
             classifier.best_epoch_ = saved.notes["best_epoch"]
             classifier._split_seed = saved.notes["split_seed"]
@@ -190,10 +189,16 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fraction = self.validation_fraction
         if not (isinstance(fraction, float | int) and 0 <= fraction < 1):
             raise ValueError(f"validation_fraction must be in [0, 1), but got {fraction}")
-        config = TrainConfig(**_fields(self))
+        config = TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
         if (why := config.needs_validation) and not fraction:
             raise ValueError(f"validation_fraction must be above 0 for {why}")
         return config
+
+    def _validated(self, X: ArrayLike, y: ArrayLike = "no_validation", reset: bool = False) -> Any:
+        """Return X, and y if it is given, as scikit-learn checks them; of a table its features."""
+        x = X if reset else features_of(X, self.columns_)
+        kind = np.float32 if x is X else np.float64  # a table is scaled before it is rounded
+        return validate_data(self, x, y, dtype=kind, order="C", reset=reset)
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
@@ -243,8 +248,3 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "lower learning_rate or scale the features"
             )
         return self
-
-
-def _fields(source: object) -> dict[str, Any]:
-    """What `source` has for each field of TrainConfig."""
-    return {field.name: getattr(source, field.name) for field in fields(TrainConfig)}

@@ -17,6 +17,8 @@ from model.optimizers import OPTIMIZERS, Optimizer
 from model.schedules import SCHEDULES, Schedule
 from model.splitting import Indices
 
+CURVES = ("learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:

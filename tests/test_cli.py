@@ -15,12 +15,14 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
+from optuna.trial import TrialState, create_trial
 from sklearn.datasets import load_iris
 
 from hpsearch.cli import cli
 from hpsearch.curves import METRICS
 from hpsearch.errors import TrackingError
 from hpsearch.processes import claimed
+from hpsearch.settings import STUDIES
 from hpsearch.storage import open_storage
 
 STUDY = """
@@ -163,6 +165,31 @@ def test_a_grid_says_how_many_points_it_has_and_tries_them_all(empty: Path) -> N
     assert "flowers-grid: all 8 trials are done" in result.stderr
 
 
+def test_one_point_and_one_trial_are_not_several(empty: Path) -> None:
+    rates = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "{ choices = [0.1] }")
+    grid = rates.replace("{ low = 5, high = 20 }", "8").replace("trials = 6\n", "")
+    (empty / "flowers.toml").write_text(grid)
+    options = ["flowers.toml", "--sampler", "grid", "--no-tracking"]
+    first, again = (run("study", *options).stderr for _ in range(2))
+    assert first.startswith("grid: 1 point\n")
+    assert "flowers-grid: its one trial is done (1 complete" in first
+    assert "flowers-grid: its one trial was done already (1 complete" in again
+    refused = run("study", *options, "--trials", "2")
+    assert "search.trials: is 2, but the grid has 1 point; leave" in refused.stderr
+
+
+def test_a_grid_of_nothing_is_not_spoken_of(empty: Path) -> None:
+    (empty / "twice.toml").write_text(REPEATED)
+    assert "grid: " not in run("study", "twice.toml", "--no-tracking", "--name", "it").stderr
+
+
+def test_help_tells_how_to_see_the_studies_that_come_with_it() -> None:
+    said = " ".join(run("study", "--help").stdout.split())
+    assert "such as digits or mnist: a name that is none lists them all" in said
+    listed = run("study", "none-of-them").stderr
+    assert all(file.stem in listed for file in STUDIES.glob("*.toml"))
+
+
 def test_another_sampler_leaves_the_options_of_the_files_own_aside(empty: Path) -> None:
     options = 'sampler = "qmc"\nsampler_options = { qmc_type = "halton" }\n'
     (empty / "flowers.toml").write_text(STUDY.replace('sampler = "random"\n', options))
@@ -185,10 +212,11 @@ def test_environment_stands_below_options(empty: Path, monkeypatch: pytest.Monke
 
 def test_list(here: Path) -> None:  # noqa: ARG001
     heading, row = run("list").stdout.splitlines()
-    assert heading.split()[:3] == ["study", "trials", "complete"]
+    assert heading.split()[:3] == ["study", "planned", "complete"]
     assert row.split()[:6] == ["flowers-random", "6", "6", "0", "0", "18"]
     (record,) = json.loads(run("list", "--json").stdout)
     assert (record["study"], record["complete"], record["epochs"]) == ("flowers-random", 6, 18)
+    assert record["trials"] == 6
 
 
 def test_list_of_nothing_creates_nothing(empty: Path) -> None:
@@ -215,6 +243,35 @@ def test_show_one_trial(here: Path) -> None:  # noqa: ARG001
     assert len(record["curves"]["val/accuracy"]) == 3
     accuracies = record["curves"]["val/accuracy"]
     assert record["value"] == max(accuracies) == accuracies[record["best_epoch"] - 1]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "curve", "said"),
+    [
+        (TrialState.PRUNED, "pruned at epoch 2", [0.5, 0.6], "pruned at epoch 2; the best is e"),
+        (
+            TrialState.PRUNED,
+            "diverged at epoch 2",
+            [0.5],
+            "pruned (diverged at epoch 2) after 1 epoch; the best is epoch 1\n",
+        ),
+        (TrialState.FAIL, "process died", [], "fail (process died) after 0 epochs\n"),
+    ],
+)
+def test_show_says_once_how_a_trial_ended(
+    empty: Path,  # noqa: ARG001
+    state: TrialState,
+    reason: str,
+    curve: list[float],
+    said: str,
+) -> None:
+    study = optuna.create_study(study_name="s", storage=open_storage("hpsearch.journal"))
+    setup = {"config": {"epochs": 3}, "metric": "val/accuracy"}
+    attributes = {"slot": 0, "setup": setup, "reason": reason}
+    curves = dict.fromkeys(("train/loss", "train/accuracy", "val/loss", "val/accuracy"), curve)
+    attributes["curves"] = curves | {"times": [0] * len(curve)}
+    study.add_trial(create_trial(state=state, user_attrs=attributes))
+    assert run("show", "s#0").stdout.startswith(said)
 
 
 def test_best(here: Path) -> None:  # noqa: ARG001
@@ -257,6 +314,27 @@ def test_narrow_says_which_ends_are_crowded_and_widens_them(empty: Path) -> None
     assert f"{end[0]}widen it\n" in said.stderr
     assert f"{end[0]}widened to {moved}\n" in wider.stderr
     assert moved in wider.stdout.partition("hidden_units = ")[2].splitlines()[0]
+
+
+def test_a_list_tells_what_is_planned_from_what_is_done(empty: Path) -> None:
+    (empty / "flowers.toml").write_text(STUDY.replace("trials = 6", "trials = 40"))
+    options = ["--target", "0", "--no-tracking"]  # which the first trial reaches
+    assert run("study", "flowers.toml", *options).exit_code == 0
+    heading, row = (line.split() for line in run("list").stdout.splitlines())
+    assert heading[:3] == ["study", "planned", "complete"]
+    assert row[:3] == ["flowers-random", "40", "1"]
+
+
+def test_narrow_says_how_many_others_are_as_good(empty: Path) -> None:
+    # From zeros, by steps that small, any network says the same of every row.
+    alike = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "1e-9\ninitializer = 'zeros'")
+    (empty / "flowers.toml").write_text(alike)
+    assert run("study", "flowers.toml", "--no-tracking").exit_code == 0
+    narrowed = run("narrow", "flowers-random", "--top", "2")
+    (said,) = re.findall(r"^4 more have val/accuracy .*$", narrowed.stderr, re.M)
+    assert said.endswith(" as well: the earliest were taken, and --top 6 takes all of them")
+    assert f"\n# {said}\n" in narrowed.stdout
+    assert "as well" not in run("narrow", "flowers-random", "--top", "6").output
 
 
 def test_narrow_refuses_what_it_cannot_narrow(empty: Path) -> None:

@@ -37,7 +37,7 @@ FLOORS = [
     {"configurations", "found", "tables", "tracking_store", "repeating", "pyfunc_model"},
     {"evaluation_record", "evaluation_tables", "evaluation_text"},
     {"description", "tracking", "lines"},
-    {"drawing", "publishing"},
+    {"drawing", "publishing", "search_rounds"},
     {"workers", "parent"},
     {"pipes", "pool", "running"},
     {"study"},

@@ -83,7 +83,7 @@ def evaluate(
     from hpsearch.evaluation_run import EVALUATION, log_evaluation
     from hpsearch.found import equals_of_best
     from hpsearch.publishing import check_files, save_figures
-    from hpsearch.rounds import better_found
+    from hpsearch.search_rounds import better_found
     from hpsearch.tracking import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -76,7 +76,7 @@ def export(
     from hpsearch.evaluation_record import last_evaluation
     from hpsearch.evaluation_text import overtaken
     from hpsearch.output import check_output
-    from hpsearch.rounds import better_found
+    from hpsearch.search_rounds import better_found
     from hpsearch.winner import find_winner, winner_record, winning_trial
 
     study = find_study(name, storage)

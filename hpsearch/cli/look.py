@@ -115,7 +115,7 @@ def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("study")
-    for heading in ("trials", "complete", "pruned", "failed", "epochs", "best", "trial"):
+    for heading in ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"):
         table.add_column(heading, justify="right")
     table.add_column("metric")
     for study, record in zip(studies, records, strict=True):
@@ -146,9 +146,8 @@ def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> No
     from hpsearch.cli.console import print_table
     from hpsearch.summary import metric_title
 
-    reason = f" ({record['reason']})" if record["reason"] else ""
     best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
-    click.echo(f"{record['state']}{reason} after {record['epochs']} epochs{best}\n")
+    click.echo(f"{_ending(record)}{best}\n")
     for key, value in (record["config"] or record["params"]).items():
         click.echo(f"{key} = {json.dumps(value)}")
     if record["epochs"]:
@@ -169,3 +168,12 @@ def _column(metric: str, values: Sequence[float]) -> list[str]:
 
     how = common_format(values, metric)
     return [f"{value:{how}}" for value in values]
+
+
+def _ending(record: dict[str, Any]) -> str:
+    """Say how a trial ended and when: pruned at epoch 2."""
+    state, reason, epochs = record["state"], record["reason"] or "", record["epochs"]
+    if reason.startswith(f"{state} at "):
+        return str(reason)
+    after = f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    return f"{state} ({reason}) {after}" if reason else f"{state} {after}"

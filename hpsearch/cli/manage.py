@@ -34,7 +34,7 @@ def delete(
     from hpsearch.evaluation_study import find_evaluation
     from hpsearch.looks import is_search, remember_search
     from hpsearch.processes import claimed
-    from hpsearch.rounds import rounds_of
+    from hpsearch.search_rounds import rounds_of
     from hpsearch.slots import ROUND, own_trials
     from hpsearch.storage import open_storage, storage_url
     from hpsearch.stored import load_study
@@ -99,7 +99,7 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     from hpsearch.evaluation_study import find_evaluation
     from hpsearch.parent import describe_rounds
     from hpsearch.processes import claimed
-    from hpsearch.rounds import rounds_of
+    from hpsearch.search_rounds import rounds_of
     from hpsearch.storage import open_storage, storage_url
     from hpsearch.stored import load_study
     from hpsearch.tracking import Tracker

@@ -42,6 +42,8 @@ def narrow(name: str, top: int | None, margin: float, widen: bool, storage: str 
     from hpsearch.rounds import next_round
 
     following = next_round(find_study(name, storage), top=top, margin=margin, widen=widen)
+    if following.tie:
+        note(following.tie)
     for end in following.narrowing.crowded:
         note(str(end))
     click.echo(following.as_file(), nl=False)

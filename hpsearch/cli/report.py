@@ -67,7 +67,7 @@ def report(
     from hpsearch.publishing import REPORT, log_study_report
     from hpsearch.report.files import check_page, write_page
     from hpsearch.report.page import report_page
-    from hpsearch.rounds import better_found
+    from hpsearch.search_rounds import better_found
     from hpsearch.storage import storage_url
     from hpsearch.tracking import Tracker, experiment_name
 

@@ -64,9 +64,10 @@ def study(
 ) -> None:
     """Run the study in FILE, or go on with it if it was started before.
 
-    FILE is a study file, or the name of one that comes with hpsearch: digits, mnist. Options
-    override it, and another sampler or pruner leaves the file's options for its own aside. Each
-    trial trains a network, prunes it if it does badly, and is logged to MLflow.
+    FILE is a study file, or the name of one that comes with hpsearch, such as digits or mnist: a
+    name that is none lists them all. Options override it, and another sampler or pruner leaves the
+    file's options for its own aside. Each trial trains a network, prunes it if it does badly, and
+    is logged to MLflow.
 
     The figures that FILE declares are drawn at the end, of several rounds the first one's. With
     --report each round has a page of its own; one that an earlier start has left is overwritten.
@@ -90,8 +91,9 @@ def study(
     check_save(settings, save, force=force)
     if report:
         check_reports(settings, name, rounds, force=force)
-    if settings.search.sampler == "grid":
-        note(f"grid: {grid_size(settings.trial)} points")
+    if settings.search.sampler == "grid" and settings.trial.searched:
+        points = grid_size(settings.trial)
+        note("grid: 1 point" if points == 1 else f"grid: {points} points")
     tracker = None if no_tracking else Tracker(tracking_uri)
     with stop_on_signals() as received, show_progress() as on_progress:
         outcomes = run_rounds(
@@ -163,8 +165,9 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
             return f"given up after three tries: trial {slots}"
     if outcome.new == 0:
         more = "" if search.sampler == "grid" else f"; --trials {2 * search.trials} goes on"
-        return f"all {total} trials were done already{more}"
-    return f"all {total} trials are done"
+        done = "its one trial was" if total == 1 else f"all {total} trials were"
+        return f"{done} done already{more}"
+    return "its one trial is done" if total == 1 else f"all {total} trials are done"
 
 
 def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:

@@ -27,7 +27,7 @@ from hpsearch.report.charts import (
 from hpsearch.report.facts import Facts, Point
 from hpsearch.report.history_charts import by_state
 from hpsearch.report.importance import Importances
-from hpsearch.report.parameter_charts import jitter
+from hpsearch.report.jitter import INSIDE, UP, jitter
 from hpsearch.report.region import Region
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
         "trials nearby, darker is better; where no trial is near, nothing is drawn. The star is "
         "the best trial."
     )
+    if any(along.values() for along in chosen):
+        note += " Where a parameter has few values, dots are spread within each."
     keys = {"trial": "dot"} | ({"what narrow would keep": "box"} if region.now else {})
     return Panels(NAME, HEADING, charts, note, columns=3, keys=keys)
 
@@ -213,7 +215,7 @@ def _dots(
     along: ParameterAxis, up: ParameterAxis, points: Sequence[Point], marker: dict[str, Any]
 ) -> Trace:
     known = [
-        (point, x + jitter(along, point), y + jitter(up, point))
+        (point, x + jitter(along, point, INSIDE), y + jitter(up, point, INSIDE, UP))
         for point in points
         if (x := along.coordinate(point.trial)) is not None
         and (y := up.coordinate(point.trial)) is not None

@@ -27,7 +27,7 @@ from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.tables import best_table, trials_table
 from hpsearch.report.trial_charts import pruning_panels, timeline_panels
-from hpsearch.rounds import better_found
+from hpsearch.search_rounds import better_found
 from hpsearch.summary import common_format, count_trials, format_value, label_of
 
 if TYPE_CHECKING:

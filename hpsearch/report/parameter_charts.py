@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,14 +29,13 @@ from hpsearch.report.charts import (
 )
 from hpsearch.report.facts import Facts, Point
 from hpsearch.report.history_charts import by_state
+from hpsearch.report.jitter import is_crowded, jitter
 from hpsearch.report.region import Region
-from hpsearch.slots import slot_of
 
 SLICES, PARALLEL = "slices", "parallel"
 NOTHING = "Its trials have no parameters."
 GROUPS = 8  # of completed trials, from the worst to the best
 NOT_SET = -0.12  # the share of a trial that has not the parameter
-GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def slice_panels(facts: Facts, region: Region) -> Panels:
@@ -49,6 +47,8 @@ def slice_panels(facts: Facts, region: Region) -> Panels:
         for number, along in enumerate(facts.axes)
     ]
     note = "Each on its own scale. A mark is a trial; a pruned one is at its best value."
+    if any(is_crowded(facts, along) for along in facts.axes):
+        note += " Where many would cover each other, they are drawn a little beside their value."
     note += str(facts.view)
     states = by_state(facts.points)
     columns, keys = 4 if len(charts) == 4 else 3, _keys(states, region)
@@ -62,16 +62,19 @@ def _keys(states: dict[str, list[Point]], region: Region) -> dict[str, str]:
 
 def _slice(facts: Facts, along: ParameterAxis, region: Region, name: str) -> Chart:
     traces = []
-    have = 0
+    have, crowded = 0, is_crowded(facts, along)
     for state, points in by_state(facts.points).items():
-        places = [(point, along.coordinate(point.trial)) for point in points]
-        known = [(point, place) for point, place in places if place is not None]
+        known = [
+            (point, place + (jitter(along, point) if crowded else 0.0))
+            for point in points
+            if (place := along.coordinate(point.trial)) is not None
+        ]
         have += len(known)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "x": rounded(place + jitter(along, point) for point, place in known),
+                "x": rounded(place for _, place in known),
                 "y": rounded(point.value for point, _ in known),
                 "customdata": [point.place for point, _ in known],
                 "hovertemplate": NAMED,
@@ -86,25 +89,18 @@ def _slice(facts: Facts, along: ParameterAxis, region: Region, name: str) -> Cha
     return Chart(name, traces, drawn, 260, title)
 
 
-def jitter(along: ParameterAxis, point: Point) -> float:
-    """Return how far beside its choice a trial is drawn, so that it covers no other."""
-    if isinstance(along.entry, Range):
-        return 0.0
-    return 0.5 * (slot_of(point.trial) * GOLDEN % 1 - 0.5)
-
-
 def parallel_panels(facts: Facts, region: Region) -> Panels:
     """Return a line for each trial through its values on all axes, the metric's at the right."""
     heading = "All parameters at once"
     if not facts.axes:
         return Panels(PARALLEL, heading, missing=NOTHING)
-    scale = _Scale(facts)
+    scale = _scale(facts)
     traces = [
-        _lines(facts, scale, group, {"color": colour, "width": width}, opacity)
+        _lines(facts, group, {"color": colour, "width": width}, opacity)
         for group, colour, width, opacity in _groups(facts)
     ]
     columns = [(_ticks(along), along.title) for along in facts.axes]
-    columns.append((scale.ticks(), scale.title))
+    columns.append((_ticks(scale), f"<b>{scale.title}</b>"))
     names = [title.replace(" (", "<br>(", 1) for _, title in columns]
     x = axis(range=[-0.06, len(columns) - 0.94], tickvals=list(range(len(columns))))
     x |= {"ticktext": names, "showgrid": False, "ticks": "", "side": "top", "showline": False}
@@ -119,6 +115,11 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
         "A line is a trial, from its parameters to its value at the right: completed ones from "
         "light to dark, better ones darker, and pruned ones grey."
     )
+    if any(along.values() for along in facts.axes):
+        note += " Around a value that many have they lie a little apart."
+    if facts.view.worst:
+        end = "foot" if facts.maximize else "top"
+        note += f" At the right {facts.view.worst} beyond the axis, and drawn at its {end}."
     if _lacking(facts):
         note += " Below an axis runs what has not this parameter."
     keys = {"the best": "line-best", "pruned": "line-grey"}
@@ -126,21 +127,11 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     return Panels(PARALLEL, heading, [Chart(PARALLEL, traces, drawn, 400)], note, keys=keys)
 
 
-class _Scale:
-    """The metric's axis, as slices have it; what is beyond is at its end."""
-
-    def __init__(self, facts: Facts) -> None:
-        view = facts.view
-        self.low, self.high = view.low, view.high
-        entry = Range(low=float(view.low), high=float(view.high), log=view.log)
-        self.axis = ParameterAxis(facts.title, facts.title, entry)
-        self.title = f"<b>{self.axis.title}</b>"
-
-    def ticks(self) -> list[tuple[float, str]]:
-        return _ticks(self.axis)
-
-    def share(self, value: float) -> float:
-        return self.axis.share(min(max(value, self.low), self.high))
+def _scale(facts: Facts) -> ParameterAxis:
+    """Return the metric's axis, as slices have it."""
+    view = facts.view
+    entry = Range(low=float(view.low), high=float(view.high), log=view.log)
+    return ParameterAxis(facts.title, facts.title, entry)
 
 
 def _ticks(along: ParameterAxis) -> list[tuple[float, str]]:
@@ -163,9 +154,7 @@ def _groups(facts: Facts) -> list[tuple[list[Point], str, float, float]]:
     return [group for group in found if group[0]]
 
 
-def _lines(
-    facts: Facts, scale: _Scale, points: Sequence[Point], line: dict[str, Any], opacity: float
-) -> Trace:
+def _lines(facts: Facts, points: Sequence[Point], line: dict[str, Any], opacity: float) -> Trace:
     """Return one trace for several trials: lines with a gap after each."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -177,7 +166,7 @@ def _lines(
             beside = jitter(along, point)
             shares.append(NOT_SET if place is None else along.share(place + beside))
         x += [*range(len(shares) + 1), None]
-        y += [*rounded([*shares, scale.share(point.value)]), None]
+        y += [*rounded([*shares, facts.view.share(point.value)]), None]
         customdata += [*[point.place] * (len(shares) + 1), None]
     return {
         "type": "scatter",

@@ -20,7 +20,7 @@ class Region:
 
     now: Mapping[str, Searched] = field(default_factory=dict)
     before: Mapping[str, Searched] = field(default_factory=dict)
-    crowded: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # others as good as the best, and ends that these crowd
     best: int = 0  # how many trials it is around
     missing: str = ""
 
@@ -43,6 +43,6 @@ def region_of(facts: Facts) -> Region:
     return Region(
         narrowing.space.searched,
         narrowing.before.searched,
-        tuple(map(str, narrowing.crowded)),
+        tuple(note for note in (following.tie, *map(str, narrowing.crowded)) if note),
         len(following.best),
     )

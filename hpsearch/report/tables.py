@@ -67,6 +67,7 @@ def _trials(facts: Facts, trials: Sequence[FrozenTrial], *, ended: bool) -> Tabl
         "trial": [slot_of(trial) for trial in trials],
         facts.title: [values.get(trial.number, trial.value) for trial in trials],
         "state": [] if ended else [state_of(trial) for trial in trials],
+        "why it ended": [] if ended else [reason_of(trial) for trial in trials],
         "at epoch": [best_epoch(trial) for trial in trials],
         "epochs": [len(Curves.of(trial)) or None for trial in trials],
         "seconds": [_seconds(trial) for trial in trials],
@@ -75,9 +76,8 @@ def _trials(facts: Facts, trials: Sequence[FrozenTrial], *, ended: bool) -> Tabl
     # A parameter may be called as a column above is.
     params = [(name, [each.get(name) for each in found]) for name in names]
     shown = [(name, column) for name, column in columns.items() if any(map(_is_there, column))]
-    texts: dict[str, list[Any]] = {"label": [label_of(trial) for trial in trials]}
-    texts["why it ended"] = [] if ended else [reason_of(trial) for trial in trials]
-    shown += [*params, *((name, column) for name, column in texts.items() if any(column))]
+    labels = [label_of(trial) for trial in trials]
+    shown += [*params, *([("label", labels)] if any(labels) else [])]
     rows = [[cell(value) for value in row] for row in zip(*(c for _, c in shown), strict=True)]
     return Table([name for name, _ in shown], rows)
 

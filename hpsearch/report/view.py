@@ -42,6 +42,14 @@ class View:
             low, high = (edge, high) if maximize else (low, edge)
         return cls(low, high, log, sum(not low <= value <= high for value in values))
 
+    def share(self, value: float) -> float:
+        """Return where a value is on what is shown, from 0 to 1; one beyond it is at its end."""
+        low, high, here = (
+            math.log10(v) if self.log else v
+            for v in (self.low, self.high, min(max(value, self.low), self.high))
+        )
+        return (here - low) / (high - low) if low < high else 0.5
+
     def axis(self, title: str, metric: str) -> dict[str, Any]:
         """Return plotly's axis of the metric, as wide in every chart."""
         ends = [math.log10(end) for end in self._ends(metric)] if self.log else self._ends(metric)
@@ -58,7 +66,13 @@ class View:
 
     def __str__(self) -> str:
         """What a chart's note says of values that it does not show, "" if it shows all."""
+        return (
+            f" At first {self.worst} out of sight: double-click to see all." if self.worst else ""
+        )
+
+    @property
+    def worst(self) -> str:
+        """The trials beyond, as a sentence begins of them; "" where there are none."""
         if not self.beyond:
             return ""
-        trials = "the worst trial is" if self.beyond == 1 else f"the worst {self.beyond} trials are"
-        return f" At first {trials} out of sight: double-click to see all."
+        return "the worst trial is" if self.beyond == 1 else f"the worst {self.beyond} trials are"

@@ -33,7 +33,8 @@ from hpsearch.looks import looks_at, remember_search
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
 from hpsearch.report.page import report_page
-from hpsearch.rounds import better_round, study_settings
+from hpsearch.rounds import study_settings
+from hpsearch.search_rounds import better_round
 from hpsearch.slots import Repeat, own_trials, slot_of
 from hpsearch.stored import load_study
 from hpsearch.study import run_study

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import tomllib
 
 import numpy as np
@@ -321,11 +322,24 @@ def test_what_is_wrong_with_a_table_is_said_with_file_column_and_row(
     with pytest.raises(DataError) as raised:
         predict_table(network, path)
     assert str(raised.value).startswith(f"{path}: {sentence}")
+    if rows:
+        with pytest.raises(ValueError, match=f"^X: {re.escape(sentence)}"):
+            MLPClassifier.load(network).predict(pd.read_csv(path))
+
+
+def test_in_python_it_predicts_as_on_the_command_line(network, table, tmp_path):
+    frame = pd.read_csv(table, dtype={"code": str})[["code", "kind", "size", "colour", "second"]]
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    expected, loaded = predict_table(network, tmp_path / "rows.csv"), MLPClassifier.load(network)
+    np.testing.assert_array_equal(loaded.predict_proba(frame), expected.probabilities)
+    np.testing.assert_array_equal(loaded.predict(frame), expected.labels)
 
 
 def test_files_that_are_no_model_or_no_table_are_refused(network, table, tmp_path):
-    with pytest.raises(DataError, match=r"no\.npz: cannot be read: No such file"):
-        predict_table(tmp_path / "no.npz", table)
+    with pytest.raises(DataError, match=r"tiny: cannot be read: No .*; `hpsearch export NAME -f "):
+        predict_table(tmp_path / "tiny", table)  # the study
+    with pytest.raises(DataError, match=r"cannot be read: Is a directory$"):
+        predict_table(tmp_path, table)
     with pytest.raises(DataError, match=r"table\.csv: not a network saved by hpsearch"):
         predict_table(table, table)
     with pytest.raises(DataError, match=r"no\.csv: cannot be read: No such file"):

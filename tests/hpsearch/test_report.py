@@ -180,6 +180,19 @@ def test_a_long_name_keeps_its_ends_on_an_axis_and_all_of_it_above():
 # The region of narrow
 
 
+def test_what_narrow_says_of_ties_is_told(make_settings, tmp_path):
+    rows = "".join(f"{10 * (-1) ** n},{'ab'[n % 2]}\n" for n in range(100))
+    (tmp_path / "easy.csv").write_text(f"x,y\n{rows}")
+    settings = make_settings(
+        data={"source": str(tmp_path / "easy.csv"), "target": "y", "limit": None},
+        search={"trials": 8, "pruner": "none"},
+        trial={"epochs": 20},
+    )
+    study = run_study(settings, storage=str(tmp_path / "j")).study
+    assert next_round(study).tied == 3
+    assert "3 more have val/accuracy 1 as well: the earliest were taken" in report_page(study)
+
+
 def test_the_region_is_that_of_narrow(study):
     facts, narrowed = Facts.of(study, 5), next_round(study).narrowing.space.searched
     region = region_of(facts)
@@ -471,6 +484,80 @@ def test_lines_run_below_the_axis_that_a_trial_lacks():
     assert titles == ["width: in 1 of 2 trials", "optimizer: in 1 of 2 trials"]
 
 
+@pytest.mark.parametrize(("direction", "end"), [("maximize", "foot"), ("minimize", "top")])
+def test_lines_of_values_that_are_out_of_sight_end_at_the_axis_end_and_the_caption_says_so(
+    direction, end
+):
+    values = [0.9 + n / 1000 for n in range(30)]
+    values[0], values[1] = (0.1, 0.2) if direction == "maximize" else (1.9, 1.8)
+    params = {"learning_rate": 0.1}
+    trials = [a_trial(n, [value], params=params) for n, value in enumerate(values)]
+    facts = Facts.of(a_study(*trials, direction=direction), 5)
+    panels = parallel_panels(facts, Region())
+    at_the_right = [y for trace in panels.charts[0].traces for y in trace["y"][1::3]]
+    assert at_the_right.count(0.0 if end == "foot" else 1.0) == facts.view.beyond + 1
+    said = f"At the right the worst {facts.view.beyond} trials are beyond the axis, and drawn at"
+    assert f"{said} its {end}." in panels.note
+
+
+def places_of(facts, name):
+    """Where the slice of a parameter has its marks: left to right, and their distance."""
+    charts = {chart.title: chart for chart in slice_panels(facts, region_of(facts)).charts}
+    return np.array([x for trace in charts[name].traces for x in trace["x"]])
+
+
+def test_marks_of_few_values_lie_around_them_where_many_would_cover_each_other():
+    params = [{"optimizer": "adam", "width": 30, "learning_rate": 0.1}] * 40
+    facts = Facts.of(a_study(*(a_trial(n, [0.5], params=p) for n, p in enumerate(params))), 5)
+    for name, value, step in (("optimizer", 1, 1), ("width", 30, 20)):
+        beside = (places_of(facts, name) - value) / step
+        assert len(set(beside)) == 40
+        assert 0.1 < abs(beside).max() <= 0.12
+    assert set(places_of(facts, "learning_rate")) == {0.1}
+    assert "they are drawn a little beside their value" in slice_panels(facts, Region()).note
+
+
+def test_marks_that_cover_no_other_are_at_their_values():
+    params = [{"optimizer": name, "width": 30} for name in ("adam", "sgd") for _ in range(9)]
+    trials = [a_trial(n, [n / 20], params=each) for n, each in enumerate(params)]
+    facts = Facts.of(a_study(*trials), 5)
+    assert set(places_of(facts, "optimizer")) == {0, 1}
+    assert set(places_of(facts, "width")) == {30}
+    assert "beside" not in slice_panels(facts, Region()).note
+
+
+def test_lines_lie_apart_around_few_values_and_the_caption_says_so():
+    params = [{"width": 30, "learning_rate": 0.1}] * 12
+    facts = Facts.of(a_study(*(a_trial(n, [0.5], params=p) for n, p in enumerate(params))), 5)
+    panels = parallel_panels(facts, Region())
+    lines = [y for trace in panels.charts[0].traces for y in trace["y"] if y is not None]
+    widths, rates = np.array(lines[::3]), np.array(lines[1::3])
+    assert len(set(widths)) == 12
+    assert abs(widths - 0.5).max() <= 0.12 / 3
+    assert len(set(rates)) == 1
+    assert "Around a value that many have they lie a little apart." in panels.note
+    dense = Facts.of(a_study(a_trial(0, [0.5], params={"learning_rate": 0.1})), 5)
+    assert "apart" not in parallel_panels(dense, Region()).note
+
+
+def test_dots_spread_over_a_whole_cell_and_stay_in_it():
+    names, widths = ("sgd", "adam"), (10, 30, 50)
+    params = [{"optimizer": names[n % 2], "width": widths[n // 2 % 3]} for n in range(60)]
+    trials = [a_trial(n, [n / 60], params=each) for n, each in enumerate(params)]
+    facts = Facts.of(a_study(*trials), 5)
+    panels = contour_panels(facts, importances_of(facts), Region())
+    (dots,) = (t for t in panels.charts[0].traces[1:] if len(t["x"]) == 60)
+    cells = {"optimizer": (0, 1), "width": (10, 20)}
+    beside = []
+    for key in "xy":
+        low, step = cells[panels.charts[0].layout[f"{key}axis"]["title"]["text"]]
+        share = (np.array(dots[key]) - low) / step
+        beside.append(share - share.round())
+        assert 0.2 < abs(beside[-1]).max() <= 0.25
+    assert abs(np.corrcoef(beside)[0, 1]) < 0.5  # and not along a diagonal
+    assert "Where a parameter has few values, dots are spread within each." in panels.note
+
+
 # Time and pruning
 
 
@@ -534,6 +621,9 @@ def test_the_tables_have_the_trials_best_first(study):
     states = [row[every.headings.index("state")].text for row in every.rows]
     assert states == sorted(states)
     assert "known" in [row[every.headings.index("label")].text for row in every.rows]
+    # Further to the right it would be out of sight where there are many parameters.
+    assert every.headings.index("why it ended") == every.headings.index("state") + 1
+    assert "why it ended" not in best.headings
     numeric = {name: every.numeric(column) for column, name in enumerate(every.headings)}
     assert numeric["trial"]
     assert numeric["momentum"]

@@ -9,7 +9,8 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.naming import check_name
-from hpsearch.rounds import next_name, next_round, rounds_of, run_rounds, study_settings
+from hpsearch.rounds import next_name, next_round, run_rounds, study_settings
+from hpsearch.search_rounds import rounds_of
 from hpsearch.settings import load_settings, parse_settings
 from hpsearch.storage import open_storage
 from hpsearch.study import run_study
@@ -140,6 +141,18 @@ def test_a_file_without_warnings_and_with_one_trial():
     file = next_round(study_of([(0.01, 0.9)])).as_file()
     assert "the best 1 of 1 completed trials (val/accuracy 0.9)\n" in file
     assert "crowd" not in file
+
+
+def test_it_says_how_many_others_are_as_good_as_those_it_takes():
+    study = study_of([(0.01, 0.8)] * 2 + [(0.1, 1.0)] * 16)
+    first, *rest = next_round(study).as_file().splitlines()
+    assert first == "# digits-tpe around the best 5 of 18 completed trials (val/accuracy 1)"
+    assert rest[0] == (
+        "# 11 more have val/accuracy 1 as well: the earliest were taken, and --top 16 takes all "
+        "of them"
+    )
+    assert next_round(study, top=16).tie == next_round(study, top=30).tie == ""
+    assert next_round(study, top=17).tie.startswith("1 more has val/accuracy 0.8 as well: ")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
@@ -16,12 +17,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import model
 from model.checkpoint import Checkpoint
-from model.classifier import CURVES, MLPClassifier
+from model.classifier import MLPClassifier
 from model.config import TrainConfig
 from model.data import Scaler, load_dataset
 from model.network import Network
 from model.optimizers import OPTIMIZERS
-from model.training import train
+from model.training import CURVES, train
 
 NAMES = np.array(["setosa", "versicolor", "virginica"])
 
@@ -301,6 +302,82 @@ def test_a_trained_network_becomes_a_classifier_of_raw_rows(tmp_path):
     classifier.set_params(learning_rate=1e-6).partial_fit(raw, names[data.y_val])
     np.testing.assert_allclose(classifier.network_.params, params, atol=1e-4)
     assert classifier.history_["train_loss"][0] == pytest.approx(last.val_loss, rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def meals(tmp_path_factory):
+    """Return a network trained on a table with words, from its file; the table; its labels."""
+    rng = np.random.default_rng(0)
+    labels = np.array(["no", "yes"])[rng.integers(2, size=80)]
+    table = pd.DataFrame(
+        {
+            "spice": np.where(
+                labels == "yes", "süß", np.array(["sharp", "sour"])[np.arange(80) % 2]
+            ),
+            "grams": 1e9 + rng.normal(size=80) + 3 * (labels == "yes"),
+            "code": rng.integers(2, size=80),
+        }
+    )
+    folder = tmp_path_factory.mktemp("meals")
+    table.assign(good=labels).to_csv(folder / "meals.csv", index=False)
+    data = load_dataset(str(folder / "meals.csv"), target="good")
+    network = Network(5, 2, TrainConfig(epochs=10), np.random.default_rng(0))
+    list(train(network, data, np.random.default_rng(0)))
+    MLPClassifier.from_network(network, data, random_state=0).save(folder / "it.npz")
+    return MLPClassifier.load(folder / "it.npz"), table, labels
+
+
+def test_a_loaded_network_finds_the_columns_of_raw_rows(meals):
+    classifier, table, labels = meals
+    assert classifier.score(table, labels) > 0.9
+    expected = classifier.predict_proba(table)
+    shuffled = table[["code", "grams", "spice"]].assign(good=labels).sample(frac=1, random_state=0)
+    found = classifier.predict_proba(shuffled)
+    np.testing.assert_array_equal(found, expected[shuffled.index])
+    arrow = pa.Table.from_pandas(shuffled)
+    np.testing.assert_array_equal(classifier.predict_proba(arrow), found)
+    # Grams so heavy have no fractions in float32: scaled afterwards, rows could not be told apart.
+    assert len(np.unique(expected[:, 0])) == len(table)
+
+
+def test_a_loaded_network_takes_features_that_are_numbers_already(meals):
+    classifier, table, _ = meals
+    words = [table["spice"] == word for word in ("sharp", "sour", "süß")]
+    x = np.column_stack([*words, table["grams"] - 1e9, table["code"]])
+    assert x.shape[1] == classifier.n_features_in_
+    light = copy.deepcopy(classifier)
+    light.scaler_ = Scaler(classifier.scaler_.shift - [0, 0, 0, 1e9, 0], classifier.scaler_.factor)
+    difference = light.predict_proba(x) - classifier.predict_proba(table)
+    np.testing.assert_allclose(difference, 0, atol=1e-5)
+    with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 5"):
+        classifier.predict(x[:, :3])
+
+
+def test_a_loaded_network_trains_on_with_raw_rows(meals):
+    classifier, table, labels = meals
+    one, other = copy.deepcopy(classifier), copy.deepcopy(classifier)
+    one.partial_fit(table, labels)
+    other.partial_fit(table[["grams", "code", "spice"]], labels)
+    assert (one.network_.params != classifier.network_.params).any()
+    np.testing.assert_array_equal(one.network_.params, other.network_.params)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        one.partial_fit(table, labels[:3])
+
+
+def test_fitted_anew_it_knows_the_old_columns_no_more(meals):
+    classifier, table, labels = copy.deepcopy(meals)
+    numbers = table[["grams"]] - 1e9
+    assert classifier.fit(numbers, labels).predict(numbers).shape == (80,)
+    assert classifier.columns_ == ()
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier.predict(table)
+
+
+def test_a_word_that_training_did_not_know_is_pointed_out(meals):
+    classifier, table, _ = meals
+    rows = table.assign(spice="bitter")
+    with pytest.warns(UserWarning, match="X: column 'spice' holds 'bitter' in row 1, which train"):
+        assert len(classifier.predict(rows)) == 80
 
 
 def test_its_file_is_a_networks_file_too(iris, tmp_path):

@@ -1,0 +1,68 @@
+"""Rows of another table for a network that was trained on one: columns go by their names.
+
+Errors name the column and the row (1 is the first row of data).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.cells import plain_values
+from model.columns import Column, check_names, encode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def features_of(x: Any, columns: Sequence[Column]) -> Any:
+    """The features (n, d) of a pandas, Polars or Arrow table; anything else as it is.
+
+    Warns of categories that are not known; raises ValueError, as `encode_rows` does.
+    """
+    if not columns or not hasattr(x, "columns"):
+        return x
+    frame = x.to_pandas() if hasattr(x, "to_pandas") else x
+    try:
+        features = encode_rows(frame, columns)
+    except ValueError as error:
+        raise ValueError(f"X: {error}") from error
+    for sentence in unknown_categories(frame, columns, features):
+        warnings.warn(f"X: {sentence}", stacklevel=2)
+    return features
+
+
+def encode_rows(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.float64]:
+    """What `encode` makes of the columns with these names, whatever their order and the others.
+
+    Raises ValueError, also for a column that is not there or there twice, and for no rows.
+    """
+    missing = [column.name for column in columns if column.name not in frame.columns]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise ValueError(f"has no column {missing[0]!r}{more}, which the network was trained on")
+    known = {column.name for column in columns}
+    check_names([name for name in frame.columns if name in known])
+    if frame.empty:
+        raise ValueError("has column names but no rows")
+    return encode(frame, columns)
+
+
+def unknown_categories(
+    frame: pd.DataFrame, columns: Sequence[Column], x: NDArray[np.float64]
+) -> Iterator[str]:
+    """Say which columns of `frame`, encoded as `x`, hold new categories, and the first of each."""
+    start = 0
+    for column in columns:
+        end = start + len(column.feature_names)
+        if column.categories and len(rows := np.flatnonzero(~x[:, start:end].any(axis=1))):
+            value = str(plain_values(frame[column.name]).iloc[rows[0]])
+            yield (
+                f"column {column.name!r} holds {value!r} in row {rows[0] + 1}, which training did "
+                "not know; it counts as none of the categories that it knew"
+            )
+        start = end

@@ -1,0 +1,55 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from model.columns import Column
+from model.rows import encode_rows, features_of, unknown_categories
+
+COLUMNS = Column("size"), Column("colour", ("blue", "red"))
+ROWS = pd.DataFrame({"more": [0, 0], "colour": ["red", "blue"], "size": [2.5, 3]}, index=[7, 8])
+FEATURES = [[2.5, 0, 1], [3, 1, 0]]
+
+
+def test_columns_are_found_by_name():
+    np.testing.assert_array_equal(encode_rows(ROWS, COLUMNS), FEATURES)
+    np.testing.assert_array_equal(features_of(ROWS, COLUMNS), FEATURES)
+
+
+@pytest.mark.parametrize("x", [np.ones((2, 3)), [[1, 2, 3]]])
+def test_what_has_no_names_stays_as_it_is(x):
+    assert features_of(x, COLUMNS) is x
+
+
+def test_without_columns_a_table_stays_as_it_is():
+    assert features_of(ROWS, ()) is ROWS
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (ROWS[["size"]], "has no column 'colour', which the network was trained on"),
+        (ROWS[["more"]], r"has no column 'size' \(and 1 more\), which"),
+        (ROWS[:0], "has column names but no rows"),
+        (ROWS[["size", "size", "colour"]], "2 columns are named 'size'"),
+        (ROWS.assign(size=["2", "big"]), "column 'size' must hold numbers, not 'big' in row 2"),
+        (ROWS.assign(colour=["red", None]), "column 'colour' has no value in row 2"),
+    ],
+)
+def test_what_is_wrong_is_said(rows, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        encode_rows(rows, COLUMNS)
+    with pytest.raises(ValueError, match=f"^X: {sentence}"):
+        features_of(rows, COLUMNS)
+
+
+def test_columns_of_no_interest_may_be_there_twice():
+    rows = ROWS[["more", "more", "size", "colour"]]
+    np.testing.assert_array_equal(encode_rows(rows, COLUMNS), FEATURES)
+
+
+def test_unknown_words_are_named_once_a_column():
+    rows = ROWS.assign(colour=["green", "grey"])
+    (sentence,) = unknown_categories(rows, COLUMNS, encode_rows(rows, COLUMNS))
+    assert sentence.startswith("column 'colour' holds 'green' in row 1, which training did not")
+    with pytest.warns(UserWarning, match="X: column 'colour' holds 'green'"):
+        np.testing.assert_array_equal(features_of(rows, COLUMNS)[:, 1:], 0)
