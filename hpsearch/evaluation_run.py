@@ -66,6 +66,15 @@ def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
     return 1
 
 
+def delete_evaluation(store: TrackingStore, study: Study) -> None:
+    """Delete the runs of all evaluations of `study`; raises TrackingError."""
+    experiment_id = store.experiment_id(experiment_name(study))
+    if experiment_id is not None:
+        with store.errors():
+            for run in find_runs(store, experiment_id, {KIND: EVALUATION, ID: study_id(study)}):
+                store.client.delete_run(run.info.run_id)
+
+
 def _which(study: Study, evaluation: Evaluation) -> dict[str, str]:
     """Return the tags that tell the run of an evaluation from those of others."""
     look = evaluation.own_look

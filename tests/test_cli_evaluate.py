@@ -143,6 +143,21 @@ def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path
     assert "was looked at once before" in found.stdout
 
 
+def test_a_deleted_evaluation_is_gone_from_mlflow_and_the_search_stays(flowers: Path) -> None:
+    run("sync", NAME)
+    assert run(*EVALUATE).exit_code == 0
+    client = MlflowClient(f"sqlite:///{flowers / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(NAME)
+    assert "Evaluated" in experiment.tags["mlflow.note.content"]
+    deleted = run("delete", f"{NAME}.evaluation", "--yes")
+    assert deleted.stderr == f"deleted {NAME}.evaluation\n"
+    left = client.search_runs([experiment.experiment_id])
+    assert {each.data.tags["hpsearch.kind"] for each in left} == {"trial"}
+    text = client.get_experiment(experiment.experiment_id).tags["mlflow.note.content"]
+    assert "Evaluated" not in text
+    assert json.loads(run("list", "--json").stdout)[0]["complete"] == 6
+
+
 @pytest.mark.usefixtures("flowers")
 def test_sync_writes_what_an_evaluation_trained_without_mlflow() -> None:
     run(*EVALUATE, "--no-tracking")

@@ -12,6 +12,8 @@ from hpsearch.cli import cli, storage_option, tracking_option
 if TYPE_CHECKING:
     from optuna.study import Study
 
+    from hpsearch.tracking import Tracker
+
 
 @cli.command()
 @click.argument("name")
@@ -56,31 +58,39 @@ def delete(
             click.confirm(
                 f"Delete study {names} with {trials} trials{where}?", abort=True, err=True
             )
-        if not no_tracking:
-            tracker = Tracker(tracking_uri)
-            if tracker.store.exists():
-                tracker.store.prepare()
-                for each in studies:
-                    tracker.delete(each)
+        tracker = None if no_tracking else Tracker(tracking_uri)
+        if tracker is not None and tracker.store.exists():
+            tracker.store.prepare()
+            for each in studies:
+                tracker.delete(each)
         claims.pop_all()  # there will be nothing left to release
         for each in studies:
-            _forget_evaluation(each)
+            _forget_evaluation(each, tracker)
             remember_search(store, each)
             optuna.delete_study(study_name=each.study_name, storage=store)
             click.echo(f"deleted {each.study_name}", err=True)
 
 
-def _forget_evaluation(study: Study) -> None:
-    """Take from a search what is known of its evaluation, if `study` is that."""
+def _forget_evaluation(study: Study, tracker: Tracker | None) -> None:
+    """Take from a search what is known of its evaluation, in MLflow as well, if `study` is that."""
     import optuna
 
+    from hpsearch.evaluation_run import delete_evaluation
+    from hpsearch.parent import describe_rounds
+    from hpsearch.search_rounds import rounds_of
     from hpsearch.slots import EVALUATED, EVALUATES
+    from hpsearch.tracking import study_id
 
-    if EVALUATES in study.user_attrs:
-        name = study.user_attrs[EVALUATES]["study"]
-        if name in optuna.get_all_study_names(study._storage):
-            search = optuna.load_study(study_name=name, storage=study._storage)
-            search.set_user_attr(EVALUATED, None)
+    whose = study.user_attrs.get(EVALUATES, {})
+    if whose.get("study") not in optuna.get_all_study_names(study._storage):
+        return
+    search = optuna.load_study(study_name=whose["study"], storage=study._storage)
+    if study_id(search) != whose["id"]:  # it is another one of that name
+        return
+    search.set_user_attr(EVALUATED, None)
+    if tracker is not None and tracker.store.exists():
+        delete_evaluation(tracker.store, search)
+        describe_rounds(rounds_of(study._storage, search), tracker)
 
 
 @cli.command()
