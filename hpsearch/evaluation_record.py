@@ -52,7 +52,8 @@ class Evaluation:
     @cached_property
     def tied(self) -> list[Candidate]:
         """Those that cannot be told apart from the chosen one, without it."""
-        return [other for other in self.candidates[1:] if is_tied(self.chosen, other)]
+        others = self.candidates[1:]
+        return [other for other in others if is_tied(self.chosen, other, len(others))]
 
     @property
     def score_format(self) -> str:
@@ -83,7 +84,7 @@ class Evaluation:
             return ""
         if candidate is self.chosen:
             return "best"
-        return "tied" if is_tied(self.chosen, candidate) else "worse"
+        return "tied" if candidate in self.tied else "worse"
 
     def test_scores(self, which: str) -> Scores | None:
         """Return what the "network" or the "ensemble" scored on the test set, if they did."""

@@ -69,8 +69,8 @@ class Candidate:
         return self.found - self.mean if self.maximize else self.mean - self.found
 
 
-def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the mean of `values` by Student's t, None of less than two.
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the interval of the mean of `values` by Student's t, None of less than two.
 
     A sample mean ± t · s / √n, with the t of n − 1 degrees of freedom (Student, 1908).
     """
@@ -79,7 +79,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     from scipy import stats  # takes a second, and not every command asks for intervals
 
     mean, n = fmean(values), len(values)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(values) / sqrt(n)
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * stdev(values) / sqrt(n)
     return mean - half, mean + half
 
 
@@ -96,9 +96,9 @@ def by_mean(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=key)
 
 
-def is_tied(first: Candidate, other: Candidate) -> bool:
-    """Whether `other` cannot be told apart from `first`: the 95 % interval of the mean of their
-    differences holds 0.
+def is_tied(first: Candidate, other: Candidate, comparisons: int = 1) -> bool:
+    """Whether `other` cannot be told apart from `first`: the interval of the mean of their
+    differences holds 0, at 95 % for so many comparisons together (Bonferroni).
 
     Draw for draw both began with the same random numbers, so the differences are compared, not
     the means. Where all are the same, as accuracies on a few rows may be, their deviation says
@@ -109,10 +109,11 @@ def is_tied(first: Candidate, other: Candidate) -> bool:
         return False
     pairs = zip(first.values, other.values, strict=True)
     differences = [a - b for a, b in pairs if a is not None and b is not None]
-    interval = mean_interval(differences)
+    error = (1 - CONFIDENCE) / comparisons
+    interval = mean_interval(differences, 1 - error)
     if interval is None:
         return False
     low, high = interval
-    if isclose(low, high, abs_tol=1e-12) and 2 ** (1 - len(differences)) > 1 - CONFIDENCE:
+    if isclose(low, high, abs_tol=1e-12) and 2 ** (1 - len(differences)) > error:
         return True
     return low <= 0 <= high or isclose(low, 0, abs_tol=1e-12) or isclose(high, 0, abs_tol=1e-12)

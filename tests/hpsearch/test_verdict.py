@@ -31,8 +31,18 @@ def test_ties_are_those_of_the_paired_test(difference):
     rng = np.random.default_rng(2)
     first = rng.normal(0.9, 0.01, 10)
     other = first - difference + rng.normal(0, 0.003, 10)
-    expected = stats.ttest_rel(first, other).pvalue > 0.05
-    assert is_tied(candidate(0, first.tolist()), candidate(1, other.tolist())) == expected
+    p = stats.ttest_rel(first, other).pvalue
+    pair = candidate(0, first.tolist()), candidate(1, other.tolist())
+    assert is_tied(*pair) == (p > 0.05)
+    assert is_tied(*pair, 4) == (p * 4 > 0.05)
+
+
+def test_all_comparisons_together_are_wrong_once_in_twenty():
+    rng, wrong = np.random.default_rng(3), 0
+    for _ in range(1000):
+        first, *others = (candidate(n, rng.normal(0.9, 0.01, 10).tolist()) for n in range(5))
+        wrong += not all(is_tied(first, other, 4) for other in others)
+    assert 20 < wrong < 60
 
 
 def test_the_same_values_are_tied():
@@ -41,11 +51,12 @@ def test_the_same_values_are_tied():
     assert is_tied(candidate(0, [0.1 + 0.2] * 3), candidate(1, [0.3] * 3))
 
 
-@pytest.mark.parametrize("draws", range(2, 9))
+@pytest.mark.parametrize("draws", range(2, 10))
 def test_the_same_difference_each_time_is_told_by_the_sign_test(draws):
     better, worse = candidate(0, [28 / 29] * draws), candidate(1, [27 / 29] * draws)
-    expected = stats.binomtest(draws, draws).pvalue > 0.05
-    assert is_tied(better, worse) == expected
+    p = stats.binomtest(draws, draws).pvalue
+    assert is_tied(better, worse) == (p > 0.05)
+    assert is_tied(better, worse, 4) == (p * 4 > 0.05)
 
 
 def test_an_interval_ends_where_its_metric_does():
