@@ -170,8 +170,9 @@ def _entry(rounds: Sequence[Study], first: Study) -> Entry:
         raise StudyError(f"study '{study.study_name}' has no trial with an epoch that has ended")
     options = search.sampler_options, search.pruner_options
     way = search.sampler, search.pruner, *options, len(rounds)
-    limits = {f"search.{key}": getattr(search, key) for key in BUDGET}
-    budget = {key: f"{limit:.12g}" for key, limit in limits.items() if limit is not None}
+    limits = {key: getattr(search, key) for key in BUDGET}
+    limits["trials"] = sum(study_settings(each).search.trials for each in rounds)
+    budget = {f"search.{key}": f"{n:.12g}" for key, n in limits.items() if n is not None}
     return Entry(study.study_name, study.user_attrs[DEFINITION] | budget, way, history)
 
 

@@ -18,7 +18,7 @@ from hpsearch.evaluation_study import (
     check_evaluation,
     evaluation_settings,
     open_evaluation,
-    trained_slots,
+    trained_draws,
 )
 from hpsearch.forkserver import start_forkserver
 from hpsearch.found import best_found
@@ -69,7 +69,7 @@ def evaluate(
 
     What an earlier evaluation has trained is not trained again; one that was interrupted goes on.
     No luckier one wins by asking for less: what was trained as often before is compared as well,
-    and so is what was chosen last.
+    and so is what was chosen last, over all draws that all of them have had.
 
     Raises HpsearchError, and Interrupted when `should_stop` says so.
     """
@@ -79,7 +79,8 @@ def evaluate(
     store = open_storage(url, create=False)
     with storage_errors(url):
         study = load_search(store, name)
-        settings, best = evaluation_settings(study), _candidates(study, top, seeds)
+        settings = evaluation_settings(study)
+        best, seeds = _candidates(study, top, seeds)
         objective = RepeatObjective(settings, {found.slot: found.config for found in best})
         check_data(study, objective.data.digest)
         check_evaluation(store, study)
@@ -107,11 +108,15 @@ def evaluate(
     return evaluation
 
 
-def _candidates(study: Study, top: int, seeds: int) -> list[Found]:
-    """Return the best `top` of a search, and those that an earlier evaluation makes candidates."""
-    last = last_evaluation(study)
-    chosen = set() if last is None else {last.chosen.slot}
-    return best_found(study, top, trained_slots(study, seeds) | chosen)
+def _candidates(study: Study, top: int, seeds: int) -> tuple[list[Found], int]:
+    """Return whom to train how often: the best `top` of a search, and whom an earlier evaluation
+    makes candidates; with `seeds` draws, or as many as all of them have had.
+    """
+    draws, last = trained_draws(study), last_evaluation(study)
+    also = {slot for slot, had in draws.items() if had >= seeds}
+    also |= set() if last is None else {last.chosen.slot}
+    best = best_found(study, top, also)
+    return best, max(seeds, min(draws.get(found.slot, 0) for found in best))
 
 
 def _test(

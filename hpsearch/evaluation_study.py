@@ -6,6 +6,7 @@ that a search has: workers, progress, resumption, and runs in the search's MLflo
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import optuna
@@ -78,12 +79,12 @@ def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
     return found if whose.get("id") == study_id(study) else None
 
 
-def trained_slots(study: Study, seeds: int) -> set[int]:
-    """Return the slots of `study` that its evaluation has trained with so many draws or more."""
+def trained_draws(study: Study) -> dict[int, int]:
+    """Return with how many draws the evaluation of `study` has trained its slots."""
     evaluation = find_evaluation(study._storage, study)
     done = {slot_of(t) for t in own_trials(evaluation, DONE)} if evaluation is not None else set()
     slots = {Repeat.of(slot).trial for slot in done}
-    return {n for n in slots if all(Repeat(n, draw).slot in done for draw in range(seeds))}
+    return {n: next(d for d in count() if Repeat(n, d).slot not in done) for n in slots}
 
 
 def check_evaluation(storage: BaseStorage, study: Study) -> None:

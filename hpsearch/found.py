@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hpsearch.configurations import best_configurations, seeds_of
@@ -42,15 +42,16 @@ def trained_config(trial: FrozenTrial) -> TrainConfig:
 
 
 def equals_of_best(study: Study, known: Container[int]) -> int:
-    """Return how many configurations have the best value of `study` and a slot not in `known`."""
-    found = best_found(study, len(study.get_trials(deepcopy=False)))
+    """Return how many have the best value of `study`, without the slots in `known`."""
+    found = best_found(study, len(study.get_trials(deepcopy=False)), known)
     return sum(each.value == found[0].value and each.slot not in known for each in found)
 
 
 def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]:
     """Return the best `top` configurations of `study` and those of the slots in `also`.
 
-    The best comes first, and no two are alike. Raises StudyError.
+    The best comes first, and no two are alike: where others have the configuration of a slot in
+    `also`, it stands for them, with the best value. Raises StudyError.
     """
     if seeds_of(study) > 1:
         repeated = best_configurations(study)
@@ -61,6 +62,10 @@ def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]
         raise StudyError(f"study '{study.study_name}' has no completed trial yet")
     different: dict[str, Found] = {}
     for found in best:
-        if len(different) < top or found.slot in also:
-            different.setdefault(json.dumps(found.config.as_dict()), found)
+        wanted = found.slot in also
+        if not wanted and len(different) >= top:
+            continue
+        twin = different.setdefault(json.dumps(found.config.as_dict()), found)
+        if wanted and twin.slot not in also:
+            different[json.dumps(found.config.as_dict())] = replace(found, value=twin.value)
     return list(different.values())

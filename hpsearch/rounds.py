@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import time
 import tomllib
 from collections.abc import Callable
@@ -55,8 +56,9 @@ class NextRound:
             return ""
         found = f"{self.settings.search.metric} {format_value(self.best[-1].value)}"
         have = "1 more has" if self.tied == 1 else f"{self.tied} more have"
-        everyone = f"--top {len(self.best) + self.tied} takes all of them"
-        return f"{have} {found} as well: the earliest were taken, and {everyone}"
+        top = str(len(self.best) + self.tied)
+        everyone = ["hpsearch", "narrow", self.study.study_name, "--top", top]
+        return f"{have} {found} too: {shlex.join(everyone)} takes all"
 
     def as_file(self) -> str:
         """Return the next study's file: what changed, as comments, then the settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,9 @@ def common_format(values: Iterable[float], metric: str) -> str:
     Accuracies are alike everywhere. `metric` may be its title.
     """
     smallest = min((abs(value) for value in values if value), default=1.0)
-    return ".4f" if "accuracy" in metric or smallest >= 0.01 else ".3g"
+    if "accuracy" in metric or smallest >= 0.01:
+        return ".4f"
+    return f".{2 - math.floor(math.log10(smallest))}f" if smallest >= 1e-4 else ".4g"
 
 
 def format_duration(seconds: float) -> str:

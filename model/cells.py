@@ -27,7 +27,8 @@ def is_number(values: pd.Series[Any]) -> bool:
     import pandas as pd
 
     kinds = pd.api.types
-    return kinds.is_numeric_dtype(values) and not kinds.is_complex_dtype(values)
+    real = kinds.is_numeric_dtype(values) and not kinds.is_complex_dtype(values)
+    return real or kinds.is_bool_dtype(values)
 
 
 def holds_dates(values: pd.Series[Any]) -> bool:

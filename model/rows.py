@@ -22,15 +22,20 @@ if TYPE_CHECKING:
 def features_of(x: Any, columns: Sequence[Column]) -> Any:
     """The features (n, d) of a pandas, Polars or Arrow table; anything else as it is.
 
-    Warns of categories that are not known; raises ValueError, as `encode_rows` does.
+    So is a table without names, numbers for columns. Warns of categories that are not known; raises
+    ValueError, as `encode_rows` does.
     """
     if not columns or not hasattr(x, "columns"):
         return x
     frame = x.to_pandas() if hasattr(x, "to_pandas") else x
+    if not any(isinstance(name, str | tuple) for name in frame.columns):
+        return x
     try:
         features = encode_rows(frame, columns)
     except ValueError as error:
-        raise ValueError(f"X: {error}") from error
+        encoded = len(frame.columns) == sum(len(column.feature_names) for column in columns)
+        hint = "; features that are encoded already go in as an array" if encoded else ""
+        raise ValueError(f"X: {error}{hint}") from error
     for sentence in unknown_categories(frame, columns, features):
         warnings.warn(f"X: {sentence}", stacklevel=2)
     return features
@@ -41,6 +46,8 @@ def encode_rows(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.fl
 
     Raises ValueError, also for a column that is not there or there twice, and for no rows.
     """
+    if frame.columns.nlevels > 1:
+        raise ValueError("has names of several levels, and the network was trained on plain ones")
     missing = [column.name for column in columns if column.name not in frame.columns]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""

@@ -332,9 +332,9 @@ def test_narrow_says_how_many_others_are_as_good(empty: Path) -> None:
     assert run("study", "flowers.toml", "--no-tracking").exit_code == 0
     narrowed = run("narrow", "flowers-random", "--top", "2")
     (said,) = re.findall(r"^4 more have val/accuracy .*$", narrowed.stderr, re.M)
-    assert said.endswith(" as well: the earliest were taken, and --top 6 takes all of them")
+    assert said.endswith(" too: hpsearch narrow flowers-random --top 6 takes all")
     assert f"\n# {said}\n" in narrowed.stdout
-    assert "as well" not in run("narrow", "flowers-random", "--top", "6").output
+    assert "takes all" not in run("narrow", "flowers-random", "--top", "6").output
 
 
 def test_narrow_refuses_what_it_cannot_narrow(empty: Path) -> None:

@@ -65,8 +65,8 @@ def evaluate(
     looks are counted, over all studies of the storage, for they wear the test set out.
 
     What is trained is kept: the same command goes on after an interruption, and a later one with
-    more seeds adds to it. A configuration that was trained as often before, or was chosen last, is
-    compared as well.
+    more seeds adds to it. Whatever was trained as often before, or chosen last, is compared too,
+    over all the seeds that are known.
 
     \b
     hpsearch evaluate digits-tpe --jobs 2

@@ -146,7 +146,9 @@ def test_rounds_count_with_their_study_and_once(make_settings, tmp_path):
     searches = open_searches(store, ["two-0", "two-0.r2", "two-1.r2", "one", "one"])
     names = [[study.study_name for study in rounds] for rounds in searches]
     assert names == [["two-0", "two-0.r2"], ["two-1", "two-1.r2"], ["one"]]
-    two, one = compare(searches).groups
+    compared = compare(searches)
+    two, one = compared.groups
+    assert compared.notes == ["from two-0 to one: search.trials 8, now 4"]
     assert [history.trials for history in two.histories] == [8, 8]
     assert [history.spent for history in two.histories] == [24, 24]
     assert one.histories[0].trials == 4

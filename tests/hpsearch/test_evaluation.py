@@ -29,6 +29,7 @@ from hpsearch.evaluation_record import (
 from hpsearch.evaluation_run import log_evaluation, log_missing_evaluation
 from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
 from hpsearch.evaluation_text import verdict
+from hpsearch.found import equals_of_best
 from hpsearch.looks import looks_at, remember_search
 from hpsearch.objective import load_data, start_training
 from hpsearch.repeating import joined, learning_rates
@@ -229,7 +230,7 @@ def test_asking_for_less_makes_no_luckier_one_the_winner(search):
     assert narrow.candidates == wide.candidates
     assert done(study).keys() == before.keys()
     fewer = evaluate(NAME, top=1, seeds=2)
-    assert {each.slot for each in fewer.candidates} == {each.slot for each in wide.candidates}
+    assert (fewer.candidates, fewer.look) == (wide.candidates, wide.look)
     more = evaluate(NAME, top=1, seeds=4)
     assert {each.slot for each in more.candidates} == {luckiest, fewer.chosen.slot}
 
@@ -510,6 +511,15 @@ def test_a_luckier_draw_of_what_was_evaluated_overtakes_nothing(search):
     study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs={**twin.user_attrs, "slot": 2}))
     assert overtaken_by(study, last_evaluation(study)) is None
     assert slot_of(winning_trial(study)) == found.chosen.slot
+    # What was trained of it is not trained again, and the twin is no further configuration.
+    again, before = evaluate(NAME, top=1, seeds=2), done(study)
+    slots = {each.slot for each in again.candidates}
+    assert slots == {each.slot for each in found.candidates}
+    assert (again.searched_best.slot, again.searched_best.found) == (slot_of(twin), 1.0)
+    assert (again.look, again.unseen) == (found.look, "")
+    assert done(study).keys() == before.keys()
+    assert equals_of_best(study, slots) == 0
+    assert equals_of_best(study, {0, 1} - {slot_of(twin)}) == 1
 
 
 def test_a_round_that_found_better_is_named(search, make_settings):
@@ -582,7 +592,7 @@ def test_the_experiments_page_tells_of_it(search, mlflow_uri):
     accuracy = found.test_scores("network").accuracy
     assert f"(the first look, {found.look.date}): accuracy **{accuracy:.4f}**" in note
     assert note == describe(load_study(study._storage, NAME))
-    evaluate(NAME, top=1, seeds=2, tracker=tracker)
+    evaluate(NAME, top=1, seeds=4, tracker=tracker)
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
     assert f"by 3 networks of trial {found.look.slot}): accuracy **{accuracy:.4f}**" in note
     run_study(study_settings(study), name=NAME, tracker=tracker)

@@ -190,7 +190,8 @@ def test_what_narrow_says_of_ties_is_told(make_settings, tmp_path):
     )
     study = run_study(settings, storage=str(tmp_path / "j")).study
     assert next_round(study).tied == 3
-    assert "3 more have val/accuracy 1 as well: the earliest were taken" in report_page(study)
+    said = "3 more have val/accuracy 1 too: hpsearch narrow tiny-random --top 8 takes all"
+    assert said in report_page(study)
 
 
 def test_the_region_is_that_of_narrow(study):

@@ -148,11 +148,10 @@ def test_it_says_how_many_others_are_as_good_as_those_it_takes():
     first, *rest = next_round(study).as_file().splitlines()
     assert first == "# digits-tpe around the best 5 of 18 completed trials (val/accuracy 1)"
     assert rest[0] == (
-        "# 11 more have val/accuracy 1 as well: the earliest were taken, and --top 16 takes all "
-        "of them"
+        "# 11 more have val/accuracy 1 too: hpsearch narrow digits-tpe --top 16 takes all"
     )
     assert next_round(study, top=16).tie == next_round(study, top=30).tie == ""
-    assert next_round(study, top=17).tie.startswith("1 more has val/accuracy 0.8 as well: ")
+    assert next_round(study, top=17).tie.startswith("1 more has val/accuracy 0.8 too: ")
 
 
 @pytest.mark.parametrize(

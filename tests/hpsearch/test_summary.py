@@ -225,11 +225,13 @@ def test_a_study_of_several_objectives_has_no_best():
     ("metric", "values", "how"),
     [
         ("val/loss", [0.5, 0.02], ".4f"),
-        ("val/loss", [0.5, 0.002], ".3g"),
+        ("val/loss", [0.5, 0.0099], ".5f"),
+        ("val/loss", [0.5, 0.0001], ".6f"),
+        ("val/loss", [0.5, 9e-5], ".4g"),
         ("val/loss (test set)", [0.5, 0.0], ".4f"),
         ("val/accuracy", [0.5, 0.002], ".4f"),
         ("val/accuracy (test set)", [0.0], ".4f"),
-        ("value", [-0.001, -3.0], ".3g"),
+        ("value", [-0.001, -3.0], ".5f"),
         ("val/loss", [], ".4f"),
     ],
 )

@@ -20,6 +20,24 @@ def test_what_has_no_names_stays_as_it_is(x):
     assert features_of(x, COLUMNS) is x
 
 
+def test_columns_that_are_numbers_are_no_names():
+    rows = pd.DataFrame(FEATURES)
+    assert features_of(rows, COLUMNS) is rows
+    named = rows.set_axis(["size", "colour_blue", "colour_red"], axis=1)
+    with pytest.raises(
+        ValueError, match=r"'colour', .*; features that are encoded already go in as"
+    ):
+        features_of(named, COLUMNS)
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_numbers_and_truths_are_read_from_any_backend(backend):
+    rows = pd.DataFrame({"size": [True, False], "colour": ["red", "blue"]})
+    expected = [[1, 0, 1], [0, 1, 0]]
+    for frame in (rows, rows.convert_dtypes(dtype_backend=backend)):
+        np.testing.assert_array_equal(encode_rows(frame, COLUMNS), expected)
+
+
 def test_without_columns_a_table_stays_as_it_is():
     assert features_of(ROWS, ()) is ROWS
 
@@ -31,6 +49,10 @@ def test_without_columns_a_table_stays_as_it_is():
         (ROWS[["more"]], r"has no column 'size' \(and 1 more\), which"),
         (ROWS[:0], "has column names but no rows"),
         (ROWS[["size", "size", "colour"]], "2 columns are named 'size'"),
+        (
+            ROWS.set_axis(pd.MultiIndex.from_product([ROWS.columns, ["z"]]), axis=1),
+            "has names of several levels",
+        ),
         (ROWS.assign(size=["2", "big"]), "column 'size' must hold numbers, not 'big' in row 2"),
         (ROWS.assign(colour=["red", None]), "column 'colour' has no value in row 2"),
     ],
