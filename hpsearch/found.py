@@ -65,7 +65,8 @@ def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]
         wanted = found.slot in also
         if not wanted and len(different) >= top:
             continue
-        twin = different.setdefault(json.dumps(found.config.as_dict()), found)
+        key = json.dumps(found.config.as_dict())
+        twin = different.setdefault(key, found)
         if wanted and twin.slot not in also:
-            different[json.dumps(found.config.as_dict())] = replace(found, value=twin.value)
+            different[key] = replace(found, value=twin.value)
     return list(different.values())
