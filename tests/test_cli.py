@@ -973,3 +973,11 @@ def test_compare_overwrites_with_force(ways: Path, monkeypatch: pytest.MonkeyPat
     (ways / "old.png").write_text("mine")
     assert run("compare", "b", "--save", "old.png", "--force").exit_code == 0
     assert (ways / "old.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_label_is_shown_as_it_is_written(empty: Path) -> None:
+    entry = '[[enqueue]]\nlabel = "[red] one"\nlearning_rate = 0.05\n'
+    (empty / "flowers.toml").write_text(f"{STUDY}\n{entry}")
+    studied = run("study", "flowers.toml", "--no-tracking")
+    assert "[red] one" in studied.stdout
+    assert run("best", "flowers-random").stdout.count("[red] one") == 1

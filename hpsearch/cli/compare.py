@@ -86,23 +86,21 @@ def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
 
 
 def _table(compared: Comparison) -> Table:
-    from rich.table import Table
-
+    from hpsearch.cli.console import text_table
     from hpsearch.summary import common_format, format_value
 
     repeated = any(len(group.entries) > 1 for group in compared.groups)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("study")
     spread = ["lowest", "highest"] if repeated else []
     until = f"epochs to {format_value(compared.target)}"
     best = f"best {compared.metric}"
-    for heading in ("trials", "epochs", "seconds running", best, *spread, until, "never"):
-        table.add_column(heading, justify="right")
+    headings = ("trials", "epochs", "seconds running", best, *spread, until, "never")
     best_of = (history.best for group in compared.groups for history in group.histories)
     how = common_format(best_of, compared.metric)
-    for group in compared.groups:
-        table.add_row(group.label, *_row(group, compared.target, how, spread=repeated))
-    return table
+    rows = (
+        [group.label, *_row(group, compared.target, how, spread=repeated)]
+        for group in compared.groups
+    )
+    return text_table("study", headings, rows)
 
 
 def _row(group: Group, target: float, how: str, *, spread: bool) -> list[str]:

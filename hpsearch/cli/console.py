@@ -51,12 +51,19 @@ def print_table(table: Table) -> None:
     Console(width=width).print(table)
 
 
-def text_table(first: str, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    """Return a table of plain text: the first column to the left, the others to the right."""
+def text_table(
+    first: str, headings: Iterable[str], rows: Iterable[Iterable[str]], last: str = ""
+) -> Table:
+    """Return a table of plain text: the first column to the left, the others to the right.
+
+    last: the heading of one more at the left, if there is one.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(first)
     for heading in headings:
         table.add_column(Text(heading), justify="right")
+    if last:
+        table.add_column(last)
     for row in rows:
         table.add_row(*map(Text, row))
     return table
@@ -92,21 +99,16 @@ def _trial_table(
     trials: Sequence[FrozenTrial], metric: str, titles: Sequence[str | None]
 ) -> Table | None:
     """Return the trials as a table, in their order; a title stands in for the slot."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names = searched_columns(trials)
+    names, rows = searched_columns(trials), []
     labelled = any(map(label_of, trials))
-    table.add_column("trial")
-    for heading in [metric, "at epoch", "epochs", *names]:
-        table.add_column(heading, justify="right")
-    if labelled:
-        table.add_column("label")
     for trial, title in zip_longest(trials, titles):
         values, curves = searched_values(trial), Curves.of(trial)
         cells = [trial.value, best_epoch(trial) or "", len(curves)]
         cells += [values.get(name, "") for name in names]
         cells += [label_of(trial)] if labelled else []
-        table.add_row(title or str(slot_of(trial)), *(format_value(cell) for cell in cells))
-    return table if trials else None
+        rows.append([title or str(slot_of(trial)), *map(format_value, cells)])
+    headings, last = (metric, "at epoch", "epochs", *names), "label" if labelled else ""
+    return text_table("trial", headings, rows, last) if trials else None
 
 
 def status_line(progress: StudyProgress) -> str:

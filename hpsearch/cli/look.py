@@ -109,20 +109,15 @@ def find_study(name: str, storage: str | None) -> Study:
 
 
 def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
-    from rich.table import Table
-
+    from hpsearch.cli.console import text_table
     from hpsearch.summary import format_value, metric_title
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("study")
-    for heading in ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"):
-        table.add_column(heading, justify="right")
-    table.add_column("metric")
+    headings, rows = ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"), []
     for study, record in zip(studies, records, strict=True):
         keys = ("trials", "complete", "pruned", "failed", "epochs", "best", "best_slot")
         cells = ("" if record[key] is None else format_value(record[key]) for key in keys)
-        table.add_row(record["study"], *cells, metric_title(study))
-    return table
+        rows.append([record["study"], *cells, metric_title(study)])
+    return text_table("study", headings, rows, "metric")
 
 
 def _print_study(study: Study, record: dict[str, Any]) -> None:
