@@ -165,13 +165,15 @@ def _entry(rounds: Sequence[Study], first: Study) -> Entry:
             f"study '{study.study_name}' has the metric {metric_of(study)}, and "
             f"'{first.study_name}' {metric}: their values cannot be compared"
         )
-    history, search = History.of_rounds(rounds, metric), study_settings(study).search
+    history = History.of_rounds(rounds, metric)
     if not history.improvements:
         raise StudyError(f"study '{study.study_name}' has no trial with an epoch that has ended")
+    searches = [study_settings(each).search for each in rounds]
+    search = searches[0]
     options = search.sampler_options, search.pruner_options
     way = search.sampler, search.pruner, *options, len(rounds)
     limits = {key: getattr(search, key) for key in BUDGET}
-    limits["trials"] = sum(study_settings(each).search.trials for each in rounds)
+    limits["trials"] = sum(each.trials for each in searches)
     budget = {f"search.{key}": f"{n:.12g}" for key, n in limits.items() if n is not None}
     return Entry(study.study_name, study.user_attrs[DEFINITION] | budget, way, history)
 

@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 def verdict(evaluation: Evaluation) -> str:
     """Say what became of the search's best over fresh seeds, and what is as good."""
     best, chosen, tied = evaluation.searched_best, evaluation.chosen, evaluation.tied
-    which = f"trial {best.slot}"
-    if evaluation.repeats > 1:
-        which = f"the mean of {evaluation.repeats} repeats from trial {best.slot} on"
     if chosen.mean is None:
         return "every repeat diverged."
-    parts = []
+    which, parts = f"trial {best.slot}", []
+    if evaluation.repeats > 1:
+        which = f"the mean of {evaluation.repeats} repeats from {which} on"
     if best.mean is not None:
         mean, luck = f"{best.mean:{evaluation.score_format}}", _luck(evaluation)
         parts.append(

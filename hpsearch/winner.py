@@ -55,7 +55,8 @@ def find_winner(study: Study, slot: int | None = None) -> Winner:
 
     Raises StudyError or DataError.
     """
-    evaluation, trial = standing_evaluation(study), winning_trial(study, slot)
+    evaluation = standing_evaluation(study)
+    trial = _winning_trial(study, evaluation, slot)
     final = None if slot is not None or evaluation is None else _final_trial(study, evaluation)
     untested = _untested(study, evaluation, slot)
     if evaluation is None or final is None:
@@ -71,14 +72,13 @@ def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
     Raises StudyError.
     """
     evaluation = standing_evaluation(study) if slot is None else None
-    if evaluation is None:
-        return choose_trial(study, slot)
-    return find_trial(study, str(evaluation.chosen.slot))
+    return _winning_trial(study, evaluation, slot)
 
 
 def winner_record(study: Study, slot: int | None = None) -> dict[str, Any]:
     """Return what `export_record` does of the winner, with its evaluation if there is one."""
-    trial, evaluation = winning_trial(study, slot), standing_evaluation(study)
+    evaluation = standing_evaluation(study)
+    trial = _winning_trial(study, evaluation, slot)
     record = export_record(study, trial)
     if evaluation is None or evaluation.chosen.slot != slot_of(trial):
         return record
@@ -91,6 +91,12 @@ def standing_evaluation(study: Study) -> Evaluation | None:
     """
     evaluation = last_evaluation(study)
     return None if evaluation is None or overtaken_by(study, evaluation) is not None else evaluation
+
+
+def _winning_trial(study: Study, evaluation: Evaluation | None, slot: int | None) -> FrozenTrial:
+    if slot is not None or evaluation is None:
+        return choose_trial(study, slot)
+    return find_trial(study, str(evaluation.chosen.slot))
 
 
 def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> str:

@@ -59,7 +59,9 @@ def delete(
                 f"Delete study {names} with {trials} trials{where}?", abort=True, err=True
             )
         tracker = None if no_tracking else Tracker(tracking_uri)
-        if tracker is not None and tracker.store.exists():
+        if tracker is not None and not tracker.store.exists():
+            tracker = None
+        if tracker is not None:
             tracker.store.prepare()
             for each in studies:
                 tracker.delete(each)
@@ -88,7 +90,7 @@ def _forget_evaluation(study: Study, tracker: Tracker | None) -> None:
     if study_id(search) != whose["id"]:  # it is another one of that name
         return
     search.set_user_attr(EVALUATED, None)
-    if tracker is not None and tracker.store.exists():
+    if tracker is not None:
         delete_evaluation(tracker.store, search)
         describe_rounds(rounds_of(study._storage, search), tracker)
 

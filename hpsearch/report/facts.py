@@ -15,6 +15,7 @@ from hpsearch.curves import METRICS, Curves
 from hpsearch.errors import StudyError
 from hpsearch.history import span_of
 from hpsearch.lines import config_of
+from hpsearch.ranges import Range
 from hpsearch.report.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts import escaped
 from hpsearch.report.snapshot import snapshot_of
@@ -131,6 +132,17 @@ class Facts:
         values = [point.value for point in self.points]
         sound = [point.value for point in self.points if not diverged(point.trial)]
         return View.of(values, maximize=self.maximize, sound=sound)
+
+    @cached_property
+    def scale(self) -> ParameterAxis:
+        """What of the metric's axis charts show at first, as the axis of a parameter."""
+        view = self.view
+        entry = Range(low=float(view.low), high=float(view.high), log=view.log)
+        return ParameterAxis(self.title, self.title, entry)
+
+    def share(self, value: float) -> float:
+        """Return where a value is on this scale, from 0 to 1; one beyond it is at its end."""
+        return self.scale.share(min(max(value, self.view.low), self.view.high))
 
     def value_axis(self) -> dict[str, Any]:
         """Return the metric's axis, for plotly."""

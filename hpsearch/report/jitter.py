@@ -31,6 +31,6 @@ def is_crowded(facts: Facts, along: ParameterAxis) -> bool:
     for point in facts.points:
         place = along.coordinate(point.trial)
         if place is not None:
-            shares[place].append(facts.view.share(point.value))
+            shares[place].append(facts.share(point.value))
     covered = sum(b - a < NEAR for each in shares.values() for a, b in pairwise(sorted(each)))
     return bool(along.values()) and covered > MANY * len(facts.points)

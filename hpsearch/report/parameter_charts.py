@@ -8,7 +8,6 @@ from typing import Any
 from matplotlib.colors import to_hex
 
 from hpsearch.drawing import COLOURS, colours
-from hpsearch.ranges import Range
 from hpsearch.report.axes import ParameterAxis
 from hpsearch.report.charts import (
     INK,
@@ -94,13 +93,12 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     heading = "All parameters at once"
     if not facts.axes:
         return Panels(PARALLEL, heading, missing=NOTHING)
-    scale = _scale(facts)
     traces = [
         _lines(facts, group, {"color": colour, "width": width}, opacity)
         for group, colour, width, opacity in _groups(facts)
     ]
     columns = [(_ticks(along), along.title) for along in facts.axes]
-    columns.append((_ticks(scale), f"<b>{scale.title}</b>"))
+    columns.append((_ticks(facts.scale), f"<b>{facts.scale.title}</b>"))
     names = [title.replace(" (", "<br>(", 1) for _, title in columns]
     x = axis(range=[-0.06, len(columns) - 0.94], tickvals=list(range(len(columns))))
     x |= {"ticktext": names, "showgrid": False, "ticks": "", "side": "top", "showline": False}
@@ -125,13 +123,6 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     keys = {"the best": "line-best", "pruned": "line-grey"}
     keys |= {"what narrow would keep": "region"} if region.now else {}
     return Panels(PARALLEL, heading, [Chart(PARALLEL, traces, drawn, 400)], note, keys=keys)
-
-
-def _scale(facts: Facts) -> ParameterAxis:
-    """Return the metric's axis, as slices have it."""
-    view = facts.view
-    entry = Range(low=float(view.low), high=float(view.high), log=view.log)
-    return ParameterAxis(facts.title, facts.title, entry)
 
 
 def _ticks(along: ParameterAxis) -> list[tuple[float, str]]:
@@ -166,7 +157,7 @@ def _lines(facts: Facts, points: Sequence[Point], line: dict[str, Any], opacity:
             beside = jitter(along, point)
             shares.append(NOT_SET if place is None else along.share(place + beside))
         x += [*range(len(shares) + 1), None]
-        y += [*rounded([*shares, facts.view.share(point.value)]), None]
+        y += [*rounded([*shares, facts.share(point.value)]), None]
         customdata += [*[point.place] * (len(shares) + 1), None]
     return {
         "type": "scatter",

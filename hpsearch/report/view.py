@@ -42,14 +42,6 @@ class View:
             low, high = (edge, high) if maximize else (low, edge)
         return cls(low, high, log, sum(not low <= value <= high for value in values))
 
-    def share(self, value: float) -> float:
-        """Return where a value is on what is shown, from 0 to 1; one beyond it is at its end."""
-        low, high, here = (
-            math.log10(v) if self.log else v
-            for v in (self.low, self.high, min(max(value, self.low), self.high))
-        )
-        return (here - low) / (high - low) if low < high else 0.5
-
     def axis(self, title: str, metric: str) -> dict[str, Any]:
         """Return plotly's axis of the metric, as wide in every chart."""
         ends = [math.log10(end) for end in self._ends(metric)] if self.log else self._ends(metric)
