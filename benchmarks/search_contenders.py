@@ -26,7 +26,7 @@ import psutil
 from peers import mlp_classifier
 from search_trainings import Metrics, pytorch, scikit_learn
 
-from hpsearch.settings import StudySettings, parse_settings
+from hpsearch.settings.study import StudySettings, parse_settings
 from model import Dataset, Network, TrainConfig, load_dataset, train
 
 EPOCHS = 20
@@ -106,7 +106,7 @@ class Task:
         """What the random sampler of hpsearch draws for this study."""
         import optuna
 
-        from hpsearch.samplers import build_sampler
+        from hpsearch.samplers.registry import build_sampler
 
         study = optuna.create_study(sampler=build_sampler("random", self.settings.search.seed))
         return [self.settings.trial.suggest(study.ask()) for _ in range(self.trials)]
@@ -147,7 +147,7 @@ def usual_stack(
     import mlflow
     import optuna
 
-    from hpsearch.samplers import build_sampler
+    from hpsearch.samplers.registry import build_sampler
 
     data = load_dataset("digits")
     mlflow.set_tracking_uri(f"sqlite:///{task.folder}/mlflow.db")

@@ -18,13 +18,13 @@ from typing import Any
 
 import optuna
 
-from hpsearch import objective
-from hpsearch.history import History, Improvement
-from hpsearch.options import MARGIN
-from hpsearch.progress import Progress
-from hpsearch.rounds import run_rounds
-from hpsearch.settings import StudySettings, parse_settings
-from hpsearch.slots import SLOT, own_trials
+from hpsearch.analysis.history import History, Improvement
+from hpsearch.execution import objective
+from hpsearch.execution.progress import Progress
+from hpsearch.search.rounds import run_rounds
+from hpsearch.settings.options import MARGIN
+from hpsearch.settings.study import StudySettings, parse_settings
+from hpsearch.trials.slots import SLOT, own_trials
 
 METRIC = "val/accuracy"
 

@@ -22,19 +22,20 @@ from typing import Any
 
 from search_contenders import digits_study
 
-from hpsearch import Tracker, objective, run_study
-from hpsearch.progress import Progress
-from hpsearch.settings import StudySettings
+from hpsearch import Tracker, run_study
+from hpsearch.execution import objective
+from hpsearch.execution.progress import Progress
+from hpsearch.settings.study import StudySettings
 
 # What is timed: its name in the profile, the module or class that holds it, and its name there.
 TIMED = [
     ("Optuna: ask and suggest", "optuna.study.Study", "ask"),
-    ("Optuna: ask and suggest", "hpsearch.space.SearchSpace", "suggest"),
+    ("Optuna: ask and suggest", "hpsearch.space.space.SearchSpace", "suggest"),
     ("Optuna: report to the journal", "optuna.trial.Trial", "report"),
     ("Optuna: should_prune", "optuna.trial.Trial", "should_prune"),
     ("Optuna: attributes (setup, curves, slot)", "optuna.trial.Trial", "set_user_attr"),
     ("Optuna: tell", "optuna.study._optimize", "_tell_with_warning"),
-    ("MLflow: projection", "hpsearch.tracking", "project"),
+    ("MLflow: projection", "hpsearch.tracking.tracker", "project"),
     ("MLflow: create_run", "mlflow.MlflowClient", "create_run"),
     ("MLflow: log_inputs", "mlflow.MlflowClient", "log_inputs"),
     ("MLflow: log_batch", "mlflow.MlflowClient", "log_batch"),

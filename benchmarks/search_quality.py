@@ -24,7 +24,7 @@ from statistics import median
 
 from search_methods import METHODS, MNIST, QUICK, VARIANTS, Method, Sizes, available, run_all
 
-from hpsearch.history import History
+from hpsearch.analysis.history import History
 
 POINTS_BELOW = 0.005  # the target is so much below what random search finds
 QUARTERS = (0.25, 0.5, 0.75)

@@ -13,21 +13,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hpsearch.errors import HpsearchError as HpsearchError
-    from hpsearch.objective import Objective as Objective
-    from hpsearch.rounds import run_rounds as run_rounds
-    from hpsearch.settings import StudySettings as StudySettings
-    from hpsearch.settings import load_settings as load_settings
-    from hpsearch.study import run_study as run_study
-    from hpsearch.tracking import Tracker as Tracker
+    from hpsearch.execution.objective import Objective as Objective
+    from hpsearch.search.rounds import run_rounds as run_rounds
+    from hpsearch.search.study import run_study as run_study
+    from hpsearch.settings.study import StudySettings as StudySettings
+    from hpsearch.settings.study import load_settings as load_settings
+    from hpsearch.tracking.tracker import Tracker as Tracker
 
 _HOMES = {
     "HpsearchError": "hpsearch.errors",
-    "Objective": "hpsearch.objective",
-    "StudySettings": "hpsearch.settings",
-    "Tracker": "hpsearch.tracking",
-    "load_settings": "hpsearch.settings",
-    "run_rounds": "hpsearch.rounds",
-    "run_study": "hpsearch.study",
+    "Objective": "hpsearch.execution.objective",
+    "StudySettings": "hpsearch.settings.study",
+    "Tracker": "hpsearch.tracking.tracker",
+    "load_settings": "hpsearch.settings.study",
+    "run_rounds": "hpsearch.search.rounds",
+    "run_study": "hpsearch.search.study",
 }
 __all__ = [*_HOMES]
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import HpsearchError
-from hpsearch.illustrations import draw_histograms
-from hpsearch.publishing import publish
-from hpsearch.tracking_store import TrackingStore
+from hpsearch.figures.illustrations import draw_histograms
+from hpsearch.tracking.artifacts import publish
+from hpsearch.tracking.store import TrackingStore
 from model import Network, TrainConfig
 from model.diagnostics import Histogram
 from model.layers import Array

@@ -18,11 +18,11 @@ from statistics import median
 import optuna
 
 from hpsearch import StudySettings, load_settings
+from hpsearch.analysis.history import History
+from hpsearch.analysis.ranking import common_format
 from hpsearch.cli.console import note, show_progress
 from hpsearch.errors import HpsearchError
-from hpsearch.history import History
-from hpsearch.rounds import run_rounds, study_settings
-from hpsearch.summary import common_format
+from hpsearch.search.rounds import run_rounds, study_settings
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from hpsearch.errors import HpsearchError
-from hpsearch.illustrations import draw_paths
-from hpsearch.publishing import publish
-from hpsearch.tracking_store import TrackingStore
+from hpsearch.figures.illustrations import draw_paths
+from hpsearch.tracking.artifacts import publish
+from hpsearch.tracking.store import TrackingStore
 from model.layers import Array
 from model.optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer
 

@@ -19,11 +19,11 @@ from optuna.trial import TrialState, create_trial
 from sklearn.datasets import load_iris
 
 from hpsearch.cli import cli
-from hpsearch.curves import METRICS
 from hpsearch.errors import TrackingError
-from hpsearch.processes import claimed
-from hpsearch.settings import STUDIES
-from hpsearch.storage import open_storage
+from hpsearch.settings.study import STUDIES
+from hpsearch.storage.leases import claimed
+from hpsearch.storage.open import open_storage
+from hpsearch.trials.curves import METRICS
 
 STUDY = """
 name = "flowers"
@@ -553,7 +553,7 @@ def test_an_interrupt_during_the_start_exits_with_130(
     def interrupted(_: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hpsearch.settings.load_settings", interrupted)
+    monkeypatch.setattr("hpsearch.settings.study.load_settings", interrupted)
     assert run("study").exit_code == 130
     assert list(empty.iterdir()) == []
 
@@ -753,7 +753,7 @@ def test_a_tracking_store_that_goes_away_at_the_end_costs_no_figure(
     def away(*_: object) -> None:
         raise TrackingError("tracking store 'x': away")
 
-    monkeypatch.setattr("hpsearch.publishing.log_study_figures", away)
+    monkeypatch.setattr("hpsearch.tracking.artifacts.log_study_figures", away)
     (empty / "flowers.toml").write_text(STUDY + FIGURE)
     result = run("study", "flowers.toml", "--trials", "2", "--save", "plots")
     assert result.exit_code == 0

@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from hpsearch.cli import cli
 from hpsearch.errors import StudyError
-from hpsearch.storage import open_storage
-from hpsearch.stored import load_study
+from hpsearch.storage.catalog import load_study
+from hpsearch.storage.open import open_storage
 
 STUDY = """
 name = "flowers"

@@ -13,7 +13,7 @@ import tomlkit
 from click.testing import CliRunner
 
 from hpsearch.cli import cli
-from hpsearch.settings import load_settings
+from hpsearch.settings.study import load_settings
 
 STUDIES = Path(__file__).parent.parent / "studies"
 FILES = sorted(STUDIES.glob("*.toml"))

@@ -13,7 +13,7 @@ import click
 
 from hpsearch import __version__
 from hpsearch.errors import HpsearchError, refuse_shadowed_model
-from hpsearch.forkserver import ENVIRONMENT
+from hpsearch.execution.engines.forkserver import ENVIRONMENT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -16,7 +16,7 @@ from hpsearch.errors import SettingsError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hpsearch.comparison import Comparison, Group
+    from hpsearch.analysis.comparison import Comparison, Group
 
 PNG = ".png"
 
@@ -54,9 +54,9 @@ def compare(
     """
     if target is not None and not math.isfinite(target):
         raise SettingsError(f"--target: must be a finite number, but got {target}")
+    from hpsearch.analysis.comparison import compare, open_searches
     from hpsearch.cli.console import note, print_table
-    from hpsearch.comparison import compare, open_searches
-    from hpsearch.storage import open_storage, storage_url
+    from hpsearch.storage.open import open_storage, storage_url
 
     store = open_storage(storage_url(storage), create=False)
     compared = compare(open_searches(store, names), target=target, each=each)
@@ -75,19 +75,19 @@ def compare(
 
 
 def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
-    from hpsearch.publishing import check_files, save_figures
+    from hpsearch.tracking.artifacts import check_files, save_figures
 
     if path.suffix != PNG:
         raise SettingsError(f"--save: '{path}' is no name of a PNG file, which ends in {PNG}")
     check_files(path.parent, [path.stem], force=force)
-    from hpsearch.comparison_figure import draw_comparison
+    from hpsearch.figures.comparison import draw_comparison
 
     return save_figures({path.stem: draw_comparison(compared)}, path.parent, force=force)[0]
 
 
 def _table(compared: Comparison) -> Table:
+    from hpsearch.analysis.ranking import common_format, format_value
     from hpsearch.cli.console import text_table
-    from hpsearch.summary import common_format, format_value
 
     repeated = any(len(group.entries) > 1 for group in compared.groups)
     spread = ["lowest", "highest"] if repeated else []

@@ -14,15 +14,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.configurations import (
+from hpsearch.analysis.configurations import (
     HEADINGS,
     best_configurations,
     configuration_rows,
     seeds_of,
 )
-from hpsearch.curves import Curves
-from hpsearch.slots import Repeat, slot_of
-from hpsearch.summary import (
+from hpsearch.analysis.ranking import (
     best_epoch,
     best_of_rounds,
     format_duration,
@@ -32,15 +30,17 @@ from hpsearch.summary import (
     searched_columns,
     searched_values,
 )
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.slots import Repeat, slot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from hpsearch.configurations import Configuration
-    from hpsearch.parent import OnProgress
-    from hpsearch.progress import Progress as StudyProgress
-    from hpsearch.tables import Table as PlainTable
+    from hpsearch.analysis.configurations import Configuration
+    from hpsearch.analysis.tables import Table as PlainTable
+    from hpsearch.execution.coordinator import OnProgress
+    from hpsearch.execution.progress import Progress as StudyProgress
 
 PLAIN_LINES = 10  # how many progress lines a study prints where there is no terminal
 

@@ -12,12 +12,12 @@ from hpsearch.cli import cli, json_option, storage_option, tracking_option
 from hpsearch.cli.figures import save_options, where_in_mlflow
 from hpsearch.cli.look import find_study
 from hpsearch.cli.signals import stop_on_signals
-from hpsearch.forkserver import start_forkserver
+from hpsearch.execution.engines.forkserver import start_forkserver
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hpsearch.evaluation_record import Evaluation
+    from hpsearch.evaluation.record import Evaluation
 
 logger = logging.getLogger(__name__)
 LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; a wider confusion matrix is left to the figure
@@ -77,14 +77,14 @@ def evaluate(
 
     from hpsearch.cli.console import note, show_progress, training_line
     from hpsearch.errors import Interrupted, TrackingError
-    from hpsearch.evaluation import evaluate as evaluating
-    from hpsearch.evaluation_figures import FIGURES, draw_evaluation
-    from hpsearch.evaluation_record import evaluation_record
-    from hpsearch.evaluation_run import EVALUATION, log_evaluation
-    from hpsearch.found import equals_of_best
-    from hpsearch.publishing import check_files, save_figures
-    from hpsearch.search_rounds import better_found
-    from hpsearch.tracking import Tracker
+    from hpsearch.evaluation.found import equals_of_best
+    from hpsearch.evaluation.record import evaluation_record
+    from hpsearch.figures.evaluation import FIGURES, draw_evaluation
+    from hpsearch.search.evaluation import evaluate as evaluating
+    from hpsearch.search.search_rounds import better_found
+    from hpsearch.tracking.artifacts import check_files, save_figures
+    from hpsearch.tracking.evaluations import EVALUATION, log_evaluation
+    from hpsearch.tracking.tracker import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if save is not None:
@@ -130,8 +130,8 @@ def evaluate(
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     from hpsearch.cli.console import drawn_table, print_table
-    from hpsearch.evaluation_tables import candidate_table, score_table
-    from hpsearch.evaluation_text import tested, verdict
+    from hpsearch.evaluation.tables import candidate_table, score_table
+    from hpsearch.evaluation.wording import tested, verdict
 
     click.echo(f"{evaluation.study}: {verdict(evaluation)}\n")
     print_table(drawn_table(candidate_table(evaluation)))
@@ -148,8 +148,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the scores of each class, and the confusion matrix if it is not too wide."""
+    from hpsearch.analysis.ranking import shortened
     from hpsearch.cli.console import text_table
-    from hpsearch.summary import shortened
 
     scores = evaluation.test_scores("network")
     assert scores is not None

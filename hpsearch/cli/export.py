@@ -12,7 +12,7 @@ import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.look import find_study
-from hpsearch.naming import file_name
+from hpsearch.settings.names import file_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -71,13 +71,13 @@ def export(
         raise click.UsageError(f"-f mlflow writes no file, so it takes no {option}")
     if kind != "mlflow" and tracking_uri is not None:
         raise click.UsageError("--tracking-uri goes with -f mlflow")
-    from hpsearch import export as exporting
     from hpsearch.cli.console import note
-    from hpsearch.evaluation_record import last_evaluation
-    from hpsearch.evaluation_text import overtaken
-    from hpsearch.output import check_output
-    from hpsearch.search_rounds import better_found
-    from hpsearch.winner import find_winner, winner_record, winning_trial
+    from hpsearch.evaluation.record import last_evaluation
+    from hpsearch.evaluation.wording import overtaken
+    from hpsearch.export import files as exporting
+    from hpsearch.export.winner import find_winner, winner_record, winning_trial
+    from hpsearch.files import check_output
+    from hpsearch.search.search_rounds import better_found
 
     study = find_study(name, storage)
     trial = winning_trial(study, slot)
@@ -111,11 +111,11 @@ def export(
 def _register(study: Study, slot: int | None, tracking_uri: str | None) -> None:
     """Register the network of the winner; print the model's address, and say how to use it."""
     from hpsearch.cli.console import note
-    from hpsearch.registry import register
-    from hpsearch.storage import redact
-    from hpsearch.tracking import experiment_name
-    from hpsearch.tracking_store import TrackingStore
-    from hpsearch.winner import find_winner
+    from hpsearch.export.registry import register
+    from hpsearch.export.winner import find_winner
+    from hpsearch.storage.open import redact
+    from hpsearch.tracking.store import TrackingStore
+    from hpsearch.tracking.tracker import experiment_name
 
     store = TrackingStore(tracking_uri)
     store.check(experiment_name(study))  # before anything is trained
@@ -144,7 +144,7 @@ def predict(model: str, data: str, proba: bool) -> None:
     hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
     """
     from hpsearch.cli.console import note
-    from hpsearch.prediction import predict_table
+    from hpsearch.export.predict import predict_table
 
     prediction = predict_table(model, data)
     for sentence in prediction.notes:

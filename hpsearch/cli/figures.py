@@ -16,8 +16,8 @@ from hpsearch.errors import StudyError, TrackingError
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from hpsearch.settings import StudySettings
-    from hpsearch.tracking import Tracker
+    from hpsearch.settings.study import StudySettings
+    from hpsearch.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ def figures(
     """
     if no_tracking and save is None:
         raise click.UsageError("with --no-tracking, --save says where the figures are to go")
-    from hpsearch.figures import draw_figures
-    from hpsearch.publishing import FIGURES, check_files, log_study_figures, save_figures
-    from hpsearch.tracking import Tracker, experiment_name
+    from hpsearch.figures.declared import draw_figures
+    from hpsearch.tracking.artifacts import FIGURES, check_files, log_study_figures, save_figures
+    from hpsearch.tracking.tracker import Tracker, experiment_name
 
     study = find_study(name, storage)
     drawn = draw_figures(study)
@@ -75,8 +75,8 @@ def figures(
 def check_save(settings: StudySettings, save: str | None, *, force: bool) -> None:
     """Raise SettingsError if the figures of a study could not be saved at its end."""
     if save is not None:
-        from hpsearch.figures import DEFAULT
-        from hpsearch.publishing import check_files
+        from hpsearch.figures.declared import DEFAULT
+        from hpsearch.tracking.artifacts import check_files
 
         check_files(save, [each.name for each in settings.figure or DEFAULT], force=force)
 
@@ -89,9 +89,9 @@ def finish_figures(
     A figure that cannot be drawn and a tracking store that is away are warnings, for the others'
     sake. Raises HpsearchError for all else.
     """
-    from hpsearch.figures import draw, figures_of
-    from hpsearch.publishing import FIGURES, log_study_figures, save_figures
-    from hpsearch.summary import best_trials
+    from hpsearch.analysis.ranking import best_trials
+    from hpsearch.figures.declared import draw, figures_of
+    from hpsearch.tracking.artifacts import FIGURES, log_study_figures, save_figures
 
     if not best_trials(study, 1):
         return ["none: no trial ran to its end"]
@@ -129,7 +129,7 @@ def log_at_end(
 
 def where_in_mlflow(study: Study, kind: str) -> str:
     """Say which run of which experiment holds the study's figures, or its report."""
-    from hpsearch.publishing import run_title
-    from hpsearch.tracking import experiment_name
+    from hpsearch.tracking.artifacts import run_title
+    from hpsearch.tracking.tracker import experiment_name
 
     return f"in MLflow: experiment {experiment_name(study)}, run {run_title(study, kind)}"

@@ -28,10 +28,10 @@ def list_studies(storage: str | None, as_json: bool) -> None:
     """
     import optuna
 
+    from hpsearch.analysis.description import study_record
     from hpsearch.cli.console import note, print_table
-    from hpsearch.description import study_record
-    from hpsearch.looks import is_search
-    from hpsearch.storage import open_storage, storage_exists, storage_url
+    from hpsearch.evaluation.test_set import is_search
+    from hpsearch.storage.open import open_storage, storage_exists, storage_url
 
     url, studies = storage_url(storage), []
     if storage_exists(url):
@@ -59,8 +59,8 @@ def best(name: str, top: int, storage: str | None, as_json: bool) -> None:
     \b
     hpsearch best digits-random --top 10
     """
+    from hpsearch.analysis.description import best_records
     from hpsearch.cli.console import best_table, note, print_table
-    from hpsearch.description import best_records
 
     study = find_study(name, storage)
     if as_json:
@@ -82,8 +82,8 @@ def show(name: str, storage: str | None, as_json: bool) -> None:
     hpsearch show digits-random
     hpsearch show digits-random#7
     """
-    from hpsearch.description import study_record
-    from hpsearch.summary import find_trial, trial_record
+    from hpsearch.analysis.description import study_record
+    from hpsearch.analysis.ranking import find_trial, trial_record
 
     name, _, slot = name.partition("#")
     study = find_study(name, storage)
@@ -102,15 +102,15 @@ def show(name: str, storage: str | None, as_json: bool) -> None:
 
 def find_study(name: str, storage: str | None) -> Study:
     """Open the search called `name` in the storage that the options name."""
-    from hpsearch.storage import open_storage, storage_url
-    from hpsearch.stored import load_search
+    from hpsearch.storage.catalog import load_search
+    from hpsearch.storage.open import open_storage, storage_url
 
     return load_search(open_storage(storage_url(storage), create=False), name)
 
 
 def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
+    from hpsearch.analysis.ranking import format_value, metric_title
     from hpsearch.cli.console import text_table
-    from hpsearch.summary import format_value, metric_title
 
     headings, rows = ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"), []
     for study, record in zip(studies, records, strict=True):
@@ -121,8 +121,8 @@ def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
 
 
 def _print_study(study: Study, record: dict[str, Any]) -> None:
-    from hpsearch.slots import own_trials
-    from hpsearch.summary import count_trials, format_value, metric_title
+    from hpsearch.analysis.ranking import count_trials, format_value, metric_title
+    from hpsearch.trials.slots import own_trials
 
     counts = count_trials(own_trials(study))
     click.echo(f"# {study.study_name}: {counts}; {record['epochs']:,} epochs trained")
@@ -138,8 +138,8 @@ def _print_study(study: Study, record: dict[str, Any]) -> None:
 def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from hpsearch.analysis.ranking import metric_title
     from hpsearch.cli.console import print_table
-    from hpsearch.summary import metric_title
 
     best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
     click.echo(f"{_ending(record)}{best}\n")
@@ -159,7 +159,7 @@ def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> No
 
 
 def _column(metric: str, values: Sequence[float]) -> list[str]:
-    from hpsearch.summary import common_format
+    from hpsearch.analysis.ranking import common_format
 
     how = common_format(values, metric)
     return [f"{value:{how}}" for value in values]

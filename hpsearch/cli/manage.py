@@ -12,7 +12,7 @@ from hpsearch.cli import cli, storage_option, tracking_option
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from hpsearch.tracking import Tracker
+    from hpsearch.tracking.tracker import Tracker
 
 
 @cli.command()
@@ -33,14 +33,14 @@ def delete(
     """
     import optuna
 
-    from hpsearch.evaluation_study import find_evaluation
-    from hpsearch.looks import is_search, remember_search
-    from hpsearch.processes import claimed
-    from hpsearch.search_rounds import rounds_of
-    from hpsearch.slots import ROUND, own_trials
-    from hpsearch.storage import open_storage, storage_url
-    from hpsearch.stored import load_study
-    from hpsearch.tracking import Tracker
+    from hpsearch.evaluation.test_set import is_search, remember_search
+    from hpsearch.search.evaluation_study import find_evaluation
+    from hpsearch.search.search_rounds import rounds_of
+    from hpsearch.storage.catalog import load_study
+    from hpsearch.storage.leases import claimed
+    from hpsearch.storage.open import open_storage, storage_url
+    from hpsearch.tracking.tracker import Tracker
+    from hpsearch.trials.slots import ROUND, own_trials
 
     store = open_storage(storage_url(storage), create=False)
     study = load_study(store, name)
@@ -77,11 +77,11 @@ def _forget_evaluation(study: Study, tracker: Tracker | None) -> None:
     """Take from a search what is known of its evaluation, in MLflow as well, if `study` is that."""
     import optuna
 
-    from hpsearch.evaluation_run import delete_evaluation
-    from hpsearch.parent import describe_rounds
-    from hpsearch.search_rounds import rounds_of
-    from hpsearch.slots import EVALUATED, EVALUATES
-    from hpsearch.tracking import study_id
+    from hpsearch.execution.coordinator import describe_rounds
+    from hpsearch.search.search_rounds import rounds_of
+    from hpsearch.tracking.evaluations import delete_evaluation
+    from hpsearch.tracking.tracker import study_id
+    from hpsearch.trials.slots import EVALUATED, EVALUATES
 
     whose = study.user_attrs.get(EVALUATES, {})
     if whose.get("study") not in optuna.get_all_study_names(study._storage):
@@ -107,14 +107,14 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     \b
     hpsearch sync digits-random
     """
-    from hpsearch.evaluation_run import log_missing_evaluation
-    from hpsearch.evaluation_study import find_evaluation
-    from hpsearch.parent import describe_rounds
-    from hpsearch.processes import claimed
-    from hpsearch.search_rounds import rounds_of
-    from hpsearch.storage import open_storage, storage_url
-    from hpsearch.stored import load_study
-    from hpsearch.tracking import Tracker
+    from hpsearch.execution.coordinator import describe_rounds
+    from hpsearch.search.evaluation_study import find_evaluation
+    from hpsearch.search.search_rounds import rounds_of
+    from hpsearch.storage.catalog import load_study
+    from hpsearch.storage.leases import claimed
+    from hpsearch.storage.open import open_storage, storage_url
+    from hpsearch.tracking.evaluations import log_missing_evaluation
+    from hpsearch.tracking.tracker import Tracker
 
     store = open_storage(storage_url(storage), create=False)
     rounds = rounds_of(store, load_study(store, name))

@@ -6,7 +6,7 @@ import click
 
 from hpsearch.cli import cli, storage_option
 from hpsearch.cli.look import find_study
-from hpsearch.options import MARGIN
+from hpsearch.settings.options import MARGIN
 
 
 @cli.command()
@@ -39,7 +39,7 @@ def narrow(name: str, top: int | None, margin: float, widen: bool, storage: str 
     hpsearch study finer.toml
     """
     from hpsearch.cli.console import note
-    from hpsearch.rounds import next_round
+    from hpsearch.search.rounds import next_round
 
     following = next_round(find_study(name, storage), top=top, margin=margin, widen=widen)
     if following.tie:

@@ -12,15 +12,15 @@ import click
 from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.figures import log_at_end, where_in_mlflow
 from hpsearch.cli.look import find_study
-from hpsearch.naming import file_name
+from hpsearch.settings.names import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from optuna.study import Study
 
-    from hpsearch.settings import StudySettings
-    from hpsearch.tracking import Tracker
+    from hpsearch.settings.study import StudySettings
+    from hpsearch.tracking.tracker import Tracker
 
 OPTION = "--report"  # of `hpsearch study`
 
@@ -64,12 +64,12 @@ def report(
     import optuna
 
     from hpsearch.cli.console import note
-    from hpsearch.publishing import REPORT, log_study_report
     from hpsearch.report.files import check_page, write_page
     from hpsearch.report.page import report_page
-    from hpsearch.search_rounds import better_found
-    from hpsearch.storage import storage_url
-    from hpsearch.tracking import Tracker, experiment_name
+    from hpsearch.search.search_rounds import better_found
+    from hpsearch.storage.open import storage_url
+    from hpsearch.tracking.artifacts import REPORT, log_study_report
+    from hpsearch.tracking.tracker import Tracker, experiment_name
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_page("--output", output, force=force)
@@ -93,7 +93,7 @@ def check_reports(settings: StudySettings, name: str | None, rounds: int, *, for
     An earlier report of the same study is overwritten, for it tells less.
     """
     from hpsearch.report.files import check_page
-    from hpsearch.study import study_name
+    from hpsearch.search.study import study_name
 
     base = study_name(settings, name)
     for each in [base, *(f"{base}.r{number}" for number in range(2, rounds + 1))]:
@@ -107,11 +107,11 @@ def finish_reports(
 
     A tracking store that is away is a warning. Raises HpsearchError for all else.
     """
-    from hpsearch.publishing import REPORT, log_study_report
+    from hpsearch.analysis.ranking import best_trials
     from hpsearch.report.files import check_page, write_page
     from hpsearch.report.page import report_page
-    from hpsearch.storage import storage_url
-    from hpsearch.summary import best_trials
+    from hpsearch.storage.open import storage_url
+    from hpsearch.tracking.artifacts import REPORT, log_study_report
 
     said = []
     for study in studies:

@@ -12,12 +12,12 @@ from hpsearch.cli.duration import DURATION
 from hpsearch.cli.figures import check_save, finish_figures, save_options
 from hpsearch.cli.report import check_reports, finish_reports
 from hpsearch.cli.signals import stop_on_signals
-from hpsearch.forkserver import start_forkserver
-from hpsearch.options import PrunerName, SamplerName
+from hpsearch.execution.engines.forkserver import start_forkserver
+from hpsearch.settings.options import PrunerName, SamplerName
 
 if TYPE_CHECKING:
-    from hpsearch.settings import StudySettings
-    from hpsearch.study import Outcome
+    from hpsearch.search.study import Outcome
+    from hpsearch.settings.study import StudySettings
 
 
 @cli.command()
@@ -81,10 +81,10 @@ def study(
     import optuna
 
     from hpsearch.cli.console import note, show_progress
-    from hpsearch.grid import grid_size
-    from hpsearch.rounds import run_rounds
-    from hpsearch.settings import load_settings
-    from hpsearch.tracking import Tracker
+    from hpsearch.search.rounds import run_rounds
+    from hpsearch.settings.study import load_settings
+    from hpsearch.space.grid import grid_size
+    from hpsearch.tracking.tracker import Tracker
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings = _override(load_settings(file), epochs, search)
@@ -127,9 +127,9 @@ def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any
 
 
 def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
+    from hpsearch.analysis.ranking import best_of_rounds, count_trials, format_duration
     from hpsearch.cli.console import best_table, note, print_table
-    from hpsearch.slots import own_trials
-    from hpsearch.summary import best_of_rounds, count_trials, format_duration
+    from hpsearch.trials.slots import own_trials
 
     for outcome in outcomes:
         name, counts = outcome.study.study_name, count_trials(own_trials(outcome.study))
@@ -171,7 +171,7 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
 
 
 def _print_json(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.description import best_records
+    from hpsearch.analysis.description import best_records
 
     last = outcomes[-1]
     record = {

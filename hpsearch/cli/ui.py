@@ -20,7 +20,7 @@ from hpsearch.cli import cli, tracking_option
 from hpsearch.errors import TrackingError
 
 if TYPE_CHECKING:
-    from hpsearch.tracking_store import TrackingStore
+    from hpsearch.tracking.store import TrackingStore
 
 VIEW = "workflowType=machine_learning"  # else MLflow may open on its pages for language models
 HOST = "127.0.0.1"
@@ -40,7 +40,7 @@ def ui(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) 
     \b
     hpsearch ui digits-random
     """
-    from hpsearch.tracking_store import TrackingStore
+    from hpsearch.tracking.store import TrackingStore
 
     store = TrackingStore(tracking_uri)
     if not store.exists():
@@ -71,8 +71,8 @@ def _page(store: TrackingStore, name: str) -> str:
 
     Runs of another kind, as its figures are, appear as the filter in the search box is cleared.
     """
-    from hpsearch.projection import TRIALS
-    from hpsearch.rounds import NUMBERED
+    from hpsearch.search.rounds import NUMBERED
+    from hpsearch.tracking.projection import TRIALS
 
     experiment = store.experiment_id(name)
     if experiment is None and (numbered := NUMBERED.fullmatch(name)):

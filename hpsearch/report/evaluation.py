@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpsearch.evaluation_record import last_evaluation
-from hpsearch.evaluation_tables import candidate_table, score_table
-from hpsearch.evaluation_text import overtaken, sentence, tested, verdict
-from hpsearch.tables import Cell, Table, cell, fixed
+from hpsearch.analysis.tables import Cell, Table, cell, fixed
+from hpsearch.evaluation.record import last_evaluation
+from hpsearch.evaluation.tables import candidate_table, score_table
+from hpsearch.evaluation.wording import overtaken, sentence, tested, verdict
 
 if TYPE_CHECKING:
+    from hpsearch.evaluation.scores import Scores
     from hpsearch.report.facts import Facts
-    from hpsearch.scores import Scores
 
 
 @dataclass(frozen=True)

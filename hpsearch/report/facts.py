@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
-from hpsearch.configurations import seeds_of
-from hpsearch.curves import METRICS, Curves
-from hpsearch.errors import StudyError
-from hpsearch.history import span_of
-from hpsearch.lines import config_of
-from hpsearch.ranges import Range
-from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import escaped
-from hpsearch.report.snapshot import snapshot_of
-from hpsearch.report.view import View
-from hpsearch.slots import own_trials, reason_of, slot_of, was_interrupted
-from hpsearch.summary import (
+from hpsearch.analysis.configurations import seeds_of
+from hpsearch.analysis.history import span_of
+from hpsearch.analysis.mean_curves import config_of
+from hpsearch.analysis.ranking import (
     best_trials,
     format_duration,
     format_value,
@@ -31,6 +23,14 @@ from hpsearch.summary import (
     rank,
     searched_values,
 )
+from hpsearch.errors import StudyError
+from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
+from hpsearch.report.charts.base import escaped
+from hpsearch.report.snapshot import snapshot_of
+from hpsearch.report.view import View
+from hpsearch.space.ranges import Range
+from hpsearch.trials.curves import METRICS, Curves
+from hpsearch.trials.slots import own_trials, reason_of, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from hpsearch.errors import SettingsError
-from hpsearch.output import check_output
+from hpsearch.files import check_output
 from model.files import is_special, written_whole
 
 BEGINNING = 4096  # bytes of a page, in which it says what it is

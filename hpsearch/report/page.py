@@ -13,22 +13,22 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hpsearch import __version__
-from hpsearch.configurations import best_configurations
-from hpsearch.history import seconds_passed, span_of
-from hpsearch.report.again import again_of, reproduction
-from hpsearch.report.charts import Panels, counted
-from hpsearch.report.contour_charts import contour_panels
+from hpsearch.analysis.configurations import best_configurations
+from hpsearch.analysis.history import seconds_passed, span_of
+from hpsearch.analysis.ranking import common_format, count_trials, format_value, label_of
+from hpsearch.report.charts.base import Panels, counted
+from hpsearch.report.charts.contours import contour_panels
+from hpsearch.report.charts.history import history_panels
+from hpsearch.report.charts.importance import importance_panels, importances_of
+from hpsearch.report.charts.learning import learning_panels
+from hpsearch.report.charts.parameters import parallel_panels, slice_panels
+from hpsearch.report.charts.trials import pruning_panels, timeline_panels
 from hpsearch.report.evaluation import Evaluated, evaluated
 from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
-from hpsearch.report.history_charts import history_panels
-from hpsearch.report.importance import importance_panels, importances_of
-from hpsearch.report.learning_charts import learning_panels
-from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
+from hpsearch.report.reproduction import again_of, reproduction
 from hpsearch.report.tables import best_table, trials_table
-from hpsearch.report.trial_charts import pruning_panels, timeline_panels
-from hpsearch.search_rounds import better_found
-from hpsearch.summary import common_format, count_trials, format_value, label_of
+from hpsearch.search.search_rounds import better_found
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpsearch.errors import HpsearchError
-from hpsearch.ranges import Searched
-from hpsearch.report.axes import ParameterAxis
+from hpsearch.report.charts.axes import ParameterAxis
 from hpsearch.report.facts import Facts
-from hpsearch.rounds import next_round
+from hpsearch.search.rounds import next_round
+from hpsearch.space.ranges import Searched
 
 Interval = tuple[float, float]
 

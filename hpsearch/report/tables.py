@@ -6,20 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.configurations import HEADINGS, best_configurations, configuration_rows
-from hpsearch.curves import Curves
-from hpsearch.history import span_of
-from hpsearch.lines import config_of
-from hpsearch.report.facts import Facts, state_of
-from hpsearch.slots import reason_of, slot_of
-from hpsearch.summary import (
+from hpsearch.analysis.configurations import HEADINGS, best_configurations, configuration_rows
+from hpsearch.analysis.history import span_of
+from hpsearch.analysis.mean_curves import config_of
+from hpsearch.analysis.ranking import (
     best_epoch,
     best_trials,
     label_of,
     searched_columns,
     searched_values,
 )
-from hpsearch.tables import Cell, Table, cell
+from hpsearch.analysis.tables import Cell, Table, cell
+from hpsearch.report.facts import Facts, state_of
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.slots import reason_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

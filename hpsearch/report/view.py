@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.report.charts import far_apart, value_axis
+from hpsearch.report.charts.base import far_apart, value_axis
 
 WORST = 0.1  # this share of the values may lie outside
 ROOM = 0.06  # of what is shown, on either side

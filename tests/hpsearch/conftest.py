@@ -10,7 +10,7 @@ import shutil
 import pytest
 from mlflow import MlflowClient
 
-from hpsearch.settings import parse_settings
+from hpsearch.settings.study import parse_settings
 
 
 @pytest.fixture(scope="session")

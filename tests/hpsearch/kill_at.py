@@ -14,7 +14,7 @@ import signal
 def arm(place: str) -> None:
     module, function, number = place.rsplit(":", 2)
     if function == "half a line":
-        module, function = "hpsearch.storage", "JournalFile.append_logs"
+        module, function = "hpsearch.storage.open", "JournalFile.append_logs"
         final = write_half_a_line
     else:
         final = kill
@@ -49,8 +49,8 @@ def write_half_a_line(journal, _):
 arm(os.environ["KILL_AT"])
 
 if __name__ == "__main__":
-    from hpsearch import forkserver
     from hpsearch.cli import main
+    from hpsearch.execution.engines import forkserver
 
     forkserver.PRELOADED.append("kill_at")
     main()

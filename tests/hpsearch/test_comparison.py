@@ -6,12 +6,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.comparison import compare, open_searches
-from hpsearch.comparison_figure import draw_comparison
-from hpsearch.definition import definition
+from hpsearch.analysis.comparison import compare, open_searches
 from hpsearch.errors import StudyError
-from hpsearch.rounds import run_rounds
-from hpsearch.storage import open_storage
+from hpsearch.figures.comparison import draw_comparison
+from hpsearch.search.rounds import run_rounds
+from hpsearch.settings.definition import definition
+from hpsearch.storage.open import open_storage
 
 MORNING = datetime(2026, 1, 1, 8)
 DIGEST = "0123456789abcdef"

@@ -7,23 +7,23 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.configurations import (
+from hpsearch.analysis.configurations import (
     best_configurations,
     configuration_record,
     configuration_rows,
     configurations,
     seeds_of,
 )
-from hpsearch.curves import METRICS
-from hpsearch.description import describe, study_record
+from hpsearch.analysis.description import describe, study_record
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.figure_settings import FigureSettings
-from hpsearch.outcome_figures import draw_means
+from hpsearch.figures.outcomes import draw_means
+from hpsearch.report.charts.learning import learning_panels
 from hpsearch.report.facts import Facts
-from hpsearch.report.learning_charts import learning_panels
 from hpsearch.report.page import report_page
-from hpsearch.settings import parse_settings
-from hpsearch.study import run_study
+from hpsearch.search.study import run_study
+from hpsearch.settings.figures import FigureSettings
+from hpsearch.settings.study import parse_settings
+from hpsearch.trials.curves import METRICS
 
 SEEDS = 3
 TWINS = [

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from optuna.trial import FixedTrial, create_trial
 
-from hpsearch.curves import METRICS, Curves
+from hpsearch.trials.curves import METRICS, Curves
 from model.diagnostics import Diagnostics
 from model.training import Epoch
 

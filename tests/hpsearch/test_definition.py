@@ -1,7 +1,7 @@
 import pytest
 
-from hpsearch.definition import definition, differences
-from hpsearch.settings import parse_settings
+from hpsearch.settings.definition import definition, differences
+from hpsearch.settings.study import parse_settings
 
 RATE = {"low": 1e-6, "high": 1e-2, "log": True}
 WIDER = {"low": 1e-5, "high": 0.1, "log": True}

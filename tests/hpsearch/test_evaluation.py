@@ -8,41 +8,41 @@ from unittest.mock import Mock
 import numpy as np
 import optuna
 import pytest
-from mlflow import MlflowClient
-from optuna.trial import TrialState
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
-
-import hpsearch.evaluation
-import hpsearch.evaluation_run
-import hpsearch.publishing
-from hpsearch.curves import Curves
-from hpsearch.description import describe
-from hpsearch.errors import DataError, Interrupted, StudyError
-from hpsearch.evaluation import evaluate
-from hpsearch.evaluation_figures import draw_evaluation
-from hpsearch.evaluation_record import (
+from hpsearch.search.evaluation.candidates import Candidate
+from hpsearch.search.evaluation.found import equals_of_best
+from hpsearch.search.evaluation.record import (
     Evaluation,
     evaluation_record,
     last_evaluation,
     overtaken_by,
 )
-from hpsearch.evaluation_run import log_evaluation, log_missing_evaluation
-from hpsearch.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
-from hpsearch.evaluation_text import verdict
-from hpsearch.found import equals_of_best
-from hpsearch.looks import looks_at, remember_search
-from hpsearch.objective import load_data, start_training
-from hpsearch.repeating import joined, learning_rates
+from hpsearch.search.evaluation.test_set import looks_at, remember_search
+from hpsearch.search.evaluation.wording import verdict
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+import hpsearch.search.evaluation
+import hpsearch.tracking.artifacts
+import hpsearch.tracking.evaluations
+from hpsearch.analysis.description import describe
+from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
+from hpsearch.errors import DataError, Interrupted, StudyError
+from hpsearch.execution.objective import load_data, start_training
+from hpsearch.export.winner import find_winner, winner_record, winning_trial
+from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
-from hpsearch.rounds import study_settings
-from hpsearch.search_rounds import better_round
-from hpsearch.slots import Repeat, own_trials, slot_of
-from hpsearch.stored import load_study
-from hpsearch.study import run_study
-from hpsearch.summary import best_epoch, best_trials, find_trial
-from hpsearch.tracking import Tracker
-from hpsearch.verdict import Candidate
-from hpsearch.winner import find_winner, winner_record, winning_trial
+from hpsearch.search.evaluation import evaluate
+from hpsearch.search.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
+from hpsearch.search.repeats import joined, learning_rates
+from hpsearch.search.rounds import study_settings
+from hpsearch.search.search_rounds import better_round
+from hpsearch.search.study import run_study
+from hpsearch.storage.catalog import load_study
+from hpsearch.tracking.evaluations import log_evaluation, log_missing_evaluation
+from hpsearch.tracking.tracker import Tracker
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.slots import Repeat, own_trials, slot_of
 from model import MLPClassifier, TrainConfig, load_test_set
 
 NAME = "tiny-random"
@@ -152,7 +152,7 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
         assert look.scores is None
         return load_test_set(**options)
 
-    monkeypatch.setattr(hpsearch.evaluation, "load_test_set", opening)
+    monkeypatch.setattr(hpsearch.search.evaluation, "load_test_set", opening)
     found = evaluate(NAME, top=2, seeds=3)
     assert len(seen) == 1
     x, y = load_test_set("digits", limit=120)
@@ -185,9 +185,11 @@ def test_an_ensemble_is_the_mean_of_probabilities():
 
     networks = [Fixed([[0.6, 0.4], [0.1, 0.9]]), Fixed([[0.1, 0.9], [0.4, 0.6]])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hpsearch.evaluation, "load_test_set", lambda **_: (None, np.array([1, 1])))
+        patch.setattr(
+            hpsearch.search.evaluation, "load_test_set", lambda **_: (None, np.array([1, 1]))
+        )
         settings = type("S", (), {"data": type("D", (), {"model_dump": lambda _: {}})()})()
-        scores = hpsearch.evaluation._test_scores(networks, settings)
+        scores = hpsearch.search.evaluation._test_scores(networks, settings)
     assert scores["network"]["accuracy"] == 0.5
     assert scores["ensemble"]["accuracy"] == 1
     assert scores["networks"]["accuracy"] == [0.5, 1.0]
@@ -381,8 +383,8 @@ def test_a_run_that_a_death_left_is_ended_by_the_next(search, mlflow_uri, monkey
     tracker = Tracker(mlflow_uri)
     study = search()
     with monkeypatch.context() as patch:
-        patch.setattr(hpsearch.evaluation_run, "log_files", Mock(side_effect=SystemExit))
-        patch.setattr(hpsearch.publishing, "end_run", Mock())  # as if by kill -9
+        patch.setattr(hpsearch.tracking.evaluations, "log_files", Mock(side_effect=SystemExit))
+        patch.setattr(hpsearch.tracking.artifacts, "end_run", Mock())  # as if by kill -9
         with pytest.raises(SystemExit):
             log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2), {})
     client = MlflowClient(mlflow_uri)

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from optuna.trial import TrialState
 
+from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
 from hpsearch.errors import DataError, SettingsError, StudyError
-from hpsearch.export import (
+from hpsearch.execution.objective import load_data, start_training
+from hpsearch.export.files import (
     OPTION,
     as_study_file,
     choose_trial,
@@ -19,13 +21,11 @@ from hpsearch.export import (
     write_network,
     write_text,
 )
-from hpsearch.objective import load_data, start_training
-from hpsearch.output import check_output
-from hpsearch.prediction import load_model, predict_table
-from hpsearch.settings import parse_settings
-from hpsearch.slots import slot_of
-from hpsearch.study import run_study
-from hpsearch.summary import best_epoch, best_trials, find_trial
+from hpsearch.export.predict import load_model, predict_table
+from hpsearch.files import check_output
+from hpsearch.search.study import run_study
+from hpsearch.settings.study import parse_settings
+from hpsearch.trials.slots import slot_of
 from model import MLPClassifier, Network, TrainConfig
 from model.files import written_whole
 from model.sources import read_source

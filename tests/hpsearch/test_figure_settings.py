@@ -4,11 +4,11 @@ import tomllib
 
 import pytest
 
-from hpsearch.definition import definition
 from hpsearch.errors import SettingsError
-from hpsearch.figure_settings import KINDS, FigureSettings
-from hpsearch.figures import FIGURES
-from hpsearch.settings import load_settings, parse_settings
+from hpsearch.figures.declared import FIGURES
+from hpsearch.settings.definition import definition
+from hpsearch.settings.figures import KINDS, FigureSettings
+from hpsearch.settings.study import load_settings, parse_settings
 
 STUDY = """
 [trial]

@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.drawing import COLOURS
+from hpsearch.analysis.mean_curves import line_of, running_mean, values_of
 from hpsearch.errors import SettingsError, StudyError, TrackingError
-from hpsearch.figure_settings import FigureSettings
-from hpsearch.figures import draw, draw_figures, figures_of
-from hpsearch.illustrations import draw_histograms, draw_paths
-from hpsearch.lines import line_of, running_mean, values_of
-from hpsearch.publishing import log_figures, log_study_figures, publish, save_figures
-from hpsearch.ranges import Choices, Range
-from hpsearch.rounds import run_rounds
-from hpsearch.sample_figures import bins_of
-from hpsearch.settings import parse_settings
-from hpsearch.study import run_study
-from hpsearch.tracking import Tracker
-from hpsearch.tracking_store import TrackingStore
+from hpsearch.figures.declared import draw, draw_figures, figures_of
+from hpsearch.figures.drawing import COLOURS
+from hpsearch.figures.illustrations import draw_histograms, draw_paths
+from hpsearch.figures.samples import bins_of
+from hpsearch.search.rounds import run_rounds
+from hpsearch.search.study import run_study
+from hpsearch.settings.figures import FigureSettings
+from hpsearch.settings.study import parse_settings
+from hpsearch.space.ranges import Choices, Range
+from hpsearch.tracking.artifacts import log_figures, log_study_figures, publish, save_figures
+from hpsearch.tracking.store import TrackingStore
+from hpsearch.tracking.tracker import Tracker
 from model.diagnostics import Histogram
 
 PNG = b"\x89PNG\r\n"

@@ -3,12 +3,12 @@ import pytest
 from optuna.trial import TrialState
 
 from hpsearch.errors import SettingsError
-from hpsearch.grid import grid_point, grid_size
-from hpsearch.ranges import SpaceError
-from hpsearch.samplers import build_sampler, fix_parameters
-from hpsearch.settings import parse_settings
-from hpsearch.space import SearchSpace
-from hpsearch.study import run_study
+from hpsearch.samplers.registry import build_sampler, fix_parameters
+from hpsearch.search.study import run_study
+from hpsearch.settings.study import parse_settings
+from hpsearch.space.grid import grid_point, grid_size
+from hpsearch.space.ranges import SpaceError
+from hpsearch.space.space import SearchSpace
 
 TABLE = {
     "epochs": 2,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.history import History
+from hpsearch.analysis.history import History
 
 MORNING = datetime(2026, 1, 1, 8)
 

@@ -16,9 +16,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from hpsearch.processes import CLAIM
-from hpsearch.settings import load_settings
-from hpsearch.study import run_study
+from hpsearch.search.study import run_study
+from hpsearch.settings.study import load_settings
+from hpsearch.storage.leases import CLAIM
 
 TRIALS, EPOCHS = 4, 150
 STUDY = f"""

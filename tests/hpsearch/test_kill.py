@@ -12,10 +12,10 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from hpsearch.settings import load_settings
-from hpsearch.storage import open_storage
-from hpsearch.study import run_study
-from hpsearch.tracking import Tracker
+from hpsearch.search.study import run_study
+from hpsearch.settings.study import load_settings
+from hpsearch.storage.open import open_storage
+from hpsearch.tracking.tracker import Tracker
 
 # More than two workers can finish before the last of the MOMENTS: to each of these, three a worker.
 TRIALS = 63
@@ -38,14 +38,14 @@ learning_rate = {{ low = 1e-3, high = 0.1, log = true }}
 MOMENTS = [
     "model.network:Network.backward:75",  # in training
     "optuna.trial:Trial.report:9",  # before an epoch is reported
-    "hpsearch.storage:JournalFile.append_logs:47",  # before a write to the journal
-    "hpsearch.storage:half a line:31",  # in the middle of it
+    "hpsearch.storage.open:JournalFile.append_logs:47",  # before a write to the journal
+    "hpsearch.storage.open:half a line:31",  # in the middle of it
     "os:fsync:5",  # after it, before the disk has it
-    "hpsearch.tracking:Tracker.__call__:3",  # Optuna has the trial, MLflow nothing of it
+    "hpsearch.tracking.tracker:Tracker.__call__:3",  # Optuna has the trial, MLflow nothing of it
     "mlflow:MlflowClient.log_inputs:3",  # an empty run
     "mlflow:MlflowClient.log_batch:3",  # a run with its data set
     "mlflow:MlflowClient.set_terminated:3",  # a run with its curves, not ended
-    "hpsearch.objective:Objective.__call__:3",  # between trials
+    "hpsearch.execution.objective:Objective.__call__:3",  # between trials
 ]
 HERE = Path(__file__).parent
 

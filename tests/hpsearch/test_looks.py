@@ -3,8 +3,8 @@
 import optuna
 import pytest
 
-from hpsearch.looks import LOOKS, complete_look, is_search, looks_at, may_look
-from hpsearch.storage import open_storage
+from hpsearch.evaluation.test_set import LOOKS, complete_look, is_search, looks_at, may_look
+from hpsearch.storage.open import open_storage
 
 MINE = {"study_id": "a", "slot": 3, "seeds": 10, "epochs": 7}
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.narrowing import Crowded, Narrowing, narrow
-from hpsearch.ranges import Choices, Range, SpaceError
-from hpsearch.settings import parse_settings
-from hpsearch.space import SearchSpace
+from hpsearch.settings.study import parse_settings
+from hpsearch.space.narrowing import Crowded, Narrowing, narrow
+from hpsearch.space.ranges import Choices, Range, SpaceError
+from hpsearch.space.space import SearchSpace
 
 RATE = {"low": 1e-6, "high": 1.0, "log": True}
 MOMENTUM = {"low": 0.9, "high": 0.999, "log": "complement"}

@@ -8,11 +8,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.trial import FixedTrial, TrialState
 
-import hpsearch.objective
-from hpsearch.curves import Curves
+import hpsearch.execution.objective
 from hpsearch.errors import DataError, Interrupted, SettingsError
-from hpsearch.objective import Objective, load_data
-from hpsearch.settings import parse_settings
+from hpsearch.execution.objective import Objective, load_data
+from hpsearch.settings.study import parse_settings
+from hpsearch.trials.curves import Curves
 from model.config import TrainConfig
 from model.data import load_dataset
 
@@ -251,7 +251,7 @@ def test_a_trial_that_was_declared_dead_is_left_as_it_is(objective):
 
 
 def test_a_long_trial_writes_its_curves_on_the_way(objective, monkeypatch):
-    monkeypatch.setattr(hpsearch.objective, "LIVE_SECONDS", -1)
+    monkeypatch.setattr(hpsearch.execution.objective, "LIVE_SECONDS", -1)
     lengths = []
     objective(fixed_trial(), lambda trial, _: lengths.append(len(Curves.of(trial))))
     assert lengths == [1, 2, 3]

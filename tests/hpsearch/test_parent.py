@@ -8,11 +8,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch import parent as parent_module
 from hpsearch.errors import Interrupted, StudyError
-from hpsearch.parent import Parent, close_dead_trials, wait_for_orphans
-from hpsearch.processes import Claim, this_process
-from hpsearch.storage import open_storage
+from hpsearch.execution import coordinator as parent_module
+from hpsearch.execution.coordinator import Parent, close_dead_trials, wait_for_orphans
+from hpsearch.storage.leases import Claim, this_process
+from hpsearch.storage.open import open_storage
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError, StudyError
-from hpsearch.objective import Objective
-from hpsearch.parent import Parent
-from hpsearch.pool import DEATHS, Pool
-from hpsearch.processes import Claim
-from hpsearch.storage import open_storage
-from hpsearch.study import run_study
-from hpsearch.tracking import Tracker
+from hpsearch.execution.coordinator import Parent
+from hpsearch.execution.engines.processes import DEATHS, Pool
+from hpsearch.execution.objective import Objective
+from hpsearch.search.study import run_study
+from hpsearch.storage.leases import Claim
+from hpsearch.storage.open import open_storage
+from hpsearch.tracking.tracker import Tracker
 
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from hpsearch.errors import StudyError
-from hpsearch.processes import (
+from hpsearch.storage.leases import (
     CLAIM,
     CLAIM_SECONDS,
     Claim,
@@ -22,7 +22,7 @@ from hpsearch.processes import (
     is_dead,
     this_process,
 )
-from hpsearch.storage import open_storage
+from hpsearch.storage.open import open_storage
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch import progress as progress_module
-from hpsearch.progress import Progress
+from hpsearch.execution import progress as progress_module
+from hpsearch.execution.progress import Progress
 
 NUMBERS = count()
 

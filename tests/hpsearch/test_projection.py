@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.projection import project
+from hpsearch.tracking.projection import project
 from model.config import TrainConfig
 
 START = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000)

@@ -5,8 +5,8 @@ import pytest
 from optuna.pruners import HyperbandPruner
 from optuna.trial import TrialState
 
-from hpsearch.options import PrunerName
-from hpsearch.pruners import PRUNERS, build_pruner
+from hpsearch.samplers.pruners import PRUNERS, build_pruner
+from hpsearch.settings.options import PrunerName
 
 
 def run(study, curve):

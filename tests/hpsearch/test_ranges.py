@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FixedTrial
 from scipy.stats import kstest
 
-from hpsearch.ranges import (
+from hpsearch.space.ranges import (
     Choices,
     Range,
     SpaceError,

@@ -15,16 +15,16 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from hpsearch.errors import DataError, StudyError, TrackingError
-from hpsearch.export import choose_trial, retrain, write_network
-from hpsearch.model_folder import decode, example_rows, signature_of
-from hpsearch.prediction import load_model, predict_frame, predict_table
-from hpsearch.registry import Champion, register
-from hpsearch.settings import parse_settings
-from hpsearch.slots import own_trials, slot_of
-from hpsearch.study import run_study
-from hpsearch.tracking import Tracker
-from hpsearch.tracking_store import TrackingStore
-from hpsearch.winner import Winner, find_winner
+from hpsearch.export.files import choose_trial, retrain, write_network
+from hpsearch.export.flavor import decode, example_rows, signature_of
+from hpsearch.export.predict import load_model, predict_frame, predict_table
+from hpsearch.export.registry import Champion, register
+from hpsearch.export.winner import Winner, find_winner
+from hpsearch.search.study import run_study
+from hpsearch.settings.study import parse_settings
+from hpsearch.tracking.store import TrackingStore
+from hpsearch.tracking.tracker import Tracker
+from hpsearch.trials.slots import own_trials, slot_of
 from model.columns import Column, encode
 
 NAME, URI = "tiny-random", "models:/tiny-random@champion"

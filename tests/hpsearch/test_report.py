@@ -13,26 +13,26 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from hpsearch.analysis.history import History
 from hpsearch.errors import StudyError
-from hpsearch.history import History
-from hpsearch.ranges import Choices, Range
-from hpsearch.report.again import again_of
-from hpsearch.report.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts import STATES, escaped, without_middle
-from hpsearch.report.contour_charts import colour_ends, contour_panels, most_important, smoothed
+from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
+from hpsearch.report.charts.base import STATES, escaped, without_middle
+from hpsearch.report.charts.contours import colour_ends, contour_panels, most_important, smoothed
+from hpsearch.report.charts.history import history_panels
+from hpsearch.report.charts.importance import importance_panels, importances_of
+from hpsearch.report.charts.learning import learning_panels
+from hpsearch.report.charts.parameters import parallel_panels, slice_panels
+from hpsearch.report.charts.trials import pruning_panels, sentence, side_by_side, timeline_panels
 from hpsearch.report.facts import Facts, Point, saved_by_pruning
-from hpsearch.report.history_charts import history_panels
-from hpsearch.report.importance import importance_panels, importances_of
-from hpsearch.report.learning_charts import learning_panels
 from hpsearch.report.page import report_page
-from hpsearch.report.parameter_charts import parallel_panels, slice_panels
 from hpsearch.report.region import Region, region_of
+from hpsearch.report.reproduction import again_of
 from hpsearch.report.tables import best_table, trials_table
-from hpsearch.report.trial_charts import pruning_panels, sentence, side_by_side, timeline_panels
 from hpsearch.report.view import View
-from hpsearch.rounds import next_round, run_rounds
-from hpsearch.storage import open_storage
-from hpsearch.study import run_study
+from hpsearch.search.rounds import next_round, run_rounds
+from hpsearch.search.study import run_study
+from hpsearch.space.ranges import Choices, Range
+from hpsearch.storage.open import open_storage
 
 START = datetime(2026, 1, 1, 12)
 SPACE = {

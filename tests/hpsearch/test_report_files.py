@@ -12,13 +12,13 @@ from mlflow import MlflowClient
 
 from hpsearch.cli import cli
 from hpsearch.errors import SettingsError, TrackingError
-from hpsearch.publishing import log_study_report
 from hpsearch.report.files import check_page, is_report_of, write_page
 from hpsearch.report.page import report_page
-from hpsearch.rounds import run_rounds
-from hpsearch.storage import open_storage
-from hpsearch.stored import load_study
-from hpsearch.tracking import Tracker
+from hpsearch.search.rounds import run_rounds
+from hpsearch.storage.catalog import load_study
+from hpsearch.storage.open import open_storage
+from hpsearch.tracking.artifacts import log_study_report
+from hpsearch.tracking.tracker import Tracker
 
 STUDY = """
 name = "tiny"
@@ -196,7 +196,7 @@ def test_a_report_is_written_where_mlflow_is_away(monkeypatch, mlflow_uri, caplo
     def away(*_):
         raise TrackingError("tracking store 'x': away")
 
-    monkeypatch.setattr("hpsearch.publishing.log_study_report", away)
+    monkeypatch.setattr("hpsearch.tracking.artifacts.log_study_report", away)
     result = run("study", "tiny.toml", "--report", "--tracking-uri", mlflow_uri)
     assert result.exit_code == 0
     assert is_report_of("tiny-random.html", "tiny-random")

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from hpsearch.report.page import report_page
-from hpsearch.study import run_study
+from hpsearch.search.study import run_study
 
 EVIL = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1><b>bold</b>"
 MARKS = "path.point, path.js-line, .point path"

@@ -7,15 +7,15 @@ from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+from hpsearch.analysis.ranking import searched_values
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.naming import check_name
-from hpsearch.rounds import next_name, next_round, run_rounds, study_settings
-from hpsearch.search_rounds import rounds_of
-from hpsearch.settings import load_settings, parse_settings
-from hpsearch.storage import open_storage
-from hpsearch.study import run_study
-from hpsearch.summary import searched_values
-from hpsearch.tracking import Tracker
+from hpsearch.search.rounds import next_name, next_round, run_rounds, study_settings
+from hpsearch.search.search_rounds import rounds_of
+from hpsearch.search.study import run_study
+from hpsearch.settings.names import check_name
+from hpsearch.settings.study import load_settings, parse_settings
+from hpsearch.storage.open import open_storage
+from hpsearch.tracking.tracker import Tracker
 
 RATES = FloatDistribution(1e-4, 1.0, log=True)
 DISTANCES = FloatDistribution(0.01, 0.5, log=True)

@@ -12,10 +12,10 @@ from optuna.trial import TrialState
 from scipy.stats import kstest
 
 from hpsearch.errors import SettingsError
-from hpsearch.options import SamplerName
-from hpsearch.pruners import build_pruner
-from hpsearch.samplers import SAMPLERS, build_sampler, fix_parameters
-from hpsearch.storage import open_storage
+from hpsearch.samplers.pruners import build_pruner
+from hpsearch.samplers.registry import SAMPLERS, build_sampler, fix_parameters
+from hpsearch.settings.options import SamplerName
+from hpsearch.storage.open import open_storage
 
 TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="gp needs torch")
 # Those that need no declared space; the grid has tests of its own.

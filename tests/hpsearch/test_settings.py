@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import SettingsError
-from hpsearch.naming import check_name
-from hpsearch.settings import STUDIES, StudySettings, load_settings, parse_settings
-from hpsearch.space import SearchSpace
+from hpsearch.settings.names import check_name
+from hpsearch.settings.study import STUDIES, StudySettings, load_settings, parse_settings
+from hpsearch.space.space import SearchSpace
 from model.config import TrainConfig
 from model.data import load_dataset
 

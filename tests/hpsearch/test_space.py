@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
-from hpsearch.ranges import SpaceError
-from hpsearch.space import SearchSpace
+from hpsearch.space.ranges import SpaceError
+from hpsearch.space.space import SearchSpace
 from model.config import TrainConfig
 
 COUNTS = st.integers(1, 1000)

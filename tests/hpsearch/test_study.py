@@ -6,10 +6,10 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, TrackingError
-from hpsearch.storage import open_storage
-from hpsearch.stored import load_study
-from hpsearch.study import run_study, study_name
-from hpsearch.tracking import Tracker
+from hpsearch.search.study import run_study, study_name
+from hpsearch.storage.catalog import load_study
+from hpsearch.storage.open import open_storage
+from hpsearch.tracking.tracker import Tracker
 
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
 

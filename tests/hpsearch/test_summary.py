@@ -8,11 +8,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.description import describe, study_record
-from hpsearch.errors import StudyError
-from hpsearch.settings import parse_settings
-from hpsearch.study import run_study
-from hpsearch.summary import (
+from hpsearch.analysis.description import describe, study_record
+from hpsearch.analysis.ranking import (
     best_trials,
     common_format,
     count_trials,
@@ -22,6 +19,9 @@ from hpsearch.summary import (
     searched_values,
     trial_record,
 )
+from hpsearch.errors import StudyError
+from hpsearch.search.study import run_study
+from hpsearch.settings.study import parse_settings
 
 
 @pytest.fixture(scope="module")

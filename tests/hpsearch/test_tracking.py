@@ -16,10 +16,10 @@ from mlflow.entities import Dataset, DatasetInput, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from hpsearch import tracking
 from hpsearch.errors import TrackingError
-from hpsearch.tracking import Tracker, experiment_name
-from hpsearch.tracking_store import tracking_uri
+from hpsearch.tracking import tracker as tracker_module
+from hpsearch.tracking.store import tracking_uri
+from hpsearch.tracking.tracker import Tracker, experiment_name
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
@@ -218,7 +218,7 @@ def test_sync_looks_at_every_page_of_runs(tracker, client, study, monkeypatch):
     for _ in range(5):
         tell(study, ask(study))
     assert tracker.sync(study) == 5
-    monkeypatch.setattr(tracking, "RUNS_PER_PAGE", 2)
+    monkeypatch.setattr(tracker_module, "RUNS_PER_PAGE", 2)
     assert tracker.sync(study) == 0
     assert len(runs_of(client, study)) == 5
 
@@ -279,7 +279,7 @@ def test_studies_in_one_store_do_not_mix(tracker, client, study, others):
 
 def test_studies_may_share_an_experiment(tracker, client, study):
     second = optuna.create_study(study_name="digits-random.r2")
-    second.set_user_attr(tracking.EXPERIMENT, study.study_name)
+    second.set_user_attr(tracker_module.EXPERIMENT, study.study_name)
     for each in (study, second):
         tell(each, ask(each))
         assert tracker.sync(each) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpsearch.verdict import Candidate, by_mean, is_tied, mean_interval
+from hpsearch.evaluation.candidates import Candidate, by_mean, is_tied, mean_interval
 
 
 def candidate(slot, values, found=0.9, maximize=True):

@@ -6,14 +6,14 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from hpsearch import objective as objective_module
-from hpsearch import workers
 from hpsearch.errors import Interrupted
-from hpsearch.objective import Objective
-from hpsearch.processes import this_process
-from hpsearch.storage import open_storage
-from hpsearch.tracking import Tracker
-from hpsearch.workers import work
+from hpsearch.execution import objective as objective_module
+from hpsearch.execution import worker
+from hpsearch.execution.objective import Objective
+from hpsearch.execution.worker import work
+from hpsearch.storage.leases import this_process
+from hpsearch.storage.open import open_storage
+from hpsearch.tracking.tracker import Tracker
 
 
 class ListChannel:
@@ -132,7 +132,7 @@ def test_trials_are_pruned_by_the_settings_pruner(url, make_settings):
 
 
 def test_running_and_finished_trials_are_tracked(url, objective, mlflow_uri, monkeypatch):
-    monkeypatch.setattr(workers, "LIVE_SECONDS", -1.0)
+    monkeypatch.setattr(worker, "LIVE_SECONDS", -1.0)
     monkeypatch.setattr(objective_module, "LIVE_SECONDS", -1.0)
     client, seen = MlflowClient(mlflow_uri), []
 

@@ -1,0 +1,66 @@
+"""Scores of predicted probabilities against the true classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.evaluation.candidates import CONFIDENCE, Interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro-F1"}
+"""Score → how a column of them is headed."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How predictions of k classes did, as scikit-learn has these scores; plain data."""
+
+    accuracy: float
+    balanced_accuracy: float  # the mean recall of the classes that there are
+    macro_f1: float  # the mean of their F1
+    confusion: list[list[int]]  # (k, k): rows of the true class, predicted as
+    precision: list[float]  # (k,)
+    recall: list[float]
+    f1: list[float]
+
+    @property
+    def rows(self) -> int:
+        """Rows that were predicted."""
+        return sum(map(sum, self.confusion))
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """The 95 % interval of the accuracy on other rows of this kind (Wilson, 1927)."""
+        from scipy import stats
+
+        right = sum(row[number] for number, row in enumerate(self.confusion))
+        found = stats.binomtest(right, self.rows).proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+
+
+def score(labels: NDArray[np.intp], probabilities: NDArray[Any]) -> Scores:
+    """Score probabilities (n, k) against class indices (n,)."""
+    from sklearn.metrics import (
+        accuracy_score,
+        confusion_matrix,
+        f1_score,
+        precision_recall_fscore_support,
+    )
+
+    predicted, known = probabilities.argmax(axis=1), range(probabilities.shape[1])
+    options: dict[str, Any] = {"labels": list(known), "zero_division": 0}
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, **options)
+    return Scores(
+        accuracy=float(accuracy_score(labels, predicted)),
+        balanced_accuracy=float(np.mean(recall[np.isin(known, labels)])),
+        macro_f1=float(f1_score(labels, predicted, average="macro", **options)),
+        confusion=confusion_matrix(labels, predicted, labels=list(known)).tolist(),
+        precision=precision.tolist(),
+        recall=recall.tolist(),
+        f1=f1.tolist(),
+    )

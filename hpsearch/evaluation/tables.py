@@ -1,0 +1,73 @@
+"""The tables of an evaluation: the candidates over fresh seeds, and the scores on the test set."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from hpsearch.analysis.tables import Cell, Table, cell, fixed
+from hpsearch.evaluation.scores import SCORES, Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpsearch.evaluation.candidates import Interval
+    from hpsearch.evaluation.record import Evaluation
+
+
+def candidate_table(evaluation: Evaluation) -> Table:
+    """Return the candidates, best mean first: what they came to, and their parameters."""
+    candidates, how = evaluation.candidates, evaluation.score_format
+    names = list(dict.fromkeys(key for each in candidates for key in each.params))
+    headings = ["trial", evaluation.metric, "±", "95 % interval"]
+    headings += [evaluation.in_the_search, "luck", "verdict"]
+    labels = ["label"] if any(each.label for each in candidates) else []
+    rows = [
+        [
+            cell(each.slot),
+            fixed(each.mean, how),
+            fixed(each.deviation, ".2g"),
+            _interval(each.interval, how),
+            fixed(each.found, how),
+            fixed(each.luck, f"+{how}"),
+            Cell(evaluation.verdict(each)),
+            *(Cell(each.label) for _ in labels),
+            *(cell(each.params.get(name)) for name in names),
+        ]
+        for each in candidates
+    ]
+    return Table([*headings, *labels, *names], rows)
+
+
+def score_table(evaluation: Evaluation) -> Table | None:
+    """Return what one network, the mean of all, and all together scored on the test set.
+
+    None where nobody has looked at it.
+    """
+    network, ensemble = (evaluation.test_scores(which) for which in ("network", "ensemble"))
+    if evaluation.look is None or network is None or ensemble is None:
+        return None
+    each = (evaluation.look.scores or {})["networks"]
+    number = len(each["accuracy"])
+    rows = [_score_row("one network", network), _score_row(f"ensemble of {number}", ensemble)]
+    if number > 1:
+        means = [_mean(each[name]) for name in SCORES]
+        rows.insert(1, [Cell(f"mean of {number}"), *means, Cell("")])
+    return Table(["", *SCORES.values(), "95 % interval of the accuracy"], rows)
+
+
+def _score_row(title: str, scores: Scores) -> list[Cell]:
+    values = (fixed(getattr(scores, name)) for name in SCORES)
+    return [Cell(title), *values, _interval(scores.accuracy_interval)]
+
+
+def _mean(values: Sequence[float]) -> Cell:
+    mean = fmean(values)
+    return Cell(f"{mean:.4f} ± {stdev(values):.2g}", mean)
+
+
+def _interval(interval: Interval | None, how: str = ".4f") -> Cell:
+    if interval is None:
+        return Cell("")
+    low, high = interval
+    return Cell(f"{low:{how}} to {high:{how}}", low)

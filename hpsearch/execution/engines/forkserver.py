@@ -1,0 +1,88 @@
+"""The process that worker processes are forked from, with all they need imported already.
+
+This module imports nothing heavy: the server can be started first of all, and imports beside the
+process that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing.context import ForkServerContext
+from typing import Any
+
+ENVIRONMENT = {
+    # Small matrices: a second BLAS thread costs more than it brings.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # with a server, for every run that ends
+    "MLFLOW_UV_AUTO_DETECT": "false",  # else a model takes the uv.lock of the folder with it
+    # A tracking server that is away shall be missed after seconds, not minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+PRELOADED = [
+    "hpsearch.execution.objective",
+    "hpsearch.execution.engines.pipes",
+    "hpsearch.tracking.tracker",
+    "sklearn.datasets",
+    "sklearn.model_selection",
+]
+
+
+def start_forkserver() -> ForkServerContext:
+    """Start the server, if it does not run yet, without waiting for it."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    before = dict(os.environ)
+    try:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        # It shall import what this process would, and nothing that lies in the working directory.
+        os.environ["PYTHONSAFEPATH"] = "1"
+        os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        resource_tracker.ensure_running()  # else the server starts it, and it lets signals through
+        with held_signals():
+            forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return context
+
+
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM from processes that start meanwhile: they are the parent's to hear.
+
+    What is blocked here stays blocked in a child; here it is delivered when the block ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def hidden_main() -> Iterator[None]:
+    """Keep a child that starts meanwhile from running the main script again.
+
+    A script without `if __name__ == "__main__"` would start its study once more in every worker.
+    """
+    main = sys.modules["__main__"].__dict__
+    kept: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.update(__file__=None, __spec__=None)
+    try:
+        yield
+    finally:
+        del main["__file__"], main["__spec__"]
+        main.update(kept)  # a notebook has no file

@@ -1,0 +1,190 @@
+"""The registry: a study's network as a version of the MLflow model that bears the study's name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+from hpsearch.analysis.ranking import best_epoch, format_value, metric_of, metric_title
+from hpsearch.errors import TrackingError
+from hpsearch.export.flavor import example_rows, save_model_folder
+from hpsearch.search.rounds import study_settings
+from hpsearch.tracking.artifacts import end_run, run_title
+from hpsearch.tracking.projection import KIND, NOTE, NUMBER, SLOT, SOURCE, STUDY, project
+from hpsearch.tracking.tracker import ID, experiment_name, runs_of, study_id
+from hpsearch.trials.slots import run_name, slot_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.export.winner import Winner
+    from hpsearch.tracking.store import TrackingStore
+
+ALIAS = "champion"  # of the version that was registered last, and name of the runs
+MODEL = "model"  # kind of the run, and the folder among its artifacts
+NETWORK, TRIAL_RUN = "hpsearch.network", "hpsearch.trial_run"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version of the registered model `name` that bears the alias."""
+
+    name: str
+    version: int
+    fresh: bool  # whether it was made now; else it had this very network before
+    before: str = ""  # what had the alias until now: version 1 (trial 7)
+
+    @property
+    def uri(self) -> str:
+        """What `mlflow.pyfunc.load_model` takes."""
+        return model_uri(self.name)
+
+
+def model_uri(name: str) -> str:
+    """Return the address of the champion among the versions of the registered model `name`."""
+    return f"models:/{name}@{ALIAS}"
+
+
+def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
+    """Register the network of `winner`, and give it the alias.
+
+    The model's files are the artifacts of a run of their own. Where the champion has this very
+    network, to the last bit, and these scores, nothing is made. Raises DataError, or TrackingError,
+    and then the alias is where it was; a version was made only if giving it the alias is what
+    failed.
+    """
+    store.check(experiment_name(study))
+    store.prepare()
+    with store.errors(), TemporaryDirectory() as folder:
+        file, trial = Path(folder) / "network.npz", winner.trial
+        winner.network.save(file)
+        run = find_run(store, study, trial)
+        origin = _origin(study, trial, run)
+        values = {metric_of(study): trial.value, **winner.scores}
+        tags = {key: str(value) for key, value in values.items()} | origin | _digest(file)
+        found = _champion(store, study.study_name)
+        if found is not None and tags.items() <= found.tags.items():
+            return Champion(found.name, int(found.version), fresh=False)
+        note, example = _note(study, winner, run), example_rows(study_settings(study).data)
+        with _model_run(store, study, trial, {**origin, NOTE: note}) as run_id:
+            for name, value in winner.scores.items():
+                store.client.log_metric(run_id, name, value)
+            model = Model(artifact_path=MODEL, run_id=run_id)
+            columns = winner.network.columns_
+            save_model_folder(Path(folder) / MODEL, file, columns, example, model)
+            store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
+            version = _create_version(store, study, run_id, tags, note)
+            return Champion(study.study_name, version, fresh=True, before=_title(found))
+
+
+def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
+    """Return the run of `trial`, if it was tracked here; raises TrackingError."""
+    experiment = store.experiment_id(experiment_name(study))
+    if experiment is None:
+        return None
+    which = f"{runs_of(study)} and tags.`{NUMBER}` = '{trial.number}'"
+    with store.errors():
+        found = store.client.search_runs([experiment], which, max_results=1)
+    return found[0] if found else None
+
+
+def _origin(study: Study, trial: FrozenTrial, run: Run | None) -> dict[str, str]:
+    """Return the tags that say which trial a network is from."""
+    tags = {STUDY: study.study_name, SLOT: str(slot_of(trial))}
+    return tags if run is None else tags | {TRIAL_RUN: run.info.run_id}
+
+
+def _digest(file: Path) -> dict[str, str]:
+    return {NETWORK: hashlib.sha256(file.read_bytes()).hexdigest()[:32]}
+
+
+def _champion(store: TrackingStore, name: str) -> ModelVersion | None:
+    """Return the version of the registered model `name` that bears the alias, if there is one."""
+    found = store.client.search_registered_models(f"name = '{name}'")
+    version = found[0].aliases.get(ALIAS) if found else None
+    return store.client.get_model_version(name, str(version)) if version else None
+
+
+def _title(version: ModelVersion | None) -> str:
+    """Return which version it is, and of which trial; "" of none."""
+    if version is None:
+        return ""
+    slot = version.tags.get(SLOT)
+    return f"version {version.version}{f' (trial {slot})' if slot else ''}"
+
+
+@contextmanager
+def _model_run(
+    store: TrackingStore, study: Study, trial: FrozenTrial, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Make a run with what was trained; it ends as FAILED if what is done with it does."""
+    experiment_id = store.open_experiment(experiment_name(study))
+    name = run_title(study, ALIAS)
+    tags = {KIND: MODEL, ID: study_id(study), **tags, **SOURCE}
+    run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    status = "FAILED"
+    try:
+        trained = project(study.study_name, trial, name)
+        store.client.log_batch(run_id, params=trained.params)
+        if trained.inputs:
+            store.log_inputs(run_id, trained.inputs)
+        yield run_id
+        status = "FINISHED"
+    finally:
+        with suppress(TrackingError), store.errors():
+            end_run(store, run_id, status)
+
+
+def _create_version(
+    store: TrackingStore, study: Study, run_id: str, tags: Mapping[str, str], note: str
+) -> int:
+    """Make a version of the run's model, and the model if need be; give it the alias."""
+    name = study.study_name
+    try:
+        text = f"Networks of the study {name}, the last one as `{ALIAS}`."
+        store.client.create_registered_model(name, {KIND: MODEL, STUDY: name}, text)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    source = f"runs:/{run_id}/{MODEL}"
+    made = store.client.create_model_version(name, source, run_id, dict(tags), description=note)
+    store.client.set_registered_model_alias(name, ALIAS, str(made.version))
+    return int(made.version)
+
+
+def _note(study: Study, winner: Winner, run: Run | None) -> str:
+    """Return what a person reads on the version's page, as Markdown."""
+    trial, tested = winner.trial, winner.untested
+    name, title = study.study_name, run_name(study, trial)
+    if run is not None:
+        title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    found = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
+    if winner.scores:
+        scores = winner.scores.items()
+        tested = ", ".join(f"{key} **{format_value(value)}**" for key, value in scores)
+    return "\n".join(
+        [
+            f"{found} of {title} in the study {name}, {winner.how}.",
+            "",
+            f"{tested}.",
+            "",
+            "```python",
+            f'mlflow.pyfunc.load_model("{model_uri(name)}").predict(rows)  # class names',
+            "```",
+            "",
+            "`rows` are a DataFrame with the columns of the signature, in any order. With "
+            '`params={"proba": True}` it gives the probability of every class.',
+        ]
+    )

@@ -1,0 +1,65 @@
+"""The figure of a comparison: the best so far, against epochs and against seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from hpsearch.analysis.comparison import Spent
+from hpsearch.analysis.ranking import format_value
+from hpsearch.figures.drawing import (
+    GREY,
+    axis_names,
+    calm,
+    colour_keys,
+    colours,
+    draw_band,
+    legend_beside,
+    new_figure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hpsearch.analysis.comparison import Band, Comparison
+
+NAMES: dict[Spent, str] = {
+    "epochs": "epochs spent",
+    "seconds": "seconds in which trials ran",
+}
+BEGINNING = 0.1  # the share of each search that the scale need not show: first guesses are far off
+
+
+def draw_comparison(comparison: Comparison) -> Figure:
+    """Draw a line for each group: the study's best so far, or the median and a band of several.
+
+    A dot marks where it ends, for the lines often cover each other.
+    """
+    figure = new_figure(9.0, 3.8, "best so far")
+    panels, chosen = figure.subplots(1, 2, sharey=True), colours(len(comparison.groups))
+    seen = [comparison.target]
+    for axes, spent in zip(panels, get_args(Spent), strict=True):
+        for group, colour in zip(comparison.groups, chosen, strict=True):
+            band = group.band(spent)
+            middle, low, high = band.median.tolist(), band.low.tolist(), band.high.tolist()
+            draw_band(calm(axes), band.x.tolist(), middle, low, high, colour, step=True)
+            axes.plot(band.x[-1], middle[-1], "o", color=colour, markersize=4)  # its end
+            seen += _after_the_beginning(band)
+        axes.axhline(comparison.target, color=GREY, linestyle="--", linewidth=0.8)
+        axis_names(axes, NAMES[spent], comparison.metric if spent == "epochs" else "")
+        axes.set_xlim(left=0)
+    margin = 0.05 * (max(seen) - min(seen)) or 0.01
+    panels[0].set_ylim(min(seen) - margin, max(seen) + margin)
+    keys = colour_keys([group.label for group in comparison.groups], chosen)
+    target = f"target {format_value(comparison.target)}"
+    keys += colour_keys([target], [GREY], linestyle="--", linewidth=0.8)
+    legend_beside(figure, keys)
+    return figure
+
+
+def _after_the_beginning(band: Band) -> list[float]:
+    """Return the values that the scale has to show."""
+    begun = int(np.searchsorted(band.x, BEGINNING * band.x[-1], side="right")) - 1
+    shown = slice(max(0, begun), None)
+    return [*band.median[shown].tolist(), *band.low[-1:].tolist(), *band.high[-1:].tolist()]

@@ -1,0 +1,53 @@
+"""Figures of a study: what its file declares, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hpsearch.analysis.ranking import best_trials
+from hpsearch.errors import StudyError
+from hpsearch.figures.learning import draw_best, draw_curves, draw_panels
+from hpsearch.figures.outcomes import draw_gradients, draw_means
+from hpsearch.figures.samples import draw_values
+from hpsearch.search.rounds import study_settings
+from hpsearch.search.study import SETTINGS
+from hpsearch.settings.figures import FigureSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna.study import Study
+
+Draw = Callable[["Study", FigureSettings], "Figure"]
+FIGURES: dict[str, Draw] = {
+    "curves": draw_curves,
+    "panels": draw_panels,
+    "best": draw_best,
+    "gradients": draw_gradients,
+    "values": draw_values,
+    "means": draw_means,
+}
+DEFAULT = (FigureSettings(kind="best"),)  # of a study whose file declares none
+
+
+def figures_of(study: Study) -> tuple[FigureSettings, ...]:
+    """Return the figures that the study's file declares, or the best trials'."""
+    declared = study_settings(study).figure if SETTINGS in study.user_attrs else ()
+    return declared or DEFAULT
+
+
+def draw(study: Study, figure: FigureSettings) -> Figure:
+    """Draw one figure of `study` as it is now.
+
+    Raises StudyError before a trial has completed, and where the study has not what it shows.
+    """
+    if not best_trials(study, 1):
+        raise StudyError(
+            f"study '{study.study_name}' has no completed trial yet, so there is nothing to draw"
+        )
+    return FIGURES[figure.kind](study, figure)
+
+
+def draw_figures(study: Study) -> dict[str, Figure]:
+    """Draw all figures of `study`; return them by name. Raises StudyError."""
+    return {figure.name: draw(study, figure) for figure in figures_of(study)}

@@ -1,0 +1,109 @@
+"""Figures of an evaluation: the candidates over fresh seeds, and what was taken for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpsearch.analysis.ranking import shortened
+from hpsearch.figures.drawing import (
+    COLOURS,
+    GREY,
+    NORMAL,
+    SMALL,
+    axis_names,
+    calm,
+    colour_keys,
+    legend_beside,
+    new_figure,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from hpsearch.evaluation.candidates import Candidate
+    from hpsearch.evaluation.record import Evaluation
+    from hpsearch.evaluation.scores import Scores
+
+FIGURES = ("evaluation", "confusion")
+MOST_NUMBERED = 30  # classes whose cells have room for a number
+LONGEST_CLASS = 20  # letters of its name
+
+
+def draw_evaluation(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return the figures by the names of FIGURES; the second one needs a look at the test set."""
+    figures = {FIGURES[0]: draw_candidates(evaluation)}
+    scores = evaluation.test_scores("network")
+    return figures if scores is None else figures | {FIGURES[1]: draw_confusion(evaluation, scores)}
+
+
+def draw_candidates(evaluation: Evaluation) -> Figure:
+    """Draw a row for each candidate: its values over fresh seeds, their mean with its 95 %
+    interval, and what the search had found.
+    """
+    shown = evaluation.candidates
+    figure = new_figure(
+        7.2,
+        1.3 + 0.42 * len(shown),
+        f"{evaluation.study}: the best again, over {evaluation.seeds} fresh seeds",
+    )
+    axes = calm(figure.subplots())
+    axes.grid(False, axis="y")
+    for row, candidate in enumerate(shown):
+        _draw_row(axes, row, candidate)
+    titles = [f"trial {candidate.slot}{_verdict(evaluation, candidate)}" for candidate in shown]
+    axes.set_yticks(range(len(shown)), titles, fontsize=SMALL)
+    axes.set_ylim(len(shown) - 0.5, -0.5)  # the best at the top
+    axis_names(axes, evaluation.metric, "")
+    look = {"linestyle": "", "markersize": 6}
+    keys = colour_keys(["mean, 95 %"], COLOURS[:1], marker="|", **look)
+    keys += colour_keys(["each seed"], [GREY], marker="o", **look | {"markersize": 4})
+    keys += colour_keys([evaluation.in_the_search], COLOURS[1:2], marker="D", **look)
+    legend_beside(figure, keys)
+    return figure
+
+
+def _verdict(evaluation: Evaluation, candidate: Candidate) -> str:
+    return " (tied)" if candidate in evaluation.tied else ""
+
+
+def _draw_row(axes: Axes, row: int, candidate: Candidate) -> None:
+    axes.plot(candidate.found, row, "D", color=COLOURS[1], markersize=6, zorder=4)
+    known = candidate.known
+    axes.plot(known, [row] * len(known), "o", color=GREY, alpha=0.5, markersize=4, zorder=2)
+    if candidate.mean is not None and candidate.interval is not None:
+        low, high = candidate.interval
+        half = [[candidate.mean - low], [high - candidate.mean]]
+        bar = {"color": COLOURS[0], "capsize": 4, "markersize": 16, "elinewidth": 2}
+        axes.errorbar(candidate.mean, row, xerr=half, fmt="|", zorder=3, **bar)  # type: ignore[arg-type]
+
+
+def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
+    """Draw how many test rows of each class the network took for which, and each class's F1."""
+    names = [plain(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
+    counts, size = np.array(scores.confusion), max(3.2, 0.36 * len(names))
+    whose = f"{evaluation.study}, trial {evaluation.look.slot}" if evaluation.look else ""
+    title = f"{whose}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
+    figure = new_figure(size + 3.6, size + 1.0, title)
+    matrix, bars = figure.subplots(1, 2, width_ratios=(size, 1.6))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    matrix.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    if len(names) <= MOST_NUMBERED:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            where = {"ha": "center", "va": "center", "fontsize": SMALL}
+            matrix.text(column, row, str(count) if count else "", color=colour, **where)
+        rotation = 90 if max(map(len, names)) > 3 else 0
+        matrix.set_xticks(range(len(names)), names, fontsize=SMALL, rotation=rotation)
+        matrix.set_yticks(range(len(names)), names, fontsize=SMALL)
+    matrix.set_xlabel("taken for", fontsize=NORMAL)
+    matrix.set_ylabel("true class", fontsize=NORMAL)
+    calm(bars).barh(range(len(names)), scores.f1, color=COLOURS[0])
+    bars.set_yticks([])
+    bars.set_ylim(len(names) - 0.5, -0.5)
+    bars.set_xlim(0, 1)
+    bars.set_xlabel("F1 of the class", fontsize=NORMAL)
+    return figure

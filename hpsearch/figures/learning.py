@@ -1,0 +1,158 @@
+"""Figures of learning curves: by configuration, by what was searched, and of the best trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hpsearch.analysis.configurations import configurations
+from hpsearch.analysis.mean_curves import (
+    drawn_configurations,
+    line_of,
+    short_label,
+    steps_per_epoch,
+    value_of,
+    values_of,
+)
+from hpsearch.analysis.ranking import best_trials, format_value, label_of, metric_title
+from hpsearch.errors import StudyError
+from hpsearch.figures.drawing import (
+    STYLES,
+    axis_names,
+    calm,
+    colour_keys,
+    colours,
+    draw_band,
+    grid_of_panels,
+    legend_beside,
+    log_scale,
+    new_figure,
+    plain,
+    style_keys,
+    whole_numbers,
+)
+from hpsearch.search.rounds import study_settings
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.settings.figures import FigureSettings
+
+BEST_COLUMNS = 5
+MOST_PANELS = 36
+
+
+def draw_curves(study: Study, settings: FigureSettings) -> Figure:
+    """Draw a line for each configuration: its repeats' mean, and a band from lowest to highest."""
+    shown, every = drawn_configurations(study, settings), configurations(study)
+    some = len(shown) < len(every) and not settings.labels
+    part = f", the best {len(shown)} of {len(every)}" if some else ""
+    figure = new_figure(6.4, 4.4, settings.title or f"{study.study_name}{part}")
+    axes, chosen = calm(figure.subplots()), colours(len(shown))
+    for found, colour in zip(shown, chosen, strict=True):
+        _draw_metrics(axes, found.trials, settings, colour)
+    trials = [trial for found in shown for trial in found.trials]
+    _set_scales(axes, settings)
+    axis_names(axes, _x_name(trials), _y_name(study, settings))
+    labels = [short_label(study, found) for found in shown]
+    legend_beside(figure, [*colour_keys(labels, chosen), *_styles(study, settings)])
+    return figure
+
+
+def draw_panels(study: Study, settings: FigureSettings) -> Figure:
+    """Draw a panel for each value of one searched key, in it a line for each value of another.
+
+    A line is the mean over all trials of its two values. Labelled configurations, which may differ
+    in other ways too, are left out, unless there are no others.
+    Raises StudyError for too many panels.
+    """
+    searched = study_settings(study).trial.searched
+    every = [trial for found in configurations(study) for trial in found.trials]
+    trials = [trial for trial in every if not label_of(trial)] or every
+    key, other = str(settings.panels), settings.lines
+    values = values_of(trials, key, searched[key])
+    if len(values) > MOST_PANELS:
+        raise StudyError(
+            f"figure '{settings.name}': {key} has {len(values)} values; a figure has at most "
+            f"{MOST_PANELS} panels"
+        )
+    lines = values_of(trials, other, searched[other]) if other else [None]
+    columns, chosen = _columns(len(values)), colours(len(lines))
+    rows = math.ceil(len(values) / columns)
+    title = settings.title or f"{study.study_name}: a panel for each {key}"
+    figure = new_figure(1.2 + 1.9 * columns, 1.1 + 1.6 * rows, title)
+    panels = grid_of_panels(figure, len(values), columns)
+    for value, axes in zip(values, panels, strict=True):
+        axes.set_title(plain(format_value(value)), fontsize=8)
+        here = [trial for trial in trials if value_of(trial, key) == value]
+        for line, colour in zip(lines, chosen, strict=True):
+            its = [t for t in here if other is None or value_of(t, other) == line]
+            _draw_metrics(axes, its, settings, colour)
+    _set_scales(panels[0], settings)
+    _name_rim(figure, study, trials, settings)
+    labels = [f"{other} {format_value(line)}" for line in lines] if other else []
+    legend_beside(figure, [*colour_keys(labels, chosen[: len(labels)]), *_styles(study, settings)])
+    return figure
+
+
+def draw_best(study: Study, settings: FigureSettings) -> Figure:
+    """Draw a panel for each of the best trials, best first (after Saito, 2016, figure 6-24)."""
+    trials = best_trials(study, settings.top or len(study.trials))
+    columns = min(BEST_COLUMNS, len(trials))
+    rows = math.ceil(len(trials) / columns)
+    title = settings.title or f"{study.study_name}: the best {len(trials)}"
+    figure = new_figure(1.2 + 1.7 * columns, 1.1 + 1.5 * rows, title)
+    panels, colour = grid_of_panels(figure, len(trials), columns), colours(1)[0]
+    for number, (trial, axes) in enumerate(zip(trials, panels, strict=True), start=1):
+        axes.set_title(f"Best-{number} {format_value(trial.value)}", fontsize=8)
+        _draw_metrics(axes, [trial], settings, colour)
+    _set_scales(panels[0], settings)
+    _name_rim(figure, study, trials, settings)
+    legend_beside(figure, _styles(study, settings))
+    return figure
+
+
+def _columns(panels: int) -> int:
+    return panels if panels <= 3 else math.ceil(math.sqrt(panels))
+
+
+def _draw_metrics(
+    axes: Axes, trials: Sequence[FrozenTrial], settings: FigureSettings, colour: Any
+) -> None:
+    for metric, style in zip(settings.metrics, STYLES, strict=False):
+        line = line_of(trials, metric, settings.smooth)
+        draw_band(axes, line.x, line.mean, line.low, line.high, colour, style=style)
+
+
+def _set_scales(axes: Axes, settings: FigureSettings) -> None:
+    """Set the scales, which all panels share."""
+    if settings.log:
+        log_scale(axes, "y")
+    whole_numbers(axes)
+
+
+def _name_rim(
+    figure: Figure, study: Study, trials: Sequence[FrozenTrial], settings: FigureSettings
+) -> None:
+    """Name the axes once for all panels."""
+    figure.supxlabel(_x_name(trials), fontsize=9)
+    figure.supylabel(plain(_y_name(study, settings)), fontsize=9)
+
+
+def _x_name(trials: Sequence[FrozenTrial]) -> str:
+    return "iteration" if steps_per_epoch(trials) else "epoch"
+
+
+def _y_name(study: Study, settings: FigureSettings) -> str:
+    name = ", ".join(metric_title(study, metric) for metric in settings.metrics)
+    return f"{name} (mean of {settings.smooth} epochs)" if settings.smooth > 1 else name
+
+
+def _styles(study: Study, settings: FigureSettings) -> list[Any]:
+    return style_keys([metric_title(study, metric) for metric in settings.metrics])

@@ -1,0 +1,57 @@
+"""What a study searches, as text: a study can be continued while this stays equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hpsearch.space.ranges import shape_name
+from hpsearch.space.space import DEFAULTS
+
+if TYPE_CHECKING:
+    from hpsearch.settings.study import StudySettings
+
+
+def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
+    """Return what `settings` search, as text by key.
+
+    Budget, sampler and pruner are not part of it, nor is the place where the data lie.
+    """
+    data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
+    entries = {
+        **{f"data.{key}": value for key, value in data.items()},
+        "data.digest": data_digest,
+        "search.metric": settings.search.metric,
+        "search.seed": settings.search.seed,
+        "search.seeds": settings.search.seeds,
+        "search.first_draw": settings.search.first_draw or 0,
+        **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
+        **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
+        **{
+            f"enqueue[{n}]": f"{e.label} {dict(sorted(e.values.items()))}"
+            for n, e in enumerate(settings.enqueue)
+        },
+    }
+    return {key: _text(value) for key, value in entries.items()}
+
+
+def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return what changed between two definitions: "trial.epochs 20, now 30".
+
+    A key that is missing on one side stands for the default.
+    """
+    defaults = {f"trial.{key}": _text(value) for key, value in DEFAULTS.items()}
+    defaults |= {"search.seeds": "1", "search.first_draw": "0"}
+    defaults |= {"data.draw": "stratified", "data.validation": "split"}
+    changed = []
+    for key in sorted(was.keys() | now.keys()):
+        old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))
+        if old != new and key == "data.digest":
+            changed.append(f"other data (digest {old[:8]}, now {new[:8]})")
+        elif old != new:
+            changed.append(f"{key} {old}, now {new}")
+    return changed
+
+
+def _text(value: object) -> str:
+    return shape_name(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,233 @@
+"""StudySettings: a study file, checked, and back to TOML."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from hpsearch.errors import SettingsError
+from hpsearch.settings.data import DataSettings
+from hpsearch.settings.enqueue import Labelled, read_entry
+from hpsearch.settings.figures import Figures, FigureSettings, check_figures
+from hpsearch.settings.names import valid_name
+from hpsearch.settings.options import REPEATING, Metric, PrunerName, SamplerName
+from hpsearch.settings.search import OptionError, SearchSettings, wrong_value
+from hpsearch.space.grid import fit_trials
+from hpsearch.space.ranges import SpaceError
+from hpsearch.space.space import SearchSpace
+from model.names import unknown_name
+
+_PACKAGE = Path(__file__).parent.parent
+_PACKAGED = _PACKAGE / "studies"  # in a wheel; beside the package in a checkout
+STUDIES = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "studies"
+TABLES: dict[str, type[BaseModel]] = {
+    "data": DataSettings,
+    "search": SearchSettings,
+    "figure": FigureSettings,
+}
+
+
+def _read_space(table: object) -> SearchSpace:
+    if isinstance(table, SearchSpace):
+        return table
+    if not isinstance(table, Mapping):
+        raise ValueError(f"must be a table, but got {table!r}")
+    return SearchSpace.from_table(table)
+
+
+class StudySettings(BaseModel):
+    """A study: its name, data, search, space, labelled configurations and figures.
+
+    Raises pydantic's ValidationError; `load_settings` and `parse_settings` turn it into one
+    sentence, a SettingsError.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    name: str
+    data: DataSettings = DataSettings()
+    search: SearchSettings = SearchSettings()
+    trial: Annotated[SearchSpace, BeforeValidator(_read_space)] = SearchSpace()
+    enqueue: tuple[Labelled, ...] = ()
+    figure: Figures = ()
+
+    _named = field_validator("name")(valid_name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_enqueue(cls, table: Any) -> Any:
+        """Check [[enqueue]] against the space; an entry is written flat, label and values."""
+        entries = table.get("enqueue", ())
+        if not isinstance(entries, list | tuple):
+            raise ValueError(f"enqueue: must be [[enqueue]] tables, but got {entries!r}")
+        if not entries or isinstance(entries[0], Labelled):
+            return table
+        try:
+            space = _read_space(table.get("trial", {}))
+        except ValueError:
+            return {**table, "enqueue": ()}  # the field `trial` will say it
+        return {**table, "enqueue": tuple(read_entry(space, n, e) for n, e in enumerate(entries))}
+
+    @model_validator(mode="after")
+    def _whole_grid(self) -> StudySettings:
+        if self.search.sampler == "grid":
+            search = fit_trials(self.search, self.trial, len(self.enqueue))
+            object.__setattr__(self, "search", search)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> StudySettings:
+        entries, trials = len(self.enqueue), self.search.trials
+        if entries > trials:
+            raise ValueError(
+                f"enqueue: {entries} labelled configurations, but search.trials is {trials}; "
+                "raise trials or drop some"
+            )
+        if self.search.seeds > 1 and self.search.sampler not in REPEATING:
+            raise ValueError(
+                f"search.seeds: is {self.search.seeds}, but sampler '{self.search.sampler}' "
+                f"repeats nothing; use {' or '.join(REPEATING)}"
+            )
+        least = self.search.pruner_options.get("min_resource", 1)
+        if least > self.max_epochs:
+            place = "search.pruner_options.min_resource"
+            raise ValueError(f"{place}: is {least}, but trials have {self.max_epochs} epochs")
+        check_figures(
+            self.figure,
+            self.trial.searched,
+            [e.label for e in self.enqueue],
+            diagnostics=self.search.diagnostics,
+        )
+        return self
+
+    @property
+    def max_epochs(self) -> int:
+        """The most epochs a trial may take; pruners plan their rungs by it."""
+        labelled = (int(str(entry.values.get("epochs", 0))) for entry in self.enqueue)
+        return max([self.trial.max_epochs(), *labelled])
+
+    def labelled(self, slot: int) -> Labelled | None:
+        """Return the labelled configuration of `slot`, None if it has none."""
+        number = slot // self.search.seeds
+        return self.enqueue[number] if number < len(self.enqueue) else None
+
+    def replace(self, **changes: Any) -> StudySettings:
+        """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`.
+
+        Options go with the sampler or pruner that they were written for.
+        """
+        table, search = settings_table(self), changes.get("search", {})
+        if "trials" not in self.search.model_fields_set:
+            del table["search"]["trials"]
+        for kind in ("sampler", "pruner"):
+            if search.get(kind, table["search"][kind]) != table["search"][kind]:
+                table["search"].pop(f"{kind}_options", None)
+        for key, value in changes.items():
+            table[key] = {**table.get(key, {}), **value} if isinstance(value, Mapping) else value
+        return parse_settings(table, "settings")
+
+    def to_toml(self) -> str:
+        """Return the study file, with every value of [data] and [search] written out."""
+        import tomlkit
+
+        table = settings_table(self)
+        for key, value in table["trial"].items():
+            if isinstance(value, Mapping):  # a range reads best on one line
+                table["trial"][key] = tomlkit.inline_table()
+                table["trial"][key].update(value)
+        return tomlkit.dumps(table)
+
+
+def settings_table(settings: StudySettings) -> dict[str, Any]:
+    """Return `settings` as the tables of a study file, plain data."""
+    table: dict[str, Any] = {"name": settings.name}
+    table["data"] = settings.data.model_dump(exclude_none=True)
+    search = settings.search.model_dump(exclude_none=True)
+    table["search"] = {key: value for key, value in search.items() if value != {}}
+    table["trial"] = settings.trial.as_table()
+    if settings.enqueue:
+        table["enqueue"] = [
+            {"label": e.label}
+            | {k: list(v) if isinstance(v, tuple) else v for k, v in e.values.items()}
+            for e in settings.enqueue
+        ]
+    if settings.figure:
+        table["figure"] = [figure.as_table() for figure in settings.figure]
+    return table
+
+
+def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
+    """Return the settings in `table`; raises SettingsError naming `place` and the key."""
+    try:
+        return StudySettings(**table)
+    except ValidationError as error:
+        raise SettingsError(f"{place}: {_sentence(error.errors()[0])}") from None
+    except TypeError:
+        raise SettingsError(f"{place}: keys must be text") from None
+
+
+def load_settings(source: str | os.PathLike[str]) -> StudySettings:
+    """Read a study file: a path, or the name of one that ships with the package ("digits").
+
+    A data file is looked for in the working directory, then beside the study file.
+    Raises SettingsError.
+    """
+    path = _find(source)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
+    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
+        raise SettingsError(f"{path}: is not TOML: {error}") from None
+    settings = parse_settings({"name": path.stem, **table}, str(path))
+    beside = path.parent / settings.data.source
+    if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
+        return settings.replace(data={"source": str(beside)})
+    return settings
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    path = Path(source)
+    if os.path.isfile(path) or path.suffix == ".toml":
+        return path
+    shipped = {file.stem: file for file in sorted(STUDIES.glob("*.toml"))}
+    if str(source) not in shipped:
+        raise SettingsError(unknown_name(str(source), shipped, "a study file or a shipped study"))
+    return shipped[str(source)]
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Say what pydantic found as one sentence, its place first."""
+    key = error["loc"][-1] if error["loc"] else ""
+    place = ".".join(str(part) for part in error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            keys = TABLES.get(str(error["loc"][0]), StudySettings).model_fields
+            return f"{place}: {unknown_name(key, keys, 'a key here')}"
+        case "literal_error":
+            names = get_args({"metric": Metric, "sampler": SamplerName}.get(str(key), PrunerName))
+            return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"
+        case "missing":
+            return f"{place}: is missing"
+        case "value_error":
+            cause = error["ctx"]["error"]
+            if isinstance(cause, OptionError):
+                return f"{place}{cause}"
+            separator = "." if isinstance(cause, SpaceError) else ": "
+            return f"{place}{separator}{cause}" if place else str(cause)
+    return f"{place}: {wrong_value(error)}"

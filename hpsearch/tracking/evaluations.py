@@ -1,0 +1,103 @@
+"""What an evaluation is in MLflow: a run of its own kind beside those of what it trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mlflow.entities import Metric, RunTag
+
+from hpsearch.analysis.ranking import find_trial, metric_of
+from hpsearch.evaluation.record import evaluation_record, last_evaluation
+from hpsearch.evaluation.scores import SCORES
+from hpsearch.evaluation.wording import in_markdown
+from hpsearch.tracking.artifacts import as_files, find_runs, kept_run, log_files, run_title
+from hpsearch.tracking.projection import KIND, NOTE, SLOT, STUDY, project
+from hpsearch.tracking.tracker import ID, experiment_name, study_id
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna.study import Study
+
+    from hpsearch.evaluation.record import Evaluation
+    from hpsearch.tracking.store import TrackingStore
+
+EVALUATION = "evaluation"  # kind and name of the run
+SEEDS, LOOK, LOOKED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
+
+
+def log_evaluation(
+    store: TrackingStore, study: Study, evaluation: Evaluation, figures: Mapping[str, Figure]
+) -> None:
+    """Put an evaluation of `study` into its run; another outcome gets a run of its own.
+
+    Raises TrackingError.
+    """
+    look, which = evaluation.own_look, _which(study, evaluation)
+    told = {LOOKED: look.date if look else evaluation.unseen, NOTE: in_markdown(study)}
+    trial = find_trial(study, str(evaluation.chosen.slot))
+    trained = project(study.study_name, trial, EVALUATION)
+    with kept_run(store, experiment_name(study), which, run_title(study, EVALUATION)) as run_id:
+        tags = [RunTag(key, value) for key, value in told.items()]
+        metrics = [Metric(key, value, 0, 0) for key, value in _metrics(study, evaluation).items()]
+        store.client.log_batch(run_id, metrics, trained.params, tags, synchronous=True)
+        store.log_inputs(run_id, trained.inputs)
+        record = json.dumps(evaluation_record(evaluation), indent=2)
+        log_files(store, run_id, {f"{EVALUATION}.json": record, **as_files(figures)})
+
+
+def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
+    """Write the run of the last evaluation of `study` if it is missing; return how many were.
+
+    Raises TrackingError.
+    """
+    evaluation = last_evaluation(study)
+    if evaluation is None:
+        return 0
+    experiment_id = store.open_experiment(experiment_name(study))
+    with store.errors():
+        known = find_runs(store, experiment_id, _which(study, evaluation), "FINISHED")
+    if known:
+        return 0
+    from hpsearch.figures.evaluation import draw_evaluation
+
+    log_evaluation(store, study, evaluation, draw_evaluation(evaluation))
+    return 1
+
+
+def delete_evaluation(store: TrackingStore, study: Study) -> None:
+    """Delete the runs of all evaluations of `study`; raises TrackingError."""
+    experiment_id = store.experiment_id(experiment_name(study))
+    if experiment_id is not None:
+        with store.errors():
+            for run in find_runs(store, experiment_id, {KIND: EVALUATION, ID: study_id(study)}):
+                store.client.delete_run(run.info.run_id)
+
+
+def _which(study: Study, evaluation: Evaluation) -> dict[str, str]:
+    """Return the tags that tell the run of an evaluation from those of others."""
+    look = evaluation.own_look
+    return {
+        KIND: EVALUATION,
+        STUDY: study.study_name,
+        ID: study_id(study),
+        SLOT: str(evaluation.chosen.slot),
+        SEEDS: str(evaluation.seeds),
+        LOOK: str(look.number) if look else "none",
+    }
+
+
+def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:
+    """Return what the chosen candidate came to over fresh seeds and on the test set."""
+    metric, chosen = metric_of(study), evaluation.chosen
+    values = {
+        f"{metric}_mean": chosen.mean,
+        f"{metric}_deviation": chosen.deviation,
+        f"{metric}_luck": chosen.luck,
+    }
+    seen = {"network": "test/", "ensemble": "test/ensemble_"} if evaluation.own_look else {}
+    for which, prefix in seen.items():
+        if scores := evaluation.test_scores(which):
+            values |= {f"{prefix}{name}": getattr(scores, name) for name in SCORES}
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,198 @@
+"""Tracker: projects trials into MLflow. A run is computed from one frozen trial and nothing else.
+
+So MLflow holds no truth of its own: what is missing there can be written again at any time, and
+writing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from mlflow.entities import RunTag, ViewType
+
+from hpsearch.errors import TrackingError
+from hpsearch.tracking.projection import DRAW, KIND, NOTE, NUMBER, SLOT, STUDY, Projection, project
+from hpsearch.tracking.store import TrackingStore
+from hpsearch.trials.slots import EVALUATES, Repeat, own_trials, run_name, slot_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
+ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
+METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
+NOTE_LENGTH = 20_000  # MLflow takes no longer tag
+RUNS_PER_PAGE = 1000
+
+logger = logging.getLogger(__name__)
+
+
+def experiment_name(study: Study) -> str:
+    """Return the name of the MLflow experiment that holds the study's runs."""
+    return str(study.user_attrs.get(EXPERIMENT, study.study_name))
+
+
+def study_id(study: Study) -> str:
+    """Return what tells the study from others that bear its name, before it or elsewhere."""
+    if ID not in study.user_attrs:
+        study.set_user_attr(ID, uuid4().hex)
+    return str(study.user_attrs[ID])
+
+
+def runs_of(study: Study) -> str:
+    """Return MLflow's filter for the runs of `study`, trials and others."""
+    return f"tags.`{ID}` = '{study_id(study)}'"
+
+
+def _tags(study: Study, trial: FrozenTrial) -> dict[str, object]:
+    """Return the tags that an evaluation's run has of its own: what it repeats."""
+    if EVALUATES not in study.user_attrs:
+        return {}
+    repeat = Repeat.of(slot_of(trial))
+    return {
+        KIND: repeat.kind,
+        STUDY: study.user_attrs[EVALUATES]["study"],
+        SLOT: repeat.trial,
+        DRAW: repeat.draw,
+    }
+
+
+class Tracker:
+    """An Optuna callback `(study, trial)` that writes the trial as a run of an MLflow experiment.
+
+    The experiment bears the study's name; that of a first round holds the later ones too. MLflow's
+    global tracking URI and active run are neither read nor changed. A tracking store that fails is
+    said once in the log and costs nothing but a later `sync`; `sync` raises TrackingError instead.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.store = TrackingStore(uri)
+        self.lost = False  # the store failed; `sync` finds out whether it is back
+        self._experiments: dict[str, str] = {}
+        self._runs: dict[str, dict[int, Run]] = {}
+
+    def __reduce__(self) -> tuple[type[Tracker], tuple[str]]:
+        return type(self), (self.store.uri,)
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Write `trial`, finished or still running; never raises for the store's sake."""
+        if self.lost:
+            return
+        try:
+            self._write(study, trial)
+        except TrackingError as error:
+            self.lost = True
+            logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
+
+    def sync(self, study: Study, should_stop: Callable[[], bool] = lambda: False) -> int:
+        """Write the runs that are missing or were left unfinished; return how many those were.
+
+        A run that somebody deleted in MLflow stays deleted. Raises TrackingError.
+        """
+        self.lost = False
+        self.forget(study)
+        runs = self._runs_of(study)
+        written = 0
+        for trial in own_trials(study):
+            if should_stop():
+                break
+            run = runs.get(trial.number)
+            if trial.state.is_finished() and (run is None or run.info.status == "RUNNING"):
+                self._write(study, trial)
+                written += 1
+        return written
+
+    def forget(self, study: Study) -> None:
+        """Forget which runs there are: another process may have begun some."""
+        self._runs.pop(study.study_name, None)
+
+    def describe(self, study: Study, text: str) -> None:
+        """Put Markdown `text` on the experiment's page."""
+        if not self.lost:
+            with self.store.errors():
+                experiment_id = self._experiment_id(study)
+                note = text[:NOTE_LENGTH]
+                self.store.client.set_experiment_tag(experiment_id, NOTE, note)
+
+    def delete(self, study: Study) -> None:
+        """Delete the study's experiment, or of a later round, which shares one, its runs alone."""
+        name = experiment_name(study)
+        if name == study.study_name:
+            self.store.delete(name)
+        elif self.store.experiment_id(name):
+            with self.store.errors():
+                for run in list(self._search(self._experiment_id(study), runs_of(study))):
+                    self.store.client.delete_run(run.info.run_id)
+
+    def _write(self, study: Study, trial: FrozenTrial) -> None:
+        """Bring the run of `trial` up to what the trial says now."""
+        with self.store.errors():
+            runs = self._runs_of(study)
+            name, tags = run_name(study, trial), _tags(study, trial)
+            projection = project(study.study_name, trial, name, tags)
+            fresh = trial.number not in runs
+            if fresh:
+                runs[trial.number] = self._create_run(study, projection)
+            elif runs[trial.number].info.lifecycle_stage == "deleted":
+                return
+            run_id = runs[trial.number].info.run_id
+            self._log(run_id, projection, fresh=fresh)
+            if projection.end is not None:
+                self.store.client.set_terminated(run_id, projection.status, projection.end)
+
+    def _create_run(self, study: Study, projection: Projection) -> Run:
+        experiment_id = self._experiment_id(study)
+        run = self.store.client.create_run(
+            experiment_id,
+            projection.start,
+            {**projection.tags, ID: study_id(study)},
+            projection.name,
+        )
+        if projection.inputs:
+            self.store.log_inputs(run.info.run_id, projection.inputs)
+        return run
+
+    def _log(self, run_id: str, projection: Projection, *, fresh: bool) -> None:
+        """Log params, metrics and, where the run does not have them from its creation, tags."""
+        tags = [] if fresh else [RunTag(key, value) for key, value in projection.tags.items()]
+        first, rest = projection.metrics[:METRICS_PER_BATCH], projection.metrics[METRICS_PER_BATCH:]
+        self.store.client.log_batch(run_id, first, projection.params, tags, synchronous=True)
+        for start in range(0, len(rest), METRICS_PER_BATCH):
+            batch = rest[start : start + METRICS_PER_BATCH]
+            self.store.client.log_batch(run_id, batch, synchronous=True)
+
+    def _experiment_id(self, study: Study) -> str:
+        name = experiment_name(study)
+        if name not in self._experiments:
+            self._experiments[name] = self.store.open_experiment(name)
+        return self._experiments[name]
+
+    def _runs_of(self, study: Study) -> dict[int, Run]:
+        """Return the runs of a study's trials by the trial's number, deleted ones included."""
+        if study.study_name not in self._runs:
+            with self.store.errors():
+                found = self._search(self._experiment_id(study), runs_of(study))
+                runs = {int(r.data.tags[NUMBER]): r for r in found if NUMBER in r.data.tags}
+                self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
+        return self._runs[study.study_name]
+
+    def _search(self, experiment_id: str, which: str) -> Iterator[Run]:
+        """Yield the runs that MLflow's filter `which` finds, deleted ones as well."""
+        page: str | None = None
+        while True:
+            runs = self.store.client.search_runs(
+                [experiment_id],
+                which,
+                ViewType.ALL,
+                max_results=RUNS_PER_PAGE,
+                page_token=page,
+            )
+            yield from runs
+            page = runs.token
+            if not page:
+                return
