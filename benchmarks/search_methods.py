@@ -22,8 +22,8 @@ from hpsearch.analysis.history import History, Improvement
 from hpsearch.execution import objective
 from hpsearch.execution.progress import Progress
 from hpsearch.search.rounds import run_rounds
-from hpsearch.settings.options import MARGIN
 from hpsearch.settings.study import StudySettings, parse_settings
+from hpsearch.space.narrowing import MARGIN
 from hpsearch.trials.slots import SLOT, own_trials
 
 METRIC = "val/accuracy"

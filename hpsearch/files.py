@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from hpsearch.errors import SettingsError
@@ -34,3 +35,8 @@ def check_output(
         raise SettingsError(f"{option}: {folder} is not a folder")
     if not os.access(folder, os.W_OK):
         raise SettingsError(f"{option}: {folder} cannot be written to")
+
+
+def file_name(study_name: str) -> str:
+    """Return how a file is called after any study; somebody else may have called it anything."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", study_name)

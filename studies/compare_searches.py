@@ -19,10 +19,11 @@ import optuna
 
 from hpsearch import StudySettings, load_settings
 from hpsearch.analysis.history import History
-from hpsearch.analysis.ranking import common_format
 from hpsearch.cli.console import note, show_progress
 from hpsearch.errors import HpsearchError
-from hpsearch.search.rounds import run_rounds, study_settings
+from hpsearch.formatting import common_format
+from hpsearch.search.rounds import run_rounds
+from hpsearch.storage.catalog import study_settings
 
 
 @dataclass(frozen=True)

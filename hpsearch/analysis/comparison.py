@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from hpsearch.analysis.history import History
 from hpsearch.analysis.ranking import metric_of, metric_title
 from hpsearch.errors import StudyError
-from hpsearch.search.rounds import study_settings
-from hpsearch.search.search_rounds import rounds_of
 from hpsearch.settings.definition import differences
-from hpsearch.storage.catalog import load_search
+from hpsearch.storage.catalog import load_search, rounds_of, study_settings
 from hpsearch.trials.slots import DEFINITION
 
 if TYPE_CHECKING:

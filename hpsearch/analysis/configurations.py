@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import (
-    best_trials,
-    common_format,
-    format_value,
-    label_of,
-    searched_values,
-)
+from hpsearch.analysis.ranking import best_trials, label_of, searched_values
+from hpsearch.formatting import common_format, format_value
 from hpsearch.trials.slots import DEFINITION, DONE, own_trials, slot_of
 
 if TYPE_CHECKING:

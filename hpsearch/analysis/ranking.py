@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
 from hpsearch.space.ranges import field_name
+from hpsearch.storage.catalog import rounds_of
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.slots import DEFINITION, SLOT, own_trials, reason_of, slot_of, was_interrupted
 
@@ -147,36 +148,6 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
     }
 
 
-def format_value(value: object) -> str:
-    """Return a number as a person reads it: 0.9861, 0.00123, 3.86e-07."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def shortened(text: str, longest: int) -> str:
-    """Return a text of at most so many letters, the last one an ellipsis where it was cut."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def common_format(values: Iterable[float], metric: str) -> str:
-    """Return how values of a metric are written one below the other: as suits the smallest.
-
-    Accuracies are alike everywhere. `metric` may be its title.
-    """
-    smallest = min((abs(value) for value in values if value), default=1.0)
-    if "accuracy" in metric or smallest >= 0.01:
-        return ".4f"
-    return f".{2 - math.floor(math.log10(smallest))}f" if smallest >= 1e-4 else ".4g"
-
-
-def format_duration(seconds: float) -> str:
-    """Return seconds as a person says them: 6 s, 1:05 min, 1:02:03 h."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02d}:{seconds:02d} h"
-    return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
-
-
 def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, FrozenTrial]]:
     """Return the best trials of several rounds, best first, each with the study that ran it."""
     found = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
@@ -184,3 +155,18 @@ def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, Froz
     if not trials:  # somebody else's study of several objectives has no direction either
         return []
     return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
+
+
+def better_round(study: Study) -> str:
+    """Return the round of the same search that has the best trial, "" if `study` is as good."""
+    best, own = best_of_rounds(rounds_of(study._storage, study), 1), best_trials(study, 1)
+    if not best or (own and own[0].value == best[0][1].value):
+        return ""
+    return best[0][0].study_name
+
+
+def better_found(study: Study, command: str, *options: str) -> str:
+    """Say which round has found better than `study`, and the command for it; "" if none has."""
+    name = better_round(study)
+    line = shlex.join(["hpsearch", command, name, *options])
+    return f"{name} has found better: {line}" if name else ""

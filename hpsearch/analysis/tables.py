@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hpsearch.analysis.ranking import format_value
+from hpsearch.formatting import format_value
 from hpsearch.space.ranges import shape_name
 
 

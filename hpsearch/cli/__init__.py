@@ -104,17 +104,3 @@ def _finish_output() -> None:
         if not isinstance(error, BrokenPipeError):
             click.ClickException(f"standard output: {error.strerror}").show()
         raise SystemExit(1) from None
-
-
-from hpsearch.cli import (  # noqa: E402 - they register their commands
-    compare,  # noqa: F401
-    evaluate,  # noqa: F401
-    export,  # noqa: F401
-    figures,  # noqa: F401
-    look,  # noqa: F401
-    manage,  # noqa: F401
-    narrow,  # noqa: F401
-    report,  # noqa: F401
-    study,  # noqa: F401
-    ui,  # noqa: F401
-)

@@ -75,7 +75,7 @@ def compare(
 
 
 def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
-    from hpsearch.tracking.artifacts import check_files, save_figures
+    from hpsearch.figures.saving import check_files, save_figures
 
     if path.suffix != PNG:
         raise SettingsError(f"--save: '{path}' is no name of a PNG file, which ends in {PNG}")
@@ -86,8 +86,8 @@ def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
 
 
 def _table(compared: Comparison) -> Table:
-    from hpsearch.analysis.ranking import common_format, format_value
     from hpsearch.cli.console import text_table
+    from hpsearch.formatting import common_format, format_value
 
     repeated = any(len(group.entries) > 1 for group in compared.groups)
     spread = ["lowest", "highest"] if repeated else []

@@ -23,13 +23,12 @@ from hpsearch.analysis.configurations import (
 from hpsearch.analysis.ranking import (
     best_epoch,
     best_of_rounds,
-    format_duration,
-    format_value,
     label_of,
     metric_title,
     searched_columns,
     searched_values,
 )
+from hpsearch.formatting import format_duration, format_value
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.slots import Repeat, slot_of
 

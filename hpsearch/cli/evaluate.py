@@ -75,14 +75,14 @@ def evaluate(
         start_forkserver()
     import optuna
 
+    from hpsearch.analysis.ranking import better_found
     from hpsearch.cli.console import note, show_progress, training_line
     from hpsearch.errors import Interrupted, TrackingError
-    from hpsearch.evaluation.found import equals_of_best
+    from hpsearch.evaluation.candidates import equals_of_best
     from hpsearch.evaluation.record import evaluation_record
     from hpsearch.figures.evaluation import FIGURES, draw_evaluation
+    from hpsearch.figures.saving import check_files, save_figures
     from hpsearch.search.evaluation import evaluate as evaluating
-    from hpsearch.search.search_rounds import better_found
-    from hpsearch.tracking.artifacts import check_files, save_figures
     from hpsearch.tracking.evaluations import EVALUATION, log_evaluation
     from hpsearch.tracking.tracker import Tracker
 
@@ -148,8 +148,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
 
 def _class_table(evaluation: Evaluation) -> Table:
     """Return the scores of each class, and the confusion matrix if it is not too wide."""
-    from hpsearch.analysis.ranking import shortened
     from hpsearch.cli.console import text_table
+    from hpsearch.formatting import shortened
 
     scores = evaluation.test_scores("network")
     assert scores is not None

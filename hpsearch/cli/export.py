@@ -12,7 +12,7 @@ import click
 
 from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.look import find_study
-from hpsearch.settings.names import file_name
+from hpsearch.files import file_name
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -71,13 +71,13 @@ def export(
         raise click.UsageError(f"-f mlflow writes no file, so it takes no {option}")
     if kind != "mlflow" and tracking_uri is not None:
         raise click.UsageError("--tracking-uri goes with -f mlflow")
+    from hpsearch.analysis.ranking import better_found
     from hpsearch.cli.console import note
     from hpsearch.evaluation.record import last_evaluation
     from hpsearch.evaluation.wording import overtaken
     from hpsearch.export import files as exporting
     from hpsearch.export.winner import find_winner, winner_record, winning_trial
     from hpsearch.files import check_output
-    from hpsearch.search.search_rounds import better_found
 
     study = find_study(name, storage)
     trial = winning_trial(study, slot)

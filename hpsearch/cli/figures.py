@@ -54,7 +54,8 @@ def figures(
     if no_tracking and save is None:
         raise click.UsageError("with --no-tracking, --save says where the figures are to go")
     from hpsearch.figures.declared import draw_figures
-    from hpsearch.tracking.artifacts import FIGURES, check_files, log_study_figures, save_figures
+    from hpsearch.figures.saving import check_files, save_figures
+    from hpsearch.tracking.artifacts import FIGURES, log_study_figures
     from hpsearch.tracking.tracker import Tracker, experiment_name
 
     study = find_study(name, storage)
@@ -76,7 +77,7 @@ def check_save(settings: StudySettings, save: str | None, *, force: bool) -> Non
     """Raise SettingsError if the figures of a study could not be saved at its end."""
     if save is not None:
         from hpsearch.figures.declared import DEFAULT
-        from hpsearch.tracking.artifacts import check_files
+        from hpsearch.figures.saving import check_files
 
         check_files(save, [each.name for each in settings.figure or DEFAULT], force=force)
 
@@ -91,7 +92,8 @@ def finish_figures(
     """
     from hpsearch.analysis.ranking import best_trials
     from hpsearch.figures.declared import draw, figures_of
-    from hpsearch.tracking.artifacts import FIGURES, log_study_figures, save_figures
+    from hpsearch.figures.saving import save_figures
+    from hpsearch.tracking.artifacts import FIGURES, log_study_figures
 
     if not best_trials(study, 1):
         return ["none: no trial ran to its end"]

@@ -109,8 +109,9 @@ def find_study(name: str, storage: str | None) -> Study:
 
 
 def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
-    from hpsearch.analysis.ranking import format_value, metric_title
+    from hpsearch.analysis.ranking import metric_title
     from hpsearch.cli.console import text_table
+    from hpsearch.formatting import format_value
 
     headings, rows = ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"), []
     for study, record in zip(studies, records, strict=True):
@@ -121,7 +122,8 @@ def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
 
 
 def _print_study(study: Study, record: dict[str, Any]) -> None:
-    from hpsearch.analysis.ranking import count_trials, format_value, metric_title
+    from hpsearch.analysis.ranking import count_trials, metric_title
+    from hpsearch.formatting import format_value
     from hpsearch.trials.slots import own_trials
 
     counts = count_trials(own_trials(study))
@@ -159,7 +161,7 @@ def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> No
 
 
 def _column(metric: str, values: Sequence[float]) -> list[str]:
-    from hpsearch.analysis.ranking import common_format
+    from hpsearch.formatting import common_format
 
     how = common_format(values, metric)
     return [f"{value:{how}}" for value in values]

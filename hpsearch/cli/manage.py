@@ -34,9 +34,8 @@ def delete(
     import optuna
 
     from hpsearch.evaluation.test_set import is_search, remember_search
-    from hpsearch.search.evaluation_study import find_evaluation
-    from hpsearch.search.search_rounds import rounds_of
-    from hpsearch.storage.catalog import load_study
+    from hpsearch.search.repeats import find_evaluation
+    from hpsearch.storage.catalog import load_study, rounds_of
     from hpsearch.storage.leases import claimed
     from hpsearch.storage.open import open_storage, storage_url
     from hpsearch.tracking.tracker import Tracker
@@ -78,7 +77,7 @@ def _forget_evaluation(study: Study, tracker: Tracker | None) -> None:
     import optuna
 
     from hpsearch.execution.coordinator import describe_rounds
-    from hpsearch.search.search_rounds import rounds_of
+    from hpsearch.storage.catalog import rounds_of
     from hpsearch.tracking.evaluations import delete_evaluation
     from hpsearch.tracking.tracker import study_id
     from hpsearch.trials.slots import EVALUATED, EVALUATES
@@ -108,9 +107,8 @@ def sync(name: str, storage: str | None, tracking_uri: str | None) -> None:
     hpsearch sync digits-random
     """
     from hpsearch.execution.coordinator import describe_rounds
-    from hpsearch.search.evaluation_study import find_evaluation
-    from hpsearch.search.search_rounds import rounds_of
-    from hpsearch.storage.catalog import load_study
+    from hpsearch.search.repeats import find_evaluation
+    from hpsearch.storage.catalog import load_study, rounds_of
     from hpsearch.storage.leases import claimed
     from hpsearch.storage.open import open_storage, storage_url
     from hpsearch.tracking.evaluations import log_missing_evaluation

@@ -6,7 +6,7 @@ import click
 
 from hpsearch.cli import cli, storage_option
 from hpsearch.cli.look import find_study
-from hpsearch.settings.options import MARGIN
+from hpsearch.space.narrowing import MARGIN
 
 
 @cli.command()

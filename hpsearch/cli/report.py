@@ -12,7 +12,7 @@ import click
 from hpsearch.cli import cli, storage_option, tracking_option
 from hpsearch.cli.figures import log_at_end, where_in_mlflow
 from hpsearch.cli.look import find_study
-from hpsearch.settings.names import file_name
+from hpsearch.files import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +63,9 @@ def report(
 
     import optuna
 
+    from hpsearch.analysis.ranking import better_found
     from hpsearch.cli.console import note
-    from hpsearch.report.files import check_page, write_page
-    from hpsearch.report.page import report_page
-    from hpsearch.search.search_rounds import better_found
+    from hpsearch.report.page import check_page, report_page, write_page
     from hpsearch.storage.open import storage_url
     from hpsearch.tracking.artifacts import REPORT, log_study_report
     from hpsearch.tracking.tracker import Tracker, experiment_name
@@ -92,7 +91,7 @@ def check_reports(settings: StudySettings, name: str | None, rounds: int, *, for
 
     An earlier report of the same study is overwritten, for it tells less.
     """
-    from hpsearch.report.files import check_page
+    from hpsearch.report.page import check_page
     from hpsearch.search.study import study_name
 
     base = study_name(settings, name)
@@ -108,8 +107,7 @@ def finish_reports(
     A tracking store that is away is a warning. Raises HpsearchError for all else.
     """
     from hpsearch.analysis.ranking import best_trials
-    from hpsearch.report.files import check_page, write_page
-    from hpsearch.report.page import report_page
+    from hpsearch.report.page import check_page, report_page, write_page
     from hpsearch.storage.open import storage_url
     from hpsearch.tracking.artifacts import REPORT, log_study_report
 

@@ -13,7 +13,7 @@ from hpsearch.cli.figures import check_save, finish_figures, save_options
 from hpsearch.cli.report import check_reports, finish_reports
 from hpsearch.cli.signals import stop_on_signals
 from hpsearch.execution.engines.forkserver import start_forkserver
-from hpsearch.settings.options import PrunerName, SamplerName
+from hpsearch.settings.names import PrunerName, SamplerName
 
 if TYPE_CHECKING:
     from hpsearch.search.study import Outcome
@@ -127,8 +127,9 @@ def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any
 
 
 def _print_outcomes(outcomes: list[Outcome], settings: StudySettings, *, tracked: bool) -> None:
-    from hpsearch.analysis.ranking import best_of_rounds, count_trials, format_duration
+    from hpsearch.analysis.ranking import best_of_rounds, count_trials
     from hpsearch.cli.console import best_table, note, print_table
+    from hpsearch.formatting import format_duration
     from hpsearch.trials.slots import own_trials
 
     for outcome in outcomes:

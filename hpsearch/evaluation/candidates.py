@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isclose, sqrt
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.analysis.configurations import best_configurations, seeds_of
+from hpsearch.analysis.ranking import best_trials
+from hpsearch.errors import StudyError
+from hpsearch.trainables.network import trained_config
+from hpsearch.trials.slots import slot_of
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from model.config import TrainConfig
+
 
 CONFIDENCE = 0.95
 Interval = tuple[float, float]
@@ -117,3 +131,52 @@ def is_tied(first: Candidate, other: Candidate, comparisons: int = 1) -> bool:
     if isclose(low, high, abs_tol=1e-12) and 2 ** (1 - len(differences)) > error:
         return True
     return low <= 0 <= high or isclose(low, 0, abs_tol=1e-12) or isclose(high, 0, abs_tol=1e-12)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search has found: a configuration, by its trial, and what it was worth there."""
+
+    trial: FrozenTrial
+    value: float
+
+    @property
+    def slot(self) -> int:
+        """The trial's slot; of one that the search repeats, the first."""
+        return slot_of(self.trial)
+
+    @property
+    def config(self) -> TrainConfig:
+        """What was trained."""
+        return trained_config(self.trial)
+
+
+def equals_of_best(study: Study, known: Container[int]) -> int:
+    """Return how many have the best value of `study`, without the slots in `known`."""
+    found = best_found(study, len(study.get_trials(deepcopy=False)), known)
+    return sum(each.value == found[0].value and each.slot not in known for each in found)
+
+
+def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]:
+    """Return the best `top` configurations of `study` and those of the slots in `also`.
+
+    The best comes first, and no two are alike: where others have the configuration of a slot in
+    `also`, it stands for them, with the best value. Raises StudyError.
+    """
+    if seeds_of(study) > 1:
+        repeated = best_configurations(study)
+        best = [Found(each.trials[0], each.mean) for each in repeated]
+    else:
+        best = [Found(t, t.value or 0.0) for t in best_trials(study)]
+    if not best:
+        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
+    different: dict[str, Found] = {}
+    for found in best:
+        wanted = found.slot in also
+        if not wanted and len(different) >= top:
+            continue
+        key = json.dumps(found.config.as_dict())
+        twin = different.setdefault(key, found)
+        if wanted and twin.slot not in also:
+            different[key] = replace(found, value=twin.value)
+    return list(different.values())

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.analysis.ranking import common_format, find_trial
-from hpsearch.evaluation.candidates import Candidate, is_tied
-from hpsearch.evaluation.found import best_found, trained_config
+from hpsearch.analysis.ranking import find_trial
+from hpsearch.evaluation.candidates import Candidate, best_found, is_tied
 from hpsearch.evaluation.scores import SCORES, Scores
 from hpsearch.evaluation.test_set import Look
+from hpsearch.formatting import common_format
+from hpsearch.trainables.network import trained_config
 from hpsearch.trials.slots import EVALUATED
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.analysis.ranking import format_value
 from hpsearch.evaluation.record import last_evaluation, overtaken_by
+from hpsearch.formatting import format_value, sentence
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -86,8 +86,3 @@ def in_markdown(study: Study) -> str:
         )
     since = overtaken(study, evaluation)
     return f"{text}.{f' {sentence(since)}.' if since else ''}"
-
-
-def sentence(text: str) -> str:
-    """Begin a text with a capital."""
-    return text[0].upper() + text[1:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -12,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from hpsearch.errors import DataError, Interrupted, SettingsError
+from hpsearch.errors import Interrupted, SettingsError
+from hpsearch.trainables.network import load_data, start_training
 from hpsearch.trials.curves import CURVES, METRICS, Curves
-from hpsearch.trials.slots import SLOT, derive_rng, slot_of
-from model.data import Dataset, load_dataset
-from model.network import Network
-from model.training import train
+from hpsearch.trials.slots import SLOT, slot_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from optuna.trial import BaseTrial
 
-    from hpsearch.settings.enqueue import Labelled
-    from hpsearch.settings.study import StudySettings
+    from hpsearch.settings.study import Labelled, StudySettings
     from model.config import TrainConfig
     from model.training import Epoch
 
@@ -159,36 +154,3 @@ def follow(
         if on_epoch is not None:
             on_epoch(trial, epoch)
         yield epoch
-
-
-def start_training(
-    settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
-) -> tuple[Network, Iterator[Epoch]]:
-    """Return the network of `slot`, not trained yet, and the epochs that train it when iterated."""
-    network, batches = draw_network(settings, data, config, slot)
-    metric, diagnostics = METRICS[settings.search.metric], settings.search.diagnostics
-    return network, train(network, data, batches, metric=metric, diagnostics=diagnostics)
-
-
-def draw_network(
-    settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
-) -> tuple[Network, np.random.Generator]:
-    """Return the network of `slot`, not trained yet, and what shuffles its batches.
-
-    Both depend on the seed and the slot alone.
-    """
-    search, draw = settings.search, settings.search.draw(slot)
-    weights, batches = (derive_rng(search.seed, draw, what) for what in ("weights", "batches"))
-    return Network(data.n_features, data.n_classes, config, weights), batches
-
-
-def load_data(settings: StudySettings) -> Dataset:
-    """Load what [data] asks for; raises DataError."""
-    try:
-        return load_dataset(**settings.data.model_dump())
-    except OSError as error:
-        what = error.strerror or str(error)
-        where = f"{os.fspath(error.filename)}: " if error.filename else ""
-        raise DataError(f"data.source: {where}{what}") from error
-    except ValueError as error:
-        raise DataError(f"data: {error}") from error

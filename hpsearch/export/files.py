@@ -10,22 +10,15 @@ from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.configurations import best_configurations, seeds_of
-from hpsearch.analysis.ranking import (
-    best_epoch,
-    best_trials,
-    find_trial,
-    format_value,
-    rank,
-    trial_record,
-)
+from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial, rank, trial_record
 from hpsearch.errors import DataError, SettingsError, StudyError
-from hpsearch.evaluation.found import trained_config
-from hpsearch.execution.objective import load_data, start_training
 from hpsearch.files import check_output
-from hpsearch.search.rounds import study_settings
+from hpsearch.formatting import format_value
 from hpsearch.search.study import study_name
 from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
+from hpsearch.storage.catalog import study_settings
+from hpsearch.trainables.network import load_data, start_training, trained_config
 from hpsearch.trials.curves import METRICS
 from hpsearch.trials.slots import slot_of
 from model.classifier import MLPClassifier

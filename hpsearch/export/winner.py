@@ -11,10 +11,9 @@ from optuna.trial import TrialState
 from hpsearch.analysis.ranking import find_trial, validation_of
 from hpsearch.evaluation.record import evaluation_record, last_evaluation, overtaken_by
 from hpsearch.evaluation.scores import SCORES
-from hpsearch.execution.objective import load_data
 from hpsearch.export.files import choose_trial, export_record, retrain
-from hpsearch.search.evaluation_study import check_data, evaluation_settings, find_evaluation
-from hpsearch.search.repeats import final_network
+from hpsearch.search.repeats import check_data, evaluation_settings, final_network, find_evaluation
+from hpsearch.trainables.network import load_data
 from hpsearch.trials.curves import METRICS, Curves
 from hpsearch.trials.slots import Repeat, own_trials, slot_of
 from model.classifier import MLPClassifier

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from hpsearch.analysis.comparison import Spent
-from hpsearch.analysis.ranking import format_value
 from hpsearch.figures.drawing import (
     GREY,
     axis_names,
@@ -18,6 +17,7 @@ from hpsearch.figures.drawing import (
     legend_beside,
     new_figure,
 )
+from hpsearch.formatting import format_value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,9 +10,9 @@ from hpsearch.errors import StudyError
 from hpsearch.figures.learning import draw_best, draw_curves, draw_panels
 from hpsearch.figures.outcomes import draw_gradients, draw_means
 from hpsearch.figures.samples import draw_values
-from hpsearch.search.rounds import study_settings
 from hpsearch.search.study import SETTINGS
 from hpsearch.settings.figures import FigureSettings
+from hpsearch.storage.catalog import study_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpsearch.analysis.ranking import shortened
 from hpsearch.figures.drawing import (
     COLOURS,
     GREY,
@@ -19,6 +18,7 @@ from hpsearch.figures.drawing import (
     new_figure,
     plain,
 )
+from hpsearch.formatting import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

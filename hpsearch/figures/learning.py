@@ -15,7 +15,7 @@ from hpsearch.analysis.mean_curves import (
     value_of,
     values_of,
 )
-from hpsearch.analysis.ranking import best_trials, format_value, label_of, metric_title
+from hpsearch.analysis.ranking import best_trials, label_of, metric_title
 from hpsearch.errors import StudyError
 from hpsearch.figures.drawing import (
     STYLES,
@@ -32,7 +32,8 @@ from hpsearch.figures.drawing import (
     style_keys,
     whole_numbers,
 )
-from hpsearch.search.rounds import study_settings
+from hpsearch.formatting import format_value
+from hpsearch.storage.catalog import study_settings
 
 if TYPE_CHECKING:
     from typing import Any

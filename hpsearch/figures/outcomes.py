@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.configurations import seeds_of
 from hpsearch.analysis.mean_curves import drawn_configurations, short_label
-from hpsearch.analysis.ranking import common_format, metric_of, metric_title
+from hpsearch.analysis.ranking import metric_of, metric_title
 from hpsearch.errors import StudyError
 from hpsearch.figures.drawing import (
     COLOURS,
@@ -25,6 +25,7 @@ from hpsearch.figures.drawing import (
     plain,
     whole_numbers,
 )
+from hpsearch.formatting import common_format
 from hpsearch.trials.curves import Curves
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from hpsearch.figures.drawing import (
     plain,
     whole_numbers,
 )
-from hpsearch.search.rounds import study_settings
 from hpsearch.space.ranges import Choices, Range
+from hpsearch.storage.catalog import study_settings
 from hpsearch.trials.slots import own_trials, slot_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from hpsearch.analysis.tables import Cell, Table, cell, fixed
 from hpsearch.evaluation.record import last_evaluation
 from hpsearch.evaluation.tables import candidate_table, score_table
-from hpsearch.evaluation.wording import overtaken, sentence, tested, verdict
+from hpsearch.evaluation.wording import overtaken, tested, verdict
+from hpsearch.formatting import sentence
 
 if TYPE_CHECKING:
     from hpsearch.evaluation.scores import Scores

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import optuna
 from optuna.trial import TrialState
 
 from hpsearch.analysis.configurations import seeds_of
@@ -15,8 +16,6 @@ from hpsearch.analysis.history import span_of
 from hpsearch.analysis.mean_curves import config_of
 from hpsearch.analysis.ranking import (
     best_trials,
-    format_duration,
-    format_value,
     label_of,
     metric_of,
     metric_title,
@@ -24,9 +23,9 @@ from hpsearch.analysis.ranking import (
     searched_values,
 )
 from hpsearch.errors import StudyError
+from hpsearch.formatting import format_duration, format_value
 from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts.base import escaped
-from hpsearch.report.snapshot import snapshot_of
 from hpsearch.report.view import View
 from hpsearch.space.ranges import Range
 from hpsearch.trials.curves import METRICS, Curves
@@ -237,3 +236,15 @@ def seconds_per_epoch(trial: FrozenTrial) -> float:
 def duration(seconds: float) -> str:
     """Return seconds as a person says them, tenths too where there are few."""
     return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
+
+
+def snapshot_of(study: Study) -> Study:
+    """Return a copy of `study` in memory, of which no trial changes and to which none is added.
+
+    Trials keep their numbers, their times and what they carry; what is written to the copy is lost.
+    """
+    copy = optuna.create_study(study_name=study.study_name, directions=study.directions)
+    for key, value in study.user_attrs.items():
+        copy.set_user_attr(key, value)
+    copy.add_trials(study.get_trials(deepcopy=False))
+    return copy

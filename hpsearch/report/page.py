@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,8 +17,11 @@ from plotly.offline import get_plotlyjs
 from hpsearch import __version__
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.history import seconds_passed, span_of
-from hpsearch.analysis.ranking import common_format, count_trials, format_value, label_of
-from hpsearch.report.charts.base import Panels, counted
+from hpsearch.analysis.ranking import better_found, count_trials, label_of
+from hpsearch.errors import SettingsError
+from hpsearch.files import check_output
+from hpsearch.formatting import common_format, counted, format_value
+from hpsearch.report.charts.base import Panels
 from hpsearch.report.charts.contours import contour_panels
 from hpsearch.report.charts.history import history_panels
 from hpsearch.report.charts.importance import importance_panels, importances_of
@@ -28,10 +33,14 @@ from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, titl
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.reproduction import again_of, reproduction
 from hpsearch.report.tables import best_table, trials_table
-from hpsearch.search.search_rounds import better_found
+from model.files import is_special, written_whole
 
 if TYPE_CHECKING:
+    import os
+
     from optuna.study import Study
+
+BEGINNING = 4096  # bytes of a page, in which it says what it is
 
 TOP = 20
 
@@ -158,3 +167,38 @@ def _seconds(facts: Facts) -> float | None:
     """Return the seconds in which a trial ran, None if the trials do not say."""
     spans = [span_of(trial) for trial in facts.trials if trial.datetime_complete is not None]
     return max(seconds_passed(spans).values(), default=None)
+
+
+def check_page(
+    option: str, path: str | os.PathLike[str], *, force: bool, update: str | None = None
+) -> None:
+    """Raise SettingsError, naming `option`, if no page can be written to `path`.
+
+    update: the name of a study whose earlier report may be overwritten without `force`.
+    """
+    force = force or (update is not None and is_report_of(path, update))
+    check_output(option, path, force=force)
+
+
+def is_report_of(path: str | os.PathLike[str], study: str) -> bool:
+    """Whether the file at `path` is a report that hpsearch made about the study of that name."""
+    try:
+        if is_special(path):  # nobody may ever write to a pipe
+            return False
+        with open(path, "rb") as file:
+            beginning = file.read(BEGINNING).decode(errors="replace")
+    except OSError:
+        return False
+    marks = [("generator", "hpsearch"), ("hpsearch-study", html.escape(study))]
+    return all(f'<meta name="{name}" content="{content}">' in beginning for name, content in marks)
+
+
+def write_page(option: str, page: str, path: str | os.PathLike[str]) -> Path:
+    """Write `page` to `path`, whole or not at all; raises SettingsError."""
+    try:
+        with written_whole(path) as file:
+            file.write(page.encode())
+    except OSError as error:
+        where = error.filename2 or error.filename or path
+        raise SettingsError(f"{option}: {where}: {error.strerror}") from error
+    return Path(path)

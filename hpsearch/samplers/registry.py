@@ -18,7 +18,7 @@ from hpsearch.samplers.slot import (
     SlotSampler,
     experimental,
 )
-from hpsearch.settings.options import REPEATING
+from hpsearch.settings.names import REPEATING
 from hpsearch.settings.search import read_options
 from hpsearch.space.space import SearchSpace
 

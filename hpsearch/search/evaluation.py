@@ -13,24 +13,24 @@ import numpy as np
 
 from hpsearch.analysis.configurations import seeds_of
 from hpsearch.analysis.ranking import metric_title
-from hpsearch.evaluation.candidates import by_mean
-from hpsearch.evaluation.found import best_found
+from hpsearch.evaluation.candidates import best_found, by_mean
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
 from hpsearch.evaluation.scores import SCORES, score
 from hpsearch.evaluation.test_set import complete_look, last_look_of, may_look
-from hpsearch.execution.coordinator import OnProgress, describe_rounds, wait_for_orphans
+from hpsearch.execution.coordinator import OnProgress, describe_rounds
 from hpsearch.execution.engines.forkserver import start_forkserver
-from hpsearch.search.evaluation_study import (
+from hpsearch.execution.recovery import wait_for_orphans
+from hpsearch.search.repeats import (
+    Bench,
+    RepeatObjective,
     check_data,
     check_evaluation,
     evaluation_settings,
+    final_network,
     open_evaluation,
     trained_draws,
 )
-from hpsearch.search.repeats import RepeatObjective, final_network
-from hpsearch.search.retraining import Bench
-from hpsearch.search.search_rounds import rounds_of
-from hpsearch.storage.catalog import load_search
+from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import claimed
 from hpsearch.storage.open import open_storage, storage_errors, storage_url
 from hpsearch.tracking.tracker import experiment_name, study_id
@@ -40,7 +40,7 @@ from model.data import load_test_set
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from hpsearch.evaluation.found import Found
+    from hpsearch.evaluation.candidates import Found
     from hpsearch.settings.study import StudySettings
     from hpsearch.tracking.tracker import Tracker
     from model.network import Network

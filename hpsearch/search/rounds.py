@@ -6,7 +6,6 @@ import math
 import re
 import shlex
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,14 +13,15 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import format_value, rank, searched_values
+from hpsearch.analysis.ranking import rank, searched_values
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.search.study import FIRST, SETTINGS, Outcome, run_study, study_name
+from hpsearch.formatting import format_value
+from hpsearch.search.study import FIRST, Outcome, run_study, study_name
 from hpsearch.settings.names import check_name, with_suffix
-from hpsearch.settings.options import MARGIN
-from hpsearch.settings.study import StudySettings, parse_settings
+from hpsearch.settings.study import StudySettings
 from hpsearch.space.grid import grid_size
-from hpsearch.space.narrowing import Narrowing, narrow
+from hpsearch.space.narrowing import MARGIN, Narrowing, narrow
+from hpsearch.storage.catalog import study_settings
 from hpsearch.storage.open import open_storage, storage_url
 from hpsearch.tracking.tracker import study_id
 from hpsearch.trials.slots import derive_rng
@@ -208,17 +208,6 @@ def next_round(
     following = _narrowed(settings, narrowing.space)
     following = following.replace(name=next_name(study.study_name, settings.search.sampler))
     return NextRound(study, following, narrowing, tuple(best), completed, tied)
-
-
-def study_settings(study: Study) -> StudySettings:
-    """Return the settings that `study` was run with last; raises StudyError if it has none."""
-    file = study.user_attrs.get(SETTINGS)
-    if file is None:
-        raise StudyError(
-            f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
-            "only what `hpsearch study` has run can be narrowed or exported"
-        )
-    return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
 
 
 def next_name(name: str, sampler: str) -> str:

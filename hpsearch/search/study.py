@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.trial import FixedTrial, create_trial
 
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.execution.coordinator import OnProgress, Parent, wait_for_orphans
+from hpsearch.execution.coordinator import OnProgress, Parent
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.execution.engines.inline import run_slots
 from hpsearch.execution.objective import Objective
+from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.samplers.registry import check_sampler
-from hpsearch.search.carrying import carry_over
 from hpsearch.settings.definition import definition, differences
 from hpsearch.settings.names import check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
 from hpsearch.storage.leases import claimed
 from hpsearch.storage.open import open_storage, storage_errors, storage_url
 from hpsearch.tracking.tracker import EXPERIMENT, Tracker, experiment_name, study_id
-from hpsearch.trials.slots import DEFINITION, ROUND, Slots, count_slots, own_trials
+from hpsearch.trials.curves import CURVES
+from hpsearch.trials.slots import (
+    CARRIED,
+    DEFINITION,
+    DONE,
+    ROUND,
+    Slots,
+    count_slots,
+    own_trials,
+    slot_of,
+)
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.space.space import SearchSpace
 
 # User attributes of a study.
 SETTINGS = "settings"
@@ -173,3 +188,40 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, settings.to_toml())
     return study
+
+
+def carry_over(earlier: Iterable[Study], study: Study, space: SearchSpace) -> None:
+    """Add to `study` the trials of the `earlier` ones that `space` could have proposed.
+
+    They have no slot, and no run in MLflow but the one they have. Those that are there already,
+    from a start that was interrupted, are not added again.
+    """
+    trials = study.get_trials(deepcopy=False)
+    known = {trial.user_attrs.get(CARRIED) for trial in trials}
+    for before in earlier:
+        for trial in own_trials(before, DONE):
+            source = f"{before.study_name}#{slot_of(trial)}"
+            if source not in known and (carried := _within(space, trial, source)):
+                study.add_trial(carried)
+
+
+def _within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenTrial | None:
+    """Return the trial with the distributions of `space`; None where that cannot propose it."""
+    given = FixedTrial(trial.params)
+    setup = trial.user_attrs["setup"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a value is out of range
+            config = space.suggest(given)
+        if config.as_dict() != setup["config"]:  # a labelled one, that set what is fixed
+            return None
+        return create_trial(
+            state=trial.state,
+            value=trial.value,
+            params={name: trial.params[name] for name in given.distributions},
+            distributions=given.distributions,
+            user_attrs={CARRIED: source, "setup": setup, CURVES: trial.user_attrs.get(CURVES, {})},
+            intermediate_values=trial.intermediate_values,
+        )
+    except ValueError:  # a value out of range, or one that was not searched
+        return None

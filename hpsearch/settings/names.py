@@ -2,8 +2,14 @@
 
 import hashlib
 import re
+from typing import Literal
 
 from hpsearch.errors import SettingsError
+
+Metric = Literal["val/accuracy", "val/loss"]
+SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]
+PrunerName = Literal["none", "median", "halving", "hyperband"]
+REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # take [search] seeds
 
 LONGEST = 100
 NAME_PATTERN = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST}}}")
@@ -28,11 +34,6 @@ def check_name(value: str) -> str:
         return valid_name(value)
     except ValueError as error:
         raise SettingsError(f"--name: {error}") from None
-
-
-def file_name(study_name: str) -> str:
-    """Return how a file is called after any study; somebody else may have called it anything."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", study_name)
 
 
 def with_suffix(name: str, suffix: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from hpsearch.settings.options import Metric, PrunerName, SamplerName
+from hpsearch.settings.names import Metric, PrunerName, SamplerName
 from model.names import unknown_name
 
 Count = Annotated[int, Field(ge=1)]

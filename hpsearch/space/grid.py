@@ -9,11 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hpsearch.settings.search import SearchSettings
 from hpsearch.space.ranges import Choices, Searched, SpaceError
 from hpsearch.space.space import SearchSpace
-
-LARGE = 10_000  # points; who wants so many trials says so
 
 
 def grid_size(space: SearchSpace) -> int:
@@ -31,29 +28,6 @@ def grid_point(space: SearchSpace, number: int) -> dict[str, Any]:
         number, index = divmod(number, _count(name, entry))
         point[entry.parameter(name)] = entry.to_optuna(_value(entry, index))
     return point
-
-
-def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> SearchSettings:
-    """Return `search` with a trial for each point and labelled configuration, unless it says
-    how many; raises ValueError for more than there are."""
-    try:
-        points = grid_size(space) if space.searched or not labelled else 0
-    except SpaceError as error:
-        raise ValueError(f"trial.{error}") from None
-    place, total, given = "search.trials", points + labelled, search.model_fields_set
-    if "trials" in given:
-        if search.trials > total:
-            more = f" (and {labelled} labelled configurations)" if labelled else ""
-            size = "1 point" if points == 1 else f"{points} points"
-            raise ValueError(
-                f"{place}: is {search.trials}, but the grid has {size}{more}; "
-                "leave trials out to try them all"
-            )
-        return search
-    if total > LARGE:
-        raise ValueError(f"{place}: the grid has {points} points; say how many of them to try")
-    # Still not given: with other choices it will be another number.
-    return SearchSettings.model_construct(set(given), **{**dict(search), "trials": total})
 
 
 def _count(name: str, entry: Searched) -> int:

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Literal
 
 from hpsearch.errors import SettingsError
-from hpsearch.settings.options import MARGIN
 from hpsearch.space.ranges import Choices, Range, Searched, SpaceError
 from hpsearch.space.space import SearchSpace
+
+MARGIN = 0.1  # what narrowing keeps beside the best values, as a share of the old width
 
 # Shares of the old width.
 LEAST_MARGIN = 0.01  # where all the best values are one and no margin is asked for

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import tomllib
+from itertools import count, takewhile
 from typing import TYPE_CHECKING
 
 import optuna
 
 from hpsearch.errors import StudyError
 from hpsearch.evaluation.test_set import LOOKS, is_search
+from hpsearch.search.study import SETTINGS
+from hpsearch.settings.study import parse_settings
+from hpsearch.tracking.tracker import experiment_name
 from hpsearch.trials.slots import EVALUATES
 from model.names import unknown_name
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
+
+    from hpsearch.settings.study import StudySettings
 
 
 def load_study(storage: BaseStorage, name: str) -> Study:
@@ -33,3 +40,23 @@ def load_search(storage: BaseStorage, name: str) -> Study:
         whose = study.user_attrs[EVALUATES]["study"]
         raise StudyError(f"study '{name}' is itself an evaluation; use '{whose}', which it is of")
     return study
+
+
+def study_settings(study: Study) -> StudySettings:
+    """Return the settings that `study` was run with last; raises StudyError if it has none."""
+    file = study.user_attrs.get(SETTINGS)
+    if file is None:
+        raise StudyError(
+            f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
+            "only what `hpsearch study` has run can be narrowed or exported"
+        )
+    return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
+
+
+def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
+    """Return all rounds of the search that `study` belongs to, in their order."""
+    name, names = experiment_name(study), optuna.get_all_study_names(storage)
+    numbered = (f"{name}.r{number}" for number in count(2))
+    known = [name, *takewhile(names.__contains__, numbered)]
+    rounds = [optuna.load_study(storage=storage, study_name=n) for n in known if n in names]
+    return [each for each in rounds if experiment_name(each) == name]

@@ -14,7 +14,7 @@ import signal
 def arm(place: str) -> None:
     module, function, number = place.rsplit(":", 2)
     if function == "half a line":
-        module, function = "hpsearch.storage.open", "JournalFile.append_logs"
+        module, function = "hpsearch.storage.journal", "JournalFile.append_logs"
         final = write_half_a_line
     else:
         final = kill

@@ -14,7 +14,7 @@ from hpsearch.analysis.configurations import (
     configurations,
     seeds_of,
 )
-from hpsearch.analysis.description import describe, study_record
+from hpsearch.analysis.description import study_record
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.figures.outcomes import draw_means
 from hpsearch.report.charts.learning import learning_panels
@@ -23,6 +23,7 @@ from hpsearch.report.page import report_page
 from hpsearch.search.study import run_study
 from hpsearch.settings.figures import FigureSettings
 from hpsearch.settings.study import parse_settings
+from hpsearch.tracking.page import describe
 from hpsearch.trials.curves import METRICS
 
 SEEDS = 3

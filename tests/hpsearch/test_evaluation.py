@@ -25,22 +25,19 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 import hpsearch.search.evaluation
 import hpsearch.tracking.artifacts
 import hpsearch.tracking.evaluations
-from hpsearch.analysis.description import describe
-from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
+from hpsearch.analysis.ranking import best_epoch, best_trials, better_round, find_trial
 from hpsearch.errors import DataError, Interrupted, StudyError
-from hpsearch.execution.objective import load_data, start_training
 from hpsearch.export.winner import find_winner, winner_record, winning_trial
 from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
 from hpsearch.search.evaluation import evaluate
-from hpsearch.search.evaluation_study import evaluation_name, evaluation_settings, find_evaluation
-from hpsearch.search.repeats import joined, learning_rates
-from hpsearch.search.rounds import study_settings
-from hpsearch.search.search_rounds import better_round
+from hpsearch.search.repeats import evaluation_name, evaluation_settings, find_evaluation
 from hpsearch.search.study import run_study
-from hpsearch.storage.catalog import load_study
+from hpsearch.storage.catalog import load_study, study_settings
 from hpsearch.tracking.evaluations import log_evaluation, log_missing_evaluation
+from hpsearch.tracking.page import describe
 from hpsearch.tracking.tracker import Tracker
+from hpsearch.trainables.network import joined, learning_rates, load_data, start_training
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.slots import Repeat, own_trials, slot_of
 from model import MLPClassifier, TrainConfig, load_test_set

@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
 from hpsearch.errors import DataError, SettingsError, StudyError
-from hpsearch.execution.objective import load_data, start_training
 from hpsearch.export.files import (
     OPTION,
     as_study_file,
@@ -25,6 +24,7 @@ from hpsearch.export.predict import load_model, predict_table
 from hpsearch.files import check_output
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
+from hpsearch.trainables.network import load_data, start_training
 from hpsearch.trials.slots import slot_of
 from model import MLPClassifier, Network, TrainConfig
 from model.files import written_whole

@@ -15,12 +15,13 @@ from hpsearch.figures.declared import draw, draw_figures, figures_of
 from hpsearch.figures.drawing import COLOURS
 from hpsearch.figures.illustrations import draw_histograms, draw_paths
 from hpsearch.figures.samples import bins_of
+from hpsearch.figures.saving import publish, save_figures
 from hpsearch.search.rounds import run_rounds
 from hpsearch.search.study import run_study
 from hpsearch.settings.figures import FigureSettings
 from hpsearch.settings.study import parse_settings
 from hpsearch.space.ranges import Choices, Range
-from hpsearch.tracking.artifacts import log_figures, log_study_figures, publish, save_figures
+from hpsearch.tracking.artifacts import log_figures, log_study_figures
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.tracking.tracker import Tracker
 from model.diagnostics import Histogram

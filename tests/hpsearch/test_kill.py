@@ -38,8 +38,8 @@ learning_rate = {{ low = 1e-3, high = 0.1, log = true }}
 MOMENTS = [
     "model.network:Network.backward:75",  # in training
     "optuna.trial:Trial.report:9",  # before an epoch is reported
-    "hpsearch.storage.open:JournalFile.append_logs:47",  # before a write to the journal
-    "hpsearch.storage.open:half a line:31",  # in the middle of it
+    "hpsearch.storage.journal:JournalFile.append_logs:47",  # before a write to the journal
+    "hpsearch.storage.journal:half a line:31",  # in the middle of it
     "os:fsync:5",  # after it, before the disk has it
     "hpsearch.tracking.tracker:Tracker.__call__:3",  # Optuna has the trial, MLflow nothing of it
     "mlflow:MlflowClient.log_inputs:3",  # an empty run

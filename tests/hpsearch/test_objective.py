@@ -10,8 +10,9 @@ from optuna.trial import FixedTrial, TrialState
 
 import hpsearch.execution.objective
 from hpsearch.errors import DataError, Interrupted, SettingsError
-from hpsearch.execution.objective import Objective, load_data
+from hpsearch.execution.objective import Objective
 from hpsearch.settings.study import parse_settings
+from hpsearch.trainables.network import load_data
 from hpsearch.trials.curves import Curves
 from model.config import TrainConfig
 from model.data import load_dataset

@@ -10,7 +10,8 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution import coordinator as parent_module
-from hpsearch.execution.coordinator import Parent, close_dead_trials, wait_for_orphans
+from hpsearch.execution.coordinator import Parent
+from hpsearch.execution.recovery import close_dead_trials, wait_for_orphans
 from hpsearch.storage.leases import Claim, this_process
 from hpsearch.storage.open import open_storage
 

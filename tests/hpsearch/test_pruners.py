@@ -6,7 +6,7 @@ from optuna.pruners import HyperbandPruner
 from optuna.trial import TrialState
 
 from hpsearch.samplers.pruners import PRUNERS, build_pruner
-from hpsearch.settings.options import PrunerName
+from hpsearch.settings.names import PrunerName
 
 
 def run(study, curve):

@@ -15,8 +15,9 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.history import History
 from hpsearch.errors import StudyError
+from hpsearch.formatting import without_middle
 from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
-from hpsearch.report.charts.base import STATES, escaped, without_middle
+from hpsearch.report.charts.base import STATES, escaped
 from hpsearch.report.charts.contours import colour_ends, contour_panels, most_important, smoothed
 from hpsearch.report.charts.history import history_panels
 from hpsearch.report.charts.importance import importance_panels, importances_of

@@ -12,8 +12,7 @@ from mlflow import MlflowClient
 
 from hpsearch.cli import cli
 from hpsearch.errors import SettingsError, TrackingError
-from hpsearch.report.files import check_page, is_report_of, write_page
-from hpsearch.report.page import report_page
+from hpsearch.report.page import check_page, is_report_of, report_page, write_page
 from hpsearch.search.rounds import run_rounds
 from hpsearch.storage.catalog import load_study
 from hpsearch.storage.open import open_storage

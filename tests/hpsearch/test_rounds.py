@@ -9,11 +9,11 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.ranking import searched_values
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.search.rounds import next_name, next_round, run_rounds, study_settings
-from hpsearch.search.search_rounds import rounds_of
+from hpsearch.search.rounds import next_name, next_round, run_rounds
 from hpsearch.search.study import run_study
 from hpsearch.settings.names import check_name
 from hpsearch.settings.study import load_settings, parse_settings
+from hpsearch.storage.catalog import rounds_of, study_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
 

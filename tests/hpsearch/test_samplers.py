@@ -14,7 +14,7 @@ from scipy.stats import kstest
 from hpsearch.errors import SettingsError
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import SAMPLERS, build_sampler, fix_parameters
-from hpsearch.settings.options import SamplerName
+from hpsearch.settings.names import SamplerName
 from hpsearch.storage.open import open_storage
 
 TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="gp needs torch")

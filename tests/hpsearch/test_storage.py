@@ -13,7 +13,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from hpsearch.errors import StorageError
-from hpsearch.storage.open import JournalLock, open_storage, redact, storage_exists, storage_url
+from hpsearch.storage.journal import JournalLock
+from hpsearch.storage.open import open_storage, redact, storage_exists, storage_url
 
 
 @pytest.fixture

@@ -8,20 +8,20 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.analysis.description import describe, study_record
+from hpsearch.analysis.description import study_record
 from hpsearch.analysis.ranking import (
     best_trials,
-    common_format,
     count_trials,
     find_trial,
-    format_value,
     metric_of,
     searched_values,
     trial_record,
 )
 from hpsearch.errors import StudyError
+from hpsearch.formatting import common_format, format_value
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
+from hpsearch.tracking.page import describe
 
 
 @pytest.fixture(scope="module")

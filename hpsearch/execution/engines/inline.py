@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.execution.coordinator import close_dead_trials
 from hpsearch.execution.engines.processes import Pool
+from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.execution.worker import work
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpsearch.analysis.mean_curves import config_of
-from hpsearch.analysis.ranking import shortened
-from hpsearch.report.charts.base import escaped, without_middle
+from hpsearch.formatting import shortened, without_middle
+from hpsearch.report.charts.base import escaped
 from hpsearch.space.ranges import COMPLEMENT, Choices, Range, Searched, field_name
 
 if TYPE_CHECKING:

@@ -56,22 +56,9 @@ class Panels:
     keys: Mapping[str, str] = field(default_factory=dict)  # the legend: what, and how it looks
 
 
-def without_middle(text: str, longest: int) -> str:
-    """Return a text of at most so many letters, without its middle: names differ at the ends."""
-    if len(text) <= longest:
-        return text
-    head = longest // 2
-    return f"{text[:head]}…{text[len(text) - (longest - head - 1) :]}"
-
-
 def escaped(text: object) -> str:
     """Return a text of the user's in which no tag is one: plotly knows <b>, <a> and others."""
     return html.escape(str(text), quote=False)
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number of things as a person says it: 1 trial, 2,000 trials."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def rounded(values: Iterable[float]) -> list[float]:

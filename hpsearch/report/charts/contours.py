@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from hpsearch.figures.drawing import COLOURS, colours
+from hpsearch.formatting import counted
 from hpsearch.report.charts.axes import ParameterAxis
 from hpsearch.report.charts.base import (
     NAMED,
@@ -20,7 +21,6 @@ from hpsearch.report.charts.base import (
     Trace,
     axis,
     box,
-    counted,
     layout,
     rounded,
 )

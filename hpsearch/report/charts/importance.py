@@ -12,17 +12,9 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 
 from hpsearch.figures.drawing import COLOURS
+from hpsearch.formatting import counted, without_middle
 from hpsearch.report.charts.axes import ParameterAxis
-from hpsearch.report.charts.base import (
-    Chart,
-    Panels,
-    axis,
-    counted,
-    escaped,
-    layout,
-    rounded,
-    without_middle,
-)
+from hpsearch.report.charts.base import Chart, Panels, axis, escaped, layout, rounded
 from hpsearch.report.facts import Facts
 
 NAME = "importances"

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.mean_curves import line_of, short_label, steps_per_epoch
-from hpsearch.analysis.ranking import (
-    best_trials,
-    common_format,
-    format_value,
-    label_of,
-    metric_title,
-)
+from hpsearch.analysis.ranking import best_trials, label_of, metric_title
 from hpsearch.figures.drawing import COLOURS
+from hpsearch.formatting import common_format, format_value
 from hpsearch.report.charts.base import WIDE, Chart, Panels, Trace, layout, rounded, whole_axis
 from hpsearch.report.facts import Facts, title_of
 from hpsearch.report.view import View

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from hpsearch.analysis.history import seconds_passed, span_of
 from hpsearch.analysis.mean_curves import config_of
+from hpsearch.formatting import counted
 from hpsearch.report.charts.base import (
     NAMED,
     STATES,
@@ -19,7 +20,6 @@ from hpsearch.report.charts.base import (
     Panels,
     Trace,
     axis,
-    counted,
     layout,
     rounded,
     whole_axis,
