@@ -24,7 +24,7 @@ from hpsearch.execution.progress import Progress
 from hpsearch.search.rounds import run_rounds
 from hpsearch.settings.study import StudySettings, parse_settings
 from hpsearch.space.narrowing import MARGIN
-from hpsearch.trials.slots import SLOT, own_trials
+from hpsearch.trials.records import SLOT, own_trials
 
 METRIC = "val/accuracy"
 

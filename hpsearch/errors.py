@@ -1,25 +1,57 @@
-"""What can go wrong, as a person should hear it: one sentence, the place first.
+"""What can go wrong, each in one sentence for a person, its place first.
 
 HpsearchError       the command line turns these, and nothing else, into one line and exit 1
-├── SettingsError   a study file or an option asks for something impossible
+├── SettingsError   a study file or an argument asks for something impossible
 ├── DataError       the data cannot be read, or not be trained on
 ├── StorageError    the study's storage cannot be opened, read or written
 ├── StudyError      the study cannot be found, continued or finished
 └── TrackingError   the MLflow tracking store cannot be reached or used
 
-Interrupted         not an error: somebody asked the running trial to stop
+Interrupted         no error: somebody asked the running trial to stop
 """
 
 import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 
+@dataclass(frozen=True)
+class Argument:
+    """The name of an argument in the sentence of an error.
+
+    A Python user reads `name`, or `force=True` where `value` is "=True"; the command line writes
+    its option instead, `--name` or `--force`.
+    """
+
+    name: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.value}"
+
+
 class HpsearchError(Exception):
-    """Base of everything hpsearch raises on purpose."""
+    """Base of everything that hpsearch raises on purpose.
+
+    Its arguments are the parts of a sentence: texts, and an `Argument` wherever one is named.
+    """
+
+    def __init__(self, *parts: str | Argument) -> None:
+        super().__init__(*parts)
+
+    def __str__(self) -> str:
+        return self.sentence(str)
+
+    def sentence(self, write: Callable[[Argument], str]) -> str:
+        """Return the sentence, with `write` to word its arguments."""
+        return "".join(
+            write(part) if isinstance(part, Argument) else str(part) for part in self.args
+        )
 
 
 class SettingsError(HpsearchError):
-    """A study file or an option asks for something impossible."""
+    """A study file or an argument asks for something impossible."""
 
 
 class DataError(HpsearchError):
@@ -39,7 +71,7 @@ class TrackingError(HpsearchError):
 
 
 class Interrupted(Exception):  # noqa: N818
-    """Raised inside a trial to end it at once; its slot will be done again."""
+    """Raised inside a trial to end it at once; its slot is run again later."""
 
 
 def refuse_shadowed_model() -> None:

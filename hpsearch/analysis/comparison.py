@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.analysis.history import History
-from hpsearch.analysis.ranking import metric_of, metric_title
+from hpsearch.analysis.ranking import metric_title
 from hpsearch.errors import StudyError
 from hpsearch.settings.definition import differences
 from hpsearch.storage.catalog import load_search, rounds_of, study_settings
-from hpsearch.trials.slots import DEFINITION
+from hpsearch.trials.records import definition_of, metric_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -153,7 +153,7 @@ def compare(
 
 def _entry(rounds: Sequence[Study], first: Study) -> Entry:
     study, metric = rounds[0], metric_of(first)
-    if DEFINITION not in study.user_attrs:
+    if not definition_of(study):
         raise StudyError(
             f"study '{study.study_name}' was not started by hpsearch; only what `hpsearch study` "
             "has run can be compared"
@@ -173,7 +173,7 @@ def _entry(rounds: Sequence[Study], first: Study) -> Entry:
     limits = {key: getattr(search, key) for key in BUDGET}
     limits["trials"] = sum(each.trials for each in searches)
     budget = {f"search.{key}": f"{n:.12g}" for key, n in limits.items() if n is not None}
-    return Entry(study.study_name, study.user_attrs[DEFINITION] | budget, way, history)
+    return Entry(study.study_name, definition_of(study) | budget, way, history)
 
 
 def _grouped(entries: Sequence[Entry]) -> list[Group]:

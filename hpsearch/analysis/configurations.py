@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import best_trials, label_of, searched_values
+from hpsearch.analysis.ranking import best_trials, searched_values
 from hpsearch.formatting import common_format, format_value
-from hpsearch.trials.slots import DEFINITION, DONE, own_trials, slot_of
+from hpsearch.trials.records import DONE, config_of, label_of, own_trials, seeds_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -60,11 +60,6 @@ class Configuration:
     def repeats(self) -> str:
         """How many of its repeats ran to their end: "3 of 5"."""
         return f"{len(self.values)} of {self.seeds}"
-
-
-def seeds_of(study: Study) -> int:
-    """Return how often the study repeats each configuration."""
-    return int(study.user_attrs.get(DEFINITION, {}).get("search.seeds", 1))
 
 
 def configurations(study: Study) -> list[Configuration]:
@@ -127,5 +122,5 @@ def configuration_record(configuration: Configuration) -> dict[str, Any]:
         "slots": [slot_of(trial) for trial in trials],
         "pruned": len(trials) - len(values),
         "params": searched_values(trials[0]),
-        "config": trials[0].user_attrs.get("setup", {}).get("config"),
+        "config": config_of(trials[0]) or None,
     }

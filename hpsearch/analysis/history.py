@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import DONE, own_trials
+from hpsearch.trials.records import DONE, curves_of, own_trials
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -110,7 +109,7 @@ def span_of(trial: FrozenTrial) -> tuple[datetime, datetime]:
     assert end is not None
     start = min(trial.datetime_start or end, end)
     if trial.state not in DONE:
-        times = Curves.of(trial).times
+        times = curves_of(trial).times
         end = max(start, min(end, datetime.fromtimestamp(times[-1] / 1000))) if times else start
     return start, end
 
@@ -145,7 +144,7 @@ def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
 
     Whatever the clock did, that is while the trial ran. Where times are not known it is its end.
     """
-    curves, (start, end) = Curves.of(trial), span_of(trial)
+    curves, (start, end) = curves_of(trial), span_of(trial)
     values = curves.values[metric]
     if len(curves.times) != len(values):
         return [(end, value) for value in values]

@@ -8,15 +8,10 @@ from itertools import accumulate, zip_longest
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.analysis.configurations import (
-    Configuration,
-    best_configurations,
-    configurations,
-    seeds_of,
-)
+from hpsearch.analysis.configurations import Configuration, best_configurations, configurations
 from hpsearch.errors import StudyError
 from hpsearch.space.ranges import DEPTH, SHAPE, WIDTH, Choices, shape_name
-from hpsearch.trials.curves import Curves
+from hpsearch.trials.records import config_of, curves_of, seeds_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -42,7 +37,7 @@ class Line:
 
 def line_of(trials: Sequence[FrozenTrial], metric: str, smooth: int = 1) -> Line:
     """Return the line of a metric; where some trials have ended, it is that of the others."""
-    curves = [running_mean(Curves.of(trial).values[metric], smooth) for trial in trials]
+    curves = [running_mean(curves_of(trial).values[metric], smooth) for trial in trials]
     columns = [[v for v in column if v is not None] for column in zip_longest(*curves)]
     steps = steps_per_epoch(trials) or 1
     return Line(
@@ -62,12 +57,6 @@ def running_mean(values: Sequence[float], width: int) -> list[float]:
         for end, start in enumerate(starts)
         if end
     ]
-
-
-def config_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the configuration that a trial has trained, empty of somebody else's trial."""
-    found: dict[str, Any] = trial.user_attrs.get("setup", {}).get("config", {})
-    return found
 
 
 def steps_per_epoch(trials: Sequence[FrozenTrial]) -> int:

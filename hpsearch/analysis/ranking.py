@@ -12,9 +12,19 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
 from hpsearch.space.ranges import field_name
-from hpsearch.storage.catalog import rounds_of
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import DEFINITION, SLOT, own_trials, reason_of, slot_of, was_interrupted
+from hpsearch.trials.records import (
+    assigned_slot,
+    config_of,
+    curves_of,
+    label_of,
+    metric_of,
+    own_trials,
+    reason_of,
+    setup_of,
+    slot_of,
+    validation_of,
+    was_interrupted,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -70,7 +80,7 @@ def rank(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Froze
 
 def searched_values(trial: FrozenTrial) -> dict[str, Any]:
     """Return the sampled values of a trial as its study file names them."""
-    config = trial.user_attrs.get("setup", {}).get("config", {})
+    config = config_of(trial)
     values = {}
     for parameter, value in trial.params.items():
         name = field_name(parameter)
@@ -89,23 +99,8 @@ def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
 
 def best_epoch(trial: FrozenTrial) -> int | None:
     """Return the epoch with the trial's best value, None if it has no curves."""
-    curves = Curves.of(trial)
-    return curves.best(trial.user_attrs["setup"]["metric"])[0] if len(curves) else None
-
-
-def label_of(trial: FrozenTrial) -> str:
-    """Return the label of the trial's [[enqueue]] entry, "" if it is none."""
-    return str(trial.user_attrs.get("setup", {}).get("label", ""))
-
-
-def metric_of(study: Study) -> str:
-    """Return the metric that the study's value is."""
-    return str(study.user_attrs.get(DEFINITION, {}).get("search.metric", "value"))
-
-
-def validation_of(study: Study) -> str:
-    """Return what the study validates on: "split", or the official "test" set."""
-    return str(study.user_attrs.get(DEFINITION, {}).get("data.validation", "split"))
+    curves, setup = curves_of(trial), setup_of(trial)
+    return curves.best(setup.metric)[0] if len(curves) and setup else None
 
 
 def metric_title(study: Study, metric: str | None = None) -> str:
@@ -124,7 +119,9 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
     Raises StudyError.
     """
     trials = own_trials(study)
-    trials = [t for t in trials if SLOT in t.user_attrs] or trials  # somebody else's have none
+    trials = [
+        t for t in trials if assigned_slot(t) is not None
+    ] or trials  # somebody else's have none
     found = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
     if not found:
         raise StudyError(f"study '{study.study_name}' has no trial {slot}")
@@ -133,17 +130,17 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
 
 def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
     """Return a trial as plain data: what `--json` prints."""
-    setup, learned = trial.user_attrs.get("setup", {}), Curves.of(trial)
+    learned = curves_of(trial)
     return ({"curves": learned.values} if curves else {}) | {
-        "slot": trial.user_attrs.get(SLOT),
+        "slot": assigned_slot(trial),
         "number": trial.number,
         "state": trial.state.name.lower(),
         "value": trial.value if trial.state is TrialState.COMPLETE else None,
         "epochs": len(learned),
         "best_epoch": best_epoch(trial),
         "params": searched_values(trial),
-        "config": setup.get("config"),
-        "label": setup.get("label"),
+        "config": config_of(trial) or None,
+        "label": label_of(trial) or None,
         "reason": reason_of(trial),
     }
 
@@ -157,16 +154,16 @@ def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, Froz
     return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
 
 
-def better_round(study: Study) -> str:
-    """Return the round of the same search that has the best trial, "" if `study` is as good."""
-    best, own = best_of_rounds(rounds_of(study._storage, study), 1), best_trials(study, 1)
+def better_round(rounds: Sequence[Study], study: Study) -> str:
+    """Return the round that has the best trial of all `rounds`, "" if `study` is as good."""
+    best, own = best_of_rounds(rounds, 1), best_trials(study, 1)
     if not best or (own and own[0].value == best[0][1].value):
         return ""
     return best[0][0].study_name
 
 
-def better_found(study: Study, command: str, *options: str) -> str:
-    """Say which round has found better than `study`, and the command for it; "" if none has."""
-    name = better_round(study)
+def better_found(rounds: Sequence[Study], study: Study, command: str, *options: str) -> str:
+    """Say which round is better than `study`, and the command that uses it; "" if none is."""
+    name = better_round(rounds, study)
     line = shlex.join(["hpsearch", command, name, *options])
-    return f"{name} has found better: {line}" if name else ""
+    return f"{name} is better: {line}" if name else ""

@@ -23,6 +23,7 @@ class Table:
 
     headings: list[str]
     rows: list[list[Cell]]
+    text_columns: int = 0  # this many columns at the right hold text, and are aligned to the left
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers alone, and stands at the right."""

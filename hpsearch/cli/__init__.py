@@ -1,4 +1,4 @@
-"""The command line: click commands that parse, call and print; the work is done elsewhere."""
+"""The command line: each command parses, calls one method of the workspace, and prints."""
 
 from __future__ import annotations
 
@@ -6,28 +6,63 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, TextIO, TypeVar
+from importlib import import_module
+from typing import Any, TextIO
 
 import click
 
 from hpsearch import __version__
-from hpsearch.errors import HpsearchError, refuse_shadowed_model
+from hpsearch.errors import Argument, HpsearchError, refuse_shadowed_model
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+COMMANDS = {
+    "best": ("look", "Show the best trials of study NAME."),
+    "compare": ("compare", "Compare studies: what each found, and after how many epochs."),
+    "delete": ("manage", "Delete study NAME with its trials, and its runs in MLflow."),
+    "evaluate": ("evaluate", "Train the best of study NAME again, and test the winner once."),
+    "export": ("export", "Write the winner of study NAME to a file or to MLflow."),
+    "figures": ("figures", "Draw the figures of study NAME."),
+    "list": ("look", "List the studies in the storage."),
+    "narrow": ("narrow", "Print the study file of a search around the best of study NAME."),
+    "predict": ("export", "Print the class of each row of DATA."),
+    "report": ("report", "Write a page of HTML about study NAME."),
+    "show": ("look", "Show study NAME, or one of its trials."),
+    "study": ("study", "Run the study in FILE, or continue it."),
+    "sync": ("manage", "Write the MLflow runs of study NAME that are missing."),
+    "ui": ("ui", "Open MLflow's pages on study NAME, or on all studies."),
+}
+"""Each command's module, and its help in one line; the module is imported when it is used."""
 
 
 class Commands(click.Group):
-    """A group whose commands end with one line and exit code 1 when hpsearch raises its error."""
+    """The commands of COMMANDS; an error of hpsearch ends one with a sentence and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"hpsearch.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except HpsearchError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(error.sentence(_option)) from error
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _option(argument: Argument) -> str:
+    """Return the option of an argument: --tracking-uri."""
+    return f"--{argument.name.replace('_', '-')}"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,44 +80,18 @@ def cli() -> None:
         os.environ.setdefault(name, value)
 
 
-def storage_option(command: Command) -> Command:
-    """Add --storage to a command."""
-    return click.option(
-        "--storage",
-        metavar="URL",
-        help="Where studies are kept: a journal file, or sqlite:///… or postgresql://…  "
-        "[env: HPSEARCH_STORAGE; default: hpsearch.journal]",
-    )(command)
-
-
-def tracking_option(command: Command) -> Command:
-    """Add --tracking-uri to a command."""
-    return click.option(
-        "--tracking-uri",
-        metavar="URI",
-        help="MLflow's tracking store.  [env: MLFLOW_TRACKING_URI; default: sqlite:///mlflow.db]",
-    )(command)
-
-
-def json_option(command: Command) -> Command:
-    """Add --json to a command."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program.")(
-        command
-    )
-
-
 def main() -> None:
     """Run the command line; the console script."""
     sys.stdout = _standard_output()
     try:
         cli(prog_name="hpsearch")
     finally:
-        gc.freeze()  # saves a second: the interpreter does not go through all that ends with it
+        gc.freeze()  # saves a second: the interpreter does not look at everything as it ends
         _finish_output()
 
 
 def _standard_output() -> TextIO:
-    """Return what to print to; it has a buffer, also under PYTHONUNBUFFERED."""
+    """Return a buffered standard output, also under PYTHONUNBUFFERED."""
     output = sys.stdout
     if output is None:  # it was closed from the start
         return open(os.devnull, "w")
@@ -94,12 +103,12 @@ def _standard_output() -> TextIO:
 def _finish_output() -> None:
     """Exit with 1 if standard output does not take what was printed.
 
-    That is said in a sentence, but not where nobody reads on, as in `hpsearch list | head -1`.
+    A sentence says so, unless the reader has just stopped reading, as in `hpsearch list | head -1`.
     """
     try:
         sys.stdout.flush()  # what could not be written is still in its buffer, and fails again
     except OSError as error:
-        with open(os.devnull, "wb") as nowhere:  # for the interpreter tries a last time
+        with open(os.devnull, "wb") as nowhere:  # the interpreter tries a last time
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             click.ClickException(f"standard output: {error.strerror}").show()

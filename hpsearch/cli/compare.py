@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import click
 
-from hpsearch.cli import cli, json_option, storage_option
-from hpsearch.errors import SettingsError
+from hpsearch.cli.options import json_option, storage_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hpsearch.analysis.comparison import Comparison, Group
 
-PNG = ".png"
 
-
-@cli.command()
+@click.command("compare")
 @click.argument("names", metavar="NAME NAME …", nargs=-1, required=True)
 @click.option(
     "--target",
@@ -30,10 +26,10 @@ PNG = ".png"
 )
 @click.option("--each", is_flag=True, help="A line for each study, repetitions too.")
 @click.option("--save", metavar="FILE.png", help="Draw the best so far, and save it there.")
-@click.option("--force", is_flag=True, help="With --save: overwrite what is there.")
+@click.option("--force", is_flag=True, help="With --save: overwrite an existing file.")
 @storage_option
 @json_option
-def compare(
+def compare_command(
     names: tuple[str, ...],
     target: float | None,
     each: bool,
@@ -44,23 +40,22 @@ def compare(
 ) -> None:
     """Compare studies: what each found, and after how many epochs.
 
-    Studies that differ in nothing but seed and split_seed are repetitions: one line, with medians.
-    The rounds of a study count with it. The best is that of all epochs, of pruned trials as well;
-    seconds are those in which a trial ran. Which studies a line stands for, and what makes lines
-    hard to compare, is said on stderr.
+    Studies that differ only in seed and split_seed are repetitions, and share a line with their
+    medians. All rounds of a study count. The best value is that of any epoch, of pruned trials too;
+    seconds are those in which a trial ran. Notes on stderr say which studies share a line, and what
+    makes lines hard to compare.
 
     \b
     hpsearch compare digits-random digits-tpe --save compared.png
     """
-    if target is not None and not math.isfinite(target):
-        raise SettingsError(f"--target: must be a finite number, but got {target}")
-    from hpsearch.analysis.comparison import compare, open_searches
     from hpsearch.cli.console import note, print_table
-    from hpsearch.storage.open import open_storage, storage_url
+    from hpsearch.workspace import Workspace
 
-    store = open_storage(storage_url(storage), create=False)
-    compared = compare(open_searches(store, names), target=target, each=each)
-    saved = None if save is None else _save(compared, Path(save), force=force)
+    if target is not None and not math.isfinite(target):
+        raise click.BadParameter(
+            f"must be a finite number, but got {target}", param_hint="--target"
+        )
+    compared = Workspace(storage).compare(names, target=target, each=each, save=save, force=force)
     if as_json:
         click.echo(json.dumps(compared.as_record(), indent=2))
     else:
@@ -70,19 +65,8 @@ def compare(
                 note(f"{group.label}: {', '.join(entry.name for entry in group.entries)}")
     for difference in compared.notes:
         note(f"not quite comparable, {difference}")
-    if saved is not None:
-        note(f"figure: {saved}")
-
-
-def _save(compared: Comparison, path: Path, *, force: bool) -> Path:
-    from hpsearch.figures.saving import check_files, save_figures
-
-    if path.suffix != PNG:
-        raise SettingsError(f"--save: '{path}' is no name of a PNG file, which ends in {PNG}")
-    check_files(path.parent, [path.stem], force=force)
-    from hpsearch.figures.comparison import draw_comparison
-
-    return save_figures({path.stem: draw_comparison(compared)}, path.parent, force=force)[0]
+    if save is not None:
+        note(f"figure: {save}")
 
 
 def _table(compared: Comparison) -> Table:

@@ -1,11 +1,10 @@
-"""What a person sees: the progress of a study, and tables of trials."""
+"""What a person sees in the terminal: the progress of a study, and tables."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import click
@@ -14,34 +13,21 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.analysis.configurations import (
-    HEADINGS,
-    best_configurations,
-    configuration_rows,
-    seeds_of,
-)
-from hpsearch.analysis.ranking import (
-    best_epoch,
-    best_of_rounds,
-    label_of,
-    metric_title,
-    searched_columns,
-    searched_values,
-)
 from hpsearch.formatting import format_duration, format_value
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import Repeat, slot_of
 
 if TYPE_CHECKING:
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial
-
-    from hpsearch.analysis.configurations import Configuration
     from hpsearch.analysis.tables import Table as PlainTable
     from hpsearch.execution.coordinator import OnProgress
     from hpsearch.execution.progress import Progress as StudyProgress
 
 PLAIN_LINES = 10  # how many progress lines a study prints where there is no terminal
+
+
+def quiet_optuna() -> None:
+    """Show only Optuna's warnings."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def print_table(table: Table) -> None:
@@ -51,18 +37,24 @@ def print_table(table: Table) -> None:
 
 
 def text_table(
-    first: str, headings: Iterable[str], rows: Iterable[Iterable[str]], last: str = ""
+    first: str,
+    headings: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    text_headings: Sequence[str] = (),
+    *,
+    numbered: bool = False,
 ) -> Table:
-    """Return a table of plain text: the first column to the left, the others to the right.
+    """Return a table of plain text.
 
-    last: the heading of one more at the left, if there is one.
+    The first column is aligned to the left, `headings` to the right and `text_headings`, which come
+    last, to the left. numbered: the first column holds numbers.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
+    table.add_column(first, justify="right" if numbered else "left")
     for heading in headings:
         table.add_column(Text(heading), justify="right")
-    if last:
-        table.add_column(last)
+    for heading in text_headings:
+        table.add_column(Text(heading))
     for row in rows:
         table.add_row(*map(Text, row))
     return table
@@ -71,47 +63,18 @@ def text_table(
 def drawn_table(table: PlainTable) -> Table:
     """Return a table as `text_table` draws it."""
     rows = ([cell.text for cell in row] for row in table.rows)
-    return text_table(table.headings[0], table.headings[1:], rows)
+    end = len(table.headings) - table.text_columns
+    first, *headings = table.headings[:end]
+    return text_table(first, headings, rows, table.headings[end:])
 
 
 def note(text: str) -> None:
-    """Say something beside the data: on stderr."""
+    """Print something that is not data: on stderr."""
     click.echo(text, err=True)
 
 
-def best_table(rounds: Sequence[Study], top: int) -> Table | None:
-    """Return the best trials of a study or its rounds; with repeats, the best configurations."""
-    heading = metric_title(rounds[0])
-    if seeds_of(rounds[0]) > 1:
-        return _configuration_table(best_configurations(rounds[0], top), heading)
-    best = best_of_rounds(rounds, top)
-    titles = [f"{study.study_name}#{slot_of(trial)}" for study, trial in best]
-    return _trial_table([t for _, t in best], heading, titles if len(rounds) > 1 else [])
-
-
-def _configuration_table(best: Sequence[Configuration], metric: str) -> Table | None:
-    rows = configuration_rows(best, metric)
-    return text_table("configuration", (metric, *HEADINGS), rows) if best else None
-
-
-def _trial_table(
-    trials: Sequence[FrozenTrial], metric: str, titles: Sequence[str | None]
-) -> Table | None:
-    """Return the trials as a table, in their order; a title stands in for the slot."""
-    names, rows = searched_columns(trials), []
-    labelled = any(map(label_of, trials))
-    for trial, title in zip_longest(trials, titles):
-        values, curves = searched_values(trial), Curves.of(trial)
-        cells = [trial.value, best_epoch(trial) or "", len(curves)]
-        cells += [values.get(name, "") for name in names]
-        cells += [label_of(trial)] if labelled else []
-        rows.append([title or str(slot_of(trial)), *map(format_value, cells)])
-    headings, last = (metric, "at epoch", "epochs", *names), "label" if labelled else ""
-    return text_table("trial", headings, rows, last) if trials else None
-
-
 def status_line(progress: StudyProgress) -> str:
-    """Return how a study is doing, in one line."""
+    """Return the progress of a study in one line."""
     parts = [f"round {progress.round}"] if progress.round else []
     parts.append(f"{progress.done}/{progress.total} trials")
     if progress.pruned:
@@ -127,13 +90,12 @@ def status_line(progress: StudyProgress) -> str:
 
 
 def training_line(progress: StudyProgress) -> str:
-    """Return how far an evaluation is, in one line."""
-    what = Repeat.of(progress.slots[0]).plural
-    return " · ".join([f"{progress.done}/{progress.total} {what}", *_pace(progress)])
+    """Return the progress of an evaluation in one line."""
+    return " · ".join([f"{progress.done}/{progress.total} {progress.unit}", *_pace(progress)])
 
 
 def _pace(progress: StudyProgress) -> list[str]:
-    """Return what a line says of the speed and of what is left."""
+    """Return the speed and the time left, and whether MLflow is lost."""
     parts = []
     if progress.rate:
         parts.append(_rate(progress.rate))
@@ -151,9 +113,9 @@ def _rate(per_second: float) -> str:
 def show_progress(
     describe: Callable[[StudyProgress], str] = status_line,
 ) -> Iterator[OnProgress]:
-    """Draw a live line on stderr if that is a terminal, else print a line now and then.
+    """Yield a function that shows progress: a live line in a terminal, else a few lines.
 
-    describe: what the line says.
+    describe: returns the line.
     """
     if sys.stderr.isatty():
         with _live_line(describe) as draw:
@@ -181,7 +143,7 @@ def _plain_lines(describe: Callable[[StudyProgress], str]) -> OnProgress:
 
     def draw(progress: StudyProgress) -> None:
         nonlocal printed, seen
-        if progress is not seen:  # the next round, say
+        if progress is not seen:  # another round or another part of an evaluation
             printed, seen = -1, progress
         tenth = PLAIN_LINES * progress.done // progress.total
         if tenth > printed and (progress.done > progress.started_with or printed < 0):

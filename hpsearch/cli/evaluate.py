@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING
 
 import click
 
-from hpsearch.cli import cli, json_option, storage_option, tracking_option
-from hpsearch.cli.figures import save_options, where_in_mlflow
-from hpsearch.cli.look import find_study
+from hpsearch.cli.options import (
+    json_option,
+    no_tracking_option,
+    save_options,
+    storage_option,
+    tracking_option,
+)
 from hpsearch.cli.signals import stop_on_signals
+from hpsearch.errors import Interrupted
 from hpsearch.execution.engines.forkserver import start_forkserver
 
 if TYPE_CHECKING:
@@ -19,11 +23,10 @@ if TYPE_CHECKING:
 
     from hpsearch.evaluation.record import Evaluation
 
-logger = logging.getLogger(__name__)
-LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; a wider confusion matrix is left to the figure
+LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; the figure shows a wider confusion matrix
 
 
-@cli.command()
+@click.command("evaluate")
 @click.argument("name")
 @click.option(
     "--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best."
@@ -35,16 +38,16 @@ LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; a wider confusion matrix is le
     show_default=True,
     help="Trainings of each.",
 )
-@click.option("--again", is_flag=True, help="Look at the test set though it was looked at before.")
+@click.option("--again", is_flag=True, help="Use the test set even if it has been used before.")
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at a time."
 )
 @save_options
 @storage_option
 @tracking_option
-@click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")
+@no_tracking_option
 @json_option
-def evaluate(
+def evaluate_command(
     name: str,
     top: int,
     seeds: int,
@@ -57,75 +60,58 @@ def evaluate(
     no_tracking: bool,
     as_json: bool,
 ) -> None:
-    """Train the best of study NAME again, and score the winner on the test set, once.
+    """Train the best of study NAME again, and test the winner once.
 
-    The best configurations are trained over fresh seeds, on the same split: so much of what the
-    search found is real, and these cannot be told apart. The one with the best mean is then trained
-    on training and validation rows together, and looks at the rows that no search has seen. Such
-    looks are counted, over all studies of the storage, for they wear the test set out.
+    The best configurations are trained over fresh seeds on the same split. That shows how much of
+    the search's best value was luck, and which configurations cannot be told apart. The one with
+    the best mean is then trained on training and validation rows together, and scored on rows that
+    no search has seen. Each use of a test set is logged, over all studies of the storage: the more
+    often it is used, the less its scores mean.
 
-    What is trained is kept: the same command goes on after an interruption, and a later one with
-    more seeds adds to it. Whatever was trained as often before, or chosen last, is compared too,
-    over all the seeds that are known.
+    What is trained is kept. The same command continues after an interruption, and a later one with
+    more seeds adds to it. A configuration that was trained as often before, or was chosen last, is
+    compared too, over all known seeds.
 
     \b
     hpsearch evaluate digits-tpe --jobs 2
     """
     if jobs > 1:
-        start_forkserver()
-    import optuna
-
-    from hpsearch.analysis.ranking import better_found
-    from hpsearch.cli.console import note, show_progress, training_line
-    from hpsearch.errors import Interrupted, TrackingError
-    from hpsearch.evaluation.candidates import equals_of_best
+        start_forkserver()  # it imports what workers need while this process does
+    from hpsearch.cli.console import note, quiet_optuna, show_progress, training_line
     from hpsearch.evaluation.record import evaluation_record
-    from hpsearch.figures.evaluation import FIGURES, draw_evaluation
-    from hpsearch.figures.saving import check_files, save_figures
-    from hpsearch.search.evaluation import evaluate as evaluating
-    from hpsearch.tracking.evaluations import EVALUATION, log_evaluation
-    from hpsearch.tracking.tracker import Tracker
+    from hpsearch.workspace import Workspace
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if save is not None:
-        check_files(save, FIGURES, force=force)
-    tracker = None if no_tracking else Tracker(tracking_uri)
+    quiet_optuna()
+    workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
     with stop_on_signals() as received, show_progress(training_line) as on_progress:
         try:
-            evaluation = evaluating(
+            result = workspace.evaluate(
                 name,
                 top=top,
                 seeds=seeds,
                 again=again,
-                storage=storage,
-                tracker=tracker,
                 jobs=jobs,
+                save=save,
+                force=force,
                 on_progress=on_progress,
                 should_stop=lambda: bool(received),
             )
         except Interrupted as stopped:
-            note(f"{name}: interrupted, {stopped}; the same command goes on")
+            note(f"{name}: interrupted, {stopped}; the same command continues")
             raise SystemExit(128 + received[0]) from None
     if as_json:
-        click.echo(json.dumps(evaluation_record(evaluation), indent=2))
+        click.echo(json.dumps(evaluation_record(result.evaluation), indent=2))
     else:
-        _print_evaluation(evaluation)
-    study = find_study(name, storage)
-    if equals := equals_of_best(study, {each.slot for each in evaluation.candidates}):
-        more = "configuration has" if equals == 1 else "configurations have"
-        note(f"{equals} more {more} the best value of the search: a greater --top evaluates more")
-    if better := better_found(study, "evaluate"):
-        note(better)
-    figures = draw_evaluation(evaluation)
-    if save is not None:
-        for path in save_figures(figures, save, force=force):
-            note(str(path))
-    if tracker is not None:
-        try:
-            log_evaluation(tracker.store, study, evaluation, figures)
-            note(where_in_mlflow(study, EVALUATION))
-        except TrackingError as error:
-            logger.warning("%s; the same command puts the evaluation there later", error)
+        _print_evaluation(result.evaluation)
+    if result.equals:
+        more = "configuration has" if result.equals == 1 else "configurations have"
+        note(f"{result.equals} more {more} the best value of the search: raise --top to include it")
+    if result.better_round:
+        note(f"{result.better_round} is better: hpsearch evaluate {result.better_round}")
+    for path in result.figures:
+        note(str(path))
+    if result.tracked_as:
+        note(f"in MLflow: {result.tracked_as}")
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
@@ -141,9 +127,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         print_table(drawn_table(scores))
         click.echo()
         print_table(_class_table(evaluation))
-    if evaluation.unseen:
-        further = "further " if evaluation.look is not None else ""
-        click.echo(f"No {further}look at the test set: {evaluation.unseen}")
+    if evaluation.unscored:
+        hint = "; --again uses it once more" if evaluation.may_use_again else ""
+        click.echo(f"Not scored on the test set: {evaluation.unscored}{hint}")
 
 
 def _class_table(evaluation: Evaluation) -> Table:

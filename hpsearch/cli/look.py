@@ -7,157 +7,135 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpsearch.cli import cli, json_option, storage_option
+from hpsearch.cli.options import json_option, storage_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial
     from rich.table import Table
 
+    from hpsearch.analysis.summaries import StudySummary, TrialSummary
 
-@cli.command(name="list")
+
+@click.command("list")
 @storage_option
 @json_option
-def list_studies(storage: str | None, as_json: bool) -> None:
+def list_command(storage: str | None, as_json: bool) -> None:
     """List the studies in the storage.
 
     \b
     hpsearch list
     """
-    import optuna
-
-    from hpsearch.analysis.description import study_record
     from hpsearch.cli.console import note, print_table
-    from hpsearch.evaluation.test_set import is_search
-    from hpsearch.storage.open import open_storage, storage_exists, storage_url
+    from hpsearch.workspace import Workspace
 
-    url, studies = storage_url(storage), []
-    if storage_exists(url):
-        store = open_storage(url)
-        names = sorted(optuna.get_all_study_names(store))
-        studies = [optuna.load_study(study_name=name, storage=store) for name in names]
-        studies = [study for study in studies if is_search(study)]
-    records = [study_record(study) for study in studies]
+    studies = Workspace(storage).studies()
     if as_json:
-        click.echo(json.dumps(records, indent=2))
-    elif records:
-        print_table(_study_table(studies, records))
+        click.echo(json.dumps([study.record() for study in studies], indent=2))
+    elif studies:
+        print_table(_study_table(studies))
     else:
         note("no studies yet; hpsearch study starts one")
 
 
-@cli.command()
+@click.command("best")
 @click.argument("name")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many.")
 @storage_option
 @json_option
-def best(name: str, top: int, storage: str | None, as_json: bool) -> None:
-    """Show the best trials of study NAME, or its best configurations if it repeats them.
+def best_command(name: str, top: int, storage: str | None, as_json: bool) -> None:
+    """Show the best trials of study NAME.
+
+    A study that repeats configurations shows the best of these, with mean and spread.
 
     \b
     hpsearch best digits-random --top 10
     """
-    from hpsearch.analysis.description import best_records
-    from hpsearch.cli.console import best_table, note, print_table
+    from hpsearch.cli.console import drawn_table, note, print_table
+    from hpsearch.workspace import Workspace
 
-    study = find_study(name, storage)
+    best = Workspace(storage).best(name, top)
     if as_json:
-        click.echo(json.dumps(best_records([study], top), indent=2))
-    elif table := best_table([study], top):
-        print_table(table)
+        click.echo(json.dumps(best.records(), indent=2))
+    elif table := best.table():
+        print_table(drawn_table(table))
     else:
         note(f"study '{name}' has no completed trial yet")
 
 
-@cli.command()
+@click.command("show")
 @click.argument("name", metavar="NAME[#TRIAL]")
 @storage_option
 @json_option
-def show(name: str, storage: str | None, as_json: bool) -> None:
-    """Show study NAME, its file and how it went, or one trial of it with its curves.
+def show_command(name: str, storage: str | None, as_json: bool) -> None:
+    """Show study NAME, or one of its trials.
+
+    Of a study that is its file and how it went; of a trial its configuration and its curves.
 
     \b
     hpsearch show digits-random
     hpsearch show digits-random#7
     """
-    from hpsearch.analysis.description import study_record
-    from hpsearch.analysis.ranking import find_trial, trial_record
+    from hpsearch.workspace import Workspace
 
     name, _, slot = name.partition("#")
-    study = find_study(name, storage)
+    workspace = Workspace(storage)
     if slot:
-        trial = find_trial(study, slot)
-        record = trial_record(trial, curves=True)
-    else:
-        record = study_record(study)
+        trial = workspace.trial(name, slot)
+        if as_json:
+            click.echo(json.dumps(trial.record, indent=2))
+        else:
+            _print_trial(trial)
+        return
+    summary = workspace.summary(name)
     if as_json:
-        click.echo(json.dumps(record, indent=2))
-    elif slot:
-        _print_trial(study, trial, record)
+        click.echo(json.dumps(summary.record(), indent=2))
     else:
-        _print_study(study, record)
+        _print_study(summary)
 
 
-def find_study(name: str, storage: str | None) -> Study:
-    """Open the search called `name` in the storage that the options name."""
-    from hpsearch.storage.catalog import load_search
-    from hpsearch.storage.open import open_storage, storage_url
-
-    return load_search(open_storage(storage_url(storage), create=False), name)
-
-
-def _study_table(studies: list[Study], records: list[dict[str, Any]]) -> Table:
-    from hpsearch.analysis.ranking import metric_title
+def _study_table(studies: list[StudySummary]) -> Table:
     from hpsearch.cli.console import text_table
     from hpsearch.formatting import format_value
 
     headings, rows = ("planned", "complete", "pruned", "failed", "epochs", "best", "trial"), []
-    for study, record in zip(studies, records, strict=True):
+    for study in studies:
+        record = study.record()
         keys = ("trials", "complete", "pruned", "failed", "epochs", "best", "best_slot")
         cells = ("" if record[key] is None else format_value(record[key]) for key in keys)
-        rows.append([record["study"], *cells, metric_title(study)])
-    return text_table("study", headings, rows, "metric")
+        rows.append([study.name, *cells, study.title])
+    return text_table("study", headings, rows, ["metric"])
 
 
-def _print_study(study: Study, record: dict[str, Any]) -> None:
-    from hpsearch.analysis.ranking import count_trials, metric_title
+def _print_study(study: StudySummary) -> None:
     from hpsearch.formatting import format_value
-    from hpsearch.trials.slots import own_trials
 
-    counts = count_trials(own_trials(study))
-    click.echo(f"# {study.study_name}: {counts}; {record['epochs']:,} epochs trained")
-    if record["best"] is not None:
-        where = record["best_configuration"] or f"trial {record['best_slot']}"
-        spread = "" if record["deviation"] is None else f" ± {record['deviation']:.2g}"
-        best = f"best {metric_title(study)} {format_value(record['best'])}{spread}"
-        click.echo(f"# {best} in {where}")
+    click.echo(f"# {study.name}: {study.counts}; {study.epochs:,} epochs trained")
+    if study.best is not None:
+        where = study.best_configuration or f"trial {study.best_slot}"
+        spread = "" if study.deviation is None else f" ± {study.deviation:.2g}"
+        click.echo(f"# best {study.title} {format_value(study.best)}{spread} in {where}")
     click.echo()
-    click.echo(study.user_attrs.get("settings", "# not started by hpsearch study\n"), nl=False)
+    click.echo(study.file or "# not started by hpsearch study\n", nl=False)
 
 
-def _print_trial(study: Study, trial: FrozenTrial, record: dict[str, Any]) -> None:
-    from rich.table import Table
+def _print_trial(trial: TrialSummary) -> None:
+    from hpsearch.cli.console import print_table, text_table
 
-    from hpsearch.analysis.ranking import metric_title
-    from hpsearch.cli.console import print_table
-
+    record = trial.record
     best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
     click.echo(f"{_ending(record)}{best}\n")
     for key, value in (record["config"] or record["params"]).items():
         click.echo(f"{key} = {json.dumps(value)}")
     if record["epochs"]:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("epoch", *(metric_title(study, name) for name in record["curves"])):
-            table.add_column(heading, justify="right")
         columns = [_column(name, values) for name, values in record["curves"].items()]
-        for number, row in enumerate(zip(*columns, strict=True), start=1):
-            table.add_row(str(number), *row)
+        rows = [
+            [str(number), *row] for number, row in enumerate(zip(*columns, strict=True), start=1)
+        ]
         click.echo()
-        print_table(table)
-    if "traceback" in trial.user_attrs:
-        click.echo(f"\n{trial.user_attrs['traceback']}", nl=False)
+        print_table(text_table("epoch", trial.titles, rows, numbered=True))
+    if trial.traceback:
+        click.echo(f"\n{trial.traceback}", nl=False)
 
 
 def _column(metric: str, values: Sequence[float]) -> list[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from hpsearch.cli import cli, storage_option
-from hpsearch.cli.look import find_study
+from hpsearch.cli.options import storage_option
 from hpsearch.space.narrowing import MARGIN
 
 
-@cli.command()
+@click.command("narrow")
 @click.argument("name")
 @click.option(
     "--top",
@@ -27,21 +26,24 @@ from hpsearch.space.narrowing import MARGIN
 )
 @click.option("--widen", is_flag=True, help="Move ends that the best values crowd outwards.")
 @storage_option
-def narrow(name: str, top: int | None, margin: float, widen: bool, storage: str | None) -> None:
-    """Print the study file that searches around the best trials of study NAME.
+def narrow_command(
+    name: str, top: int | None, margin: float, widen: bool, storage: str | None
+) -> None:
+    """Print the study file of a search around the best of study NAME.
 
-    Each range becomes the span of the best values with a margin, inside of the old range; choices
-    keep those that the best used. Its comments show what was and what is. An end that more than
-    half of the best values are near to is pointed out: the best may lie beyond it.
+    Each range becomes the span of the best values with a margin, inside the old range; choices keep
+    those that the best trials used. The file's comments show each range before and now. Where more
+    than half of the best values lie near an end of a range, the command says so: even better values
+    may lie beyond it.
 
     \b
     hpsearch narrow digits-tpe > finer.toml
     hpsearch study finer.toml
     """
     from hpsearch.cli.console import note
-    from hpsearch.search.rounds import next_round
+    from hpsearch.workspace import Workspace
 
-    following = next_round(find_study(name, storage), top=top, margin=margin, widen=widen)
+    following = Workspace(storage).narrow(name, top=top, margin=margin, widen=widen)
     if following.tie:
         note(following.tie)
     for end in following.narrowing.crowded:

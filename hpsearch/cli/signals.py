@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first is a wish to stop, the second one is obeyed at once."""
+"""Ctrl-C and SIGTERM: the first one asks to stop, the second one ends the process at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_on_signals() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM, to be acted on at the next epoch; a second one kills."""
+    """Yield a list that gets the first SIGINT or SIGTERM; a second one ends the process."""
     received: list[int] = []
 
     def receive(number: int, _: FrameType | None) -> None:

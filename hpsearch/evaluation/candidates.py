@@ -1,4 +1,4 @@
-"""The verdict on a search's best: what they come to over fresh seeds, and how sure that is."""
+"""The candidates of an evaluation: the best of a search, over fresh seeds, and their ties."""
 
 from __future__ import annotations
 
@@ -10,36 +10,80 @@ from math import isclose, sqrt
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.analysis.configurations import best_configurations, seeds_of
+from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.ranking import best_trials
 from hpsearch.errors import StudyError
 from hpsearch.trainables.network import trained_config
-from hpsearch.trials.slots import slot_of
+from hpsearch.trials.records import seeds_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-    from model.config import TrainConfig
-
 
 CONFIDENCE = 0.95
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A configuration of a search, and what it came to when it was trained again.
+class SearchResult:
+    """A configuration of a search: its trial, or the first of its repeats, and its value there."""
 
-    slot: that of its trial; of repeats in the search, of the first.
-    found: its value in the search.
-    values: its values over fresh draws of weights and batches, None where it diverged.
+    trial: FrozenTrial
+    value: float
+
+    @property
+    def slot(self) -> int:
+        """The trial's slot."""
+        return slot_of(self.trial)
+
+    @property
+    def key(self) -> str:
+        """The configuration as text, the same for trials that trained the same."""
+        return json.dumps(trained_config(self.trial).as_dict())
+
+
+def best_results(study: Study, top: int, also: Container[int] = ()) -> list[SearchResult]:
+    """Return the best `top` configurations of `study`, and those of the slots in `also`.
+
+    The best comes first, and no two are equal: a slot in `also` stands for all trials with its
+    configuration, with the best value of them. Raises StudyError if no trial is complete.
+    """
+    if seeds_of(study) > 1:
+        repeated = best_configurations(study)
+        results = [SearchResult(each.trials[0], each.mean) for each in repeated]
+    else:
+        results = [SearchResult(trial, trial.value or 0.0) for trial in best_trials(study)]
+    if not results:
+        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
+    different: dict[str, SearchResult] = {}
+    for result in results:
+        wanted = result.slot in also
+        if not wanted and len(different) >= top:
+            continue
+        twin = different.setdefault(result.key, result)
+        if wanted and twin.slot not in also:
+            different[result.key] = replace(result, value=twin.value)
+    return list(different.values())
+
+
+def count_equals(study: Study, known: Container[int]) -> int:
+    """Return how many configurations have the best value of `study` and no slot in `known`."""
+    results = best_results(study, len(study.get_trials(deepcopy=False)), known)
+    return sum(each.value == results[0].value and each.slot not in known for each in results)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration of a search, and its values when it was trained again.
+
+    slot: of its trial, or of the first of its repeats. search_value: its value in the search.
+    values: its values over fresh draws of weights and batches, None where training diverged.
     """
 
     slot: int
     label: str
     params: dict[str, Any]
-    found: float
+    search_value: float
     values: tuple[float | None, ...]
     maximize: bool
 
@@ -55,19 +99,19 @@ class Candidate:
 
     @property
     def mean(self) -> float | None:
-        """The mean of the known values."""
+        """The mean of the known values, None if there is none."""
         return fmean(self.known) if self.known else None
 
     @property
     def deviation(self) -> float | None:
-        """Their standard deviation (of a sample), None of less than two."""
+        """Their sample standard deviation, None for fewer than two."""
         return stdev(self.known) if len(self.known) > 1 else None
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval of their mean by Student's t, None of less than two.
+        """The 95 % interval of their mean by Student's t, None for fewer than two.
 
-        It ends where the metric does: an accuracy is between 0 and 1, a loss is not below 0.
+        It is cut at the bounds of the metric: an accuracy lies in [0, 1], a loss is at least 0.
         """
         interval = mean_interval(self.known)
         if interval is None:
@@ -80,17 +124,19 @@ class Candidate:
         """By how much the search's value is better than the mean; negative if it is worse."""
         if self.mean is None:
             return None
-        return self.found - self.mean if self.maximize else self.mean - self.found
+        if self.maximize:
+            return self.search_value - self.mean
+        return self.mean - self.search_value
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """Return the interval of the mean of `values` by Student's t, None of less than two.
+    """Return the interval of the mean of `values` by Student's t, None for fewer than two.
 
-    A sample mean ± t · s / √n, with the t of n − 1 degrees of freedom (Student, 1908).
+    It is the sample mean ± t · s / √n, with the t of n − 1 degrees of freedom (Student, 1908).
     """
     if len(values) < 2:
         return None
-    from scipy import stats  # takes a second, and not every command asks for intervals
+    from scipy import stats  # takes a second to import, and not every command needs intervals
 
     mean, n = fmean(values), len(values)
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * stdev(values) / sqrt(n)
@@ -98,9 +144,9 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
 
 
 def by_mean(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates, best mean first; those that diverged at times come after the others.
+    """Return the candidates by their mean, best first; those that ever diverged come last.
 
-    The mean of such a one leaves out what went wrong.
+    The mean of a candidate that diverged leaves out what went wrong.
     """
 
     def key(candidate: Candidate) -> tuple[int, float]:
@@ -111,13 +157,13 @@ def by_mean(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def is_tied(first: Candidate, other: Candidate, comparisons: int = 1) -> bool:
-    """Whether `other` cannot be told apart from `first`: the interval of the mean of their
-    differences holds 0, at 95 % for so many comparisons together (Bonferroni).
+    """Whether `other` cannot be told apart from `first`.
 
-    Draw for draw both began with the same random numbers, so the differences are compared, not
-    the means. Where all are the same, as accuracies on a few rows may be, their deviation says
-    nothing: then so many have to agree as the sign test asks for. One that diverged at times is
-    another matter.
+    That is so where the interval of the mean of their differences contains 0, at 95 % for all
+    `comparisons` together (Bonferroni). Both began each draw with the same random numbers, so
+    differences are compared, draw by draw, and not means. Where all differences are equal, as those
+    of accuracies on few rows may be, their deviation says nothing: then as many of them have to
+    agree as the sign test requires. A candidate that diverged more often is never tied.
     """
     if other.diverged > first.diverged:
         return False
@@ -131,52 +177,3 @@ def is_tied(first: Candidate, other: Candidate, comparisons: int = 1) -> bool:
     if isclose(low, high, abs_tol=1e-12) and 2 ** (1 - len(differences)) > error:
         return True
     return low <= 0 <= high or isclose(low, 0, abs_tol=1e-12) or isclose(high, 0, abs_tol=1e-12)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the search has found: a configuration, by its trial, and what it was worth there."""
-
-    trial: FrozenTrial
-    value: float
-
-    @property
-    def slot(self) -> int:
-        """The trial's slot; of one that the search repeats, the first."""
-        return slot_of(self.trial)
-
-    @property
-    def config(self) -> TrainConfig:
-        """What was trained."""
-        return trained_config(self.trial)
-
-
-def equals_of_best(study: Study, known: Container[int]) -> int:
-    """Return how many have the best value of `study`, without the slots in `known`."""
-    found = best_found(study, len(study.get_trials(deepcopy=False)), known)
-    return sum(each.value == found[0].value and each.slot not in known for each in found)
-
-
-def best_found(study: Study, top: int, also: Container[int] = ()) -> list[Found]:
-    """Return the best `top` configurations of `study` and those of the slots in `also`.
-
-    The best comes first, and no two are alike: where others have the configuration of a slot in
-    `also`, it stands for them, with the best value. Raises StudyError.
-    """
-    if seeds_of(study) > 1:
-        repeated = best_configurations(study)
-        best = [Found(each.trials[0], each.mean) for each in repeated]
-    else:
-        best = [Found(t, t.value or 0.0) for t in best_trials(study)]
-    if not best:
-        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
-    different: dict[str, Found] = {}
-    for found in best:
-        wanted = found.slot in also
-        if not wanted and len(different) >= top:
-            continue
-        key = json.dumps(found.config.as_dict())
-        twin = different.setdefault(key, found)
-        if wanted and twin.slot not in also:
-            different[key] = replace(found, value=twin.value)
-    return list(different.values())

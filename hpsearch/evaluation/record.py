@@ -1,4 +1,4 @@
-"""Evaluation: what an evaluation of a study found, how it is kept, and the same as plain data."""
+"""Evaluation: the result of `evaluate`, how it is stored with its study, and the same for JSON."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.ranking import find_trial
-from hpsearch.evaluation.candidates import Candidate, best_found, is_tied
+from hpsearch.evaluation.candidates import Candidate, best_results, is_tied
 from hpsearch.evaluation.scores import SCORES, Scores
-from hpsearch.evaluation.test_set import Look
+from hpsearch.evaluation.test_set import LoggedUse
 from hpsearch.formatting import common_format
 from hpsearch.trainables.network import trained_config
-from hpsearch.trials.slots import EVALUATED
+from hpsearch.trials.records import evaluation_table, write_evaluation_table
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The candidates over fresh seeds, and what the final networks of the first one scored.
+    """The candidates over fresh seeds, and the test scores of the best one's final networks.
 
     candidates: best mean first; the first one is chosen.
-    repeats: how many trainings a value in the search is the mean of.
-    epochs: how long its final networks were trained, 0 if there are none.
-    look: at the test set, with its scores. Where there was none now, `unseen` says why, and it is
-    the last one that other networks of this study have had, or None.
+    repeats: a value in the search is the mean of this many trainings.
+    epochs: how long the final networks were trained; 0 if there are none.
+    test_use: the use of the test set, with its scores. Where these networks have not used it,
+    `unscored` says why, and `test_use` is the last one by other networks of this study, or None.
     """
 
     study: str
@@ -36,8 +36,8 @@ class Evaluation:
     class_names: tuple[str, ...]
     repeats: int = 1
     epochs: int = 0
-    look: Look | None = None
-    unseen: str = ""
+    test_use: LoggedUse | None = None
+    unscored: str = ""
 
     @property
     def chosen(self) -> Candidate:
@@ -46,39 +46,44 @@ class Evaluation:
 
     @property
     def searched_best(self) -> Candidate:
-        """The one that was best in the search, the first of equals."""
+        """The candidate that was best in the search, the first of equals."""
         sign = -1 if self.chosen.maximize else 1
-        return min(self.candidates, key=lambda c: (sign * c.found, c.slot))
+        return min(self.candidates, key=lambda c: (sign * c.search_value, c.slot))
 
     @cached_property
     def tied(self) -> list[Candidate]:
-        """Those that cannot be told apart from the chosen one, without it."""
+        """The other candidates that cannot be told apart from the chosen one."""
         others = self.candidates[1:]
         return [other for other in others if is_tied(self.chosen, other, len(others))]
 
     @property
     def score_format(self) -> str:
-        """How values of the metric are written."""
-        return common_format((each.found for each in self.candidates), self.metric)
+        """The format of values of the metric."""
+        return common_format((each.search_value for each in self.candidates), self.metric)
 
     @property
     def in_the_search(self) -> str:
-        """What a value in the search is: "in the search", or "in the search, mean of 3"."""
+        """The heading of values in the search: "in the search", or "in the search, mean of 3"."""
         return "in the search" + (f", mean of {self.repeats}" if self.repeats > 1 else "")
 
     @property
-    def own_look(self) -> Look | None:
-        """The look that these very networks have had."""
-        return None if self.unseen else self.look
+    def own_use(self) -> LoggedUse | None:
+        """The use of the test set by exactly these networks."""
+        return None if self.unscored else self.test_use
 
     @property
     def is_scored(self) -> bool:
-        """Whether the first final network of the chosen one has looked, be it with fewer others."""
-        look = self.look
-        return look is not None and (look.slot, look.epochs) == (self.chosen.slot, self.epochs)
+        """Whether the first final network has been scored, perhaps with fewer others."""
+        use = self.test_use
+        return use is not None and (use.slot, use.epochs) == (self.chosen.slot, self.epochs)
+
+    @property
+    def may_use_again(self) -> bool:
+        """Whether the final networks are unscored only because the test set was used before."""
+        return bool(self.unscored and self.epochs)
 
     def verdict(self, candidate: Candidate) -> str:
-        """Return in a word or two how a candidate did; "" if there is no other."""
+        """Return in a word or two how a candidate did; "" if it is the only one."""
         if candidate.diverged:
             return f"diverged in {candidate.diverged} of {len(candidate.values)}"
         if len(self.candidates) == 1:
@@ -88,43 +93,51 @@ class Evaluation:
         return "tied" if candidate in self.tied else "worse"
 
     def test_scores(self, which: str) -> Scores | None:
-        """Return what the "network" or the "ensemble" scored on the test set, if they did."""
-        if self.look is None or self.look.scores is None:
+        """Return the test scores of the "network" or the "ensemble", None if there are none."""
+        if self.test_use is None or self.test_use.scores is None:
             return None
-        return Scores(**self.look.scores[which])
+        return Scores(**self.test_use.scores[which])
 
 
 def keep_evaluation(study: Study, evaluation: Evaluation) -> None:
-    """Keep an evaluation with the study that it is of."""
-    study.set_user_attr(EVALUATED, asdict(evaluation))
+    """Store an evaluation with the study that it evaluates.
+
+    Some keys are those of version 0.1, which has to read what this version writes and vice versa.
+    """
+    table = asdict(evaluation)
+    table["look"], table["unseen"] = table.pop("test_use"), table.pop("unscored")
+    for candidate in table["candidates"]:
+        candidate["found"] = candidate.pop("search_value")
+    write_evaluation_table(study, table)
 
 
 def last_evaluation(study: Study) -> Evaluation | None:
-    """Return the last evaluation of `study`, None if there was none."""
-    kept: dict[str, Any] | None = study.user_attrs.get(EVALUATED)
-    if kept is None:
+    """Return the last evaluation of `study`, None if there is none."""
+    table = evaluation_table(study)
+    if table is None:
         return None
-    candidates = (Candidate(**c | {"values": tuple(c["values"])}) for c in kept["candidates"])
-    known: dict[str, Any] = {
-        "candidates": tuple(candidates),
-        "class_names": tuple(kept["class_names"]),
-        "look": kept["look"] and Look(**kept["look"]),
-    }
-    return Evaluation(**kept | known)
+    table = dict(table)
+    use, unscored = table.pop("look"), table.pop("unseen")
+    table["candidates"] = tuple(map(_read_candidate, table["candidates"]))
+    table["class_names"] = tuple(table["class_names"])
+    return Evaluation(**table, test_use=use and LoggedUse(**use), unscored=unscored)
+
+
+def _read_candidate(table: dict[str, Any]) -> Candidate:
+    others = {key: value for key, value in table.items() if key not in ("found", "values")}
+    return Candidate(**others, search_value=table["found"], values=tuple(table["values"]))
 
 
 def overtaken_by(study: Study, evaluation: Evaluation) -> int | None:
-    """Return the trial that the search has found since `evaluation` and that is better than all
-    that it knew, None if there is none.
-    """
-    best = best_found(study, 1)[0]
+    """Return the trial that the search has found since and that beats all candidates, or None."""
+    best = best_results(study, 1)[0]
     known = (find_trial(study, str(each.slot)) for each in evaluation.candidates)
-    return None if best.config in [trained_config(trial) for trial in known] else best.slot
+    return None if trained_config(best.trial) in map(trained_config, known) else best.slot
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as plain data: what `--json` prints."""
-    best, look = evaluation.searched_best, evaluation.look
+    best, use = evaluation.searched_best, evaluation.test_use
     return {
         "study": evaluation.study,
         "metric": evaluation.metric,
@@ -132,20 +145,20 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "repeats": evaluation.repeats,
         "chosen": evaluation.chosen.slot,
         "luck": best.luck,
-        "candidates": [_candidate(evaluation, each) for each in evaluation.candidates],
+        "candidates": [_candidate_record(evaluation, each) for each in evaluation.candidates],
         "epochs": evaluation.epochs,
-        "test": None if look is None else _test(evaluation, look),
-        "unseen": evaluation.unseen,
+        "test": None if use is None else _test_record(evaluation, use),
+        "unseen": evaluation.unscored,
     }
 
 
-def _candidate(evaluation: Evaluation, candidate: Candidate) -> dict[str, Any]:
+def _candidate_record(evaluation: Evaluation, candidate: Candidate) -> dict[str, Any]:
     tied = candidate is evaluation.chosen or candidate in evaluation.tied
     return {
         "slot": candidate.slot,
         "label": candidate.label,
         "params": candidate.params,
-        "found": candidate.found,
+        "found": candidate.search_value,
         "mean": candidate.mean,
         "deviation": candidate.deviation,
         "interval": candidate.interval,
@@ -156,16 +169,16 @@ def _candidate(evaluation: Evaluation, candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _test(evaluation: Evaluation, look: Look) -> dict[str, Any]:
-    scores = look.scores or {}
+def _test_record(evaluation: Evaluation, use: LoggedUse) -> dict[str, Any]:
+    scores = use.scores or {}
     return {
-        "look": look.number,
-        "date": look.date,
-        "digest": look.digest,
-        "slot": look.slot,
-        "seeds": look.seeds,
-        "epochs": look.epochs,
-        "searched_by": look.searched_by,
+        "look": use.number,
+        "date": use.date,
+        "digest": use.digest,
+        "slot": use.slot,
+        "seeds": use.seeds,
+        "epochs": use.epochs,
+        "searched_by": use.searched_by,
         "classes": list(evaluation.class_names),
         "network": scores.get("network"),
         "ensemble": scores.get("ensemble"),

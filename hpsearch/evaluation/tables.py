@@ -28,7 +28,7 @@ def candidate_table(evaluation: Evaluation) -> Table:
             fixed(each.mean, how),
             fixed(each.deviation, ".2g"),
             _interval(each.interval, how),
-            fixed(each.found, how),
+            fixed(each.search_value, how),
             fixed(each.luck, f"+{how}"),
             Cell(evaluation.verdict(each)),
             *(Cell(each.label) for _ in labels),
@@ -45,9 +45,9 @@ def score_table(evaluation: Evaluation) -> Table | None:
     None where nobody has looked at it.
     """
     network, ensemble = (evaluation.test_scores(which) for which in ("network", "ensemble"))
-    if evaluation.look is None or network is None or ensemble is None:
+    if evaluation.test_use is None or network is None or ensemble is None:
         return None
-    each = (evaluation.look.scores or {})["networks"]
+    each = (evaluation.test_use.scores or {})["networks"]
     number = len(each["accuracy"])
     rows = [_score_row("one network", network), _score_row(f"ensemble of {number}", ensemble)]
     if number > 1:

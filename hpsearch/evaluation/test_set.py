@@ -1,38 +1,50 @@
-"""Looks at test sets: each is noted before the test set is opened, and none is forgotten.
+"""The test-set log: every use of a test set is entered before the set is opened, and stays.
 
-They are kept in the storage, in a study without trials, and outlive the studies that looked.
+The log lies in the storage as a study without trials, and outlives the studies it tells of.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import optuna
 
-from hpsearch.trials.slots import DEFINITION, EVALUATES
+from hpsearch.storage.catalog import all_searches, has_study
+from hpsearch.trials.records import (
+    TEST_SET_LOG,
+    definition_of,
+    logged_search,
+    logged_uses,
+    validation_of,
+    write_search,
+    write_use,
+)
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
-    from optuna.study._frozen import FrozenStudy
-
-LOOKS = "hpsearch.test-set-looks"  # the study that keeps them
-PREFIX = "look."  # begins its user attributes, one a look
-SEARCHED = "searched."  # begins those that name a deleted study which validated on a test set
-AGAIN = "--again looks once more"
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at the test set of the data with `digest`, by the evaluation of a study.
+class Networks:
+    """Which networks use a test set: those that an evaluation trained last."""
 
-    slot, seeds, epochs: the trial whose final networks looked, how many, and trained how long.
-    scores: what was seen; None of a look that was interrupted.
-    number: the how-manieth look at this test set. searched_by: a study that has validated on it.
+    study_id: str
+    slot: int  # of the search's trial
+    seeds: int  # how many networks
+    epochs: int  # how long each was trained
+
+
+@dataclass(frozen=True)
+class LoggedUse:
+    """One use of the test set of the data with `digest`, by the evaluation of a study.
+
+    scores: on the test set; None where the evaluation was interrupted before it had them.
+    number: 1 for the first use of this test set, 2 for the second.
+    searched_by: a study that used this test set to validate on.
     """
 
     key: str
@@ -49,115 +61,101 @@ class Look:
 
     @property
     def title(self) -> str:
-        """How fresh the test set was: the first look."""
-        worn = self.number > 1 or self.searched_by
-        which = "the first look" if self.number == 1 else f"look {self.number}"
-        by = f" by the search '{self.searched_by}'" if self.searched_by else ""
-        return f"{which}: it is worn{by}" if worn else which
+        """How often the test set has been used: "first use", or why scores are optimistic."""
+        which = "first use" if self.number == 1 else f"use {self.number}"
+        if self.searched_by:
+            return f"{which}, after the search '{self.searched_by}' validated on it"
+        return which if self.number == 1 else f"{which}, so no longer unseen"
 
     @property
     def date(self) -> str:
-        """Its day, here: 2026-11-21."""
+        """Its day in local time: 2026-11-21."""
         return time.strftime("%Y-%m-%d", time.localtime(self.time))
 
-    def is_of(self, study_id: str, slot: int, seeds: int, epochs: int) -> bool:
-        """Whether it was at the test set with these very networks."""
-        mine = self.study_id, self.slot, self.seeds, self.epochs
-        return mine == (study_id, slot, seeds, epochs)
+    def is_by(self, networks: Networks) -> bool:
+        """Whether exactly these networks used the test set."""
+        return Networks(self.study_id, self.slot, self.seeds, self.epochs) == networks
 
 
-def is_search(study: Study | FrozenStudy) -> bool:
-    """Whether a study searches, and does not keep what an evaluation has trained or seen."""
-    return study.study_name != LOOKS and EVALUATES not in study.user_attrs
-
-
-def looks_at(storage: BaseStorage, digest: str) -> list[Look]:
-    """Return all looks at the test set of the data with `digest`, by whatever study, in order."""
-    if LOOKS not in optuna.get_all_study_names(storage):
+def uses_of(storage: BaseStorage, digest: str) -> list[LoggedUse]:
+    """Return all uses of the test set of the data with `digest`, by any study, oldest first."""
+    if not has_study(storage, TEST_SET_LOG):
         return []
-    kept = optuna.load_study(storage=storage, study_name=LOOKS).user_attrs
-    noted = [Look(**value) for key, value in kept.items() if key.startswith(PREFIX) and value]
-    found = sorted((n for n in noted if n.digest == digest), key=lambda n: (n.time, n.key))
-    return [replace(look, number=n) for n, look in enumerate(found, start=1)]
+    uses = [LoggedUse(**table) for table in logged_uses(_log(storage))]
+    found = sorted((use for use in uses if use.digest == digest), key=lambda u: (u.time, u.key))
+    return [replace(use, number=number) for number, use in enumerate(found, start=1)]
 
 
-def may_look(
-    storage: BaseStorage, digest: str, study: str, about: Mapping[str, Any], *, again: bool
-) -> tuple[Look | None, str]:
-    """Return the look at a test set that certain networks have had or may have now, or why none.
+def request_use(
+    storage: BaseStorage, digest: str, study: str, networks: Networks, *, again: bool
+) -> tuple[LoggedUse | None, str]:
+    """Return the use of a test set that `networks` have had or may have now, or None and why not.
 
-    about: their study_id, slot, seeds and epochs. One look is free; one that was interrupted goes
-    on, and `again` makes another.
+    The first use of a test set is free, an interrupted one goes on, and `again` allows another.
     """
-    looks = looks_at(storage, digest)
-    mine = [look for look in looks if look.is_of(**about)]
-    if mine and (mine[-1].scores is None or not again):
-        return mine[-1], ""
+    uses = uses_of(storage, digest)
+    own = [use for use in uses if use.is_by(networks)]
+    if own and (own[-1].scores is None or not again):
+        return own[-1], ""
     searched_by = _searched_by(storage, digest)
-    if again or not (looks or searched_by):
-        look = note_look(storage, digest=digest, study=study, searched_by=searched_by, **about)
-        if look.number == 1 or again:
-            return look, ""
-        _withdraw(storage, look)  # somebody else was faster
-        looks = looks_at(storage, digest)
-    if not looks:
-        return None, f"study '{searched_by}' has validated on the test set of these data; {AGAIN}"
-    last = looks[-1]
-    times = "once" if len(looks) == 1 else f"{len(looks)} times"
+    if again or not (uses or searched_by):
+        use = log_use(storage, digest, study, networks, searched_by)
+        if use.number == 1 or again:
+            return use, ""
+        write_use(_log(storage), use.key, None)  # another process was faster
+        uses = uses_of(storage, digest)
+    if not uses:
+        return None, f"study '{searched_by}' has validated on the test set of these data"
+    last = uses[-1]
+    times = "once" if len(uses) == 1 else f"{len(uses)} times"
     return None, (
-        f"the test set of these data was looked at {times} before, last on {last.date} by study "
-        f"'{last.study}' (trial {last.slot}); {AGAIN}"
+        f"the test set of these data has been used {times}, last on {last.date} by study "
+        f"'{last.study}' (trial {last.slot})"
     )
 
 
-def last_look_of(storage: BaseStorage, digest: str, study_id: str) -> Look | None:
-    """Return the last look that networks of a study have had, None if it never came to an end."""
-    mine = [look for look in looks_at(storage, digest) if look.study_id == study_id]
-    return next((look for look in reversed(mine) if look.scores is not None), None)
+def last_use_by(storage: BaseStorage, digest: str, study_id: str) -> LoggedUse | None:
+    """Return the last completed use by networks of a study, None if there is none."""
+    own = [use for use in uses_of(storage, digest) if use.study_id == study_id]
+    return next((use for use in reversed(own) if use.scores is not None), None)
+
+
+def log_use(
+    storage: BaseStorage, digest: str, study: str, networks: Networks, searched_by: str = ""
+) -> LoggedUse:
+    """Enter a use that is about to happen, and return it with its number."""
+    use = LoggedUse(
+        key=uuid4().hex,
+        digest=digest,
+        study=study,
+        time=time.time(),
+        searched_by=searched_by,
+        **asdict(networks),
+    )
+    write_use(_log(storage), use.key, asdict(use))
+    return next(known for known in uses_of(storage, digest) if known.key == use.key)
+
+
+def complete_use(storage: BaseStorage, use: LoggedUse, scores: dict[str, Any]) -> LoggedUse:
+    """Enter the scores of a use, and return it with them."""
+    completed = replace(use, scores=scores)
+    write_use(_log(storage), use.key, asdict(completed))
+    return completed
+
+
+def log_deleted_search(storage: BaseStorage, study: Study) -> None:
+    """Enter that a study which is about to be deleted validated on its test set, if it did."""
+    if validation_of(study) == "test":
+        write_search(_log(storage), definition_of(study)["data.digest"], study.study_name)
+
+
+def _log(storage: BaseStorage) -> Study:
+    return optuna.create_study(storage=storage, study_name=TEST_SET_LOG, load_if_exists=True)
 
 
 def _searched_by(storage: BaseStorage, digest: str) -> str:
-    """Return a study that validates on the test set of these data, "" if there is none."""
-    for study in storage.get_all_studies():
-        known = study.user_attrs.get(DEFINITION, {})
-        same = known.get("data.digest") == digest and EVALUATES not in study.user_attrs
-        if same and known.get("data.validation") == "test":
+    """Return a study that validated on the test set of these data, "" if there is none."""
+    for study in all_searches(storage):
+        if validation_of(study) == "test" and definition_of(study)["data.digest"] == digest:
             return study.study_name
-    if LOOKS not in optuna.get_all_study_names(storage):
-        return ""
-    ledger = optuna.load_study(storage=storage, study_name=LOOKS)
-    return str(ledger.user_attrs.get(f"{SEARCHED}{digest}", ""))
-
-
-def remember_search(storage: BaseStorage, study: Study) -> None:
-    """Note of a study that will be deleted whether it has validated on its data's test set."""
-    known = study.user_attrs.get(DEFINITION, {})
-    if known.get("data.validation") == "test":
-        ledger = optuna.create_study(storage=storage, study_name=LOOKS, load_if_exists=True)
-        ledger.set_user_attr(f"{SEARCHED}{known['data.digest']}", study.study_name)
-
-
-def note_look(storage: BaseStorage, **about: Any) -> Look:
-    """Note that the test set is about to be looked at; `about` is what a Look says of itself."""
-    optuna.create_study(storage=storage, study_name=LOOKS, load_if_exists=True)
-    look = Look(key=uuid4().hex, time=time.time(), **about)
-    _keep(storage, look)
-    return next(known for known in looks_at(storage, look.digest) if known.key == look.key)
-
-
-def complete_look(storage: BaseStorage, look: Look, scores: dict[str, Any]) -> Look:
-    """Write down what was seen."""
-    seen = replace(look, scores=scores)
-    _keep(storage, seen)
-    return seen
-
-
-def _withdraw(storage: BaseStorage, look: Look) -> None:
-    """Take back a look that did not happen."""
-    ledger = optuna.load_study(storage=storage, study_name=LOOKS)
-    ledger.set_user_attr(PREFIX + look.key, None)
-
-
-def _keep(storage: BaseStorage, look: Look) -> None:
-    ledger = optuna.load_study(storage=storage, study_name=LOOKS)
-    ledger.set_user_attr(PREFIX + look.key, asdict(look))
+    return logged_search(_log(storage), digest) if has_study(storage, TEST_SET_LOG) else ""

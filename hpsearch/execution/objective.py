@@ -1,43 +1,70 @@
-"""Objective: one trial from its parameters to its value. It knows Optuna, not MLflow."""
+"""Objective: one trial, from its parameters to its value. It knows Optuna, but not MLflow."""
 
 from __future__ import annotations
 
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from hpsearch.errors import Interrupted, SettingsError
 from hpsearch.trainables.network import load_data, start_training
-from hpsearch.trials.curves import CURVES, METRICS, Curves
-from hpsearch.trials.slots import SLOT, slot_of
+from hpsearch.trials.curves import METRICS, Curves
+from hpsearch.trials.records import (
+    DataId,
+    Setup,
+    assigned_slot,
+    slot_of,
+    write_curves,
+    write_interrupted,
+    write_reason,
+    write_setup,
+)
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from optuna.trial import BaseTrial
 
     from hpsearch.settings.study import Labelled, StudySettings
     from model.config import TrainConfig
+    from model.data import Dataset
     from model.training import Epoch
 
+    class WorkerObjective(Protocol):
+        """What a worker runs: the objective of a search or of an evaluation."""
+
+        settings: StudySettings
+        data: Dataset
+
+        @property
+        def recipe(self) -> Callable[[], WorkerObjective]:
+            """A function without the data, to be pickled, that makes the same objective."""
+
+        def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+            """Run one trial and return its value."""
+
+
 OnEpoch = Callable[["BaseTrial", "Epoch"], None]
-LIVE_SECONDS = 5.0  # how often a long trial writes its curves on the way
+LIVE_SECONDS = 5.0  # how often a long trial writes its curves while it runs
 
 
 class Objective:
-    """A callable for `study.optimize`, or for a FixedTrial: train once, return the best value.
+    """A callable for `study.optimize` or a FixedTrial: train once, return the best value.
 
-    settings: what `load_settings` returns. Only its data, metric, seed and space are read here;
-    sampler, pruner and number of trials are the study's affair.
-    suggest: replaces the declared space: a function from an Optuna trial to a TrainConfig.
+    settings: what `load_settings` returns. The objective reads its data, metric, seed and space;
+    the sampler, the pruner and the number of trials are up to the study.
+    suggest: replaces the declared space by a function from an Optuna trial to a TrainConfig.
 
     The data are loaded here, and again where a pickled objective arrives. Raises DataError.
 
-    A trial carries as user attributes: `setup` (configuration, metric, seed, data), `curves`, and
-    where it applies `reason` (why it was pruned or failed), `interrupted` and `traceback`.
+    A trial gets these user attributes: `setup` (configuration, metric, seed, data), `curves`, and
+    where they apply `reason` (why it was pruned or failed), `interrupted` and `traceback`.
     """
 
     def __init__(
@@ -47,75 +74,47 @@ class Objective:
         suggest: Callable[[BaseTrial], TrainConfig] | None = None,
     ) -> None:
         self.settings, self.suggest = settings, suggest
-        self.data = load_data(settings)
+        self.data = load_data(settings.data.model_dump())
 
     def __reduce__(self) -> tuple[Callable[[], Objective], tuple[()]]:
         return self.recipe, ()
 
     @property
     def recipe(self) -> Callable[[], Objective]:
-        """What makes the same objective elsewhere, without the data."""
+        """A function without the data, to be pickled, that makes the same objective."""
         return partial(type(self), self.settings, suggest=self.suggest)
 
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
-        """Train one network; return the best validation value of its epochs.
+        """Train one network and return the best validation value of its epochs.
 
         `on_epoch` is called after each epoch, and ends the trial by raising Interrupted.
-        Raises TrialPruned when the pruner says so or the loss is not finite.
+        Raises TrialPruned when the pruner decides so or the loss is not finite.
         """
-        curves = Curves()
-        try:
-            return self.train(trial, curves, on_epoch)
-        except optuna.TrialPruned as pruned:
-            trial.set_user_attr("reason", str(pruned))
-            raise
-        except (Interrupted, KeyboardInterrupt):
-            trial.set_user_attr("interrupted", True)
-            raise
-        except UpdateFinishedTrialError:  # somebody declared this trial dead: nothing to add
-            raise
-        except Exception as error:
-            trial.set_user_attr("reason", f"{type(error).__name__}: {error}")
-            trial.set_user_attr("traceback", traceback.format_exc())
-            raise
-        finally:
-            if len(curves):
-                trial.set_user_attr(CURVES, curves.as_attribute())
+        search = self.settings.search
+        with recorded(trial, Curves()) as curves:
+            self._check_direction(trial)
+            labelled = self._labelled(trial)
+            config = self._suggest(trial, labelled)
+            write_setup(trial, setup_for(self.settings, self.data, config, labelled))
+            _, epochs = start_training(
+                self.data,
+                config,
+                seed=search.seed,
+                draw=search.draw(slot_of(trial)),
+                metric=search.metric,
+                diagnostics=search.diagnostics,
+            )
+            for epoch in followed(epochs, trial, curves, search.metric, on_epoch):
+                if epoch.number < config.epochs and trial.should_prune():
+                    raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
+            return curves.best(search.metric)[1]
 
-    def train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> float:
-        """Train the network of `trial`, add its epochs to `curves`, and return its value."""
-        config, metric = self.set_up(trial), self.settings.search.metric
-        _, epochs = start_training(self.settings, self.data, config, slot_of(trial))
-        for epoch in follow(epochs, trial, curves, on_epoch, metric):
-            if epoch.number < config.epochs and trial.should_prune():
-                raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
-        return curves.best(metric)[1]
-
-    def set_up(self, trial: BaseTrial) -> TrainConfig:
-        """Choose the configuration, and note on the trial what will be trained."""
-        self._refuse_direction(trial)
-        labelled = self._labelled(trial)
-        config = self._suggest(trial, labelled)
-        setup: dict[str, Any] = {
-            "config": config.as_dict(),
-            "metric": self.settings.search.metric,
-            "seed": self.settings.search.seed,
-            "data": {key: getattr(self.data, key) for key in ("name", "digest", "source")},
-        }
-        if self.settings.data.validation == "test":
-            setup["validation"] = "test"
-        if labelled:
-            setup["label"] = labelled.label
-        trial.set_user_attr("setup", setup)
-        return config
-
-    def _refuse_direction(self, trial: BaseTrial) -> None:
-        """Raise SettingsError in a study that would look for the worst; Optuna's default may."""
+    def _check_direction(self, trial: BaseTrial) -> None:
+        """Raise SettingsError in a study that looks for the worst, as Optuna's default may."""
         study, search = getattr(trial, "study", None), self.settings.search
         if study is not None and study.direction.name.lower() != search.direction:
-            way = "up" if search.direction == "maximize" else "down"
             raise SettingsError(
-                f"{search.metric} is to go {way}: create the study with "
+                f"{search.metric} is to be {search.direction}d: create the study with "
                 f"direction='{search.direction}'"
             )
 
@@ -126,22 +125,57 @@ class Objective:
         return space.suggest(trial, space.split(labelled.values)[1] if labelled else None)
 
     def _labelled(self, trial: BaseTrial) -> Labelled | None:
-        """Return the [[enqueue]] entry of the trial's slot; other people's trials have none."""
-        slot = trial.user_attrs.get(SLOT)
+        """Return the [[enqueue]] entry of the trial's slot; without a slot there is none."""
+        slot = assigned_slot(trial)
         return None if slot is None else self.settings.labelled(slot)
 
 
-def follow(
+def setup_for(
+    settings: StudySettings, data: Dataset, config: TrainConfig, labelled: Labelled | None = None
+) -> Setup:
+    """Return the record of what a trial trains."""
+    return Setup(
+        config=config.as_dict(),
+        metric=settings.search.metric,
+        seed=settings.search.seed,
+        data=DataId(data.name, data.digest, data.source),
+        validation=settings.data.validation,
+        label=labelled.label if labelled else "",
+    )
+
+
+@contextmanager
+def recorded(trial: BaseTrial, curves: Curves) -> Iterator[Curves]:
+    """Yield `curves` to be filled; write them on the trial at the end, and why it ended early."""
+    try:
+        yield curves
+    except optuna.TrialPruned as pruned:
+        write_reason(trial, str(pruned))
+        raise
+    except (Interrupted, KeyboardInterrupt):
+        write_interrupted(trial)
+        raise
+    except UpdateFinishedTrialError:  # another process declared this trial dead
+        raise
+    except Exception as error:
+        write_reason(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
+    finally:
+        if len(curves):
+            write_curves(trial, curves)
+
+
+def followed(
     epochs: Iterable[Epoch],
     trial: BaseTrial,
     curves: Curves,
-    on_epoch: OnEpoch | None,
     metric: str,
+    on_epoch: OnEpoch | None,
 ) -> Iterator[Epoch]:
-    """Yield each epoch when it is in `curves`, and now and then on the trial for others to see.
+    """Yield each epoch after it is added to `curves` and `metric` is reported to Optuna.
 
-    metric: what Optuna is told of each epoch. Raises TrialPruned when a number is not finite, and
-    what `on_epoch` raises.
+    A long trial also writes its curves while it runs, for others to see. Raises TrialPruned when a
+    number is not finite, and whatever `on_epoch` raises.
     """
     written = time.monotonic()
     for epoch in epochs:
@@ -149,7 +183,7 @@ def follow(
             raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
         trial.report(getattr(epoch, METRICS[metric]), step=epoch.number)
         if time.monotonic() - written > LIVE_SECONDS:
-            trial.set_user_attr(CURVES, curves.as_attribute())
+            write_curves(trial, curves)
             written = time.monotonic()
         if on_epoch is not None:
             on_epoch(trial, epoch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from hpsearch.trials.slots import slot_of, was_interrupted
+from hpsearch.trials.records import slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """How far a study is; one object, brought up to date as it runs."""
+    """How far a study is: one object, updated while the study runs."""
 
-    slots: Sequence[int]  # that are wanted
+    slots: Sequence[int]  # the wanted ones
     max_epochs: int
     direction: str
-    round: int = 0  # 2 and more for the later rounds of a search from coarse to fine
+    round: int = 0  # 2 or more for a later round of a search from coarse to fine
+    unit: str = "trials"  # what a slot is called
     complete: int = 0
     pruned: int = 0
     failed: int = 0  # since this start
@@ -32,17 +33,17 @@ class Progress:
     since_best: int = 0  # trials done since the best one
     running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
     counted: set[int] = field(default_factory=set)  # numbers of trials
-    untracked: bool = False  # the tracking store was lost on the way
+    untracked: bool = False  # the tracking store was lost meanwhile
     started: float = field(default_factory=time.monotonic)
 
     @property
     def total(self) -> int:
-        """Slots there are."""
+        """How many slots are wanted."""
         return len(self.slots)
 
     @property
     def done(self) -> int:
-        """Slots that are done."""
+        """How many slots are done."""
         return self.complete + self.pruned
 
     @property
@@ -57,7 +58,7 @@ class Progress:
         return (self.work_done - self.started_with) / seconds if seconds > 0.5 else 0.0
 
     def recount(self, trials: Iterable[FrozenTrial]) -> None:
-        """Count all that is done anew; an earlier start may have asked for more trials."""
+        """Count everything again; an earlier start may have asked for more trials."""
         failed, self.best, self.best_slot = self.failed, None, None
         self.complete = self.pruned = self.since_best = 0
         self.counted.clear()
@@ -68,7 +69,7 @@ class Progress:
         self.failed = failed
 
     def count(self, trial: FrozenTrial) -> None:
-        """Take a finished trial into account, once."""
+        """Count a finished trial, once."""
         if trial.number in self.counted or not trial.state.is_finished():
             return
         self.counted.add(trial.number)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Recovery: what a killed process left in the storage is put in order."""
 
 from __future__ import annotations
 
@@ -11,56 +11,77 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
-from hpsearch.storage.leases import PROCESS, is_dead
-from hpsearch.trials.slots import slot_of
+from hpsearch.storage.leases import is_dead
+from hpsearch.trials.records import process_of, reason_attribute, slot_of
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from hpsearch.trials.records import ProcessId
 
-ORPHAN_SECONDS = 60.0
+ORPHAN_SECONDS = 60.0  # how long workers whose coordinator was killed may go on
+POLL_SECONDS = 0.05
 
 
-def close_dead_trials(study: Study, pid: int | None = None) -> list[FrozenTrial]:
-    """Tell Optuna that trials whose process died have failed, and return them as they are then.
+def close_dead_trials(
+    storage: BaseStorage, study: Study, pid: int | None = None
+) -> list[FrozenTrial]:
+    """Fail the running trials whose process died, and return them as they are then.
 
-    pid: only those of this process of this host. The study has to be claimed: then whoever is at
-    work on it on another host has lost its parent, and its trial is closed as well.
+    pid: only the trials of this process on this host. The caller holds the lease on the study, so
+    a worker on another host has lost its coordinator, and its trial is closed as well. A trial that
+    its worker finishes in the meantime stays as it is.
     """
     closed = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        process = trial.user_attrs.get(PROCESS)
-        if pid is None:
-            dead = process is None or process["host"] != socket.gethostname() or is_dead(process)
-        else:
-            dead = process is not None and process["pid"] == pid
-        if dead:
-            try:
-                study._storage.set_trial_user_attr(trial._trial_id, "reason", "process died")
-                closed.append(study.tell(trial.number, state=TrialState.FAIL))
-            except UpdateFinishedTrialError:
-                continue  # it was alive after all, and has just finished
+    study_id = storage.get_study_id_from_name(study.study_name)
+    for trial in _running(study):
+        process = process_of(trial)
+        if not (_has_lost_its_coordinator(process) if pid is None else _runs_as(process, pid)):
+            continue
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        try:
+            storage.set_trial_user_attr(trial_id, *reason_attribute("process died"))
+            storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            continue  # its worker was alive and has just finished it
+        closed.append(storage.get_trial(trial_id))
     return closed
 
 
-def wait_for_orphans(study: Study, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Wait for workers that a killed parent left behind; they end with their epoch.
+def wait_for_orphans(
+    storage: BaseStorage, study: Study, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Wait for the workers of a killed coordinator, which stop after their current epoch.
 
-    Raises StudyError if one goes on for long.
+    Raises StudyError if one of them goes on for longer than ORPHAN_SECONDS.
     """
     until = time.monotonic() + ORPHAN_SECONDS
     while True:
-        close_dead_trials(study)
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        close_dead_trials(storage, study)
+        running = _running(study)
         if not running:
             return
         if time.monotonic() > until:
-            pid = running[0].user_attrs[PROCESS]["pid"]
+            process = process_of(running[0])
+            number = "unknown" if process is None else process.pid
             raise StudyError(
-                f"study '{study.study_name}': process {pid}, whose parent was killed, still works "
-                f"on trial {slot_of(running[0])}; try again when it has ended"
+                f"study '{study.study_name}': process {number}, whose coordinator was killed, "
+                f"still works on trial {slot_of(running[0])}; try again when it has ended"
             )
         if should_stop():
             return
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
+
+
+def _running(study: Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def _has_lost_its_coordinator(process: ProcessId | None) -> bool:
+    return process is None or process.host != socket.gethostname() or is_dead(process)
+
+
+def _runs_as(process: ProcessId | None, pid: int) -> bool:
+    return process is not None and process.pid == pid

@@ -1,9 +1,12 @@
-"""A worker: it opens the study, receives a slot, runs one trial in it, and asks for the next."""
+"""A worker: it opens the study, asks for a slot, runs one trial in it, and asks for the next."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,55 +17,67 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
-from hpsearch.storage.leases import PROCESS, this_process
+from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.slots import SLOT
+from hpsearch.trials.records import assign
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import BaseTrial, FrozenTrial
 
-    from hpsearch.execution.objective import Objective, OnEpoch
+    from hpsearch.execution.objective import OnEpoch, WorkerObjective
     from hpsearch.tracking.tracker import Tracker
     from model.training import Epoch
 
 LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
 
 
+@dataclass(frozen=True)
+class WorkerTask:
+    """Where a worker finds its study and tracks its trials; `storage` is a URL."""
+
+    study_name: str
+    storage: str
+    tracker: Tracker | None
+
+
 class Channel(Protocol):
-    """How a worker hears from its parent, and what it tells it."""
+    """How a worker reaches its coordinator."""
 
     def next_slot(self) -> int | None:
-        """Return the slot to do next, or None when there is nothing left to do."""
+        """Return the slot to fill next, or None when nothing is left."""
 
     def epoch(self, slot: int, epoch: int) -> None:
-        """Hear of a finished epoch (from 1); raise Interrupted to stop the trial there."""
+        """Report a finished epoch (from 1); raise Interrupted to stop the trial there."""
 
     def finished(self, trial: FrozenTrial) -> None:
-        """Hear of a finished trial, whatever its state."""
+        """Report a trial that has ended, whatever its state."""
 
 
-def work(
-    objective: Objective, study_name: str, storage: str, tracker: Tracker | None, channel: Channel
-) -> None:
-    """Run trials of the study in `storage` (a URL) until `channel` has no slot left.
+def work(objective: WorkerObjective, task: WorkerTask, channel: Channel) -> None:
+    """Run trials of the task's study until `channel` has no slot left.
 
-    Everything handed in can be pickled, but for the channel: the same function serves in this
-    process, in others and on other machines. Matrix products run on one thread: trials are small,
-    and two threads on a busy machine are several times slower than one.
+    All arguments but the channel can be pickled, so the same function serves in this process, in
+    others and on other machines. Matrix products run on one thread: trials are small, and on a busy
+    machine two threads are several times slower than one.
     """
-    settings, search = objective.settings, objective.settings.search
+    settings, search, tracker = objective.settings, objective.settings.search, task.tracker
     pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
-    study = optuna.load_study(study_name=study_name, storage=open_storage(storage), pruner=pruner)
-    space, first = settings.trial, len(settings.enqueue)
-    options = search.sampler_options
-    build = partial(build_sampler, search.sampler, search.seed, options)
-    sampler = build(space=space, first=first, seeds=search.seeds)
+    storage = open_storage(task.storage)
+    study = optuna.load_study(study_name=task.study_name, storage=storage, pruner=pruner)
+    sampler = build_sampler(
+        search.sampler,
+        search.seed,
+        search.sampler_options,
+        space=settings.trial,
+        first=len(settings.enqueue),
+        seeds=search.seeds,
+    )
     callbacks = [tracker] if tracker is not None else []
     with threadpool_limits(limits=1, user_api="blas"), _quiet_optuna():
         for slot in iter(channel.next_slot, None):
             study.sampler = fix_parameters(sampler, _labelled_parameters(objective, slot))
-            run = partial(_run_slot, objective, slot, _watch(study, slot, tracker, channel))
+            run = partial(_run_slot, objective, slot, _on_epoch(study, slot, tracker, channel))
             try:
                 study.optimize(
                     run,
@@ -70,27 +85,29 @@ def work(
                     catch=(Exception,),
                     callbacks=[*callbacks, lambda _, trial: channel.finished(trial)],
                 )
-            except (_Dropped, UpdateFinishedTrialError):
-                continue  # this worker was taken for dead; the slot is somebody else's now
+            except (_TrialTakenAway, UpdateFinishedTrialError):
+                continue  # this worker was taken for dead; the slot belongs to another one now
 
 
-def _run_slot(objective: Objective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
-    """Run the objective in `slot`, which the trial records first of all."""
+def _run_slot(objective: WorkerObjective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
+    """Run the objective in `slot`; the first thing that is written on the trial is its slot."""
     try:
-        trial.set_user_attr(PROCESS, this_process())
-        trial.set_user_attr(SLOT, slot)
+        assign(trial, slot, this_process())
         return objective(trial, on_epoch)
     except UpdateFinishedTrialError as error:
-        raise _Dropped from error
+        raise _TrialTakenAway from error
 
 
-class _Dropped(BaseException):
-    """The trial was finished by others. Optuna would take any Exception for its failure, and
-    stumble over telling a finished trial that it failed."""
+class _TrialTakenAway(BaseException):
+    """Another process has finished this trial.
+
+    No Exception, because Optuna would take it for the trial's failure, and then fail itself when it
+    tells a finished trial that it failed.
+    """
 
 
-def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -> OnEpoch:
-    """Return what happens after each epoch: the parent hears of it, MLflow every few seconds."""
+def _on_epoch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -> OnEpoch:
+    """Return what happens after each epoch: a report on the channel, and now and then to MLflow."""
     shown = time.monotonic()
 
     def on_epoch(trial: BaseTrial, epoch: Epoch) -> None:
@@ -105,17 +122,17 @@ def _watch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -
     return on_epoch
 
 
-def _labelled_parameters(objective: Objective, slot: int) -> dict[str, Any]:
+def _labelled_parameters(objective: WorkerObjective, slot: int) -> dict[str, Any]:
     entry = objective.settings.labelled(slot)
     return objective.settings.trial.split(entry.values)[0] if entry else {}
 
 
-class _quiet_optuna:  # noqa: N801
-    """Keep Optuna's log to itself meanwhile: what it has to say, the parent says in one line."""
-
-    def __enter__(self) -> None:
-        self.level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(logging.CRITICAL)
-
-    def __exit__(self, *_: object) -> None:
-        optuna.logging.set_verbosity(self.level)
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Silence Optuna's log while the block runs: the coordinator reports what happens."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)

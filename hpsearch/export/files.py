@@ -1,18 +1,19 @@
-"""Export: the winner of a study as a study file, as plain data, or as a trained network."""
+"""The winner of a study as a study file, as plain data, or as a trained network."""
 
 from __future__ import annotations
 
-import os
+from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
-from hpsearch.analysis.configurations import best_configurations, seeds_of
+from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial, rank, trial_record
-from hpsearch.errors import DataError, SettingsError, StudyError
-from hpsearch.files import check_output
+from hpsearch.errors import DataError, StudyError
 from hpsearch.formatting import format_value
 from hpsearch.search.study import study_name
 from hpsearch.settings.names import with_suffix
@@ -20,18 +21,16 @@ from hpsearch.settings.study import StudySettings, parse_settings, settings_tabl
 from hpsearch.storage.catalog import study_settings
 from hpsearch.trainables.network import load_data, start_training, trained_config
 from hpsearch.trials.curves import METRICS
-from hpsearch.trials.slots import slot_of
+from hpsearch.trials.records import config_of, seeds_of, setup_of, slot_of
 from model.classifier import MLPClassifier
-from model.files import written_whole
 from model.training import CURVES
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from hpsearch.trials.records import Setup
     from model.training import Epoch
-
-OPTION = "--output"  # of the command line: where what is exported goes
 
 
 def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
@@ -66,11 +65,11 @@ def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
 def export_record(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     """Return the configuration and what is known of the trial, as plain data."""
-    settings, setup = study_settings(study), trial.user_attrs["setup"]
+    settings, setup = study_settings(study), _setup(trial)
     return {
         "study": study.study_name,
         "metric": settings.search.metric,
-        "data": setup["data"] | settings.data.model_dump(exclude_none=True),
+        "data": asdict(setup.data) | settings.data.model_dump(exclude_none=True),
         "seed": settings.search.seed,
         "draw": settings.search.draw(slot_of(trial)),
     } | trial_record(trial)
@@ -95,7 +94,7 @@ def single_trial(study: Study, trial: FrozenTrial) -> StudySettings:
                 "seed": search.seed,
                 "first_draw": search.draw(slot_of(trial)),
             },
-            "trial": trial.user_attrs["setup"]["config"],
+            "trial": config_of(trial),
         },
         f"study '{study.study_name}'",
     )
@@ -121,11 +120,18 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
     Raises StudyError or DataError where it would not be the very network of the trial.
     """
     settings, epochs = study_settings(study), best_epoch(trial)
-    setup, title = trial.user_attrs["setup"], _title(study, trial)
-    data, metric = load_data(settings), settings.search.metric
-    if data.digest != setup["data"]["digest"]:
+    search, title = settings.search, _title(study, trial)
+    data, metric = load_data(settings.data.model_dump()), search.metric
+    if data.digest != _setup(trial).data.digest:
         raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
-    network, training = start_training(settings, data, trained_config(trial), slot_of(trial))
+    network, training = start_training(
+        data,
+        trained_config(trial),
+        seed=search.seed,
+        draw=search.draw(slot_of(trial)),
+        metric=metric,
+        diagnostics=search.diagnostics,
+    )
     with threadpool_limits(limits=1, user_api="blas"):  # as workers do: two threads sum otherwise
         history = list(islice(training, epochs))  # and no further: its weights are the best ones
     value = float(getattr(history[-1], METRICS[metric]))
@@ -145,32 +151,18 @@ def _with_curves(classifier: MLPClassifier, history: list[Epoch]) -> MLPClassifi
     return classifier
 
 
-def write_text(text: str, path: str | os.PathLike[str], *, force: bool = False) -> None:
-    """Write a file, whole or not at all; one that exists with `force` alone.
-
-    Raises SettingsError.
-    """
-    check_output(OPTION, path, force=force)
-    try:
-        with written_whole(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise _unwritten(path, error) from error
-
-
-def write_network(
-    classifier: MLPClassifier, path: str | os.PathLike[str], *, force: bool = False
-) -> None:
-    """Save a network, whole or not at all, as `write_text` does; raises SettingsError."""
-    check_output(OPTION, path, force=force)
-    try:
+def network_bytes(classifier: MLPClassifier) -> bytes:
+    """Return the .npz file of a network."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.npz"
         classifier.save(path)
-    except OSError as error:
-        raise _unwritten(path, error) from error
+        return path.read_bytes()
 
 
-def _unwritten(path: str | os.PathLike[str], error: OSError) -> SettingsError:
-    return SettingsError(f"{OPTION}: {path}: {error.strerror}")
+def _setup(trial: FrozenTrial) -> Setup:
+    setup = setup_of(trial)
+    assert setup is not None  # the study's settings are known, so hpsearch ran its trials
+    return setup
 
 
 def _title(study: Study, trial: FrozenTrial) -> str:

@@ -15,15 +15,25 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
-from hpsearch.analysis.ranking import best_epoch, metric_of, metric_title
+from hpsearch.analysis.ranking import best_epoch, metric_title
 from hpsearch.errors import TrackingError
 from hpsearch.export.flavor import example_rows, save_model_folder
 from hpsearch.formatting import format_value
 from hpsearch.storage.catalog import study_settings
 from hpsearch.tracking.artifacts import end_run, run_title
-from hpsearch.tracking.projection import KIND, NOTE, NUMBER, SLOT, SOURCE, STUDY, project
-from hpsearch.tracking.tracker import ID, experiment_name, runs_of, study_id
-from hpsearch.trials.slots import run_name, slot_of
+from hpsearch.tracking.projection import (
+    ID,
+    KIND,
+    NOTE,
+    NUMBER,
+    SLOT,
+    SOURCE,
+    STUDY,
+    project,
+    run_name,
+)
+from hpsearch.tracking.tracker import runs_of
+from hpsearch.trials.records import experiment_name, metric_of, slot_of, study_id
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

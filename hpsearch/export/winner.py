@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import find_trial, validation_of
+from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.record import evaluation_record, last_evaluation, overtaken_by
 from hpsearch.evaluation.scores import SCORES
 from hpsearch.export.files import choose_trial, export_record, retrain
-from hpsearch.search.repeats import check_data, evaluation_settings, final_network, find_evaluation
+from hpsearch.search.repeats import check_data, evaluation_settings, final_network
+from hpsearch.storage.catalog import find_evaluation
 from hpsearch.trainables.network import load_data
-from hpsearch.trials.curves import METRICS, Curves
-from hpsearch.trials.slots import Repeat, own_trials, slot_of
+from hpsearch.trials.curves import METRICS
+from hpsearch.trials.records import Repeat, curves_of, own_trials, repeat_of, slot_of, validation_of
 from model.classifier import MLPClassifier
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -48,7 +50,7 @@ class Winner:
         return f"trained by its evaluation on {rows} for {self.final_epochs} epochs"
 
 
-def find_winner(study: Study, slot: int | None = None) -> Winner:
+def find_winner(storage: BaseStorage, study: Study, slot: int | None = None) -> Winner:
     """Return the network that `evaluate` has trained on training and validation rows; before an
     evaluation, or of a certain `slot`, that of the trial, trained again.
 
@@ -56,7 +58,9 @@ def find_winner(study: Study, slot: int | None = None) -> Winner:
     """
     evaluation = standing_evaluation(study)
     trial = _winning_trial(study, evaluation, slot)
-    final = None if slot is not None or evaluation is None else _final_trial(study, evaluation)
+    final = (
+        None if slot is not None or evaluation is None else _final_trial(storage, study, evaluation)
+    )
     untested = _untested(study, evaluation, slot)
     if evaluation is None or final is None:
         return Winner(trial, retrain(study, trial), untested=untested)
@@ -106,27 +110,27 @@ def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> 
         return "Not tested: an evaluation tests the network that it chooses"
     if evaluation is None:
         return f"Not evaluated yet, so without a test score: `hpsearch evaluate {study.study_name}`"
-    return f"No test score: {evaluation.unseen}"
+    return f"No test score: {evaluation.unscored}"
 
 
-def _final_trial(study: Study, evaluation: Evaluation) -> FrozenTrial | None:
-    """Return the first of the final networks' trials, which is the one that was scored."""
-    held, epochs = find_evaluation(study._storage, study), evaluation.epochs
-    if held is None or not epochs:
+def _final_trial(storage: BaseStorage, study: Study, evaluation: Evaluation) -> FrozenTrial | None:
+    """Return the trial of the first final network, which is the one that was scored."""
+    retrained, epochs = find_evaluation(storage, study), evaluation.epochs
+    if retrained is None or not epochs:
         return None
-    finals = {Repeat(evaluation.chosen.slot, n, epochs).slot for n in range(evaluation.seeds)}
-    complete = own_trials(held, (TrialState.COMPLETE,))
-    return min((t for t in complete if slot_of(t) in finals), key=slot_of, default=None)
+    found = {repeat_of(t): t for t in own_trials(retrained, (TrialState.COMPLETE,))}
+    finals = (Repeat(evaluation.chosen.slot, draw, epochs) for draw in range(evaluation.seeds))
+    return next((found[final] for final in finals if final in found), None)
 
 
 def _final_classifier(study: Study, trial: FrozenTrial) -> MLPClassifier:
     settings = evaluation_settings(study)
-    data = load_data(settings)
+    data = load_data(settings.data.model_dump())
     check_data(study, data.digest)
     classifier = MLPClassifier.from_network(
         final_network(trial, settings, data), data, random_state=0
     )
-    curves = Curves.of(trial)
+    curves = curves_of(trial)
     unknown = [nan] * len(curves)  # there were no validation rows
     classifier.history_ = {METRICS[name]: curves.values.get(name, unknown) for name in METRICS}
     classifier.best_epoch_ = len(curves)

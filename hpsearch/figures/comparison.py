@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from hpsearch.analysis.comparison import Spent
+from hpsearch.errors import SettingsError
 from hpsearch.figures.drawing import (
     GREY,
     axis_names,
@@ -17,9 +19,12 @@ from hpsearch.figures.drawing import (
     legend_beside,
     new_figure,
 )
+from hpsearch.figures.saving import SAVE, check_figure_files, save_figures
 from hpsearch.formatting import format_value
 
 if TYPE_CHECKING:
+    import os
+
     from matplotlib.figure import Figure
 
     from hpsearch.analysis.comparison import Band, Comparison
@@ -56,6 +61,17 @@ def draw_comparison(comparison: Comparison) -> Figure:
     keys += colour_keys([target], [GREY], linestyle="--", linewidth=0.8)
     legend_beside(figure, keys)
     return figure
+
+
+def save_comparison(
+    comparison: Comparison, path: str | os.PathLike[str], *, force: bool = False
+) -> Path:
+    """Draw a comparison into the PNG file `path`; raise SettingsError if it cannot be written."""
+    file = Path(path)
+    if file.suffix != ".png":
+        raise SettingsError(SAVE, f": '{file}' is no name of a PNG file, which ends in .png")
+    check_figure_files(file.parent, [file.stem], force=force)
+    return save_figures({file.stem: draw_comparison(comparison)}, file.parent, force=force)[0]
 
 
 def _after_the_beginning(band: Band) -> list[float]:

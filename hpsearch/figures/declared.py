@@ -10,16 +10,16 @@ from hpsearch.errors import StudyError
 from hpsearch.figures.learning import draw_best, draw_curves, draw_panels
 from hpsearch.figures.outcomes import draw_gradients, draw_means
 from hpsearch.figures.samples import draw_values
-from hpsearch.search.study import SETTINGS
 from hpsearch.settings.figures import FigureSettings
 from hpsearch.storage.catalog import study_settings
+from hpsearch.trials.records import study_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna.study import Study
 
 Draw = Callable[["Study", FigureSettings], "Figure"]
-FIGURES: dict[str, Draw] = {
+DRAWERS: dict[str, Draw] = {
     "curves": draw_curves,
     "panels": draw_panels,
     "best": draw_best,
@@ -32,7 +32,7 @@ DEFAULT = (FigureSettings(kind="best"),)  # of a study whose file declares none
 
 def figures_of(study: Study) -> tuple[FigureSettings, ...]:
     """Return the figures that the study's file declares, or the best trials'."""
-    declared = study_settings(study).figure if SETTINGS in study.user_attrs else ()
+    declared = study_settings(study).figure if study_file(study) is not None else ()
     return declared or DEFAULT
 
 
@@ -45,7 +45,7 @@ def draw(study: Study, figure: FigureSettings) -> Figure:
         raise StudyError(
             f"study '{study.study_name}' has no completed trial yet, so there is nothing to draw"
         )
-    return FIGURES[figure.kind](study, figure)
+    return DRAWERS[figure.kind](study, figure)
 
 
 def draw_figures(study: Study) -> dict[str, Figure]:

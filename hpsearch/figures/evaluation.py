@@ -28,16 +28,20 @@ if TYPE_CHECKING:
     from hpsearch.evaluation.record import Evaluation
     from hpsearch.evaluation.scores import Scores
 
-FIGURES = ("evaluation", "confusion")
+EVALUATION_FIGURES = ("evaluation", "confusion")
 MOST_NUMBERED = 30  # classes whose cells have room for a number
 LONGEST_CLASS = 20  # letters of its name
 
 
 def draw_evaluation(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return the figures by the names of FIGURES; the second one needs a look at the test set."""
-    figures = {FIGURES[0]: draw_candidates(evaluation)}
+    """Return the figures by name; the confusion matrix needs test scores."""
+    figures = {EVALUATION_FIGURES[0]: draw_candidates(evaluation)}
     scores = evaluation.test_scores("network")
-    return figures if scores is None else figures | {FIGURES[1]: draw_confusion(evaluation, scores)}
+    return (
+        figures
+        if scores is None
+        else figures | {EVALUATION_FIGURES[1]: draw_confusion(evaluation, scores)}
+    )
 
 
 def draw_candidates(evaluation: Evaluation) -> Figure:
@@ -71,7 +75,7 @@ def _verdict(evaluation: Evaluation, candidate: Candidate) -> str:
 
 
 def _draw_row(axes: Axes, row: int, candidate: Candidate) -> None:
-    axes.plot(candidate.found, row, "D", color=COLOURS[1], markersize=6, zorder=4)
+    axes.plot(candidate.search_value, row, "D", color=COLOURS[1], markersize=6, zorder=4)
     known = candidate.known
     axes.plot(known, [row] * len(known), "o", color=GREY, alpha=0.5, markersize=4, zorder=2)
     if candidate.mean is not None and candidate.interval is not None:
@@ -85,7 +89,7 @@ def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
     """Draw how many test rows of each class the network took for which, and each class's F1."""
     names = [plain(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
     counts, size = np.array(scores.confusion), max(3.2, 0.36 * len(names))
-    whose = f"{evaluation.study}, trial {evaluation.look.slot}" if evaluation.look else ""
+    whose = f"{evaluation.study}, trial {evaluation.test_use.slot}" if evaluation.test_use else ""
     title = f"{whose}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
     figure = new_figure(size + 3.6, size + 1.0, title)
     matrix, bars = figure.subplots(1, 2, width_ratios=(size, 1.6))

@@ -15,7 +15,7 @@ from hpsearch.analysis.mean_curves import (
     value_of,
     values_of,
 )
-from hpsearch.analysis.ranking import best_trials, label_of, metric_title
+from hpsearch.analysis.ranking import best_trials, metric_title
 from hpsearch.errors import StudyError
 from hpsearch.figures.drawing import (
     STYLES,
@@ -34,6 +34,7 @@ from hpsearch.figures.drawing import (
 )
 from hpsearch.formatting import format_value
 from hpsearch.storage.catalog import study_settings
+from hpsearch.trials.records import label_of
 
 if TYPE_CHECKING:
     from typing import Any

@@ -7,9 +7,8 @@ from itertools import zip_longest
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.analysis.configurations import seeds_of
 from hpsearch.analysis.mean_curves import drawn_configurations, short_label
-from hpsearch.analysis.ranking import metric_of, metric_title
+from hpsearch.analysis.ranking import metric_title
 from hpsearch.errors import StudyError
 from hpsearch.figures.drawing import (
     COLOURS,
@@ -26,7 +25,7 @@ from hpsearch.figures.drawing import (
     whole_numbers,
 )
 from hpsearch.formatting import common_format
-from hpsearch.trials.curves import Curves
+from hpsearch.trials.records import curves_of, metric_of, seeds_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +65,7 @@ def draw_gradients(study: Study, settings: FigureSettings) -> Figure:
 
 def _norms(found: Configuration) -> list[list[list[float]]]:
     """Return the norms of its repeats by epoch and layer, of those that kept any."""
-    return [kept for trial in found.trials if (kept := Curves.of(trial).gradient_norms)]
+    return [kept for trial in found.trials if (kept := curves_of(trial).gradient_norms)]
 
 
 def _mean_by_layer(rows: Sequence[Sequence[float]]) -> list[float]:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.analysis.configurations import seeds_of
-from hpsearch.analysis.ranking import label_of
 from hpsearch.errors import StudyError
 from hpsearch.figures.drawing import (
     COLOURS,
@@ -27,7 +25,7 @@ from hpsearch.figures.drawing import (
 )
 from hpsearch.space.ranges import Choices, Range
 from hpsearch.storage.catalog import study_settings
-from hpsearch.trials.slots import own_trials, slot_of
+from hpsearch.trials.records import label_of, own_trials, seeds_of, slot_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Figures as PNG files in a folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import SettingsError
-from hpsearch.files import check_output
-from hpsearch.tracking.artifacts import log_figures
+from hpsearch.errors import Argument
+from hpsearch.files import check_output, unwritable
 from model.files import written_whole
 
 if TYPE_CHECKING:
@@ -16,24 +15,26 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from hpsearch.tracking.store import TrackingStore
+SAVE = Argument("save")
 
 
-def check_files(folder: str | os.PathLike[str], names: Iterable[str], *, force: bool) -> None:
+def check_figure_files(
+    folder: str | os.PathLike[str], names: Iterable[str], *, force: bool
+) -> None:
     """Raise SettingsError if figures of these names cannot be saved in `folder`; create nothing."""
     for name in names:
-        check_output("--save", _file(folder, name), force=force, make_folder=True)
+        check_output(SAVE, _file(folder, name), force=force, make_folder=True)
 
 
 def save_figures(
     figures: Mapping[str, Figure], folder: str | os.PathLike[str], *, force: bool = False
 ) -> list[Path]:
-    """Write each figure to NAME.png in `folder`, which is made if need be; return the paths.
+    """Write each figure to NAME.png in `folder`, which is made if it is missing; return the paths.
 
-    A file that exists is overwritten with `force` alone. Raises SettingsError, before a file is
-    written where that can be known.
+    `force` overwrites existing files. Whatever can be checked is checked before a file is written.
+    Raises SettingsError.
     """
-    check_files(folder, figures, force=force)
+    check_figure_files(folder, figures, force=force)
     paths = [_file(folder, name) for name in figures]
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -41,33 +42,9 @@ def save_figures(
             with written_whole(path) as file:
                 figure.savefig(file, format="png")
     except OSError as error:
-        where = error.filename2 or error.filename or folder
-        raise SettingsError(f"--save: {where}: {error.strerror}") from error
+        raise unwritable(SAVE, folder, error) from error
     return paths
 
 
 def _file(folder: str | os.PathLike[str], name: str) -> Path:
     return Path(folder) / f"{name}.png"
-
-
-def publish(
-    figures: Mapping[str, Figure],
-    experiment: str,
-    *,
-    save: str | os.PathLike[str] | None = None,
-    force: bool = False,
-    store: TrackingStore | None = None,
-) -> list[Path]:
-    """Save figures that are of no study, and log them to MLflow; return the paths.
-
-    Either is left out where it is None. What can be checked is checked before either is done.
-    Raises HpsearchError.
-    """
-    if save is not None:
-        check_files(save, figures, force=force)
-    if store is not None:
-        store.check(experiment)
-    paths = [] if save is None else save_figures(figures, save, force=force)
-    if store is not None:
-        log_figures(store, experiment, figures)
-    return paths

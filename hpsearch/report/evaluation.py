@@ -35,8 +35,8 @@ def evaluated(facts: Facts) -> Evaluated | None:
         return None
     found, since = verdict(evaluation), overtaken(facts.study, evaluation)
     told = f"{sentence(found)} {sentence(since)}." if since else sentence(found)
-    seen = [tested(evaluation)] if evaluation.look else []
-    seen += [f"no look now: {evaluation.unseen}"] if evaluation.unseen else []
+    seen = [tested(evaluation)] if evaluation.test_use else []
+    seen += [f"no look now: {evaluation.unscored}"] if evaluation.unscored else []
     text = " ".join(f"{sentence(each)}." for each in seen)
     network = evaluation.test_scores("network")
     classes = None if network is None else _classes(evaluation.class_names, network)

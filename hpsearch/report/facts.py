@@ -11,25 +11,28 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.analysis.configurations import seeds_of
 from hpsearch.analysis.history import span_of
-from hpsearch.analysis.mean_curves import config_of
-from hpsearch.analysis.ranking import (
-    best_trials,
-    label_of,
-    metric_of,
-    metric_title,
-    rank,
-    searched_values,
-)
+from hpsearch.analysis.ranking import best_trials, metric_title, rank, searched_values
 from hpsearch.errors import StudyError
 from hpsearch.formatting import format_duration, format_value
 from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts.base import escaped
 from hpsearch.report.view import View
 from hpsearch.space.ranges import Range
-from hpsearch.trials.curves import METRICS, Curves
-from hpsearch.trials.slots import own_trials, reason_of, slot_of, was_interrupted
+from hpsearch.trials.curves import METRICS
+from hpsearch.trials.records import (
+    config_of,
+    copy_attributes,
+    curves_of,
+    label_of,
+    metric_of,
+    own_trials,
+    reason_of,
+    seeds_of,
+    setup_of,
+    slot_of,
+    was_interrupted,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -89,9 +92,9 @@ class Facts:
     @cached_property
     def metric(self) -> str:
         """The metric of the study's value; "value" of an objective that is not hpsearch's."""
-        setups = (trial.user_attrs.get("setup", {}).get("metric") for trial in self.trials)
+        setups = (setup.metric for trial in self.trials if (setup := setup_of(trial)))
         known = metric_of(self.study)
-        return known if known in METRICS else next(filter(None, setups), "value")
+        return known if known in METRICS else next(setups, "value")
 
     @cached_property
     def title(self) -> str:
@@ -106,7 +109,7 @@ class Facts:
     @cached_property
     def has_curves(self) -> bool:
         """Whether any trial that is drawn has learning curves of the metric."""
-        return self.metric in METRICS and any(len(Curves.of(p.trial)) for p in self.points)
+        return self.metric in METRICS and any(len(curves_of(p.trial)) for p in self.points)
 
     @cached_property
     def points(self) -> list[Point]:
@@ -114,7 +117,7 @@ class Facts:
         found = [
             Point(place, trial, value)
             for place, trial in enumerate(self.trials)
-            if (value := value_of(trial, self.metric, maximize=self.maximize)) is not None
+            if (value := metric_value(trial, self.metric, maximize=self.maximize)) is not None
         ]
         return sorted(found, key=lambda point: span_of(point.trial)[1])
 
@@ -160,7 +163,7 @@ class Facts:
     @cached_property
     def epochs(self) -> int:
         """Epochs that its trials ran."""
-        return sum(len(Curves.of(trial)) for trial in self.trials)
+        return sum(len(curves_of(trial)) for trial in self.trials)
 
     def names(self) -> list[str]:
         """Return for each trial what hovering says of it, for plotly."""
@@ -168,7 +171,7 @@ class Facts:
 
     def _name(self, trial: FrozenTrial) -> str:
         label = f" · {label_of(trial)}" if label_of(trial) else ""
-        value = value_of(trial, self.metric, maximize=self.maximize)
+        value = metric_value(trial, self.metric, maximize=self.maximize)
         how = reason_of(trial) or state_of(trial)
         found = f"{self.title} {format_value(value)} ({how})" if value is not None else how
         values = searched_values(trial).items()
@@ -194,13 +197,13 @@ def diverged(trial: FrozenTrial) -> bool:
     return str(reason_of(trial)).startswith(DIVERGED)
 
 
-def value_of(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None:
+def metric_value(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None:
     """Return the value of a completed trial, or the best that a pruned one had; None of others."""
     values: list[float] = []
     if trial.state is TrialState.COMPLETE and trial.value is not None:
         values = [trial.value]
     elif trial.state is TrialState.PRUNED:
-        curves = Curves.of(trial).values.get(metric) or trial.intermediate_values.values()
+        curves = curves_of(trial).values.get(metric) or trial.intermediate_values.values()
         values = list(curves)
     values = [value for value in values if math.isfinite(value)]
     return (max if maximize else min)(values) if values else None
@@ -211,7 +214,7 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
     count = epochs = by_themselves = 0
     seconds = 0.0
     for trial in trials:
-        ran, planned = len(Curves.of(trial)), int(config_of(trial).get("epochs", 0))
+        ran, planned = len(curves_of(trial)), int(config_of(trial).get("epochs", 0))
         if trial.state is not TrialState.PRUNED or not planned:
             continue
         if diverged(trial):
@@ -224,7 +227,7 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
 
 def seconds_per_epoch(trial: FrozenTrial) -> float:
     """Return a trial's pace, without what it took to begin where there are epochs to compare."""
-    times = Curves.of(trial).times
+    times = curves_of(trial).times
     if len(times) > 1:
         return (times[-1] - times[0]) / 1000 / (len(times) - 1)
     start = trial.datetime_start
@@ -244,7 +247,6 @@ def snapshot_of(study: Study) -> Study:
     Trials keep their numbers, their times and what they carry; what is written to the copy is lost.
     """
     copy = optuna.create_study(study_name=study.study_name, directions=study.directions)
-    for key, value in study.user_attrs.items():
-        copy.set_user_attr(key, value)
+    copy_attributes(study, copy)
     copy.add_trials(study.get_trials(deepcopy=False))
     return copy

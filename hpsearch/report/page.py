@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,8 +16,7 @@ from plotly.offline import get_plotlyjs
 from hpsearch import __version__
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.history import seconds_passed, span_of
-from hpsearch.analysis.ranking import better_found, count_trials, label_of
-from hpsearch.errors import SettingsError
+from hpsearch.analysis.ranking import better_found, count_trials
 from hpsearch.files import check_output
 from hpsearch.formatting import common_format, counted, format_value
 from hpsearch.report.charts.base import Panels
@@ -33,12 +31,15 @@ from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, titl
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.reproduction import again_of, reproduction
 from hpsearch.report.tables import best_table, trials_table
-from model.files import is_special, written_whole
+from hpsearch.trials.records import label_of
+from model.files import is_special
 
 if TYPE_CHECKING:
     import os
 
     from optuna.study import Study
+
+    from hpsearch.errors import Argument
 
 BEGINNING = 4096  # bytes of a page, in which it says what it is
 
@@ -54,10 +55,13 @@ class Part:
     panels: Sequence[Panels] = ()
 
 
-def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
+def report_page(
+    study: Study, *, rounds: Sequence[Study] = (), top: int = TOP, storage: str = ""
+) -> str:
     """Return a page of HTML about `study` as it is now.
 
-    top: how many of the best are shown with their curves. storage: where the study is kept; its
+    rounds: all rounds of its search, which a later round needs to say how to run it again.
+    top: how many of the best are shown with their curves. storage: the URL of the storage, whose
     password is not shown.
 
     Raises StudyError for a study of several objectives, or without a completed trial.
@@ -75,14 +79,14 @@ def report_page(study: Study, *, top: int = TOP, storage: str = "") -> str:
             version=__version__,
             made=f"{now:%Y-%m-%d %H:%M}",
             headline=_headline(facts, saved),
-            better=better_found(study, "report"),
+            better=better_found(rounds or [study], study, "report"),
             running=count_trials(facts.trials).running,
             parts=parts,
             best=best_table(facts),
             trials=trials_table(facts),
             evaluated=evaluation,
             region=region,
-            again=again_of(study, storage),
+            again=again_of(study, rounds or [study], storage),
             reproduction=reproduction(facts, storage),
             figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
             names=facts.names(),
@@ -170,14 +174,14 @@ def _seconds(facts: Facts) -> float | None:
 
 
 def check_page(
-    option: str, path: str | os.PathLike[str], *, force: bool, update: str | None = None
+    argument: Argument, path: str | os.PathLike[str], *, force: bool, update: str | None = None
 ) -> None:
-    """Raise SettingsError, naming `option`, if no page can be written to `path`.
+    """Raise SettingsError, naming `argument`, if no page can be written to `path`.
 
     update: the name of a study whose earlier report may be overwritten without `force`.
     """
     force = force or (update is not None and is_report_of(path, update))
-    check_output(option, path, force=force)
+    check_output(argument, path, force=force)
 
 
 def is_report_of(path: str | os.PathLike[str], study: str) -> bool:
@@ -191,14 +195,3 @@ def is_report_of(path: str | os.PathLike[str], study: str) -> bool:
         return False
     marks = [("generator", "hpsearch"), ("hpsearch-study", html.escape(study))]
     return all(f'<meta name="{name}" content="{content}">' in beginning for name, content in marks)
-
-
-def write_page(option: str, page: str, path: str | os.PathLike[str]) -> Path:
-    """Write `page` to `path`, whole or not at all; raises SettingsError."""
-    try:
-        with written_whole(path) as file:
-            file.write(page.encode())
-    except OSError as error:
-        where = error.filename2 or error.filename or path
-        raise SettingsError(f"{option}: {where}: {error.strerror}") from error
-    return Path(path)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import platform
 import shlex
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import optuna
-
 from hpsearch import __version__
 from hpsearch.report.facts import Facts
-from hpsearch.search.study import FIRST, SETTINGS
 from hpsearch.storage.open import DEFAULT_STORAGE, redact
-from hpsearch.tracking.tracker import ID, experiment_name
-from hpsearch.trials.slots import DEFINITION, ROUND
+from hpsearch.trials.records import (
+    definition_of,
+    experiment_name,
+    first_round_id,
+    known_study_id,
+    round_number,
+    setup_of,
+    study_file,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -37,37 +42,37 @@ class Again:
     missing: str = ""
 
 
-def again_of(study: Study, storage: str) -> Again:
+def again_of(study: Study, rounds: Sequence[Study], storage: str) -> Again:
     """Return how to run `study` again, a later round with all rounds before it.
 
     storage: where the study is kept, "" if that is not known. The command names another one.
     """
-    known, name = study.user_attrs, study.study_name
-    if SETTINGS not in known:
+    own, name = study_file(study), study.study_name
+    if own is None:
         return Again(
             missing="The study was not started by hpsearch, so there is no study file and no "
             "command that runs it again."
         )
-    first, rounds = study, known.get(ROUND)
-    if rounds:
+    first, number = study, round_number(study)
+    if number:
         name = experiment_name(study)
-        found = _first_round(study, name)
+        found = _first_round(study, rounds)
         if found is None:
             return Again(
-                missing=f"It is round {rounds} of the search {name}, and starts from the trials of "
+                missing=f"It is round {number} of the search {name}, and starts from the trials of "
                 "the first round, which is not in the storage any more: so it cannot be done again."
             )
         first = found
     command = f"hpsearch study study.toml --name {shlex.quote(name)}"
-    own, file = known[SETTINGS], first.user_attrs[SETTINGS]
-    command += f" --rounds {rounds}{_own_trials(own, file)}" if rounds else ""
+    file = study_file(first) or ""
+    command += f" --rounds {number}{_own_trials(own, file)}" if number else ""
     command += f" --storage {DEFAULT_STORAGE}" if storage not in ("", DEFAULT_STORAGE) else ""
     table = tomllib.loads(file)
     source = Path(table.get("data", {}).get("source", ""))
     beside = str(source) if source.suffix and not source.is_absolute() else ""
     notes = _chance(table.get("search", {}))
-    if rounds:
-        notes = [f"It runs the rounds 1 to {rounds}; this page is about round {rounds}.", *notes]
+    if number:
+        notes = [f"It runs the rounds 1 to {number}; this page is about round {number}.", *notes]
     return Again(file, command, beside, tuple(notes))
 
 
@@ -77,14 +82,11 @@ def _own_trials(own: str, first: str) -> str:
     return "" if trials in (None, now) else f" --trials {trials}"
 
 
-def _first_round(study: Study, name: str) -> Study | None:
-    """Return the round that a later one came from, None if it is gone."""
-    storage = study._storage
-    if name not in optuna.get_all_study_names(storage):
-        return None
-    found = optuna.load_study(storage=storage, study_name=name)
-    known = found.user_attrs
-    return found if SETTINGS in known and known.get(ID) == study.user_attrs.get(FIRST) else None
+def _first_round(study: Study, rounds: Sequence[Study]) -> Study | None:
+    """Return the first round of a later one, None if it is gone."""
+    wanted = first_round_id(study)
+    same = (each for each in rounds if study_file(each) and known_study_id(each) == wanted)
+    return next(same, None)
 
 
 def _chance(search: dict[str, Any]) -> list[str]:
@@ -103,17 +105,17 @@ def _chance(search: dict[str, Any]) -> list[str]:
 
 def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
     """Return what there is to know beside the study file, as names and values."""
-    known, setups = facts.study.user_attrs, [t.user_attrs.get("setup", {}) for t in facts.trials]
-    setup: dict[str, Any] = next(filter(None, setups), {})
+    setups = filter(None, map(setup_of, facts.trials))
+    setup = next(setups, None)
     packages = map(_version, PACKAGES)
-    definition, data = known.get(DEFINITION, {}), setup.get("data", {})
+    definition = definition_of(facts.study)
     rows = {
-        "seed of this round" if ROUND in known else "seed": str(
-            definition.get("search.seed", setup.get("seed", ""))
+        "seed of this round" if round_number(facts.study) else "seed": str(
+            definition.get("search.seed", setup.seed if setup else "")
         ),
         "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
-        "data": str(data.get("name", "")),
-        "digest of the data": str(definition.get("data.digest", data.get("digest", ""))),
+        "data": setup.data.name if setup else "",
+        "digest of the data": definition.get("data.digest", setup.data.digest if setup else ""),
         "round": _round(facts),
         "storage": redact(storage),
         "versions here": ", ".join([f"Python {platform.python_version()}", *packages]),
@@ -122,7 +124,7 @@ def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
 
 
 def _round(facts: Facts) -> str:
-    number = facts.study.user_attrs.get(ROUND)
+    number = round_number(facts.study)
     if not number:
         return ""
     return (

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.configurations import HEADINGS, best_configurations, configuration_rows
 from hpsearch.analysis.history import span_of
-from hpsearch.analysis.mean_curves import config_of
-from hpsearch.analysis.ranking import (
-    best_epoch,
-    best_trials,
-    label_of,
-    searched_columns,
-    searched_values,
-)
+from hpsearch.analysis.ranking import best_epoch, best_trials, searched_columns, searched_values
 from hpsearch.analysis.tables import Cell, Table, cell
 from hpsearch.report.facts import Facts, state_of
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import reason_of, slot_of
+from hpsearch.trials.records import config_of, curves_of, label_of, reason_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -69,7 +61,7 @@ def _trials(facts: Facts, trials: Sequence[FrozenTrial], *, ended: bool) -> Tabl
         "state": [] if ended else [state_of(trial) for trial in trials],
         "why it ended": [] if ended else [reason_of(trial) for trial in trials],
         "at epoch": [best_epoch(trial) for trial in trials],
-        "epochs": [len(Curves.of(trial)) or None for trial in trials],
+        "epochs": [len(curves_of(trial)) or None for trial in trials],
         "seconds": [_seconds(trial) for trial in trials],
     }
     found = [searched_values(trial) for trial in trials]

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FixedTrial
 
+from hpsearch.internals import NumberedQMCSampler
 from hpsearch.space.grid import grid_point
 from hpsearch.space.ranges import Range
-from hpsearch.trials.slots import derive_rng, slot_of
+from hpsearch.trials.records import slot_of
+from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -86,18 +88,19 @@ class SlotGridSampler(SlotRandomSampler):
         return super().sample_independent(study, trial, param_name, param_distribution)
 
 
-class SlotQMCSampler(QMCSampler):
+class SlotQMCSampler(NumberedQMCSampler):
     """A quasi-random sequence (Sobol or Halton): slot `first` + n has point n.
 
-    Optuna learns the space from the first trial, which it draws at random, and counts the points
-    in the study: a failed trial loses its own, and two processes may be given the same. Here the
-    space is the declared one and the slot counts, so every start and number of workers makes the
-    same sequence. Without a declared space (`suggest=`) it is learned from the first trial.
+    Optuna's own sampler learns the space from the first trial, which it draws at random, and
+    counts the points in the study, so a failed trial loses its point and two processes may get the
+    same one. Here the space is the declared one and the slot counts, so every start and any number
+    of workers make the same sequence. Without a declared space (`suggest=`) the sampler learns it
+    from the first trial.
     """
 
     def __init__(self, seed: int, space: SearchSpace, first: int, **options: Any) -> None:
         super().__init__(seed=seed, independent_sampler=SlotRandomSampler(seed), **options)
-        self._declared, self._first, self._point = _distributions(space), first, 0
+        self._declared, self._first = _distributions(space), first
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -108,11 +111,8 @@ class SlotQMCSampler(QMCSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         slot = slot_of(trial)
-        self._point = slot - self._first if slot >= self._first else slot
+        self.point = slot - self._first if slot >= self._first else slot
         return super().sample_relative(study, trial, search_space)
-
-    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
-        return self._point
 
 
 class SlotSampler(BaseSampler):

@@ -1,49 +1,54 @@
-"""Evaluation: the best of a search trained again over fresh seeds, then the test set, once.
+"""Evaluating a search: its best are trained again over fresh seeds, then tested, once.
 
-This module alone opens the test set.
+This is the only module that opens the test set.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.analysis.configurations import seeds_of
 from hpsearch.analysis.ranking import metric_title
-from hpsearch.evaluation.candidates import best_found, by_mean
+from hpsearch.errors import TrackingError
+from hpsearch.evaluation.candidates import best_results, by_mean
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
 from hpsearch.evaluation.scores import SCORES, score
-from hpsearch.evaluation.test_set import complete_look, last_look_of, may_look
-from hpsearch.execution.coordinator import OnProgress, describe_rounds
+from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
+from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.search.repeats import (
-    Bench,
-    RepeatObjective,
+    Retraining,
     check_data,
     check_evaluation,
+    count_draws,
     evaluation_settings,
     final_network,
     open_evaluation,
-    trained_draws,
 )
 from hpsearch.storage.catalog import load_search, rounds_of
-from hpsearch.storage.leases import claimed
+from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage, storage_errors, storage_url
-from hpsearch.tracking.tracker import experiment_name, study_id
-from hpsearch.trials.slots import Repeat, slot_of
+from hpsearch.tracking.evaluations import log_evaluation
+from hpsearch.tracking.page import update_page
+from hpsearch.trainables.network import load_data, trained_config
+from hpsearch.trials.records import experiment_name, repeat_of, seeds_of, study_id
 from model.data import load_test_set
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
 
-    from hpsearch.evaluation.candidates import Found
+    from hpsearch.evaluation.candidates import SearchResult
     from hpsearch.settings.study import StudySettings
     from hpsearch.tracking.tracker import Tracker
     from model.network import Network
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -60,92 +65,111 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate the study called `name`: is its winner real, and how good is it?
 
-    The best `top` configurations are trained again on the same split with `seeds` fresh draws of
+    The best `top` configurations are trained again on the same split, with `seeds` fresh draws of
     weights and batches. The one with the best mean is then trained, with the same draws, on
     training and validation rows together, for the median of its best epochs and at the learning
-    rates that it had there. These networks look at the test set: the first, and all as an ensemble.
+    rates that it had there. These networks are scored on the test set: the first one, and all as an
+    ensemble. With a tracker the evaluation becomes a run in MLflow.
 
-    again: look at the test set though somebody has done so before.
+    again: use the test set even if it has been used before.
 
-    What an earlier evaluation has trained is not trained again; one that was interrupted goes on.
-    No luckier one wins by asking for less: what was trained as often before is compared as well,
-    and so is what was chosen last, over all draws that all of them have had.
+    Nothing is trained twice: an interrupted evaluation goes on where it stopped. Asking for less
+    does not help a luckier configuration to win: every configuration that was trained as often
+    before is compared as well, and so is the one that was chosen last, over all draws that all of
+    them have.
 
-    Raises HpsearchError, and Interrupted when `should_stop` says so.
+    Raises HpsearchError, and Interrupted where `should_stop` says so.
     """
-    if jobs > 1:
+    options = RunOptions(
+        storage=storage_url(storage),
+        tracker=tracker,
+        jobs=jobs,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    return run_evaluation(name, options, top=top, seeds=seeds, again=again)
+
+
+def run_evaluation(
+    name: str, options: RunOptions, *, top: int, seeds: int, again: bool
+) -> Evaluation:
+    """Evaluate the study called `name`, as `evaluate` does."""
+    tracker = options.tracker
+    if options.jobs > 1:
         start_forkserver()
-    url = storage_url(storage)
-    store = open_storage(url, create=False)
-    with storage_errors(url):
+    store = open_storage(options.storage, create=False)
+    with storage_errors(options.storage, hint="the same command continues the evaluation"):
         study = load_search(store, name)
         settings = evaluation_settings(study)
-        best, seeds = _candidates(study, top, seeds)
-        objective = RepeatObjective(settings, {found.slot: found.config for found in best})
-        check_data(study, objective.data.digest)
+        results, seeds = _results(store, study, top, seeds)
+        data = load_data(settings.data.model_dump())
+        check_data(study, data.digest)
         check_evaluation(store, study)
         if tracker is not None:
             tracker.store.check(experiment_name(study))
             tracker.store.prepare()
-        held = open_evaluation(store, study, settings, objective.data.digest)
-        with claimed(held) as claim:
-            wait_for_orphans(held, should_stop)
+        with leased(open_evaluation(store, study, settings, data.digest)) as lease:
+            wait_for_orphans(store, lease.study, options.should_stop)
             if tracker is not None:
-                tracker.sync(held, should_stop)
-            bench = Bench(held, claim, url, tracker, jobs, on_progress, should_stop)
+                tracker.sync(lease.study, options.should_stop)
+            configs = {each.slot: trained_config(each.trial) for each in results}
+            retraining = Retraining(store, lease, settings, data, configs, options)
             evaluation = Evaluation(
                 study=name,
                 metric=metric_title(study),
                 seeds=seeds,
-                candidates=tuple(by_mean(bench.repeat(objective, best, seeds))),
-                class_names=objective.data.class_names,
+                candidates=tuple(by_mean(retraining.repeat(results, seeds))),
+                class_names=data.class_names,
                 repeats=seeds_of(study),
             )
-            evaluation = _test(bench, objective, study, evaluation, again=again)
+            evaluation = _score(retraining, study, evaluation, again=again)
             keep_evaluation(study, evaluation)
-            if tracker is not None and not tracker.lost:
-                describe_rounds(rounds_of(store, study), tracker)
+        _track(tracker, store, study, evaluation)
     return evaluation
 
 
-def _candidates(study: Study, top: int, seeds: int) -> tuple[list[Found], int]:
-    """Return whom to train how often: the best `top` of a search, and whom an earlier evaluation
-    makes candidates; with `seeds` draws, or as many as all of them have had.
+def _results(
+    store: BaseStorage, study: Study, top: int, seeds: int
+) -> tuple[list[SearchResult], int]:
+    """Return what to train, and with how many draws.
+
+    That is the best `top` of the search and what an earlier evaluation makes a candidate, with
+    `seeds` draws or as many as all of them have had.
     """
-    draws, last = trained_draws(study), last_evaluation(study)
-    also = {slot for slot, had in draws.items() if had >= seeds}
+    draws, last = count_draws(store, study), last_evaluation(study)
+    also = {slot for slot, number in draws.items() if number >= seeds}
     also |= set() if last is None else {last.chosen.slot}
-    best = best_found(study, top, also)
-    return best, max(seeds, min(draws.get(found.slot, 0) for found in best))
+    results = best_results(study, top, also)
+    return results, max(seeds, min(draws.get(each.slot, 0) for each in results))
 
 
-def _test(
-    bench: Bench, objective: RepeatObjective, study: Study, evaluation: Evaluation, *, again: bool
+def _score(
+    retraining: Retraining, study: Study, evaluation: Evaluation, *, again: bool
 ) -> Evaluation:
-    """Train the final networks of the chosen candidate, and have them look at the test set."""
-    settings, data, chosen = objective.settings, objective.data, evaluation.chosen
+    """Train the final networks of the chosen candidate, and score them on the test set."""
+    settings, data, chosen = retraining.settings, retraining.data, evaluation.chosen
     if settings.data.validation == "test":
         why = "the test set of these data is what the search validates on, and not unseen"
-        return replace(evaluation, unseen=why)
+        return replace(evaluation, unscored=why)
     if not chosen.known:
-        return replace(evaluation, unseen="every repeat diverged: there is no final network")
-    finals = bench.finish(objective, chosen.slot, evaluation.seeds)
+        return replace(evaluation, unscored="every repeat diverged: there is no final network")
+    finals = retraining.finish(chosen.slot, evaluation.seeds)
     if not finals:
-        return replace(evaluation, unseen="every final network diverged")
-    epochs, store = Repeat.of(slot_of(finals[0])).epochs, study._storage
-    about: dict[str, Any] = {"study_id": study_id(study), "slot": chosen.slot}
-    about |= {"seeds": evaluation.seeds, "epochs": epochs}
-    look, unseen = may_look(store, data.digest, evaluation.study, about, again=again)
-    if look is None:
-        look = last_look_of(store, data.digest, about["study_id"])
-    elif look.scores is None:
-        networks = [final_network(trial, settings, data) for trial in finals]
-        look = complete_look(store, look, _test_scores(networks, settings))
-    return replace(evaluation, epochs=epochs, look=look, unseen=unseen)
+        return replace(evaluation, unscored="every final network diverged")
+    first = repeat_of(finals[0])
+    epochs, store = (0 if first is None else first.epochs), retraining.storage
+    networks = Networks(study_id(study), chosen.slot, evaluation.seeds, epochs)
+    use, unscored = request_use(store, data.digest, evaluation.study, networks, again=again)
+    if use is None:
+        use = last_use_by(store, data.digest, networks.study_id)
+    elif use.scores is None:
+        trained = [final_network(trial, settings, data) for trial in finals]
+        use = complete_use(store, use, _test_scores(trained, settings))
+    return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
 
 
 def _test_scores(networks: Sequence[Network], settings: StudySettings) -> dict[str, Any]:
-    """Open the test set; return what the first network, each and all together score on it."""
+    """Open the test set; return the scores of the first network, of each, and of all together."""
     x, labels = load_test_set(**settings.data.model_dump())
     probabilities = [network.predict_proba(x) for network in networks]
     each = [score(labels, own) for own in probabilities]
@@ -154,3 +178,17 @@ def _test_scores(networks: Sequence[Network], settings: StudySettings) -> dict[s
         "ensemble": asdict(score(labels, np.mean(probabilities, axis=0))),
         "networks": {name: [getattr(scores, name) for scores in each] for name in SCORES},
     }
+
+
+def _track(
+    tracker: Tracker | None, store: BaseStorage, study: Study, evaluation: Evaluation
+) -> None:
+    """Log the evaluation to MLflow; a tracking store that is away is a warning."""
+    if tracker is None:
+        return
+    if not tracker.lost:
+        update_page(rounds_of(store, study), tracker)
+    try:
+        log_evaluation(tracker.store, study, evaluation)
+    except TrackingError as error:
+        logger.warning("%s; the same command puts the evaluation there later", error)

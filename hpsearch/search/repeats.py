@@ -1,14 +1,15 @@
-"""RepeatObjective: configurations of a search trained again, with other weights and batches.
+"""Training the best of a search again, in a study of its own: NAME.evaluation.
 
-Its trials are those of an evaluation's study, whose slots say which configuration and which draw.
+Because the repeats are trials of an Optuna study, they have all that a search has: workers,
+progress, resumption, and runs in the search's MLflow experiment. A trial says in attributes what it
+repeats; its slot is a mere number.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import count
 from statistics import median_low
 from typing import TYPE_CHECKING
@@ -17,36 +18,48 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import best_epoch, label_of, searched_values
+from hpsearch.analysis.ranking import best_epoch, searched_values
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate
-from hpsearch.execution.coordinator import Parent
-from hpsearch.execution.engines.inline import run_slots
-from hpsearch.execution.objective import Objective, follow
+from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.execution.objective import followed, recorded, setup_for
+from hpsearch.execution.run import run_slots
 from hpsearch.search.study import open_study
-from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings, settings_table
-from hpsearch.storage.catalog import study_settings
-from hpsearch.tracking.tracker import EXPERIMENT, experiment_name, study_id
+from hpsearch.storage.catalog import (
+    evaluation_name,
+    find_evaluation,
+    has_study,
+    study_settings,
+)
 from hpsearch.trainables.network import (
-    _train_at,
     draw_network,
-    joined,
     learning_rates,
+    load_data,
+    start_final_training,
+    start_training,
     trained_config,
+    with_validation_rows,
 )
-from hpsearch.trials.curves import METRICS, Curves
-from hpsearch.trials.slots import (
-    DEFINITION,
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.records import (
     DONE,
-    DRAWS,
-    EVALUATES,
-    ROUND,
     Repeat,
-    derive_rng,
+    assigned_slot,
+    curves_of,
+    definition_of,
+    evaluation_of,
+    label_of,
     own_trials,
+    repeat_of,
     slot_of,
+    weights_of,
+    write_evaluation_of,
+    write_repeat,
+    write_setup,
+    write_weights,
 )
+from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig
 from model.network import Network
 
@@ -55,89 +68,111 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import BaseTrial, FrozenTrial
 
-    from hpsearch.evaluation.candidates import Found
-    from hpsearch.execution.coordinator import OnProgress
+    from hpsearch.evaluation.candidates import SearchResult
     from hpsearch.execution.objective import OnEpoch
     from hpsearch.settings.study import StudySettings
-    from hpsearch.storage.leases import Claim
-    from hpsearch.tracking.tracker import Tracker
+    from hpsearch.storage.leases import Lease
     from model.data import Dataset
 
-NETWORK = "network"  # user attribute of a final trial: its weights
+Plan = Mapping[int, Repeat]
+"""What each slot of an evaluation's study repeats."""
 
 
-class RepeatObjective(Objective):
-    """Trains what a slot stands for: a repeat as a trial of a search, or a final network.
+class RepeatObjective:
+    """Trains configurations of a search again, with other weights and batches.
 
-    configs: by the slot of the search's trial.
-    rates: the learning rate of each epoch of the final networks, which end with the last one.
-
-    A repeat is worth its best validation value, as in the search. A final network learns from the
-    training and the validation rows, keeps its weights on the trial, and is worth its last epoch's
-    accuracy or loss on these very rows.
+    plan: what each slot repeats. configs: by the slot of the search's trial. data: loaded if they
+    are not given. The value of a trial is its best validation value, as in the search.
     """
 
     def __init__(
         self,
         settings: StudySettings,
+        plan: Plan,
         configs: Mapping[int, TrainConfig],
-        rates: Sequence[float] = (),
+        data: Dataset | None = None,
     ) -> None:
-        super().__init__(settings, suggest=self._config)
-        self.configs, self.rates = configs, rates
+        self.settings, self.plan, self.configs = settings, plan, configs
+        self.data = load_data(settings.data.model_dump()) if data is None else data
 
     @property
     def recipe(self) -> Callable[[], RepeatObjective]:
-        """What makes the same objective elsewhere, without the data."""
-        return partial(type(self), self.settings, self.configs, self.rates)
+        """A function without the data, to be pickled, that makes the same objective."""
+        return partial(type(self), self.settings, self.plan, self.configs)
 
-    def train(self, trial: BaseTrial, curves: Curves, on_epoch: OnEpoch | None) -> float:
-        """Train the network of `trial`, add its epochs to `curves`, and return its value."""
-        if not Repeat.of(slot_of(trial)).epochs:
-            return super().train(trial, curves, on_epoch)
-        config = self.set_up(trial)
-        metric = self.settings.search.metric.replace("val/", "train/")
-        curves.values = {name: [] for name in METRICS if name.startswith("train/")}
-        network, batches = draw_network(self.settings, self.all_data, config, slot_of(trial))
-        epochs = _train_at(self.rates, network, self.all_data, batches)
-        for _ in follow(epochs, trial, curves, on_epoch, metric):
-            pass
-        trial.set_user_attr(NETWORK, b64encode(network.state.tobytes()).decode())
-        return curves.values[metric][-1]
-
-    @cached_property
-    def all_data(self) -> Dataset:
-        """The data that final networks learn from."""
-        return joined(self.data)
-
-    def _config(self, trial: BaseTrial) -> TrainConfig:
-        repeat = Repeat.of(slot_of(trial))
+    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+        """Train one network and return its best validation value."""
+        repeat, search = self.plan[slot_of(trial)], self.settings.search
         config = self.configs[repeat.trial]
-        # Nothing is left to validate on: rates and epochs are known beforehand.
-        return replace(config, early_stopping=0) if repeat.epochs else config
+        with recorded(trial, Curves()) as curves:
+            write_repeat(trial, repeat)
+            write_setup(trial, setup_for(self.settings, self.data, config))
+            _, epochs = start_training(
+                self.data, config, seed=search.seed, draw=repeat.draw, metric=search.metric
+            )
+            for _ in followed(epochs, trial, curves, search.metric, on_epoch):
+                pass
+            return curves.best(search.metric)[1]
+
+
+class FinalObjective:
+    """Trains final networks: on the training and the validation rows together.
+
+    plan: what each slot repeats; all of them have `config`. rates: the learning rate of each epoch.
+    A trial keeps its weights, and its value is the last epoch's accuracy or loss on these rows.
+    """
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        plan: Plan,
+        config: TrainConfig,
+        rates: Sequence[float],
+        data: Dataset | None = None,
+    ) -> None:
+        self.settings, self.plan, self.config, self.rates = settings, plan, config, rates
+        self.data = load_data(settings.data.model_dump()) if data is None else data
+        self._rows = with_validation_rows(self.data)
+
+    @property
+    def recipe(self) -> Callable[[], FinalObjective]:
+        """A function without the data, to be pickled, that makes the same objective."""
+        return partial(type(self), self.settings, self.plan, self.config, self.rates)
+
+    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+        """Train one network, keep its weights on the trial, and return its last training value."""
+        repeat, search = self.plan[slot_of(trial)], self.settings.search
+        metric = search.metric.replace("val/", "train/")
+        config = replace(self.config, early_stopping=0)  # nothing is left to validate on
+        with recorded(trial, Curves.without_validation()) as curves:
+            write_repeat(trial, repeat)
+            write_setup(trial, setup_for(self.settings, self.data, config))
+            network, epochs = start_final_training(
+                self._rows, config, seed=search.seed, draw=repeat.draw, rates=self.rates
+            )
+            for _ in followed(epochs, trial, curves, metric, on_epoch):
+                pass
+            write_weights(trial, network.state.tobytes())
+            return curves.values[metric][-1]
 
 
 def final_network(trial: FrozenTrial, settings: StudySettings, data: Dataset) -> Network:
-    """Return the network that a final trial has trained; raises StudyError."""
-    config = trained_config(trial)
-    network, _ = draw_network(settings, data, config, slot_of(trial))
-    state = np.frombuffer(b64decode(trial.user_attrs[NETWORK]), network.state.dtype)
+    """Return the network that a final trial trained; raise StudyError if `data` do not fit it."""
+    repeat = repeat_of(trial)
+    assert repeat is not None  # a trial that is complete says what it repeats
+    network, _ = draw_network(data, trained_config(trial), settings.search.seed, repeat.draw)
+    state = np.frombuffer(weights_of(trial), network.state.dtype)
     if state.shape != network.state.shape:
-        raise StudyError(f"{Repeat.of(slot_of(trial)).name} is of another shape than its data")
+        raise StudyError(f"{repeat.name} has another shape than its data")
     network.state[:] = state
     return network
 
 
-def evaluation_name(study: Study) -> str:
-    """Return what the study is called that holds the evaluation of `study`."""
-    return with_suffix(study.study_name, ".evaluation")
-
-
 def evaluation_settings(study: Study) -> StudySettings:
-    """Return the settings of the study that evaluates `study`; raises StudyError.
+    """Return the settings of the study that evaluates `study`; raise StudyError.
 
-    The same data, split and space, but a seed that follows from the search's: no weights and no
-    batches that the search has seen.
+    Data, split and space are the same. The seed follows from the search's, so weights and batches
+    are none that the search has drawn.
     """
     settings = study_settings(study)
     table, search = settings_table(settings), settings.search
@@ -150,7 +185,6 @@ def evaluation_settings(study: Study) -> StudySettings:
                 "sampler": "random",
                 "pruner": "none",
                 "trials": 1,
-                "seeds": DRAWS,
                 "seed": int(derive_rng(search.seed, 0, "evaluation").integers(2**31)),
             },
             "trial": table["trial"],
@@ -160,140 +194,137 @@ def evaluation_settings(study: Study) -> StudySettings:
 
 
 def check_data(study: Study, digest: str) -> None:
-    """Raise DataError if the data are not those that `study` has searched on."""
-    if digest != study.user_attrs[DEFINITION]["data.digest"]:
+    """Raise DataError if the data are not those that `study` searched on."""
+    if digest != definition_of(study)["data.digest"]:
         source = study_settings(study).data.source
         raise DataError(f"data.source: {source} has changed since '{study.study_name}' was run")
 
 
-def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
-    """Return the study that evaluates `study`, None if there is none yet."""
-    found = _named_like_it(storage, study)
-    whose = {} if found is None else found.user_attrs.get(EVALUATES, {})
-    return found if whose.get("id") == study_id(study) else None
+def count_draws(storage: BaseStorage, study: Study) -> dict[int, int]:
+    """Return how many draws, from the first one on, the evaluation has trained of each trial.
 
-
-def trained_draws(study: Study) -> dict[int, int]:
-    """Return with how many draws the evaluation of `study` has trained its slots."""
-    evaluation = find_evaluation(study._storage, study)
-    done = {slot_of(t) for t in own_trials(evaluation, DONE)} if evaluation is not None else set()
-    slots = {Repeat.of(slot).trial for slot in done}
-    return {n: next(d for d in count() if Repeat(n, d).slot not in done) for n in slots}
+    The keys are slots of the search's trials.
+    """
+    evaluation = find_evaluation(storage, study)
+    trials = own_trials(evaluation, DONE) if evaluation is not None else []
+    done = {repeat for repeat in map(repeat_of, trials) if repeat is not None}
+    return {
+        slot: next(draw for draw in count() if Repeat(slot, draw) not in done)
+        for slot in {repeat.trial for repeat in done}
+    }
 
 
 def check_evaluation(storage: BaseStorage, study: Study) -> None:
-    """Raise StudyError if there is another study where the evaluation of `study` would be."""
-    found = _named_like_it(storage, study)
-    if found is None or find_evaluation(storage, study) is not None:
-        return
-    if EVALUATES in found.user_attrs:
-        raise StudyError(
-            f"study '{found.study_name}' evaluates a '{study.study_name}' that is gone; "
-            f"hpsearch delete {found.study_name}"
-        )
-    if found.get_trials(deepcopy=False):  # else its creator died before it wrote what it is
-        raise StudyError(
-            f"study '{found.study_name}' has the name that the evaluation of '{study.study_name}' "
-            "would have, but is another search"
-        )
-
-
-def _named_like_it(storage: BaseStorage, study: Study) -> Study | None:
+    """Raise StudyError if another study has the name that the evaluation of `study` needs."""
     name = evaluation_name(study)
-    if name not in optuna.get_all_study_names(storage):
-        return None
-    return optuna.load_study(storage=storage, study_name=name)
+    if not has_study(storage, name) or find_evaluation(storage, study) is not None:
+        return
+    other = optuna.load_study(storage=storage, study_name=name)
+    if evaluation_of(other) is not None:
+        raise StudyError(
+            f"study '{name}' evaluates a '{study.study_name}' that is gone; hpsearch delete {name}"
+        )
+    if other.get_trials(deepcopy=False):  # if not, its creator died before it wrote what it is
+        raise StudyError(
+            f"study '{name}' has the name that the evaluation of '{study.study_name}' needs, but "
+            "is another search"
+        )
 
 
 def open_evaluation(
     storage: BaseStorage, study: Study, settings: StudySettings, digest: str
 ) -> Study:
-    """Create the study that evaluates `study`, or open it to go on; raises StudyError."""
+    """Create the study that evaluates `study`, or open it to continue; raise StudyError."""
     evaluation = find_evaluation(storage, study)
     if evaluation is None:
         evaluation = open_study(storage, evaluation_name(study), settings, digest)
-        evaluation.set_user_attr(EXPERIMENT, experiment_name(study))
-        if ROUND in study.user_attrs:
-            evaluation.set_user_attr(ROUND, study.user_attrs[ROUND])
-        whose = {"study": study.study_name, "id": study_id(study)}
-        evaluation.set_user_attr(EVALUATES, whose)
+        write_evaluation_of(evaluation, study)
     return evaluation
 
 
+def plan_slots(evaluation: Study, repeats: Sequence[Repeat]) -> dict[int, Repeat]:
+    """Return a slot for each of the repeats: the one that it has already, or a free one."""
+    trials = [trial for trial in own_trials(evaluation) if assigned_slot(trial) is not None]
+    slots = {repeat: slot_of(t) for t in trials if (repeat := repeat_of(t)) is not None}
+    taken = {slot_of(trial) for trial in trials}
+    free = (slot for slot in count() if slot not in taken)
+    return {slots[each] if each in slots else next(free): each for each in repeats}
+
+
 @dataclass(frozen=True)
-class Bench:
-    """Where things are trained again: the claimed study of an evaluation, and who does it how.
+class Retraining:
+    """The leased study of an evaluation, and how its trials are run."""
 
-    storage: the URL of the study's storage.
-    """
+    storage: BaseStorage
+    lease: Lease
+    settings: StudySettings
+    data: Dataset
+    configs: Mapping[int, TrainConfig]  # by the slot of the search's trial
+    options: RunOptions
 
-    study: Study
-    claim: Claim
-    storage: str
-    tracker: Tracker | None
-    jobs: int
-    on_progress: OnProgress
-    should_stop: Callable[[], bool]
+    def repeat(self, results: Sequence[SearchResult], seeds: int) -> list[Candidate]:
+        """Train each of the results with `seeds` draws, and return them as candidates.
 
-    def train(self, objective: RepeatObjective, repeats: Sequence[Repeat]) -> list[FrozenTrial]:
-        """Have those of the repeats trained that are not yet; return the trials of all, in order.
-
-        Raises Interrupted when `should_stop` says so, and HpsearchError as a trial does.
+        Raises Interrupted where `should_stop` says so, and HpsearchError as a trial does.
         """
-        wanted = [repeat.slot for repeat in repeats]
-        parent = Parent(
-            self.study,
-            objective.settings,
-            wanted,
-            self.tracker,
-            self.on_progress,
-            self.should_stop,
-            self.claim,
-        )
-        run_slots(self.jobs, parent, objective, self.storage)
-        trials = {slot_of(trial): trial for trial in own_trials(self.study, DONE)}
-        missing = [repeat.name for repeat in repeats if repeat.slot not in trials]
-        if missing and parent.reason:
-            done = f"{len(wanted) - len(missing)} of {len(wanted)}"
-            raise Interrupted(f"{done} {repeats[0].plural} are done")
-        if missing:
-            raise StudyError(f"given up after three tries: {', '.join(missing)}")
-        return [trials[slot] for slot in wanted]
-
-    def repeat(
-        self, objective: RepeatObjective, best: Sequence[Found], seeds: int
-    ) -> list[Candidate]:
-        """Return what the `best` come to over so many draws; raises as `train` does."""
-        # Draw by draw: what an interruption leaves is known of all of them.
-        repeats = [Repeat(found.slot, draw) for draw in range(seeds) for found in best]
-        values: dict[int, list[float | None]] = {found.slot: [] for found in best}
-        for repeat, trial in zip(repeats, self.train(objective, repeats), strict=True):
-            diverged = trial.state is not TrialState.COMPLETE
-            values[repeat.trial].append(None if diverged else trial.value)
+        # Draw by draw, so that after an interruption as much is known of one as of another.
+        repeats = [Repeat(each.slot, draw) for draw in range(seeds) for each in results]
+        plan = plan_slots(self.lease.study, repeats)
+        objective = RepeatObjective(self.settings, plan, self.configs, self.data)
+        values: dict[int, list[float | None]] = {each.slot: [] for each in results}
+        trials = self._train(objective, "trainings")
+        for repeat in repeats:
+            complete = trials[repeat].state is TrialState.COMPLETE
+            values[repeat.trial].append(trials[repeat].value if complete else None)
         return [
             Candidate(
-                slot=found.slot,
-                label=label_of(found.trial),
-                params=searched_values(found.trial),
-                found=found.value,
-                values=tuple(values[found.slot]),
-                maximize=objective.settings.search.direction == "maximize",
+                slot=each.slot,
+                label=label_of(each.trial),
+                params=searched_values(each.trial),
+                search_value=each.value,
+                values=tuple(values[each.slot]),
+                maximize=self.settings.search.direction == "maximize",
             )
-            for found in best
+            for each in results
         ]
 
-    def finish(self, objective: RepeatObjective, slot: int, seeds: int) -> list[FrozenTrial]:
+    def finish(self, slot: int, seeds: int) -> list[FrozenTrial]:
         """Train the final networks of the trial in `slot`; return those that did not diverge.
 
-        Each for as long as the median of the repeats' best epochs, and at the learning rates of
-        the repeat that had it. Raises as `train` does.
+        Each is trained for the median of the repeats' best epochs, at the learning rates of the
+        repeat that has it. Raises as `repeat` does.
         """
-        wanted = {Repeat(slot, draw).slot for draw in range(seeds)}
-        complete = own_trials(self.study, (TrialState.COMPLETE,))
-        repeats = sorted((t for t in complete if slot_of(t) in wanted), key=slot_of)
+        repeats = self._complete_repeats(slot, seeds)
         epochs = median_low(best_epoch(trial) or 1 for trial in repeats)
         typical = next(trial for trial in repeats if best_epoch(trial) == epochs)
-        losses = Curves.of(typical).values["val/loss"][:epochs]
-        objective.rates = learning_rates(objective.configs[slot], losses)
-        finals = self.train(objective, [Repeat(slot, draw, epochs) for draw in range(seeds)])
-        return [trial for trial in finals if trial.state is TrialState.COMPLETE]
+        losses = curves_of(typical).values["val/loss"][:epochs]
+        rates = learning_rates(self.configs[slot], losses)
+        finals = [Repeat(slot, draw, epochs) for draw in range(seeds)]
+        plan = plan_slots(self.lease.study, finals)
+        objective = FinalObjective(self.settings, plan, self.configs[slot], rates, self.data)
+        trials = self._train(objective, "final networks")
+        complete = (trials[final] for final in finals)
+        return [trial for trial in complete if trial.state is TrialState.COMPLETE]
+
+    def _complete_repeats(self, slot: int, seeds: int) -> list[FrozenTrial]:
+        """Return the complete repeats of the trial in `slot`, by their draw."""
+        complete = own_trials(self.lease.study, (TrialState.COMPLETE,))
+        found = {repeat_of(trial): trial for trial in complete}
+        wanted = (Repeat(slot, draw) for draw in range(seeds))
+        return [found[repeat] for repeat in wanted if repeat in found]
+
+    def _train(
+        self, objective: RepeatObjective | FinalObjective, unit: str
+    ) -> dict[Repeat, FrozenTrial]:
+        """Run those slots of the objective's plan that are not done; return the trials of all."""
+        plan = objective.plan
+        work = Work(settings=self.settings, slots=[*plan], unit=unit)
+        coordinator = Coordinator(self.storage, self.lease, work, self.options)
+        run_slots(coordinator, objective)
+        done = {slot_of(trial): trial for trial in own_trials(self.lease.study, DONE)}
+        missing = [repeat.name for slot, repeat in plan.items() if slot not in done]
+        if missing and coordinator.reason:
+            raise Interrupted(f"{len(plan) - len(missing)} of {len(plan)} {unit} are done")
+        if missing:
+            raise StudyError(f"given up after three tries: {', '.join(missing)}")
+        return {repeat: done[slot] for slot, repeat in plan.items()}

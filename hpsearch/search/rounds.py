@@ -1,9 +1,8 @@
-"""Rounds: the study that comes after a study, around the best that it found."""
+"""Rounds: studies one after the other, each around the best trials of the one before it."""
 
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import time
 from collections.abc import Callable
@@ -15,15 +14,16 @@ from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import rank, searched_values
 from hpsearch.errors import SettingsError, StudyError
+from hpsearch.execution.coordinator import RunOptions
 from hpsearch.formatting import format_value
-from hpsearch.search.study import FIRST, Outcome, run_study, study_name
-from hpsearch.settings.names import check_name, with_suffix
+from hpsearch.search.study import Outcome, run, study_name
+from hpsearch.settings.names import NAME, NUMBERED_ROUND, check_name, with_suffix
 from hpsearch.settings.study import StudySettings
 from hpsearch.space.grid import grid_size
 from hpsearch.space.narrowing import MARGIN, Narrowing, narrow
-from hpsearch.storage.catalog import study_settings
+from hpsearch.storage.catalog import has_study, study_settings
 from hpsearch.storage.open import open_storage, storage_url
-from hpsearch.tracking.tracker import study_id
+from hpsearch.trials.records import first_round_id, study_id
 from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
@@ -35,23 +35,22 @@ if TYPE_CHECKING:
     from hpsearch.tracking.tracker import Tracker
 
 LEAST_TOP = 5
-NUMBERED = re.compile(r"(.+)\.r([0-9]+)")  # digits.r2 is the second round of digits
 
 
 @dataclass(frozen=True)
 class NextRound:
-    """The settings of the next study, and what they come from."""
+    """The settings of the next study, and the trials that they are based on."""
 
     study: Study
     settings: StudySettings
     narrowing: Narrowing
     best: tuple[FrozenTrial, ...]  # best first
-    completed: int  # how many trials the best are the best of
-    tied: int = 0  # how many others have the value of the last of them
+    completed: int  # how many trials there were to choose from
+    tied: int = 0  # how many other trials are as good as the last of the best
 
     @property
     def tie(self) -> str:
-        """Say that others are as good, "" where none is."""
+        """A sentence that says how many other trials are as good, "" where none is."""
         if not self.tied:
             return ""
         found = f"{self.settings.search.metric} {format_value(self.best[-1].value)}"
@@ -61,7 +60,7 @@ class NextRound:
         return f"{have} {found} too: {shlex.join(everyone)} takes all"
 
     def as_file(self) -> str:
-        """Return the next study's file: what changed, as comments, then the settings."""
+        """Return the next study file: comments that say what changed, then the settings."""
         origin = [self._origin(), self.tie] if self.tie else [self._origin()]
         comments = [*origin, "", *self._table(), ""]
         comments += [*map(str, self.narrowing.crowded), ""] if self.narrowing.crowded else []
@@ -94,62 +93,71 @@ def run_rounds(
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Outcome]:
-    """Run the study NAME, then NAME.r2 around its best, and so on; return what became of each.
+    """Run the study NAME, then NAME.r2 around its best, and so on; return an outcome per round.
 
-    `settings.search.trials` are those of a round; `timeout` holds for all of them, `patience` ends
-    a round. A round that was begun by an earlier start goes on in the space that it has. Each
-    draws numbers of its own: its seed follows from that of the round before it. `margin` is that
-    of `narrow`. Otherwise as `run_study`.
+    `settings.search.trials` is the number of trials of a round; `timeout` limits all rounds
+    together, `patience` ends a round. A round that an earlier start began continues in the space
+    that it has. Each round draws its own random numbers: its seed follows from that of the round
+    before it. `margin` is that of `narrow`. Everything else is as in `run_study`.
     """
-    base, timeout, outcomes = study_name(settings, name), settings.search.timeout, list[Outcome]()
+    options = RunOptions(
+        storage=storage_url(storage),
+        tracker=tracker,
+        jobs=jobs,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    return run_all(settings, study_name(settings, name), rounds, options, margin=margin)
+
+
+def run_all(
+    settings: StudySettings,
+    name: str,
+    rounds: int,
+    options: RunOptions,
+    *,
+    margin: float = MARGIN,
+) -> list[Outcome]:
+    """Run the study called `name` and the rounds after it, as `run_rounds` does."""
+    timeout, outcomes = settings.search.timeout, list[Outcome]()
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     if rounds > 1:
-        check_name(f"{base}.r{rounds}")
-        _refuse_fixed(base, settings)
+        check_name(f"{name}.r{rounds}")
+        _refuse_fixed(name, settings)
         _refuse_repeats(settings)
     while len(outcomes) < rounds:
         earlier = [outcome.study for outcome in outcomes]
-        name = f"{base}.r{len(earlier) + 1}" if earlier else base
+        round_name = f"{name}.r{len(earlier) + 1}" if earlier else name
         if earlier:
             if not earlier[-1].get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
                 outcomes[-1] = replace(outcomes[-1], reason="nothing completed")
                 break
-            space = _begun(name, earlier[0], storage_url(storage))
+            space = _begun(round_name, earlier[0], options.storage)
             if space is None:
                 space = next_round(earlier[-1], margin=margin).narrowing.space
             settings = _narrowed(settings, space)
-        outcome = run_study(
-            settings,
-            name=name,
-            storage=storage,
-            tracker=tracker,
-            jobs=jobs,
-            earlier=earlier,
-            deadline=deadline,
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-        outcomes.append(outcome)
-        if outcome.reason not in ("finished", "patience"):
+        outcomes.append(run(settings, round_name, options, earlier=earlier, deadline=deadline))
+        if outcomes[-1].reason not in ("finished", "patience"):
             break
     return outcomes
 
 
 def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
-    """Return what the round called `name` searches, None if it has not begun.
+    """Return the space of the round called `name`, None if it has not begun.
 
     Raises StudyError for a study of that name which is no round of this search.
     """
     store = open_storage(storage)
-    if name not in optuna.get_all_study_names(store):
+    if not has_study(store, name):
         return None
     found = optuna.load_study(storage=store, study_name=name)
     if not found.get_trials(deepcopy=False):
         return None
-    if found.user_attrs.get(FIRST) != study_id(first):
+    if first_round_id(found) != study_id(first):
         raise StudyError(
-            f"study '{name}' is no round of this '{first.study_name}'; delete it, or use --name "
-            "for a new search"
+            f"study '{name}' is no round of this '{first.study_name}'; delete it, or use ",
+            NAME,
+            " for a new search",
         )
     return study_settings(found).trial
 
@@ -217,6 +225,6 @@ def next_name(name: str, sampler: str) -> str:
     digits.r3.
     """
     base, number = name.removesuffix(f"-{sampler}"), 2
-    if numbered := NUMBERED.fullmatch(base):
+    if numbered := NUMBERED_ROUND.fullmatch(base):
         base, number = numbered[1].removesuffix(f"-{sampler}"), int(numbered[2]) + 1
     return with_suffix(base, f".r{number}")

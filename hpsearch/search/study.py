@@ -1,4 +1,4 @@
-"""A study: opened or continued, run to its budget, and put in order after a death."""
+"""A study: opened or continued, and run to its budget."""
 
 from __future__ import annotations
 
@@ -7,35 +7,42 @@ import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FixedTrial, create_trial
 
+from hpsearch.analysis.ranking import Counts, count_trials
 from hpsearch.errors import SettingsError, StudyError
-from hpsearch.execution.coordinator import OnProgress, Parent
+from hpsearch.execution.coordinator import Coordinator, OnProgress, RunOptions, Work
 from hpsearch.execution.engines.forkserver import start_forkserver
-from hpsearch.execution.engines.inline import run_slots
 from hpsearch.execution.objective import Objective
 from hpsearch.execution.recovery import wait_for_orphans
+from hpsearch.execution.run import run_slots
 from hpsearch.samplers.registry import check_sampler
 from hpsearch.settings.definition import definition, differences
-from hpsearch.settings.names import check_name
+from hpsearch.settings.names import NAME, check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
-from hpsearch.storage.leases import claimed
+from hpsearch.storage.catalog import has_study
+from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage, storage_errors, storage_url
-from hpsearch.tracking.tracker import EXPERIMENT, Tracker, experiment_name, study_id
-from hpsearch.trials.curves import CURVES
-from hpsearch.trials.slots import (
-    CARRIED,
-    DEFINITION,
+from hpsearch.tracking.page import update_page
+from hpsearch.trials.records import (
     DONE,
-    ROUND,
-    Slots,
-    count_slots,
+    config_of,
+    definition_of,
+    experiment_name,
     own_trials,
     slot_of,
+    study_file,
+    transferred_attributes,
+    transferred_from,
+    write_definition,
+    write_round,
+    write_study_file,
 )
+from hpsearch.trials.slots import Slots, count_slots
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -43,27 +50,25 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hpsearch.space.space import SearchSpace
-
-# User attributes of a study.
-SETTINGS = "settings"
-FIRST = "first"  # of a later round: the id of the first
+    from hpsearch.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of `run_study`.
+    """The result of `run_study`.
 
-    `reason` is "finished", "given up" (a trial failed three times), "interrupted", or one of the
-    stop rules: "timeout", "target", "patience". A round after which `run_rounds` knows no next one
-    has "nothing completed".
+    `reason` is "finished", "given up" (a trial failed three times), "interrupted", or a stop rule:
+    "timeout", "target" or "patience". "nothing completed" is a round after which `run_rounds` has
+    nothing to search around.
     """
 
     study: Study
     reason: str
     slots: Slots
+    counts: Counts  # of its trials, by their state
     total: int  # slots that were asked for
     written: int  # MLflow runs that an earlier start had left missing
-    new: int  # slots that this start has done
+    new: int  # slots that this start filled
     seconds: float
 
 
@@ -87,71 +92,97 @@ def run_study(
     """Run the study until `settings.search.slots` slots are done; continue it if it exists.
 
     storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
-    jobs: so many trials at a time, in processes of their own if there are several.
-    earlier: the rounds before this one, whose MLflow experiment it shares, and whose trials it
-    starts from where they lie in its space.
-    deadline: when `time.monotonic()` ends it; None goes by `settings.search.timeout`.
-    should_stop: asked after each epoch; True ends the running trials there.
+    jobs: how many trials run at a time, in processes of their own if there are several.
+    earlier: the rounds before this one. The study shares their MLflow experiment, and starts with
+    those of their trials that lie in its space.
+    deadline: when `time.monotonic()` ends the study; None follows `settings.search.timeout`.
+    should_stop: asked after each epoch; True stops the running trials there.
 
     Whatever can be checked is checked before anything is created. Raises HpsearchError.
     """
-    started = time.monotonic()
-    if jobs > 1:
+    options = RunOptions(
+        storage=storage_url(storage),
+        tracker=tracker,
+        jobs=jobs,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    return run(settings, study_name(settings, name), options, earlier=earlier, deadline=deadline)
+
+
+def run(
+    settings: StudySettings,
+    name: str,
+    options: RunOptions,
+    *,
+    earlier: Sequence[Study] = (),
+    deadline: float | None = None,
+) -> Outcome:
+    """Run the study called `name`, as `run_study` does."""
+    started, tracker = time.monotonic(), options.tracker
+    if options.jobs > 1:
         start_forkserver()  # it imports while this process loads the data
-    name, url = study_name(settings, name), storage_url(storage)
     check_sampler(settings.search.sampler)
     check_repeats(settings)
     objective = Objective(settings)
     if tracker is not None:
         tracker.store.check(experiment_name(earlier[0]) if earlier else name)
-    store = open_storage(url)
-    with storage_errors(url):
+    store = open_storage(options.storage)
+    with storage_errors(options.storage, hint="the same command continues the study"):
         refuse_other(store, name, settings, objective.data.digest)
         if tracker is not None:
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)
-        with claimed(study) as claim:
-            wait_for_orphans(study, should_stop)
+        with leased(study) as lease:
+            wait_for_orphans(store, study, options.should_stop)
             if earlier:
-                study.set_user_attr(FIRST, study_id(earlier[0]))
-                study.set_user_attr(EXPERIMENT, experiment_name(earlier[0]))
-                study.set_user_attr(ROUND, len(earlier) + 1)
-                carry_over(earlier, study, settings.trial)
-            written = tracker.sync(study, should_stop) if tracker is not None else 0
-            wanted = range(settings.search.slots)
-            rounds = [*earlier, study]
-            parent = Parent(
-                study, settings, wanted, tracker, on_progress, should_stop, claim, rounds, deadline
+                write_round(study, earlier[0], len(earlier) + 1)
+                transfer_trials(earlier, study, settings.trial)
+            written = tracker.sync(study, options.should_stop) if tracker is not None else 0
+            work = Work(
+                settings=settings,
+                slots=range(settings.search.slots),
+                deadline=deadline,
+                summarize=partial(update_page, [*earlier, study], tracker),
             )
-            _keep_settings(study, settings, whole=bool(parent.todo))
+            coordinator = Coordinator(store, lease, work, options)
+            _keep_settings(study, settings, whole=bool(coordinator.todo))
             try:
-                run_slots(jobs, parent, objective, url)
+                run_slots(coordinator, objective)
             finally:
-                parent.describe()
-            slots = count_slots(own_trials(study), wanted)
-    reason = parent.reason or ("given up" if slots.given_up else "finished")
-    new = parent.progress.done - parent.progress.started_with
-    return Outcome(study, reason, slots, len(wanted), written, new, time.monotonic() - started)
+                coordinator.summarize()
+            trials = own_trials(study)
+            slots, counts = count_slots(trials, work.slots), count_trials(trials)
+    return Outcome(
+        study=study,
+        reason=coordinator.reason or ("given up" if slots.given_up else "finished"),
+        slots=slots,
+        counts=counts,
+        total=len(work.slots),
+        written=written,
+        new=coordinator.progress.done - coordinator.progress.started_with,
+        seconds=time.monotonic() - started,
+    )
 
 
 def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> None:
-    """Write down what the study is run with; where nothing is left to run, its figures alone."""
+    """Store the study file of this start; where nothing is left to run, only its figures."""
     if not whole:
         figures = settings_table(settings).get("figure", [])
-        stored = tomllib.loads(study.user_attrs[SETTINGS])
+        stored = tomllib.loads(study_file(study) or "")
         if stored.get("figure", []) == figures:
             return
         search = {"diagnostics": settings.search.diagnostics}  # which some figures need
         settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
-    study.set_user_attr(SETTINGS, settings.to_toml())
+    write_study_file(study, settings.to_toml())
 
 
 def check_repeats(settings: StudySettings) -> None:
-    """Raise SettingsError where a pruner would end some repeats of a configuration, not others."""
+    """Raise SettingsError where a pruner would stop some repeats of a configuration, not others."""
     search = settings.search
     if search.seeds > 1 and search.pruner != "none":
         raise SettingsError(
-            f"search.pruner: is '{search.pruner}', which ends some repeats of a configuration and "
+            f"search.pruner: is '{search.pruner}', which stops some repeats of a configuration and "
             "not others; with seeds use 'none'"
         )
 
@@ -159,69 +190,68 @@ def check_repeats(settings: StudySettings) -> None:
 def refuse_other(
     storage: BaseStorage, name: str, settings: StudySettings, data_digest: str
 ) -> None:
-    """Raise StudyError if the study called `name` is somebody else's or searches another thing.
+    """Raise StudyError if the study called `name` is not hpsearch's or searches something else.
 
     Budget, sampler and pruner may change from start to start; data, metric, seed and space may not.
     """
-    if name not in optuna.get_all_study_names(storage):
+    if not has_study(storage, name):
         return
     study = optuna.load_study(storage=storage, study_name=name)
-    known = study.user_attrs.get(DEFINITION)
-    if known is None:  # somebody else's, or its creator died before it wrote a thing
+    known, what = definition_of(study), ""
+    if not known:  # not hpsearch's, or its creator died before it wrote anything
         same_direction = [d.name.lower() for d in study.directions] == [settings.search.direction]
         if study.get_trials(deepcopy=False) or not same_direction:
             what = "was not started by hpsearch"
-            raise StudyError(f"study '{name}' {what}; use --name for a new study")
     elif changes := differences(known, definition(settings, data_digest)):
-        what = "; ".join(changes)
-        raise StudyError(f"study '{name}' was started with {what}; use --name for a new study")
+        what = f"was started with {'; '.join(changes)}"
+    if what:
+        raise StudyError(f"study '{name}' {what}; use ", NAME, " for a new study")
 
 
 def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_digest: str) -> Study:
-    """Create the study, or open it to continue; raises StudyError as `refuse_other` does."""
+    """Create the study, or open it to continue; raise StudyError as `refuse_other` does."""
     refuse_other(storage, name, settings, data_digest)
     direction = settings.search.direction
     study = optuna.create_study(
         storage=storage, study_name=name, direction=direction, load_if_exists=True
     )
-    study.set_user_attr(DEFINITION, definition(settings, data_digest))
-    if SETTINGS not in study.user_attrs:
-        study.set_user_attr(SETTINGS, settings.to_toml())
+    write_definition(study, definition(settings, data_digest))
+    if study_file(study) is None:
+        write_study_file(study, settings.to_toml())
     return study
 
 
-def carry_over(earlier: Iterable[Study], study: Study, space: SearchSpace) -> None:
-    """Add to `study` the trials of the `earlier` ones that `space` could have proposed.
+def transfer_trials(earlier: Iterable[Study], study: Study, space: SearchSpace) -> None:
+    """Copy into `study` the trials of `earlier` ones that `space` could have proposed.
 
-    They have no slot, and no run in MLflow but the one they have. Those that are there already,
-    from a start that was interrupted, are not added again.
+    So a sampler starts with what is known. A copy has no slot, and no MLflow run of its own. Copies
+    that an interrupted start has already made are not made again.
     """
     trials = study.get_trials(deepcopy=False)
-    known = {trial.user_attrs.get(CARRIED) for trial in trials}
+    known = {transferred_from(trial) for trial in trials}
     for before in earlier:
         for trial in own_trials(before, DONE):
             source = f"{before.study_name}#{slot_of(trial)}"
-            if source not in known and (carried := _within(space, trial, source)):
-                study.add_trial(carried)
+            if source not in known and (copy := _copy_within(space, trial, source)):
+                study.add_trial(copy)
 
 
-def _within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenTrial | None:
+def _copy_within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenTrial | None:
     """Return the trial with the distributions of `space`; None where that cannot propose it."""
     given = FixedTrial(trial.params)
-    setup = trial.user_attrs["setup"]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that a value is out of range
+            warnings.simplefilter("ignore", UserWarning)  # about values out of range
             config = space.suggest(given)
-        if config.as_dict() != setup["config"]:  # a labelled one, that set what is fixed
+        if config.as_dict() != config_of(trial):  # a labelled trial that sets what is fixed
             return None
         return create_trial(
             state=trial.state,
             value=trial.value,
             params={name: trial.params[name] for name in given.distributions},
             distributions=given.distributions,
-            user_attrs={CARRIED: source, "setup": setup, CURVES: trial.user_attrs.get(CURVES, {})},
+            user_attrs=transferred_attributes(trial, source),
             intermediate_values=trial.intermediate_values,
         )
-    except ValueError:  # a value out of range, or one that was not searched
+    except ValueError:  # a value is out of range, or was not searched
         return None

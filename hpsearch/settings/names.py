@@ -1,22 +1,24 @@
-"""What a study may be called, and the files that are called after it."""
+"""Names: of metrics, samplers and pruners, and what a study may be called."""
 
 import hashlib
 import re
 from typing import Literal
 
-from hpsearch.errors import SettingsError
+from hpsearch.errors import Argument, SettingsError
 
 Metric = Literal["val/accuracy", "val/loss"]
 SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]
 PrunerName = Literal["none", "median", "halving", "hyperband"]
-REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # take [search] seeds
+REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # samplers that can repeat a configuration
 
 LONGEST = 100
+NUMBERED_ROUND = re.compile(r"(.+)\.r([0-9]+)")  # digits.r2 is the second round of digits
+NAME = Argument("name")
 NAME_PATTERN = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST}}}")
 
 
 def valid_name(value: str) -> str:
-    """Return `value`; raises ValueError if no study may be called so."""
+    """Return `value` if it may be the name of a study; raise ValueError if not."""
     if not NAME_PATTERN.fullmatch(value) or set(value) == {"."}:
         raise ValueError(
             f"{value!r} is no name for a study; use up to {LONGEST} letters, digits, '.', '_' "
@@ -26,18 +28,18 @@ def valid_name(value: str) -> str:
 
 
 def check_name(value: str) -> str:
-    """Return `value`, a study's name, which becomes a file, a tag and a model's name.
+    """Return `value`, the argument `name`, as a study's name; raise SettingsError if it is none.
 
-    Raises SettingsError.
+    The name becomes part of file names, MLflow's tags and the names of registered models.
     """
     try:
         return valid_name(value)
     except ValueError as error:
-        raise SettingsError(f"--name: {error}") from None
+        raise SettingsError(NAME, f": {error}") from None
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    """Return a name that ends with `suffix`; one that were too long is cut, and stays its own."""
+    """Return `name` with `suffix`; a name that is too long is cut, with a digest in it."""
     if len(name) + len(suffix) <= LONGEST:
         return name + suffix
     ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}{suffix}"

@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -24,13 +24,9 @@ from hpsearch.settings.figures import Figures, FigureSettings, check_figures
 from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, valid_name
 from hpsearch.settings.search import OptionError, SearchSettings, wrong_value
 from hpsearch.space.grid import grid_size
-from hpsearch.space.ranges import SpaceError
+from hpsearch.space.ranges import SpaceError, Value
 from hpsearch.space.space import SearchSpace
 from model.names import unknown_name
-
-if TYPE_CHECKING:
-    from hpsearch.space.ranges import Value
-
 
 LARGE = 10_000  # points; who wants so many trials says so
 
@@ -50,6 +46,52 @@ def _read_space(table: object) -> SearchSpace:
     if not isinstance(table, Mapping):
         raise ValueError(f"must be a table, but got {table!r}")
     return SearchSpace.from_table(table)
+
+
+class Labelled(BaseModel):
+    """One [[enqueue]] entry: a configuration that takes the slot of its position."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    label: str
+    values: Mapping[str, Value]
+
+
+def read_entry(space: SearchSpace, number: int, entry: object) -> Labelled:
+    """Check entry `number` against the space; raises ValueError naming it and its key."""
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"enqueue[{number}]: must be a table, but got {entry!r}")
+    label = entry.get("label", f"configuration {number}")
+    if not isinstance(label, str):
+        raise ValueError(f"enqueue[{number}].label: must be text, but got {label!r}")
+    try:
+        values = space.check_entry({k: v for k, v in entry.items() if k != "label"})
+    except SpaceError as error:
+        raise ValueError(f"enqueue[{number}].{error}") from None
+    return Labelled(label=label, values=values)
+
+
+def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> SearchSettings:
+    """Return `search` with a trial for each point and labelled configuration, unless it says
+    how many; raises ValueError for more than there are."""
+    try:
+        points = grid_size(space) if space.searched or not labelled else 0
+    except SpaceError as error:
+        raise ValueError(f"trial.{error}") from None
+    place, total, given = "search.trials", points + labelled, search.model_fields_set
+    if "trials" in given:
+        if search.trials > total:
+            more = f" (and {labelled} labelled configurations)" if labelled else ""
+            size = "1 point" if points == 1 else f"{points} points"
+            raise ValueError(
+                f"{place}: is {search.trials}, but the grid has {size}{more}; "
+                "leave trials out to try them all"
+            )
+        return search
+    if total > LARGE:
+        raise ValueError(f"{place}: the grid has {points} points; say how many of them to try")
+    # Still not given: with other choices it will be another number.
+    return SearchSettings.model_construct(set(given), **{**dict(search), "trials": total})
 
 
 class StudySettings(BaseModel):
@@ -235,49 +277,3 @@ def _sentence(error: ErrorDetails) -> str:
             separator = "." if isinstance(cause, SpaceError) else ": "
             return f"{place}{separator}{cause}" if place else str(cause)
     return f"{place}: {wrong_value(error)}"
-
-
-class Labelled(BaseModel):
-    """One [[enqueue]] entry: a configuration that takes the slot of its position."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    label: str
-    values: Mapping[str, Value]
-
-
-def read_entry(space: SearchSpace, number: int, entry: object) -> Labelled:
-    """Check entry `number` against the space; raises ValueError naming it and its key."""
-    if not isinstance(entry, Mapping):
-        raise ValueError(f"enqueue[{number}]: must be a table, but got {entry!r}")
-    label = entry.get("label", f"configuration {number}")
-    if not isinstance(label, str):
-        raise ValueError(f"enqueue[{number}].label: must be text, but got {label!r}")
-    try:
-        values = space.check_entry({k: v for k, v in entry.items() if k != "label"})
-    except SpaceError as error:
-        raise ValueError(f"enqueue[{number}].{error}") from None
-    return Labelled(label=label, values=values)
-
-
-def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> SearchSettings:
-    """Return `search` with a trial for each point and labelled configuration, unless it says
-    how many; raises ValueError for more than there are."""
-    try:
-        points = grid_size(space) if space.searched or not labelled else 0
-    except SpaceError as error:
-        raise ValueError(f"trial.{error}") from None
-    place, total, given = "search.trials", points + labelled, search.model_fields_set
-    if "trials" in given:
-        if search.trials > total:
-            more = f" (and {labelled} labelled configurations)" if labelled else ""
-            size = "1 point" if points == 1 else f"{points} points"
-            raise ValueError(
-                f"{place}: is {search.trials}, but the grid has {size}{more}; "
-                "leave trials out to try them all"
-            )
-        return search
-    if total > LARGE:
-        raise ValueError(f"{place}: the grid has {points} points; say how many of them to try")
-    # Still not given: with other choices it will be another number.
-    return SearchSettings.model_construct(set(given), **{**dict(search), "trials": total})

@@ -1,4 +1,4 @@
-"""Studies that are in a storage, opened by their names."""
+"""The studies of a storage, found by name and by what they are to each other."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 import optuna
 
 from hpsearch.errors import StudyError
-from hpsearch.evaluation.test_set import LOOKS, is_search
-from hpsearch.search.study import SETTINGS
+from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings
-from hpsearch.tracking.tracker import experiment_name
-from hpsearch.trials.slots import EVALUATES
+from hpsearch.trials.records import (
+    TEST_SET_LOG,
+    evaluation_of,
+    experiment_name,
+    is_search,
+    study_file,
+    study_id,
+)
 from model.names import unknown_name
 
 if TYPE_CHECKING:
@@ -23,10 +28,15 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
 
 
+def has_study(storage: BaseStorage, name: str) -> bool:
+    """Whether the storage has a study of that name, whatever it is for."""
+    return name in optuna.get_all_study_names(storage)
+
+
 def load_study(storage: BaseStorage, name: str) -> Study:
-    """Open an existing study; raises StudyError with the names there are."""
-    if name not in {*optuna.get_all_study_names(storage)} - {LOOKS}:
-        names = sorted(s.study_name for s in storage.get_all_studies() if is_search(s))
+    """Return the study called `name`; raise StudyError, which names those there are."""
+    if name == TEST_SET_LOG or not has_study(storage, name):
+        names = sorted(study.study_name for study in all_searches(storage))
         if not names:
             raise StudyError(f"no study '{name}': the storage is empty; hpsearch study starts one")
         raise StudyError(unknown_name(name, names, "a study in this storage"))
@@ -34,29 +44,59 @@ def load_study(storage: BaseStorage, name: str) -> Study:
 
 
 def load_search(storage: BaseStorage, name: str) -> Study:
-    """Open an existing study that searches, as `load_study` does; raises StudyError."""
+    """Return the search called `name`; raise StudyError for an evaluation too."""
     study = load_study(storage, name)
-    if not is_search(study):
-        whose = study.user_attrs[EVALUATES]["study"]
-        raise StudyError(f"study '{name}' is itself an evaluation; use '{whose}', which it is of")
+    if search := evaluation_of(study):
+        raise StudyError(f"study '{name}' is the evaluation of '{search.name}'; name that instead")
     return study
 
 
+def all_searches(storage: BaseStorage) -> list[Study]:
+    """Return all studies that search, by name: no evaluation and not the test-set log."""
+    names = sorted(optuna.get_all_study_names(storage))
+    studies = (optuna.load_study(storage=storage, study_name=name) for name in names)
+    return [study for study in studies if is_search(study)]
+
+
+def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
+    """Return all rounds of the search that `study` belongs to, in their order."""
+    name, names = experiment_name(study), set(optuna.get_all_study_names(storage))
+    numbered = (f"{name}.r{number}" for number in count(2))
+    known = [name, *takewhile(names.__contains__, numbered)]
+    rounds = [optuna.load_study(storage=storage, study_name=n) for n in known if n in names]
+    return [each for each in rounds if experiment_name(each) == name]
+
+
+def evaluation_name(study: Study) -> str:
+    """Return the name of the study that holds the evaluation of `study`."""
+    return with_suffix(study.study_name, ".evaluation")
+
+
+def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
+    """Return the study that evaluates `study`, None if there is none yet."""
+    name = evaluation_name(study)
+    if not has_study(storage, name):
+        return None
+    found = optuna.load_study(storage=storage, study_name=name)
+    search = evaluation_of(found)
+    return found if search is not None and search.id == study_id(study) else None
+
+
+def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
+    """Return the search that `study` evaluates, None if it is gone or `study` is a search."""
+    search = evaluation_of(study)
+    if search is None or not has_study(storage, search.name):
+        return None
+    found = optuna.load_study(storage=storage, study_name=search.name)
+    return found if study_id(found) == search.id else None
+
+
 def study_settings(study: Study) -> StudySettings:
-    """Return the settings that `study` was run with last; raises StudyError if it has none."""
-    file = study.user_attrs.get(SETTINGS)
+    """Return the settings of the study's last start; raise StudyError if there are none."""
+    file = study_file(study)
     if file is None:
         raise StudyError(
             f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
             "only what `hpsearch study` has run can be narrowed or exported"
         )
     return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
-
-
-def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:
-    """Return all rounds of the search that `study` belongs to, in their order."""
-    name, names = experiment_name(study), optuna.get_all_study_names(storage)
-    numbered = (f"{name}.r{number}" for number in count(2))
-    known = [name, *takewhile(names.__contains__, numbered)]
-    rounds = [optuna.load_study(storage=storage, study_name=n) for n in known if n in names]
-    return [each for each in rounds if experiment_name(each) == name]

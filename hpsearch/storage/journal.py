@@ -1,4 +1,4 @@
-"""TODO."""
+"""Optuna's journal file, with a lock that a killed process cannot leave behind."""
 
 from __future__ import annotations
 
@@ -10,31 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import Argument, StorageError
+from hpsearch.internals import RUNNING_TRIAL_OPERATIONS
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 
 JOURNAL_START = b'{"op_code":'
-OF_RUNNING_TRIALS = {
-    JournalOperation.CREATE_TRIAL,
-    JournalOperation.SET_TRIAL_PARAM,
-    JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE,
-    JournalOperation.SET_TRIAL_USER_ATTR,
-    JournalOperation.SET_TRIAL_SYSTEM_ATTR,
-}
 
 
 class JournalLock:
-    """Optuna's lock protocol over `flock`, on the journal file itself.
+    """Optuna's lock protocol by `flock` on the journal file itself.
 
-    The kernel releases it when its holder dies, however it dies; Optuna's own lock is a file that
-    stays behind and stalls the next start for 30 seconds. And because whoever holds the lock is
-    the only writer, an unfinished last line is the remains of a death or a full disk: it is cut,
-    where Optuna would append to it and never read the file again.
+    The kernel releases the lock when its holder dies, even by SIGKILL. Optuna's own lock is a file,
+    which a killed process leaves behind and which stalls the next start for 30 seconds. The holder
+    of the lock is the only writer, so an unfinished last line comes from a killed process or a full
+    disk: it is cut off. Optuna would append to it and could never read the file again.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -53,7 +46,7 @@ class JournalLock:
 
     def release(self) -> None:
         if self._file is not None:
-            os.close(self._file)  # and with it goes the lock
+            os.close(self._file)  # which releases the lock
             self._file = None
 
 
@@ -71,10 +64,10 @@ def _cut_unfinished_line(file: int) -> None:
 
 
 class JournalFile(JournalFileBackend):
-    """Optuna's journal, which waits for the disk at the end of a trial and not at each report.
+    """Optuna's journal, which waits for the disk when a trial ends and not at each report.
 
-    A line that was written outlives its process. An outage of the machine may take what was said
-    of a running trial, which is done again anyway; of a finished one it takes nothing.
+    What was written survives the death of its process. A power failure may take entries of a
+    running trial, which would be run again anyway; it takes none of a finished trial.
     """
 
     def __init__(self, path: Path, lock: JournalLock) -> None:
@@ -88,18 +81,18 @@ class JournalFile(JournalFileBackend):
             with self.path.open("ab") as file:
                 file.write(lines.encode())
                 file.flush()
-                if any(log["op_code"] not in OF_RUNNING_TRIALS for log in logs):
+                if any(log["op_code"] not in RUNNING_TRIAL_OPERATIONS for log in logs):
                     os.fsync(file.fileno())
         finally:
             self.lock.release()
 
 
-def _open_journal(path: Path) -> BaseStorage:
+def open_journal(path: Path) -> BaseStorage:
     if not path.parent.is_dir():
         raise StorageError(f"storage '{path}': there is no folder '{path.parent}'")
     lock = JournalLock(path)
     try:
-        _refuse_other_files(path)  # before the lock cuts what it takes for an unfinished line
+        _refuse_other_files(path)  # before the lock cuts off an unfinished line
         backend = JournalFile(path, lock)
         lock.acquire()  # also proves that the file can be written
         lock.release()
@@ -108,7 +101,8 @@ def _open_journal(path: Path) -> BaseStorage:
         raise StorageError(f"storage '{path}': {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise StorageError(
-            f"storage '{path}': this file is no Optuna journal; name another with --storage"
+            f"storage '{path}': this file is no Optuna journal; name another one with ",
+            Argument("storage"),
         ) from error
 
 
@@ -116,5 +110,5 @@ def _refuse_other_files(path: Path) -> None:
     if path.is_file():
         with path.open("rb") as file:
             start = file.read(len(JOURNAL_START))
-        if not JOURNAL_START.startswith(start):  # of a torn first line there may be less
+        if not JOURNAL_START.startswith(start):  # a torn first line may be shorter
             raise ValueError("does not start as a journal does")

@@ -1,4 +1,4 @@
-"""Which process is at work on what, and whether it still lives."""
+"""Leases: which process runs a study, and whether that process is still alive."""
 
 from __future__ import annotations
 
@@ -7,107 +7,111 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import psutil
 
 from hpsearch.errors import StudyError
+from hpsearch.trials.records import (
+    LeaseRecord,
+    ProcessId,
+    leases_of,
+    new_lease_key,
+    write_lease,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-PROCESS = "process"  # user attribute of a trial: who runs it
-CLAIM = "hpsearch.parent."  # begins the user attributes of a study that say who runs it
-CLAIM_SECONDS = 300.0  # how long a claim from another host holds without being renewed
+LEASE_SECONDS = 300.0  # how long a lease from another host holds without being renewed
 TRIES = 5
+SAME_START_SECONDS = 2.0  # the clock may be set while a process runs
 
 
-def this_process() -> dict[str, Any]:
-    """Return what tells this process from every other: host, pid and time of its start."""
+def this_process() -> ProcessId:
+    """Return the id of this process."""
     process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
+    return ProcessId(socket.gethostname(), process.pid, process.create_time())
 
 
-def is_dead(process: dict[str, Any] | None) -> bool:
-    """Whether a process that described itself with `this_process` has ended.
+def is_dead(process: ProcessId | None) -> bool:
+    """Whether a process has ended; None stands for a trial that does not name one.
 
-    A zombie is dead. Of a process on another host nothing is known: it counts as alive. A trial
-    that does not say whose it is died before its first act.
+    A zombie counts as dead. Nothing is known about a process on another host: it counts as alive.
+    A trial without a process died before its worker's first act.
     """
     if process is None:
         return True
-    if process["host"] != socket.gethostname():
+    if process.host != socket.gethostname():
         return False
     try:
-        found = psutil.Process(process["pid"])
-        same = abs(found.create_time() - process["started"]) < 2  # the clock may be set meanwhile
+        found = psutil.Process(process.pid)
+        same = abs(found.create_time() - process.started) < SAME_START_SECONDS
         return not same or found.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-class Claim:
-    """This process's right to run a study, which no other process has meanwhile.
+class Lease:
+    """The right of this process to run a study, which one process has at a time.
 
-    Each process writes its claim and then reads all: of two, at least one sees the other, and
-    whoever sees another one that holds takes its own back. So never two hold; if both gave way,
-    each tries again after a moment of random length.
+    Each process writes its lease and then reads all leases. Of two processes at least one sees the
+    other, and a process that sees another valid lease releases its own. So two never hold the study
+    together. When both have given way, each tries again after a random moment.
     """
 
     def __init__(self, study: Study) -> None:
-        self.study, self.key = study, f"{CLAIM}{uuid4().hex}"
-        self.claim: dict[str, Any] = {**this_process(), "since": time.time()}
+        self.study, self.key = study, new_lease_key()
+        self.record = LeaseRecord(this_process(), since=time.time())
 
-    def take(self) -> None:
-        """Raise StudyError, which says who it is, if another process runs the study."""
+    def acquire(self) -> None:
+        """Take the lease; raise StudyError, which names the process, if another one holds it."""
         for attempt in range(TRIES):
             self.renew()
-            other = holder(self.study, but=self.key)
+            other = holder(self.study, ignore=self.key)
             if other is None:
                 return
             self.release()
-            if attempt == TRIES - 1 or other["since"] < self.claim["since"] - 1:
-                raise _being_run(self.study, other)
+            if attempt == TRIES - 1 or other.since < self.record.since - 1:
+                raise _is_being_run(self.study, other)
             time.sleep(random.uniform(0.05, 0.5))
 
     def renew(self) -> None:
-        """Say that the claim is still meant; processes on other hosts go by that."""
-        self.claim["renewed"] = time.time()
-        self.study.set_user_attr(self.key, self.claim)
+        """Show that the holder is alive; processes on other hosts rely on that."""
+        self.record = replace(self.record, renewed=time.time())
+        write_lease(self.study, self.key, self.record)
 
     def release(self) -> None:
-        """Let others have the study."""
-        self.study.set_user_attr(self.key, None)
+        """Let other processes have the study."""
+        write_lease(self.study, self.key, None)
 
 
 @contextmanager
-def claimed(study: Study) -> Iterator[Claim]:
-    """Hold the study for as long as the block runs; raises StudyError if another process does."""
-    claim = Claim(study)
-    claim.take()
+def leased(study: Study) -> Iterator[Lease]:
+    """Hold a lease on the study while the block runs; raise StudyError if it is being run."""
+    lease = Lease(study)
+    lease.acquire()
     try:
-        yield claim
+        yield lease
     finally:
-        claim.release()
+        lease.release()
 
 
-def holder(study: Study, *, but: str = "") -> dict[str, Any] | None:
-    """Return the claim that holds the study, if one does: that of a process which lives."""
-    for key, claim in study.user_attrs.items():
-        if key.startswith(CLAIM) and key != but and claim and not _has_lapsed(claim):
-            return dict(claim)
-    return None
+def holder(study: Study, *, ignore: str = "") -> LeaseRecord | None:
+    """Return a valid lease on the study, without the one whose key is `ignore`; None if free."""
+    leases = leases_of(study).items()
+    return next((lease for key, lease in leases if key != ignore and _is_valid(lease)), None)
 
 
-def _being_run(study: Study, claim: dict[str, Any]) -> StudyError:
-    since = datetime.fromtimestamp(claim["since"]).strftime("%Y-%m-%d %H:%M:%S")
-    who = f"process {claim['pid']} on {claim['host']} since {since}"
+def _is_valid(lease: LeaseRecord) -> bool:
+    if lease.process.host != socket.gethostname():
+        return time.time() - lease.renewed <= LEASE_SECONDS
+    return not is_dead(lease.process)
+
+
+def _is_being_run(study: Study, lease: LeaseRecord) -> StudyError:
+    since = datetime.fromtimestamp(lease.since).strftime("%Y-%m-%d %H:%M:%S")
+    who = f"process {lease.process.pid} on {lease.process.host} since {since}"
     return StudyError(f"study '{study.study_name}' is being run by {who}; stop that first")
-
-
-def _has_lapsed(claim: dict[str, Any]) -> bool:
-    if claim["host"] != socket.gethostname():
-        return time.time() - float(claim["renewed"]) > CLAIM_SECONDS
-    return is_dead(claim)

@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a journal file with a lock of ours, or a database by URL."""
+"""Opening a storage: a journal file by its path, or a database by its URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from hpsearch.errors import StorageError
-from hpsearch.storage.journal import _open_journal
+from hpsearch.storage.journal import open_journal
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -26,23 +26,23 @@ HEARTBEAT_SECONDS = 60
 
 
 def storage_url(given: str | None = None) -> str:
-    """Return where studies are kept: as given, or HPSEARCH_STORAGE, or the default file."""
+    """Return the URL of the storage: `given`, else HPSEARCH_STORAGE, else the default file."""
     return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
 
 
 def open_storage(url: str, *, create: bool = True) -> BaseStorage:
     """Open `url`: a database (`sqlite:///…`, `postgresql://…`) or the path of a journal file.
 
-    Raises StorageError, in which a password never appears; without `create`, also for a file that
-    does not exist.
+    Raises StorageError, which never shows a password; without `create` also where the file does not
+    exist.
     """
     if not create and not storage_exists(url):
         raise StorageError(f"storage '{redact(url)}' does not exist; hpsearch study makes one")
-    return _open_database(url) if "://" in url else _open_journal(Path(url))
+    return _open_database(url) if "://" in url else open_journal(Path(url))
 
 
 def storage_exists(url: str) -> bool:
-    """Whether the file of `url` is there; a database server is taken to be."""
+    """Whether the file of `url` exists; a database server is assumed to."""
     if "://" not in url:
         return Path(url).exists()
     if not url.startswith("sqlite:///"):
@@ -51,14 +51,14 @@ def storage_exists(url: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """Return `url` as it may be shown: without password and query; if it is odd, its scheme."""
+    """Return `url` without its password and query; only the scheme where it cannot be parsed."""
     if "://" not in url:
         return url
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         parsed = None
-    # An @ in the password cuts it short, and what is left of it reads as part of the host.
+    # An @ cuts the password short, and the rest of it reads as part of the host.
     if parsed is None or (parsed.password and "@" in f"{parsed.host}{parsed.database}"):
         return url.partition("://")[0] + "://***"
     if parsed.password is None and not parsed.query:
@@ -67,8 +67,11 @@ def redact(url: str) -> str:
 
 
 @contextmanager
-def storage_errors(url: str) -> Iterator[None]:
-    """Turn what a storage throws at work, a full disk or a lost database, into a StorageError."""
+def storage_errors(url: str, *, hint: str = "") -> Iterator[None]:
+    """Turn what a storage raises, for a full disk or a lost database, into a StorageError.
+
+    hint: what to do about it.
+    """
     try:
         yield
     except (OSError, SQLAlchemyError, StorageInternalError, AssertionError) as error:
@@ -76,15 +79,13 @@ def storage_errors(url: str) -> Iterator[None]:
         if not isinstance(cause, (OSError, SQLAlchemyError)):
             raise
         what = getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
-        raise StorageError(
-            f"storage '{redact(url)}': {what}; what was finished is kept, and the same command "
-            "goes on"
-        ) from error
+        sentence = f"storage '{redact(url)}': {' '.join(str(what).split())}"
+        raise StorageError(f"{sentence}; {hint}" if hint else sentence) from error
 
 
 def _cause(error: BaseException | None) -> BaseException | None:
-    """Return what the storage said, beneath what Optuna made of it."""
-    if isinstance(error, AssertionError):  # that the trial is finished by now: it is not
+    """Return the storage's own error, which Optuna wraps."""
+    if isinstance(error, AssertionError):  # Optuna takes the trial for finished, which it is not
         error = error.__context__
     return error.__cause__ if isinstance(error, StorageInternalError) else error
 
@@ -94,10 +95,12 @@ def _open_database(url: str) -> BaseStorage:
         raise StorageError(f"storage '{url}': a database in memory keeps nothing; name a file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # so it calls heartbeats
+            warnings.simplefilter(
+                "ignore", ExperimentalWarning
+            )  # Optuna calls heartbeats experimental
             return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        # A ValueError is about a port that is no number, and may quote a misplaced password.
+        # A ValueError complains about the port, and may quote a misplaced password.
         what = "its port is no number" if isinstance(error, ValueError) else error
         raise StorageError(
             f"storage '{redact(url)}': no database of this kind can be opened ({what}); use "

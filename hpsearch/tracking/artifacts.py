@@ -5,30 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.tracking.projection import KIND, SOURCE, STUDY
-from hpsearch.tracking.tracker import ID, experiment_name, study_id
-from hpsearch.trials.slots import round_prefix
+from hpsearch.figures.saving import check_figure_files, save_figures
+from hpsearch.tracking.projection import ID, KIND, SOURCE, STUDY, round_prefix
+from hpsearch.trials.records import experiment_name, study_id
 
 if TYPE_CHECKING:
+    import os
+
     from matplotlib.figure import Figure
     from mlflow.entities import Run
     from optuna.study import Study
 
     from hpsearch.tracking.store import TrackingStore
 
-FIGURES, REPORT = "figures", "report"  # kind and name of a run
+FIGURES_RUN, REPORT_RUN = "figures", "report"  # kind and name of a run
 
 
 def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, Figure]) -> None:
     """Put the figures of `study` into its one run of them; raises TrackingError."""
-    _log_of_study(store, study, FIGURES, as_files(figures))
+    _log_of_study(store, study, FIGURES_RUN, as_files(figures))
 
 
 def log_study_report(store: TrackingStore, study: Study, page: str) -> None:
     """Put the report of `study` into its one run of it; raises TrackingError."""
-    _log_of_study(store, study, REPORT, {f"{REPORT}.html": page})
+    _log_of_study(store, study, REPORT_RUN, {f"{REPORT_RUN}.html": page})
 
 
 def run_title(study: Study, kind: str) -> str:
@@ -38,13 +41,36 @@ def run_title(study: Study, kind: str) -> str:
 
 def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Figure]) -> None:
     """Put figures that are of no study into one run of `experiment`; raises TrackingError."""
-    tags = {KIND: FIGURES, STUDY: experiment}
-    _log(store, experiment, FIGURES, tags, as_files(figures))
+    tags = {KIND: FIGURES_RUN, STUDY: experiment}
+    _log(store, experiment, FIGURES_RUN, tags, as_files(figures))
 
 
 def as_files(figures: Mapping[str, Figure]) -> dict[str, Figure | str]:
     """Return figures by the names that their files have."""
     return {f"{name}.png": figure for name, figure in figures.items()}
+
+
+def publish(
+    figures: Mapping[str, Figure],
+    experiment: str,
+    *,
+    save: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    store: TrackingStore | None = None,
+) -> list[Path]:
+    """Save figures that belong to no study, and log them to MLflow; return the paths.
+
+    Where `save` or `store` is None, that part is left out. Whatever can be checked is checked
+    before anything is written. Raises HpsearchError.
+    """
+    if save is not None:
+        check_figure_files(save, figures, force=force)
+    if store is not None:
+        store.check(experiment)
+    paths = [] if save is None else save_figures(figures, save, force=force)
+    if store is not None:
+        log_figures(store, experiment, figures)
+    return paths
 
 
 def _log_of_study(

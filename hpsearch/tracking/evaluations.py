@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Metric, RunTag
 
-from hpsearch.analysis.ranking import find_trial, metric_of
+from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.record import evaluation_record, last_evaluation
 from hpsearch.evaluation.scores import SCORES
 from hpsearch.evaluation.wording import in_markdown
 from hpsearch.tracking.artifacts import as_files, find_runs, kept_run, log_files, run_title
-from hpsearch.tracking.projection import KIND, NOTE, SLOT, STUDY, project
-from hpsearch.tracking.tracker import ID, experiment_name, study_id
+from hpsearch.tracking.projection import ID, KIND, NOTE, SLOT, STUDY, project
+from hpsearch.trials.records import experiment_name, metric_of, study_id
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from optuna.study import Study
 
     from hpsearch.evaluation.record import Evaluation
     from hpsearch.tracking.store import TrackingStore
 
 EVALUATION = "evaluation"  # kind and name of the run
-SEEDS, LOOK, LOOKED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
+# Version 0.1 named the last two; runs are found by these tags.
+SEEDS, USE, USED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
 
 
-def log_evaluation(
-    store: TrackingStore, study: Study, evaluation: Evaluation, figures: Mapping[str, Figure]
-) -> None:
-    """Put an evaluation of `study` into its run; another outcome gets a run of its own.
+def log_evaluation(store: TrackingStore, study: Study, evaluation: Evaluation) -> None:
+    """Write an evaluation and its figures to its run; another result gets another run.
 
     Raises TrackingError.
     """
-    look, which = evaluation.own_look, _which(study, evaluation)
-    told = {LOOKED: look.date if look else evaluation.unseen, NOTE: in_markdown(study)}
+    from hpsearch.figures.evaluation import draw_evaluation  # matplotlib takes a second
+
+    use, which = evaluation.own_use, _which(study, evaluation)
+    text = {USED: use.date if use else evaluation.unscored, NOTE: in_markdown(study)}
     trial = find_trial(study, str(evaluation.chosen.slot))
     trained = project(study.study_name, trial, EVALUATION)
     with kept_run(store, experiment_name(study), which, run_title(study, EVALUATION)) as run_id:
-        tags = [RunTag(key, value) for key, value in told.items()]
+        tags = [RunTag(key, value) for key, value in text.items()]
         metrics = [Metric(key, value, 0, 0) for key, value in _metrics(study, evaluation).items()]
         store.client.log_batch(run_id, metrics, trained.params, tags, synchronous=True)
         store.log_inputs(run_id, trained.inputs)
         record = json.dumps(evaluation_record(evaluation), indent=2)
-        log_files(store, run_id, {f"{EVALUATION}.json": record, **as_files(figures)})
+        figures = as_files(draw_evaluation(evaluation))
+        log_files(store, run_id, {f"{EVALUATION}.json": record, **figures})
 
 
 def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
@@ -60,9 +60,7 @@ def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
         known = find_runs(store, experiment_id, _which(study, evaluation), "FINISHED")
     if known:
         return 0
-    from hpsearch.figures.evaluation import draw_evaluation
-
-    log_evaluation(store, study, evaluation, draw_evaluation(evaluation))
+    log_evaluation(store, study, evaluation)
     return 1
 
 
@@ -77,14 +75,14 @@ def delete_evaluation(store: TrackingStore, study: Study) -> None:
 
 def _which(study: Study, evaluation: Evaluation) -> dict[str, str]:
     """Return the tags that tell the run of an evaluation from those of others."""
-    look = evaluation.own_look
+    use = evaluation.own_use
     return {
         KIND: EVALUATION,
         STUDY: study.study_name,
         ID: study_id(study),
         SLOT: str(evaluation.chosen.slot),
         SEEDS: str(evaluation.seeds),
-        LOOK: str(look.number) if look else "none",
+        USE: str(use.number) if use else "none",
     }
 
 
@@ -96,7 +94,7 @@ def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:
         f"{metric}_deviation": chosen.deviation,
         f"{metric}_luck": chosen.luck,
     }
-    seen = {"network": "test/", "ensemble": "test/ensemble_"} if evaluation.own_look else {}
+    seen = {"network": "test/", "ensemble": "test/ensemble_"} if evaluation.own_use else {}
     for which, prefix in seen.items():
         if scores := evaluation.test_scores(which):
             values |= {f"{prefix}{name}": getattr(scores, name) for name in SCORES}

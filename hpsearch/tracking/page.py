@@ -1,7 +1,8 @@
-"""TODO."""
+"""The page of an MLflow experiment: what the study found, and the command to repeat it."""
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from hpsearch.analysis.configurations import (
     best_configurations,
     best_value,
     configuration_rows,
-    seeds_of,
 )
 from hpsearch.analysis.ranking import (
     best_of_rounds,
@@ -20,21 +20,35 @@ from hpsearch.analysis.ranking import (
     searched_columns,
     searched_values,
 )
+from hpsearch.errors import TrackingError
 from hpsearch.evaluation.wording import in_markdown
 from hpsearch.formatting import format_value
 from hpsearch.space.space import SearchSpace
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import own_trials, run_name
+from hpsearch.tracking.projection import run_name
+from hpsearch.trials.records import curves_of, own_trials, seeds_of, study_file
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from hpsearch.analysis.configurations import Configuration
+    from hpsearch.tracking.tracker import Tracker
+
+
+def update_page(rounds: Sequence[Study], tracker: Tracker | None) -> None:
+    """Write the page of these rounds to MLflow; a store that is away gets it the next time."""
+    if tracker is None:
+        return
+    try:
+        tracker.describe(rounds[0], describe(*rounds))
+    except TrackingError as error:
+        logger.warning("%s", error)
 
 
 def describe(*rounds: Study) -> str:
-    """Return a study, or the rounds of one, as Markdown, for the experiment's page in MLflow."""
+    """Return a study, or the rounds of a search, as Markdown."""
     first, metric = rounds[0], metric_title(rounds[0])
     if seeds_of(first) > 1:
         rows = _configuration_rows(best_configurations(first, 20), metric)
@@ -53,7 +67,7 @@ def describe(*rounds: Study) -> str:
             f"To do it again, save this as `study.toml`: `{command}`",
             "",
             "```toml",
-            first.user_attrs.get("settings", "").strip(),
+            (study_file(first) or "").strip(),
             "```",
             "",
         ]
@@ -62,14 +76,14 @@ def describe(*rounds: Study) -> str:
 
 def _markdown_line(study: Study, metric: str) -> str:
     trials, best = own_trials(study), best_value(study)
-    epochs = sum(len(Curves.of(trial)) for trial in trials)
+    epochs = sum(len(curves_of(trial)) for trial in trials)
     found = f"best {metric} **{format_value(best)}**; " if best is not None else ""
     return f"**{study.study_name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained."
 
 
 def _searched_line(study: Study) -> list[str]:
     """Say what the study searched; a later round's ranges lie around an earlier one's best."""
-    table = tomllib.loads(study.user_attrs.get("settings", "")).get("trial", {})
+    table = tomllib.loads(study_file(study) or "").get("trial", {})
     searched = SearchSpace.from_table(table).searched.items()
     ranges = ", ".join(f"`{name}` {entry}" for name, entry in searched)
     return [f"Searched: {ranges}.", ""] if ranges else []
@@ -98,7 +112,7 @@ def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]
     rows = []
     for study, trial in best:
         values = searched_values(trial)
-        cells = [trial.value, len(Curves.of(trial)), *(values.get(name, "") for name in names)]
+        cells = [trial.value, len(curves_of(trial)), *(values.get(name, "") for name in names)]
         rows.append([run_name(study, trial), *map(format_value, cells)])
     return _table(["trial", metric, "epochs", *names], rows)
 

@@ -11,14 +11,29 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from optuna.trial import TrialState
 
 from hpsearch.space.ranges import shape_name
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import DONE, reason_of, slot_of, was_interrupted
+from hpsearch.trials.records import (
+    DONE,
+    config_of,
+    curves_of,
+    evaluation_of,
+    label_of,
+    reason_of,
+    repeat_of,
+    round_number,
+    setup_of,
+    slot_of,
+    was_interrupted,
+)
 
 if TYPE_CHECKING:
+    from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+    from hpsearch.trials.records import DataId, Setup
 
 BEST = "_best"  # ends the name of the metric that a trial is judged by
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
+ID = "hpsearch.study_id"
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
 TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs of an experiment are trials
 NOTE = "mlflow.note.content"  # what a person reads on a page, as Markdown
@@ -48,13 +63,13 @@ def project(
     """
     start = _milliseconds(trial, "datetime_start")
     end = _milliseconds(trial, "datetime_complete") if trial.state.is_finished() else None
-    setup = trial.user_attrs.get("setup", {})
+    setup = setup_of(trial)
     return Projection(
         name=name,
         tags=_tags(study_name, trial, setup, tags or {}),
-        params=[Param(key, str(value)) for key, value in _params(trial, setup).items()],
-        metrics=_metrics(trial, setup.get("metric"), end),
-        inputs=_inputs(setup.get("data")),
+        params=[Param(key, str(value)) for key, value in _params(trial).items()],
+        metrics=_metrics(trial, setup.metric if setup else None, end),
+        inputs=_inputs(setup.data if setup else None),
         start=start or 0,
         end=end,
         status=_status(trial),
@@ -76,7 +91,7 @@ def _status(trial: FrozenTrial) -> str:
 
 
 def _tags(
-    study_name: str, trial: FrozenTrial, setup: dict[str, Any], more: Mapping[str, object]
+    study_name: str, trial: FrozenTrial, setup: Setup | None, more: Mapping[str, object]
 ) -> dict[str, str]:
     tags: dict[str, object] = {
         KIND: "trial",
@@ -84,9 +99,9 @@ def _tags(
         NUMBER: trial.number,
         SLOT: slot_of(trial),
         "hpsearch.state": trial.state.name.lower(),
-        "hpsearch.seed": setup.get("seed"),
-        "hpsearch.label": setup.get("label"),
-        "hpsearch.validation": setup.get("validation"),  # "test": on the official test set
+        "hpsearch.seed": setup.seed if setup else None,
+        "hpsearch.label": label_of(trial) or None,
+        "hpsearch.validation": "test" if setup and setup.validation == "test" else None,
         "hpsearch.reason": reason_of(trial),
         **SOURCE,
         **more,
@@ -94,8 +109,8 @@ def _tags(
     return {key: str(value) for key, value in tags.items() if value is not None}
 
 
-def _params(trial: FrozenTrial, setup: dict[str, Any]) -> dict[str, Any]:
-    config = setup.get("config", trial.params)
+def _params(trial: FrozenTrial) -> dict[str, Any]:
+    config = config_of(trial) or trial.params
     return {
         key: shape_name(tuple(value)) if isinstance(value, list) else value
         for key, value in config.items()
@@ -103,7 +118,7 @@ def _params(trial: FrozenTrial, setup: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Metric]:
-    curves = Curves.of(trial)
+    curves = curves_of(trial)
     points = [
         Metric(name, value, time, epoch)
         for name, values in curves.values.items()
@@ -117,9 +132,31 @@ def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Me
     return points
 
 
-def _inputs(data: dict[str, str] | None) -> list[DatasetInput]:
+def _inputs(data: DataId | None) -> list[DatasetInput]:
     if data is None:
         return []
-    source = json.dumps({"source": data["source"], "digest": data["digest"]})
-    # Eight digits, as MLflow's own data sets have them, leave room in the table of runs.
-    return [DatasetInput(Dataset(data["name"], data["digest"][:8], "hpsearch", source))]
+    source = json.dumps({"source": data.source, "digest": data.digest})
+    # Eight digits, as in MLflow's own data sets, leave room in the table of runs.
+    return [DatasetInput(Dataset(data.name, data.digest[:8], "hpsearch", source))]
+
+
+def run_name(study: Study, trial: FrozenTrial) -> str:
+    """Return the name of the trial's run in its experiment: trial-0007, r2-trial-0007."""
+    repeat = repeat_of(trial) if evaluation_of(study) is not None else None
+    name = f"trial-{slot_of(trial):04d}" if repeat is None else repeat.name
+    return f"{round_prefix(study)}{name}"
+
+
+def round_prefix(study: Study) -> str:
+    """Return the beginning of the names of a later round's runs, r2-; "" for a first round."""
+    number = round_number(study)
+    return f"r{number}-" if number else ""
+
+
+def project_trial(study: Study, trial: FrozenTrial) -> Projection:
+    """Return the run of a trial of `study`; an evaluation's run is tagged with what it repeats."""
+    search, tags = evaluation_of(study), dict[str, object]()
+    repeat = repeat_of(trial) if search is not None else None
+    if search is not None and repeat is not None:
+        tags = {KIND: repeat.kind, STUDY: search.name, SLOT: repeat.trial, DRAW: repeat.draw}
+    return project(study.study_name, trial, run_name(study, trial), tags)

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from alembic.util import CommandError
 from mlflow import MlflowClient
@@ -17,16 +18,18 @@ from mlflow.entities import DatasetInput, Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from sqlalchemy import event
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from hpsearch.errors import TrackingError
+from hpsearch.errors import Argument, TrackingError
+from hpsearch.internals import database_engine
+from hpsearch.settings.names import NUMBERED_ROUND
 from hpsearch.storage.open import redact
 from hpsearch.tracking.projection import BEST, TRIALS
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
-_tracked_files: set[str] = set()
+VIEW = "workflowType=machine_learning"  # MLflow may open its pages for language models instead
 
 
 def tracking_uri(given: str | None = None) -> str:
@@ -39,18 +42,19 @@ class TrackingStore:
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = tracking_uri(uri)
-        if file := _sqlite_file(self.uri):
-            _tracked_files.add(os.path.realpath(file))
 
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client for this store; raises TrackingError."""
         try:
-            return MlflowClient(tracking_uri=_absolute(self.uri))
+            client = MlflowClient(tracking_uri=_absolute(self.uri))
         except (ImportError, ValueError) as error:
             # A ValueError is about a port that is no number, and may quote a misplaced password.
             what = "its port is no number" if isinstance(error, ValueError) else error
             raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from None
+        if _sqlite_file(self.uri):
+            _commit_fast(client)
+        return client
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -157,6 +161,34 @@ class TrackingStore:
             found = self.client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "active" else None
 
+    @property
+    def is_server(self) -> bool:
+        """Whether the store is a tracking server, with pages of its own."""
+        return self.uri.startswith(("http://", "https://"))
+
+    def page(self, name: str | None = None) -> str:
+        """Return the page with the curves of a study's trials, or that of all experiments.
+
+        It is relative to the server. The best trials come first, since MLflow shows ten. Runs of
+        other kinds, such as figures, appear when the filter in the search box is cleared.
+        """
+        names = [name] if name else self.experiment_names()
+        if len(names) != 1:
+            return f"#/experiments?{VIEW}"
+        experiment = self.experiment_id(names[0])
+        if experiment is None and (numbered := NUMBERED_ROUND.fullmatch(names[0])):
+            experiment = self.experiment_id(numbered[1])  # later rounds are in that of the first
+        if experiment is None:
+            raise TrackingError(
+                f"MLflow has no experiment '{names[0]}'; hpsearch list shows the studies"
+            )
+        metric = self.best_metric(experiment)
+        ascending = str("loss" in metric).lower()
+        order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": ascending} if metric else {}
+        parts = {"compareRunsMode": "CHART", "searchFilter": TRIALS, **order}
+        query = urlencode(parts, quote_via=quote)
+        return f"#/experiments/{experiment}/runs?{VIEW}&{query}"
+
     def best_metric(self, experiment_id: str) -> str:
         """Return the metric that the experiment's trials are judged by, "" if it has none yet."""
         with self.errors():
@@ -185,20 +217,26 @@ def _refuse_deleted(experiment: Experiment) -> None:
         raise TrackingError(
             f"MLflow experiment '{experiment.name}' was deleted; bring it back with `mlflow "
             f"experiments restore --experiment-id {experiment.experiment_id}`, or start a study "
-            "under another name with --name"
+            "under another name with ",
+            Argument("name"),
         )
 
 
-@event.listens_for(Engine, "connect")
-def _commit_without_the_disk(connection: Any, _: object) -> None:
-    """Let a commit to a database of runs return before the disk has it.
+def _commit_fast(client: MlflowClient) -> None:
+    """Have MLflow's own connections to its SQLite database not wait for the disk."""
+    engine = database_engine(client)
+    if engine is not None and not event.contains(engine, "connect", _commit_without_the_disk):
+        event.listen(engine, "connect", _commit_without_the_disk)
+        engine.dispose()  # connections that are open already would wait
 
-    It stays consistent whatever happens, and runs that an outage takes are written again.
+
+def _commit_without_the_disk(connection: Any, _: object) -> None:
+    """Let a commit return before the disk has it.
+
+    The database stays consistent whatever happens, and runs that a power failure takes are written
+    again.
     """
-    if isinstance(connection, sqlite3.Connection):
-        file = next(iter(connection.execute("PRAGMA database_list")))[2]
-        if file in _tracked_files:
-            connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _write_ahead(file: Path) -> None:

@@ -9,22 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.projection import DRAW, KIND, NOTE, NUMBER, SLOT, STUDY, Projection, project
+from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial
 from hpsearch.tracking.store import TrackingStore
-from hpsearch.trials.slots import EVALUATES, Repeat, own_trials, run_name, slot_of
+from hpsearch.trials.records import experiment_name, own_trials, study_id
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-EXPERIMENT = "experiment"  # user attribute of a study: the name of its MLflow experiment
-ID = "hpsearch.study_id"  # user attribute of a study, and tag of its runs
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
 NOTE_LENGTH = 20_000  # MLflow takes no longer tag
 RUNS_PER_PAGE = 1000
@@ -32,34 +29,9 @@ RUNS_PER_PAGE = 1000
 logger = logging.getLogger(__name__)
 
 
-def experiment_name(study: Study) -> str:
-    """Return the name of the MLflow experiment that holds the study's runs."""
-    return str(study.user_attrs.get(EXPERIMENT, study.study_name))
-
-
-def study_id(study: Study) -> str:
-    """Return what tells the study from others that bear its name, before it or elsewhere."""
-    if ID not in study.user_attrs:
-        study.set_user_attr(ID, uuid4().hex)
-    return str(study.user_attrs[ID])
-
-
 def runs_of(study: Study) -> str:
-    """Return MLflow's filter for the runs of `study`, trials and others."""
+    """Return MLflow's filter for all runs of `study`, of trials and of other kinds."""
     return f"tags.`{ID}` = '{study_id(study)}'"
-
-
-def _tags(study: Study, trial: FrozenTrial) -> dict[str, object]:
-    """Return the tags that an evaluation's run has of its own: what it repeats."""
-    if EVALUATES not in study.user_attrs:
-        return {}
-    repeat = Repeat.of(slot_of(trial))
-    return {
-        KIND: repeat.kind,
-        STUDY: study.user_attrs[EVALUATES]["study"],
-        SLOT: repeat.trial,
-        DRAW: repeat.draw,
-    }
 
 
 class Tracker:
@@ -133,8 +105,7 @@ class Tracker:
         """Bring the run of `trial` up to what the trial says now."""
         with self.store.errors():
             runs = self._runs_of(study)
-            name, tags = run_name(study, trial), _tags(study, trial)
-            projection = project(study.study_name, trial, name, tags)
+            projection = project_trial(study, trial)
             fresh = trial.number not in runs
             if fresh:
                 runs[trial.number] = self._create_run(study, projection)

@@ -1,16 +1,17 @@
-"""TODO."""
+"""The built-in network: its data, its training, and the final networks of an evaluation."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpsearch.errors import DataError
 from hpsearch.trials.curves import METRICS
+from hpsearch.trials.records import config_of
 from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig
 from model.data import load_dataset
@@ -20,36 +21,14 @@ from model.training import build_optimizer, build_schedule, train, train_epoch
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from hpsearch.settings.study import StudySettings
     from model.data import Dataset
     from model.training import Epoch
 
 
-def start_training(
-    settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
-) -> tuple[Network, Iterator[Epoch]]:
-    """Return the network of `slot`, not trained yet, and the epochs that train it when iterated."""
-    network, batches = draw_network(settings, data, config, slot)
-    metric, diagnostics = METRICS[settings.search.metric], settings.search.diagnostics
-    return network, train(network, data, batches, metric=metric, diagnostics=diagnostics)
-
-
-def draw_network(
-    settings: StudySettings, data: Dataset, config: TrainConfig, slot: int
-) -> tuple[Network, np.random.Generator]:
-    """Return the network of `slot`, not trained yet, and what shuffles its batches.
-
-    Both depend on the seed and the slot alone.
-    """
-    search, draw = settings.search, settings.search.draw(slot)
-    weights, batches = (derive_rng(search.seed, draw, what) for what in ("weights", "batches"))
-    return Network(data.n_features, data.n_classes, config, weights), batches
-
-
-def load_data(settings: StudySettings) -> Dataset:
-    """Load what [data] asks for; raises DataError."""
+def load_data(table: Mapping[str, Any]) -> Dataset:
+    """Return the data set that a [data] table asks for; raise DataError if it cannot be had."""
     try:
-        return load_dataset(**settings.data.model_dump())
+        return load_dataset(**table)
     except OSError as error:
         what = error.strerror or str(error)
         where = f"{os.fspath(error.filename)}: " if error.filename else ""
@@ -58,9 +37,44 @@ def load_data(settings: StudySettings) -> Dataset:
         raise DataError(f"data: {error}") from error
 
 
-def trained_config(trial: FrozenTrial) -> TrainConfig:
-    """Return what a trial of hpsearch has trained."""
-    return TrainConfig(**trial.user_attrs["setup"]["config"])
+def draw_network(
+    data: Dataset, config: TrainConfig, seed: int, draw: int
+) -> tuple[Network, np.random.Generator]:
+    """Return an untrained network, and the generator that shuffles its batches.
+
+    Both depend only on `seed` and `draw`, the number of the draw of weights and batches.
+    """
+    weights, batches = (derive_rng(seed, draw, what) for what in ("weights", "batches"))
+    return Network(data.n_features, data.n_classes, config, weights), batches
+
+
+def start_training(
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    seed: int,
+    draw: int,
+    metric: str,
+    diagnostics: bool = False,
+) -> tuple[Network, Iterator[Epoch]]:
+    """Return an untrained network, and the epochs that train it as they are iterated.
+
+    metric: by which early stopping chooses its epoch. diagnostics: whether epochs have gradient
+    norms.
+    """
+    network, batches = draw_network(data, config, seed, draw)
+    return network, train(network, data, batches, metric=METRICS[metric], diagnostics=diagnostics)
+
+
+def start_final_training(
+    data: Dataset, config: TrainConfig, *, seed: int, draw: int, rates: Sequence[float]
+) -> tuple[Network, Iterator[Epoch]]:
+    """Return an untrained network, and one epoch for each learning rate in `rates`.
+
+    Without validation rows nothing can be stopped early: rates and epochs are known beforehand.
+    """
+    network, batches = draw_network(data, config, seed, draw)
+    return network, _train_at(rates, network, data, batches)
 
 
 def _train_at(
@@ -71,8 +85,13 @@ def _train_at(
         yield train_epoch(network, data, rng, optimizer, number, rate)
 
 
-def joined(data: Dataset) -> Dataset:
-    """Return the data with the validation rows among those that are trained on."""
+def trained_config(trial: FrozenTrial) -> TrainConfig:
+    """Return the configuration that a trial of hpsearch trained."""
+    return TrainConfig(**config_of(trial))
+
+
+def with_validation_rows(data: Dataset) -> Dataset:
+    """Return the data with the validation rows among the training rows, and none left over."""
     return replace(
         data,
         x_train=np.concatenate([data.x_train, data.x_val]),
@@ -83,6 +102,6 @@ def joined(data: Dataset) -> Dataset:
 
 
 def learning_rates(config: TrainConfig, val_losses: Sequence[float]) -> list[float]:
-    """Return the learning rates of a training's epochs; a schedule may look at its losses."""
+    """Return the learning rate of each epoch, where a schedule may depend on the losses so far."""
     schedule = build_schedule(config)
     return [schedule(epoch + 1, val_losses[:epoch]) for epoch in range(len(val_losses))]

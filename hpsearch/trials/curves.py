@@ -1,4 +1,4 @@
-"""Learning curves, as a trial carries them: lists by metric, with the time of each epoch."""
+"""The learning curves of a trial: a list for each metric, and the time of each epoch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    from collections.abc import Mapping
 
     from model.training import Epoch
 
-CURVES = "curves"  # user attribute of a trial
 METRICS = {
     "train/loss": "train_loss",
     "train/accuracy": "train_accuracy",
@@ -23,22 +22,27 @@ METRICS = {
 
 @dataclass
 class Curves:
-    """One list per metric, one value per epoch from 1, all finite.
+    """A list for each metric with one finite value per epoch, the first of epoch 1.
 
-    Without validation rows the lists are those of `train/…` alone.
-    `gradient_norms` has for each epoch those of the layers, input side first; it is empty where a
-    study asks for no diagnostics.
+    Without validation rows there are only the `train/…` lists. `gradient_norms` has a list per
+    epoch with the norm of each layer's gradient, input side first; it is empty unless the study
+    asks for diagnostics.
     """
 
     values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
     times: list[int] = field(default_factory=list)  # ends of epochs, in ms since 1970
     gradient_norms: list[list[float]] = field(default_factory=list)
 
+    @classmethod
+    def without_validation(cls) -> Curves:
+        """Return empty curves of the `train/…` metrics alone."""
+        return cls({name: [] for name in METRICS if name.startswith("train/")})
+
     def __len__(self) -> int:
         return len(self.times)
 
     def append(self, epoch: Epoch) -> bool:
-        """Add an epoch; return False, and add nothing, if any of its numbers is not finite."""
+        """Add an epoch and return True; return False and add nothing if a number is not finite."""
         numbers = {name: float(getattr(epoch, METRICS[name])) for name in self.values}
         if not all(map(math.isfinite, numbers.values())):
             return False
@@ -56,13 +60,12 @@ class Curves:
         return values.index(best) + 1, best
 
     def as_attribute(self) -> dict[str, Any]:
-        """Return plain data to keep on a trial."""
+        """Return the curves as plain data, to be stored on a trial."""
         norms = {"gradient_norms": self.gradient_norms} if self.gradient_norms else {}
         return {**self.values, "times": self.times, **norms}
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> Curves:
-        """Return the curves that a trial carries, empty if it carries none."""
-        stored = trial.user_attrs.get(CURVES, {})
+    def from_attribute(cls, stored: Mapping[str, Any]) -> Curves:
+        """Return the curves in what `as_attribute` returned; empty ones for an empty mapping."""
         values = {name: stored.get(name, []) for name in METRICS if name in stored or not stored}
         return cls(values, stored.get("times", []), stored.get("gradient_norms", []))

@@ -32,7 +32,7 @@ ENVIRONMENT = {
 }
 PRELOADED = [
     "hpsearch.execution.objective",
-    "hpsearch.execution.engines.pipes",
+    "hpsearch.execution.engines.process_worker",
     "hpsearch.tracking.tracker",
     "sklearn.datasets",
     "sklearn.model_selection",

@@ -1,35 +1,20 @@
-"""Running: the slots of a claimed study, done here or in worker processes."""
+"""The engine for one trial at a time: the worker runs in this process."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.execution.engines.processes import Pool
-from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.execution.worker import work
 
 if TYPE_CHECKING:
-    from hpsearch.execution.coordinator import Parent
-    from hpsearch.execution.objective import Objective
+    from hpsearch.execution.coordinator import Coordinator
+    from hpsearch.execution.objective import WorkerObjective
+    from hpsearch.execution.worker import WorkerTask
 
 
-def run_slots(jobs: int, parent: Parent, objective: Objective, storage: str) -> None:
-    """Do what `parent` has to do, `jobs` slots at a time, until it is done or `parent` stops it.
+class InlineEngine:
+    """One worker in this process; the coordinator is its channel."""
 
-    storage: the URL where workers find the study. Raises HpsearchError as a trial does.
-    """
-    study, tracker = parent.study, parent.tracker
-    if jobs == 1:
-        work(objective, study.study_name, storage, tracker, parent)
-        return
-    while parent.todo and not parent.reason:
-        pool = Pool(jobs, parent, objective, storage)
-        try:
-            pool.run()
-        finally:
-            if pool.buried:  # some of what they left was theirs alone to tell
-                close_dead_trials(study)
-                if tracker is not None and not tracker.lost:
-                    tracker.sync(study)
-        parent.progress.running.clear()
-        parent.take_stock()
+    def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
+        """Fill the coordinator's slots one after the other, as `Engine.run` says."""
+        work(objective, task, coordinator)

@@ -1,4 +1,7 @@
-"""Worker processes on this machine: started, heard, told to stop, and replaced when they die."""
+"""The engine for several trials at a time: worker processes on this machine.
+
+A worker that dies is replaced, and its slot is handed out again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -15,17 +18,47 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.engines.forkserver import held_signals, hidden_main, start_forkserver
-from hpsearch.execution.engines.pipes import STOP, serve
+from hpsearch.execution.engines.process_worker import ProcessStart, run_worker
+from hpsearch.execution.messages import (
+    EpochEnded,
+    FromWorker,
+    LogEntry,
+    NothingLeft,
+    SlotAssigned,
+    SlotWanted,
+    StopRequested,
+    ToWorker,
+    TrialEnded,
+    WorkerFailed,
+    unknown,
+)
 
 if TYPE_CHECKING:
-    from hpsearch.execution.coordinator import Parent
-    from hpsearch.execution.objective import Objective
+    from hpsearch.execution.coordinator import Coordinator
+    from hpsearch.execution.objective import WorkerObjective
+    from hpsearch.execution.worker import WorkerTask
 
-WAKE_SECONDS = 0.2  # how long the parent waits for news before it looks at the clock
-END_SECONDS = 30.0  # how long a worker may take for an epoch after the study has failed
-DEATHS = 3  # so many workers in a row that finish nothing end the study
+WAKE_SECONDS = 0.2  # how long the coordinator waits for messages before it looks at the clock
+END_SECONDS = 30.0  # how long a worker may take to end its epoch after the study has failed
+MAX_DEATHS = 3  # this many workers in a row that die before they finish a trial end the study
 
 logger = logging.getLogger(__name__)
+
+
+class ProcessEngine:
+    """`jobs` worker processes."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+
+    def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
+        """Fill the coordinator's slots, `jobs` at a time, as `Engine.run` says."""
+        pool = Pool(self.jobs, coordinator, objective, task)
+        try:
+            pool.run()
+        finally:
+            if pool.any_died:
+                coordinator.clean_up()
 
 
 @dataclass
@@ -33,130 +66,145 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     slot: int | None = None
-    finished: bool = False  # a trial, sometime
-    dismissed: bool = False  # it was told that there is nothing left to do
+    has_finished: bool = False  # at least one trial
+    dismissed: bool = False  # it was told to end
+
+    def send(self, message: ToWorker) -> None:
+        """Send a message; that the worker is dead shows when its pipe is read."""
+        with suppress(OSError):
+            self.pipe.send(message)
 
 
+@dataclass
 class Pool:
-    """`jobs` worker processes; one that dies is replaced."""
+    """The workers of one run of the engine."""
 
-    def __init__(self, jobs: int, parent: Parent, objective: Objective, storage: str) -> None:
-        self.jobs, self.parent = jobs, parent
-        name, tracker = parent.study.study_name, parent.tracker
-        self.work = objective.recipe, objective.data.digest, name, storage, tracker
-        self.context = start_forkserver()
-        self.workers: list[_Worker] = []
-        self.deaths = 0  # in a row
-        self.buried = 0
-        self.told: set[str] = set()
-        self.stopping = False
+    jobs: int
+    coordinator: Coordinator
+    objective: WorkerObjective
+    task: WorkerTask
+    any_died: bool = False
+    _workers: list[_Worker] = field(default_factory=list)
+    _deaths: int = 0  # in a row
+    _logged: set[str] = field(default_factory=set)
+    _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self._context = start_forkserver()
 
     def run(self) -> None:
-        """Have all slots done. Raises HpsearchError as a worker or the parent does."""
+        """Have all slots filled; raise HpsearchError as a worker or the coordinator does."""
         try:
-            self._fill()
-            while self.workers:
-                pipes = {worker.pipe: worker for worker in self.workers}
+            self._start_workers()
+            while self._workers:
+                pipes = {worker.pipe: worker for worker in self._workers}
                 for pipe in connection.wait(list(pipes), WAKE_SECONDS):
-                    self._hear(pipes[pipe])  # type: ignore[index]
-                self.parent.tick()
-                if self.parent.stopping():
+                    self._receive(pipes[pipe])  # type: ignore[index]
+                self.coordinator.tick()
+                if self.coordinator.stopping():
                     self._stop()
         finally:
             self._end()
 
-    def _fill(self) -> None:
+    def _start_workers(self) -> None:
         """Start as many workers as there is work for."""
-        staying = [worker for worker in self.workers if not worker.dismissed]
-        free = sum(worker.slot is None for worker in staying)
-        for _ in range(min(self.jobs - len(staying), len(self.parent.todo) - free)):
-            ours, theirs = self.context.Pipe()
-            arguments = (theirs, os.getcwd(), dict(os.environ), *self.work)
-            process = self.context.Process(target=serve, args=arguments, daemon=True)
-            try:
-                with hidden_main(), held_signals():
-                    process.start()
-            except (EOFError, OSError) as error:
-                raise StudyError(f"no worker process can be started: {error}") from error
-            theirs.close()
-            self.workers.append(_Worker(process, ours))
+        staying = [worker for worker in self._workers if not worker.dismissed]
+        idle = sum(worker.slot is None for worker in staying)
+        for _ in range(min(self.jobs - len(staying), len(self.coordinator.todo) - idle)):
+            self._workers.append(self._start_worker())
 
-    def _hear(self, worker: _Worker) -> None:
+    def _start_worker(self) -> _Worker:
+        start = ProcessStart(
+            folder=os.getcwd(),
+            environment=dict(os.environ),
+            recipe=self.objective.recipe,
+            digest=self.objective.data.digest,
+            task=self.task,
+        )
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=run_worker, args=(theirs, start), daemon=True)
         try:
-            kind, *news = worker.pipe.recv()
+            with hidden_main(), held_signals():
+                process.start()
+        except (EOFError, OSError) as error:
+            raise StudyError(f"no worker process can be started: {error}") from error
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            message: FromWorker = worker.pipe.recv()
         except (EOFError, OSError):
-            self._bury(worker)
+            self._worker_ended(worker)
             return
-        match kind:
-            case "next":
-                self._give(worker)
-            case "epoch":
-                with suppress(Interrupted):  # `run` will say stop to all of them
-                    self.parent.epoch(*news)
-            case "finished":
-                trial, lost = news
-                self.deaths, worker.slot, worker.finished = 0, None, True
-                if lost and self.parent.tracker is not None:
-                    self.parent.tracker.lost = True
-                self.parent.finished(trial)
-            case "log":
-                level, text = news
-                if text not in self.told:
-                    self.told.add(text)
+        match message:
+            case SlotWanted():
+                self._assign_slot(worker)
+            case EpochEnded(slot, epoch):
+                with suppress(Interrupted):  # `run` asks all workers to stop
+                    self.coordinator.epoch(slot, epoch)
+            case TrialEnded(trial, tracking_lost):
+                self._deaths, worker.slot, worker.has_finished = 0, None, True
+                if tracking_lost and self.coordinator.tracker is not None:
+                    self.coordinator.tracker.lost = True
+                self.coordinator.finished(trial)
+            case LogEntry(level, text):
+                if text not in self._logged:
+                    self._logged.add(text)
                     logger.log(level, text)
-            case "error":
-                raise news[0]
+            case WorkerFailed(error):
+                raise error
+            case _:
+                raise unknown(message)
 
-    def _give(self, worker: _Worker) -> None:
+    def _assign_slot(self, worker: _Worker) -> None:
         """Answer a worker that has nothing to do."""
-        if worker.slot is not None:  # it dropped its trial, which others had closed
-            self.parent.progress.running.pop(worker.slot, None)
-            self.parent.take_stock()
-        worker.slot = self.parent.next_slot()
+        if worker.slot is not None:  # its trial was taken away: another process had closed it
+            self.coordinator.progress.running.pop(worker.slot, None)
+            self.coordinator.recount()
+        worker.slot = self.coordinator.next_slot()
         worker.dismissed = worker.slot is None
-        with suppress(OSError):  # it has died, and will be heard of
-            worker.pipe.send(worker.slot)
+        worker.send(NothingLeft() if worker.slot is None else SlotAssigned(worker.slot))
 
-    def _bury(self, worker: _Worker) -> None:
-        """Take leave of a worker that has ended; if it died, put another in its place."""
-        self.workers.remove(worker)
+    def _worker_ended(self, worker: _Worker) -> None:
+        """Forget a worker that has ended; if it died, start another one in its place."""
+        self._workers.remove(worker)
         worker.process.join(END_SECONDS)
         worker.pipe.close()
         if worker.dismissed:
             return
-        self.deaths = 0 if worker.finished else self.deaths + 1
-        self.buried += 1
+        self._deaths = 0 if worker.has_finished else self._deaths + 1
+        self.any_died = True
         if worker.process.pid is not None:
-            self.parent.bury(worker.process.pid, worker.slot)
-        if self.deaths >= DEATHS:
+            self.coordinator.worker_died(worker.process.pid, worker.slot)
+        if self._deaths >= MAX_DEATHS:
             raise StudyError(
-                f"{DEATHS} worker processes in a row died before they finished a trial, the last "
-                f"one of {_cause(worker.process.exitcode)}"
+                f"{MAX_DEATHS} worker processes in a row died before they finished a trial, the "
+                f"last one of {_cause(worker.process.exitcode)}"
             )
-        if not self.stopping:
-            self._fill()
+        if not self._stopping:
+            self._start_workers()
 
     def _stop(self) -> None:
-        """Ask every worker to stop at its next epoch."""
-        if not self.stopping:
-            self.stopping = True
-            for worker in self.workers:
+        """Ask every worker to stop after its current epoch."""
+        if not self._stopping:
+            self._stopping = True
+            for worker in self._workers:
                 worker.dismissed = True
-                with suppress(OSError):
-                    worker.pipe.send(STOP)
+                worker.send(StopRequested())
 
     def _end(self) -> None:
-        """See every worker off; after an error, some may still be at work."""
+        """Wait until every worker has ended; after an error, some may still be at work."""
         self._stop()
-        for worker in self.workers:
+        for worker in self._workers:
             worker.pipe.close()
         until = time.monotonic() + END_SECONDS
-        for worker in self.workers:
+        for worker in self._workers:
             worker.process.join(max(0.0, until - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-                self.buried += 1
+                self.any_died = True
 
 
 def _cause(exitcode: int | None) -> str:

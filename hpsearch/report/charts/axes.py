@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.analysis.mean_curves import config_of
 from hpsearch.formatting import shortened, without_middle
 from hpsearch.report.charts.base import escaped
 from hpsearch.space.ranges import COMPLEMENT, Choices, Range, Searched, field_name
+from hpsearch.trials.records import config_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

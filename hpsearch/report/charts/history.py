@@ -19,7 +19,7 @@ from hpsearch.report.charts.base import (
     whole_axis,
 )
 from hpsearch.report.facts import Facts, Point
-from hpsearch.trials.slots import DONE
+from hpsearch.trials.records import DONE
 
 NAME, HEIGHT = "history", 340
 

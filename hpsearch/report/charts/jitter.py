@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from hpsearch.report.charts.axes import ParameterAxis
 from hpsearch.report.facts import Facts, Point
-from hpsearch.trials.slots import slot_of
+from hpsearch.trials.records import slot_of
 
 BESIDE = 0.24  # of a step, all in all: a value's trials lie clearly around its tick
 INSIDE = 0.5  # of a step, in a cell that says which value it is

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.mean_curves import line_of, short_label, steps_per_epoch
-from hpsearch.analysis.ranking import best_trials, label_of, metric_title
+from hpsearch.analysis.ranking import best_trials, metric_title
 from hpsearch.figures.drawing import COLOURS
 from hpsearch.formatting import common_format, format_value
 from hpsearch.report.charts.base import WIDE, Chart, Panels, Trace, layout, rounded, whole_axis
 from hpsearch.report.facts import Facts, title_of
 from hpsearch.report.view import View
-from hpsearch.trials.curves import Curves
+from hpsearch.trials.records import curves_of, label_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -62,7 +62,7 @@ def learning_panels(facts: Facts) -> Panels:
 def _panels(facts: Facts) -> list[_Panel]:
     """Return the best of which there is something to draw."""
     found = _best(facts) if facts.has_curves else []
-    return [panel for panel in found if any(len(Curves.of(trial)) for trial in panel.trials)]
+    return [panel for panel in found if any(len(curves_of(trial)) for trial in panel.trials)]
 
 
 def _best(facts: Facts) -> list[_Panel]:
@@ -113,7 +113,7 @@ def _trace(x: Sequence[float], y: Sequence[float], dash: str, colour: str) -> Tr
 
 def _view(quantity: str, trials: Sequence[FrozenTrial]) -> View:
     """Return from the least to the most of any panel; a diverged loss does not flatten the rest."""
-    curves = [Curves.of(trial).values[f"{part}/{quantity}"] for trial in trials for part in LINES]
+    curves = [curves_of(trial).values[f"{part}/{quantity}"] for trial in trials for part in LINES]
     values = [value for curve in curves for value in curve]
     low, high = min(values), max(values)
     far = quantity == "loss" and high > WIDE * low

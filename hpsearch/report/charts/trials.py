@@ -11,7 +11,6 @@ from typing import Any
 from optuna.trial import TrialState
 
 from hpsearch.analysis.history import seconds_passed, span_of
-from hpsearch.analysis.mean_curves import config_of
 from hpsearch.formatting import counted
 from hpsearch.report.charts.base import (
     NAMED,
@@ -25,8 +24,7 @@ from hpsearch.report.charts.base import (
     whole_axis,
 )
 from hpsearch.report.facts import Facts, Saved, diverged, duration, state_of
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import slot_of
+from hpsearch.trials.records import config_of, curves_of, slot_of
 
 TIMELINE, PRUNING = "timeline", "pruning"
 LEAST_HEIGHT, MOST_HEIGHT = 140, 460
@@ -130,7 +128,7 @@ def pruning_panels(facts: Facts, saved: Saved) -> Panels:
     if not saved.trials:
         return Panels(PRUNING, heading, missing=f"No trial was pruned.{_diverged(saved)}")
     ends = Counter(
-        len(Curves.of(trial))
+        len(curves_of(trial))
         for trial in facts.trials
         if trial.state is TrialState.PRUNED and not diverged(trial)
     )

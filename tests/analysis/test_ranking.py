@@ -6,14 +6,13 @@ import tomllib
 
 import optuna
 import pytest
+from hpsearch.analysis.description import study_record
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.analysis.description import study_record
 from hpsearch.analysis.ranking import (
     best_trials,
     count_trials,
     find_trial,
-    metric_of,
     searched_values,
     trial_record,
 )
@@ -22,6 +21,7 @@ from hpsearch.formatting import common_format, format_value
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.tracking.page import describe
+from hpsearch.trials.records import metric_of
 
 
 @pytest.fixture(scope="module")

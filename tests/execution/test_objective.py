@@ -13,7 +13,7 @@ from hpsearch.errors import DataError, Interrupted, SettingsError
 from hpsearch.execution.objective import Objective
 from hpsearch.settings.study import parse_settings
 from hpsearch.trainables.network import load_data
-from hpsearch.trials.curves import Curves
+from hpsearch.trials.records import curves_of
 from model.config import TrainConfig
 from model.data import load_dataset
 
@@ -64,7 +64,7 @@ def fixed_trial(slot=None, number=0, params=RATE):
 def run(objective, **options):
     """Train in a FixedTrial; return the value and the curves without their times."""
     trial = fixed_trial(**options)
-    return objective(trial), Curves.of(trial).values
+    return objective(trial), curves_of(trial).values
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_value_is_the_best_epochs(metric, direction, best):
     study = new_study(MedianPruner(n_startup_trials=100), direction)
     study.optimize(objective, n_trials=4)
     for trial in study.trials:
-        curve = Curves.of(trial).values[metric]
+        curve = curves_of(trial).values[metric]
         assert trial.value == best(curve) == best(trial.intermediate_values.values())
         assert trial.intermediate_values == dict(enumerate(curve, start=1))
         assert trial.user_attrs["setup"]["metric"] == metric
@@ -138,7 +138,7 @@ def test_a_trial_says_what_was_trained(objective):
         "seed": 0,
         "data": {"name": "iris", "digest": data.digest, "source": "iris"},
     }
-    times = Curves.of(trial).times
+    times = curves_of(trial).times
     start, end = (t.timestamp() * 1000 for t in (trial.datetime_start, trial.datetime_complete))
     assert start - 1 <= times[0] <= times[1] <= times[2] <= end + 1
 
@@ -168,7 +168,7 @@ def test_the_curves_end_before_the_epoch_that_diverged():
     study = new_study()
     study.optimize(objective, n_trials=1)
     (trial,) = study.trials
-    curves = Curves.of(trial)
+    curves = curves_of(trial)
     assert trial.state is TrialState.PRUNED
     assert 1 < len(curves) < 500
     assert trial.user_attrs["reason"] == f"diverged at epoch {len(curves) + 1}"
@@ -188,7 +188,7 @@ def test_a_pruned_trial_says_when_and_keeps_its_curves(objective, epoch):
     (trial,) = study.trials
     assert trial.state is TrialState.PRUNED
     assert trial.user_attrs["reason"] == f"pruned at epoch {epoch}"
-    assert len(Curves.of(trial)) == len(trial.intermediate_values) == epoch
+    assert len(curves_of(trial)) == len(trial.intermediate_values) == epoch
     assert trial.value == trial.intermediate_values[epoch]
 
 
@@ -222,7 +222,7 @@ def test_an_interrupted_trial_fails_and_keeps_its_curves(objective, error):
     assert trial.state is TrialState.FAIL
     assert trial.user_attrs["interrupted"] is True
     assert trial.user_attrs.keys() == {"setup", "curves", "interrupted"}
-    assert len(Curves.of(trial)) == 2
+    assert len(curves_of(trial)) == 2
 
 
 def test_an_exception_fails_the_trial_and_leaves_its_traceback():
@@ -254,7 +254,7 @@ def test_a_trial_that_was_declared_dead_is_left_as_it_is(objective):
 def test_a_long_trial_writes_its_curves_on_the_way(objective, monkeypatch):
     monkeypatch.setattr(hpsearch.execution.objective, "LIVE_SECONDS", -1)
     lengths = []
-    objective(fixed_trial(), lambda trial, _: lengths.append(len(Curves.of(trial))))
+    objective(fixed_trial(), lambda trial, _: lengths.append(len(curves_of(trial))))
     assert lengths == [1, 2, 3]
 
 
@@ -306,7 +306,7 @@ def test_labels_belong_to_slots_and_other_peoples_trials_have_none():
     for slot in (0, 1, 2, None):
         trial = fixed_trial(slot)
         objective(trial)
-        found[slot] = (trial.user_attrs["setup"].get("label"), len(Curves.of(trial)))
+        found[slot] = (trial.user_attrs["setup"].get("label"), len(curves_of(trial)))
     assert found == {0: ("patient", 5), 1: ("keen", 1), 2: (None, EPOCHS), None: (None, EPOCHS)}
 
 

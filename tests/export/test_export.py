@@ -25,7 +25,7 @@ from hpsearch.files import check_output
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.trainables.network import load_data, start_training
-from hpsearch.trials.slots import slot_of
+from hpsearch.trials.records import slot_of
 from model import MLPClassifier, Network, TrainConfig
 from model.files import written_whole
 from model.sources import read_source

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-STUDIES = Path(__file__).parent.parent / "studies"
+STUDIES = Path(__file__).parents[2] / "studies"
 ENDS = r"^(\w+) +from \(-7, 2\) to \(([-\d.]+), ([-\d.]+)\) in 30 steps$"
 PNG = b"\x89PNG"
 

@@ -19,7 +19,8 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from hpsearch.errors import TrackingError
 from hpsearch.tracking import tracker as tracker_module
 from hpsearch.tracking.store import tracking_uri
-from hpsearch.tracking.tracker import Tracker, experiment_name
+from hpsearch.tracking.tracker import Tracker
+from hpsearch.trials.records import experiment_name
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 

@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import FixedTrial, create_trial
 
 from hpsearch.trials.curves import METRICS, Curves
+from hpsearch.trials.records import curves_of
 from model.diagnostics import Diagnostics
 from model.training import Epoch
 
@@ -47,18 +48,18 @@ def test_refuses_what_is_not_finite_and_adds_nothing(curves, attribute, value):
     before = json.dumps(curves.as_attribute())
     assert not curves.append(replace(EPOCHS[0], **{attribute: value}))
     assert json.dumps(curves.as_attribute()) == before
-    assert Curves() == Curves.of(create_trial(value=0.0))
+    assert Curves() == curves_of(create_trial(value=0.0))
 
 
 def test_comes_back_from_a_trial(curves):
     stored = json.loads(json.dumps(curves.as_attribute()))
     trial = create_trial(value=0.7, user_attrs={"curves": stored})
-    assert Curves.of(trial) == curves
-    assert Curves.of(trial) == curves
+    assert curves_of(trial) == curves
+    assert curves_of(trial) == curves
 
 
 def test_a_trial_without_curves_has_empty_ones():
-    empty = Curves.of(FixedTrial({}))
+    empty = curves_of(FixedTrial({}))
     assert (len(empty), empty.times) == (0, [])
     assert empty.values == {name: [] for name in METRICS}
 
@@ -68,5 +69,5 @@ def test_gradient_norms_are_kept_where_an_epoch_has_them(curves):
     assert curves.append(replace(EPOCHS[0], diagnostics=Diagnostics((), (0.5, 2.0))))
     stored = json.loads(json.dumps(curves.as_attribute()))
     trial = create_trial(value=0.0, user_attrs={"curves": stored})
-    assert Curves.of(trial).gradient_norms == [[0.5, 2.0]]
-    assert Curves.of(trial).values == curves.values
+    assert curves_of(trial).gradient_norms == [[0.5, 2.0]]
+    assert curves_of(trial).values == curves.values

@@ -3,8 +3,9 @@
 import optuna
 import pytest
 
-from hpsearch.evaluation.test_set import LOOKS, complete_look, is_search, looks_at, may_look
+from hpsearch.evaluation.test_set import LOOKS, complete_look, looks_at, may_look
 from hpsearch.storage.open import open_storage
+from hpsearch.trials.records import is_search
 
 MINE = {"study_id": "a", "slot": 3, "seeds": 10, "epochs": 7}
 

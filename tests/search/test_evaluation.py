@@ -31,15 +31,14 @@ from hpsearch.export.winner import find_winner, winner_record, winning_trial
 from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
 from hpsearch.search.evaluation import evaluate
-from hpsearch.search.repeats import evaluation_name, evaluation_settings, find_evaluation
+from hpsearch.search.repeats import evaluation_settings
 from hpsearch.search.study import run_study
-from hpsearch.storage.catalog import load_study, study_settings
+from hpsearch.storage.catalog import evaluation_name, find_evaluation, load_study, study_settings
 from hpsearch.tracking.evaluations import log_evaluation, log_missing_evaluation
 from hpsearch.tracking.page import describe
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trainables.network import joined, learning_rates, load_data, start_training
-from hpsearch.trials.curves import Curves
-from hpsearch.trials.slots import Repeat, own_trials, slot_of
+from hpsearch.trials.records import Repeat, curves_of, own_trials, slot_of
 from model import MLPClassifier, TrainConfig, load_test_set
 
 NAME = "tiny-random"
@@ -81,7 +80,7 @@ def test_repeats_are_trainings_of_the_same_configuration_with_other_draws(search
             assert trials[slot].user_attrs["setup"]["config"] == config.as_dict()
             _, epochs = start_training(settings, data, config, slot)
             assert value == max(epoch.val_accuracy for epoch in epochs)
-            assert Curves.of(trials[slot]).values != Curves.of(trial).values
+            assert curves_of(trials[slot]).values != curves_of(trial).values
     assert found.chosen.mean == max(each.mean for each in found.candidates)
 
 
@@ -114,11 +113,11 @@ def test_final_networks_learn_from_all_rows_for_the_median_best_epoch(search):
     assert len(data.x_val) == 0
     config = TrainConfig(**repeats[0].user_attrs["setup"]["config"])
     _, epochs = start_training(settings, whole, config, slot_of(typical))
-    rates = learning_rates(config, Curves.of(typical).values["val/loss"])
+    rates = learning_rates(config, curves_of(typical).values["val/loss"])
     assert rates == [epoch.learning_rate for epoch in epochs]
     for draw in range(4):
         final = trials[Repeat(slot, draw, found.epochs).slot]
-        curves = Curves.of(final)
+        curves = curves_of(final)
         assert len(curves) == found.epochs
         assert curves.values.keys() == {"train/loss", "train/accuracy"}
         assert final.value == curves.values["train/accuracy"][-1]

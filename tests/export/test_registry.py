@@ -24,7 +24,7 @@ from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.tracking.tracker import Tracker
-from hpsearch.trials.slots import own_trials, slot_of
+from hpsearch.trials.records import own_trials, slot_of
 from model.columns import Column, encode
 
 NAME, URI = "tiny-random", "models:/tiny-random@champion"

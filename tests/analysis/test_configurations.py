@@ -5,6 +5,7 @@ from statistics import fmean, stdev
 
 import optuna
 import pytest
+from hpsearch.analysis.description import study_record
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.configurations import (
@@ -12,9 +13,7 @@ from hpsearch.analysis.configurations import (
     configuration_record,
     configuration_rows,
     configurations,
-    seeds_of,
 )
-from hpsearch.analysis.description import study_record
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.figures.outcomes import draw_means
 from hpsearch.report.charts.learning import learning_panels
@@ -25,6 +24,7 @@ from hpsearch.settings.figures import FigureSettings
 from hpsearch.settings.study import parse_settings
 from hpsearch.tracking.page import describe
 from hpsearch.trials.curves import METRICS
+from hpsearch.trials.records import seeds_of
 
 SEEDS = 3
 TWINS = [

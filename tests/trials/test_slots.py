@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from optuna.trial import FixedTrial, TrialState, create_trial
 
-from hpsearch.trials.slots import count_slots, derive_rng, reason_of, slot_of
+from hpsearch.trials.records import reason_of, slot_of
+from hpsearch.trials.slots import count_slots, derive_rng
 
 
 def trial(slot, state="COMPLETE", **attrs):

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hpsearch.cli import cli
 from hpsearch.settings.study import load_settings
 
-STUDIES = Path(__file__).parent.parent / "studies"
+STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*.toml"))
 PNG = b"\x89PNG"
 

@@ -1,0 +1,69 @@
+"""Options that several commands share, and lengths of time as an option's type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def storage_option(command: Command) -> Command:
+    """Add --storage to a command."""
+    return click.option(
+        "--storage",
+        metavar="URL",
+        help="Where studies are kept: a journal file, or sqlite:///… or postgresql://…  "
+        "[env: HPSEARCH_STORAGE; default: hpsearch.journal]",
+    )(command)
+
+
+def tracking_option(command: Command) -> Command:
+    """Add --tracking-uri to a command."""
+    return click.option(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow's tracking store.  [env: MLFLOW_TRACKING_URI; default: sqlite:///mlflow.db]",
+    )(command)
+
+
+def no_tracking_option(command: Command) -> Command:
+    """Add --no-tracking to a command."""
+    return click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program.")(
+        command
+    )
+
+
+def save_options(command: Command) -> Command:
+    """Add --save and --force to a command."""
+    force = click.option("--force", is_flag=True, help="Overwrite existing files.")
+    save = click.option("--save", metavar="DIR", help="Save the figures there, as PNG files.")
+    return save(force(command))
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no length of time; use 90, 90s, 15m or 2h", param, ctx)
+        return seconds
+
+
+DURATION = _Duration()
+"""A length of time in seconds: 90, 90s, 15m, 2h."""

@@ -1,0 +1,43 @@
+"""Running the slots of a study on the engine that suits the number of jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hpsearch.execution.engines.inline import InlineEngine
+from hpsearch.execution.engines.processes import ProcessEngine
+from hpsearch.execution.worker import WorkerTask
+
+if TYPE_CHECKING:
+    from hpsearch.execution.coordinator import Coordinator
+    from hpsearch.execution.objective import WorkerObjective
+
+
+class Engine(Protocol):
+    """Where workers run. A new engine inherits the contract in tests/execution/engines/."""
+
+    def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
+        """Have workers fill the coordinator's slots until none is left or it has a reason to stop.
+
+        Every slot that a worker takes ends: its trial is finished in the storage, or free to be run
+        again. Raises HpsearchError as a worker or the coordinator does.
+        """
+
+
+def build_engine(jobs: int) -> Engine:
+    """Return the engine for `jobs` trials at a time: this process, or several worker processes."""
+    return InlineEngine() if jobs == 1 else ProcessEngine(jobs)
+
+
+def run_slots(coordinator: Coordinator, objective: WorkerObjective) -> None:
+    """Run trials until all of the coordinator's slots are done or it has a reason to stop.
+
+    Raises HpsearchError as a trial does.
+    """
+    options = coordinator.options
+    engine = build_engine(options.jobs)
+    task = WorkerTask(coordinator.study.study_name, options.storage, options.tracker)
+    while coordinator.todo and not coordinator.reason:
+        engine.run(coordinator, objective, task)
+        coordinator.progress.running.clear()
+        coordinator.recount()

@@ -1,0 +1,97 @@
+"""MLflow's own server, started on a tracking store for as long as it is looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hpsearch.errors import Argument, TrackingError
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class TrackingServer:
+    """A running server of MLflow, for this machine alone."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    def wait(self) -> None:
+        """Wait until the server ends."""
+        self.process.wait()
+
+
+@contextmanager
+def serve_store(uri: str, port: int) -> Iterator[TrackingServer]:
+    """Run MLflow's server on the store at `uri` while the block runs, on `port` if it is free.
+
+    Raises TrackingError if the server does not start.
+    """
+    port = _free_port(port)
+    process = _start_server(uri, port)
+    try:
+        _wait_until_it_answers(process, port)
+        yield TrackingServer(f"http://{HOST}:{port}", process)
+    finally:
+        _stop(process)
+
+
+def _free_port(wanted: int) -> int:
+    """Return `wanted` if it can be bound, else a port that can."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise TrackingError(f"no port is free on {HOST}; name one with ", Argument("port"))
+
+
+def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
+    """Start MLflow's server in a process group of its own, without its job runner."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,  # no argument: others could read a password there
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    return subprocess.Popen(
+        [*command, "--workers", "1"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise TrackingError(
+                f"MLflow's server ended with code {process.returncode}; `mlflow server` says why"
+            )
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1).close()
+            return
+        time.sleep(0.2)
+    raise TrackingError(f"MLflow's server did not answer within {START_SECONDS} seconds")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server and the processes that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+            return

@@ -1,0 +1,431 @@
+"""What trials and studies carry in the storage: every user attribute, its key and its type.
+
+No other module spells a key or touches `user_attrs`. The keys and the shape of their values are a
+file format: studies that earlier versions stored have to open, continue and report. What a reader
+returns for a study or trial that hpsearch did not make is stated by each function.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+from optuna.trial import TrialState
+
+from hpsearch.trials.curves import Curves
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from optuna.study import Study
+    from optuna.trial import BaseTrial, FrozenTrial
+
+    AnyTrial: TypeAlias = BaseTrial | FrozenTrial
+
+# ---------------------------------------------------------------------------------------------
+# Trials
+# ---------------------------------------------------------------------------------------------
+
+_SLOT = "slot"
+_PROCESS = "process"
+_SETUP = "setup"
+_CURVES = "curves"
+_REASON = "reason"
+_INTERRUPTED = "interrupted"
+_TRACEBACK = "traceback"
+_TRANSFERRED = "carried"  # the key that version 0.1 gave it
+_REPEAT = "repeat"
+_WEIGHTS = "network"
+
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # states of a trial whose slot is done
+_DRAWS_OF_0_1, _EPOCHS_OF_0_1 = 10**3, 10**9  # see `repeat_of`
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """What tells one process from every other: its host, its number and when it started."""
+
+    host: str
+    pid: int
+    started: float  # seconds since 1970
+
+
+@dataclass(frozen=True)
+class DataId:
+    """Which data a trial was trained on."""
+
+    name: str
+    digest: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a trial trains: written before its first epoch."""
+
+    config: Mapping[str, Any]  # the whole TrainConfig, fixed and sampled
+    metric: str
+    seed: int
+    data: DataId
+    validation: str = "split"  # or "test": on the official test set
+    label: str = ""  # of its [[enqueue]] entry
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What a trial of an evaluation does: it trains a trial of the search again.
+
+    Either as it was, or, where `epochs` is above 0, a final network: on the training and the
+    validation rows together, for that many epochs.
+    """
+
+    trial: int  # the slot of the search's trial
+    draw: int  # number of the draw of weights and batches
+    epochs: int = 0
+
+    @property
+    def kind(self) -> str:
+        """The kind of its MLflow run: "repeat" or "final"."""
+        return "final" if self.epochs else "repeat"
+
+    @property
+    def name(self) -> str:
+        """The name of its MLflow run: repeat-0007-03, final-0007-03."""
+        return f"{self.kind}-{self.trial:04d}-{self.draw:02d}"
+
+
+def slot_of(trial: AnyTrial) -> int:
+    """Return the trial's slot; in a study that hpsearch does not run, the trial's number."""
+    return int(trial.user_attrs.get(_SLOT, trial.number))
+
+
+def assigned_slot(trial: AnyTrial) -> int | None:
+    """Return the slot that a worker wrote on the trial, None if there is none."""
+    slot = trial.user_attrs.get(_SLOT)
+    return None if slot is None else int(slot)
+
+
+def assign(trial: BaseTrial, slot: int, process: ProcessId) -> None:
+    """Write on a trial which slot it fills and which process runs it: a worker's first act."""
+    trial.set_user_attr(_PROCESS, asdict(process))
+    trial.set_user_attr(_SLOT, slot)
+
+
+def process_of(trial: AnyTrial) -> ProcessId | None:
+    """Return the process that runs or ran the trial, None if it does not say."""
+    process = trial.user_attrs.get(_PROCESS)
+    return None if process is None else ProcessId(**process)
+
+
+def setup_of(trial: AnyTrial) -> Setup | None:
+    """Return what the trial trains, None for the trial of another objective."""
+    table = trial.user_attrs.get(_SETUP)
+    return None if table is None else Setup(**{**table, "data": DataId(**table["data"])})
+
+
+def config_of(trial: AnyTrial) -> dict[str, Any]:
+    """Return the configuration that the trial trains, {} for the trial of another objective."""
+    return dict(trial.user_attrs.get(_SETUP, {}).get("config", {}))
+
+
+def label_of(trial: AnyTrial) -> str:
+    """Return the label of the trial's [[enqueue]] entry, "" if it has none."""
+    return str(trial.user_attrs.get(_SETUP, {}).get("label", ""))
+
+
+def write_setup(trial: BaseTrial, setup: Setup) -> None:
+    """Write on a trial what it trains; optional fields only where they are set."""
+    table = asdict(setup)
+    if setup.validation == "split":
+        del table["validation"]
+    if not setup.label:
+        del table["label"]
+    trial.set_user_attr(_SETUP, table)
+
+
+def curves_of(trial: AnyTrial) -> Curves:
+    """Return the trial's learning curves, empty for the trial of another objective."""
+    return Curves.from_attribute(trial.user_attrs.get(_CURVES, {}))
+
+
+def write_curves(trial: BaseTrial, curves: Curves) -> None:
+    """Write the learning curves on the trial."""
+    trial.set_user_attr(_CURVES, curves.as_attribute())
+
+
+def was_interrupted(trial: FrozenTrial) -> bool:
+    """Whether the trial ended because somebody stopped the study, which is no failure."""
+    return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(_INTERRUPTED))
+
+
+def reason_of(trial: FrozenTrial) -> str | None:
+    """Return why the trial ended early, None if it did not or the reason is unknown."""
+    if trial.state is TrialState.COMPLETE:  # it may have finished while it was declared dead
+        return None
+    return "interrupted" if trial.user_attrs.get(_INTERRUPTED) else trial.user_attrs.get(_REASON)
+
+
+def traceback_of(trial: AnyTrial) -> str:
+    """Return the traceback of a trial that failed with an exception, "" for any other."""
+    return str(trial.user_attrs.get(_TRACEBACK, ""))
+
+
+def write_interrupted(trial: BaseTrial) -> None:
+    """Mark the trial as stopped on request."""
+    trial.set_user_attr(_INTERRUPTED, True)
+
+
+def write_reason(trial: BaseTrial, reason: str, traceback: str = "") -> None:
+    """Write on the trial why it ended early, with the traceback of an exception."""
+    trial.set_user_attr(_REASON, reason)
+    if traceback:
+        trial.set_user_attr(_TRACEBACK, traceback)
+
+
+def reason_attribute(reason: str) -> tuple[str, str]:
+    """Return key and value for `BaseStorage.set_trial_user_attr`: why a process' trial ended."""
+    return _REASON, reason
+
+
+def transferred_from(trial: AnyTrial) -> str | None:
+    """Return the trial of an earlier round that this one copies, "digits-tpe#7", or None."""
+    return trial.user_attrs.get(_TRANSFERRED)
+
+
+def transferred_attributes(trial: FrozenTrial, source: str) -> dict[str, Any]:
+    """Return the attributes of a copy of `trial`, which is `source` ("digits-tpe#7")."""
+    return {
+        _TRANSFERRED: source,
+        _SETUP: trial.user_attrs[_SETUP],
+        _CURVES: trial.user_attrs.get(_CURVES, {}),
+    }
+
+
+def own_trials(study: Study, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
+    """Return the trials that the study itself ran, without copies from earlier rounds."""
+    trials = study.get_trials(deepcopy=False, states=states)
+    return [trial for trial in trials if _TRANSFERRED not in trial.user_attrs]
+
+
+def repeat_of(trial: FrozenTrial) -> Repeat | None:
+    """Return what a trial of an evaluation repeats, None where it died before it wrote that.
+
+    Version 0.1 wrote no such attribute: it packed the three numbers into the slot, in decimal. A
+    slot of this version is a small number, and its trial has the attribute before it is done.
+    """
+    table = trial.user_attrs.get(_REPEAT)
+    if table is not None:
+        return Repeat(**table)
+    configuration, draw = divmod(slot_of(trial), _DRAWS_OF_0_1)
+    if not configuration and trial.state not in DONE:
+        return None
+    slot, epochs = divmod(configuration, _EPOCHS_OF_0_1)
+    return Repeat(slot, draw, epochs)
+
+
+def write_repeat(trial: BaseTrial, repeat: Repeat) -> None:
+    """Write on a trial of an evaluation what it repeats."""
+    trial.set_user_attr(_REPEAT, asdict(repeat))
+
+
+def weights_of(trial: AnyTrial) -> bytes:
+    """Return the weights that a final network's trial kept, as they lie in memory."""
+    return b64decode(trial.user_attrs[_WEIGHTS])
+
+
+def write_weights(trial: BaseTrial, weights: bytes) -> None:
+    """Keep the weights of a final network on its trial; base64 takes 4/3 of their size."""
+    trial.set_user_attr(_WEIGHTS, b64encode(weights).decode())
+
+
+# ---------------------------------------------------------------------------------------------
+# Studies
+# ---------------------------------------------------------------------------------------------
+
+_DEFINITION = "definition"
+_SETTINGS = "settings"
+_EXPERIMENT = "experiment"
+_ROUND = "round"
+_FIRST_ROUND = "first"
+_STUDY_ID = "hpsearch.study_id"
+_EVALUATION_OF = "evaluates"
+_EVALUATION = "evaluated"
+_LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that asks for the study
+
+
+class StudyId(NamedTuple):
+    """A study's name, and what tells it from others that have had the same name."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True)
+class LeaseRecord:
+    """A process' claim to be the only one that runs a study; times in seconds since 1970."""
+
+    process: ProcessId
+    since: float
+    renewed: float = field(default=0.0)
+
+
+def definition_of(study: Study) -> dict[str, str]:
+    """Return what the study searches, as text by key; {} where hpsearch did not start it."""
+    return dict(study.user_attrs.get(_DEFINITION, {}))
+
+
+def write_definition(study: Study, definition: Mapping[str, str]) -> None:
+    """Write what the study searches; a study is continued only while this stays the same."""
+    study.set_user_attr(_DEFINITION, dict(definition))
+
+
+def metric_of(study: Study) -> str:
+    """Return the metric of the study's values, "value" where hpsearch did not start it."""
+    return definition_of(study).get("search.metric", "value")
+
+
+def validation_of(study: Study) -> str:
+    """Return what the study validates on: "split", or the official "test" set."""
+    return definition_of(study).get("data.validation", "split")
+
+
+def seeds_of(study: Study) -> int:
+    """Return how many times the study repeats each configuration."""
+    return int(definition_of(study).get("search.seeds", 1))
+
+
+def study_file(study: Study) -> str | None:
+    """Return the study file (TOML) of the last start, None where hpsearch did not start it."""
+    return study.user_attrs.get(_SETTINGS)
+
+
+def write_study_file(study: Study, text: str) -> None:
+    """Write the study file that the study is run with."""
+    study.set_user_attr(_SETTINGS, text)
+
+
+def study_id(study: Study) -> str:
+    """Return what tells the study from others of the same name; made when first asked for."""
+    if _STUDY_ID not in study.user_attrs:
+        study.set_user_attr(_STUDY_ID, uuid4().hex)
+    return str(study.user_attrs[_STUDY_ID])
+
+
+def known_study_id(study: Study) -> str | None:
+    """Return `study_id` without writing: None where it has not been made."""
+    return study.user_attrs.get(_STUDY_ID)
+
+
+def experiment_name(study: Study) -> str:
+    """Return the name of the MLflow experiment that holds the study's runs."""
+    return str(study.user_attrs.get(_EXPERIMENT, study.study_name))
+
+
+def round_number(study: Study) -> int:
+    """Return 2 or more for a later round of a search, 0 for a first round or a single study."""
+    return int(study.user_attrs.get(_ROUND, 0))
+
+
+def first_round_id(study: Study) -> str | None:
+    """Return the `study_id` of the first round, None for a study that is no later round."""
+    return study.user_attrs.get(_FIRST_ROUND)
+
+
+def write_round(study: Study, first: Study, number: int) -> None:
+    """Make `study` round `number` of the search that `first` began; they share an experiment."""
+    study.set_user_attr(_FIRST_ROUND, study_id(first))
+    study.set_user_attr(_EXPERIMENT, experiment_name(first))
+    study.set_user_attr(_ROUND, number)
+
+
+def evaluation_of(study: Study) -> StudyId | None:
+    """Return the search that the study evaluates, None if it is itself a search."""
+    table = study.user_attrs.get(_EVALUATION_OF)
+    return None if table is None else StudyId(table["study"], table["id"])
+
+
+def write_evaluation_of(study: Study, search: Study) -> None:
+    """Make `study` the evaluation of `search`, in the same experiment and round."""
+    study.set_user_attr(_EXPERIMENT, experiment_name(search))
+    if round_number(search):
+        study.set_user_attr(_ROUND, round_number(search))
+    table = {"study": search.study_name, "id": study_id(search)}
+    study.set_user_attr(_EVALUATION_OF, table)
+
+
+def evaluation_table(study: Study) -> dict[str, Any] | None:
+    """Return the study's last evaluation as plain data, None if it has none."""
+    return study.user_attrs.get(_EVALUATION)
+
+
+def write_evaluation_table(study: Study, table: Mapping[str, Any] | None) -> None:
+    """Keep an evaluation, as plain data, on the study that it evaluates; None forgets it."""
+    study.set_user_attr(_EVALUATION, table)
+
+
+def leases_of(study: Study) -> dict[str, LeaseRecord]:
+    """Return the leases on the study by their key; those that were released are left out."""
+    found = {}
+    for key, table in study.user_attrs.items():
+        if key.startswith(_LEASE_PREFIX) and table:
+            process = ProcessId(table["host"], table["pid"], table["started"])
+            found[key] = LeaseRecord(process, table["since"], table["renewed"])
+    return found
+
+
+def new_lease_key() -> str:
+    """Return the key of a new lease."""
+    return f"{_LEASE_PREFIX}{uuid4().hex}"
+
+
+def write_lease(study: Study, key: str, lease: LeaseRecord | None) -> None:
+    """Write a lease on the study, or release it with None."""
+    table = None
+    if lease is not None:
+        times = {"since": lease.since, "renewed": lease.renewed}
+        table = {**asdict(lease.process), **times}
+    study.set_user_attr(key, table)
+
+
+def copy_attributes(source: Study, target: Study) -> None:
+    """Copy all attributes of one study to another."""
+    for key, value in source.user_attrs.items():
+        target.set_user_attr(key, value)
+
+
+# ---------------------------------------------------------------------------------------------
+# The test-set log: a study without trials, which outlives the studies that it tells of
+# ---------------------------------------------------------------------------------------------
+
+TEST_SET_LOG = "hpsearch.test-set-looks"  # the name that version 0.1 gave it
+_USE_PREFIX = "look."  # one attribute for each use of a test set
+_SEARCHED_PREFIX = "searched."  # a deleted study that validated on a test set, by its digest
+
+
+def logged_uses(log: Study) -> list[dict[str, Any]]:
+    """Return all uses of test sets in the log, as plain data, in no certain order."""
+    entries = log.user_attrs.items()
+    return [dict(table) for key, table in entries if key.startswith(_USE_PREFIX) and table]
+
+
+def write_use(log: Study, key: str, table: Mapping[str, Any] | None) -> None:
+    """Write a use of a test set into the log under its key; None takes it back."""
+    log.set_user_attr(f"{_USE_PREFIX}{key}", table)
+
+
+def logged_search(log: Study, digest: str) -> str:
+    """Return a deleted study that validated on the test set of these data, "" if none did."""
+    return str(log.user_attrs.get(f"{_SEARCHED_PREFIX}{digest}", ""))
+
+
+def write_search(log: Study, digest: str, study_name: str) -> None:
+    """Note that a study which validated on the test set of these data was deleted."""
+    log.set_user_attr(f"{_SEARCHED_PREFIX}{digest}", study_name)
+
+
+def is_search(study: Study) -> bool:
+    """Whether a study searches; if not, it is an evaluation or the test-set log."""
+    return study.study_name != TEST_SET_LOG and _EVALUATION_OF not in study.user_attrs

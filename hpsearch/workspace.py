@@ -1,0 +1,692 @@
+"""Workspace: one storage and one tracking store, and every use case as a method.
+
+The command line, a notebook and a service call the same methods. They print nothing.
+
+Optuna, MLflow, pandas and matplotlib each take up to two seconds to import, and most methods need
+only some of them, so each method imports what it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property, partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+
+from hpsearch.errors import Argument, SettingsError, StudyError, TrackingError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+    from hpsearch.analysis.comparison import Comparison
+    from hpsearch.analysis.summaries import Leaderboard, StudySummary, TrialSummary
+    from hpsearch.evaluation.record import Evaluation
+    from hpsearch.execution.coordinator import OnProgress, RunOptions
+    from hpsearch.export.registry import Champion
+    from hpsearch.search.rounds import NextRound
+    from hpsearch.search.study import Outcome
+    from hpsearch.settings.study import StudySettings
+    from hpsearch.tracking.store import TrackingStore
+    from hpsearch.tracking.tracker import Tracker
+
+    PathLike = str | os.PathLike[str]
+
+OUTPUT, REPORT, SAVE = Argument("output"), Argument("report"), Argument("save")
+TARGET = Argument("target")
+ExportFormat = Literal["toml", "json", "npz"]
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `Workspace.run` did: an outcome for each round, and what it drew at the end.
+
+    best: the best trials of all rounds. best_round: the study that has the best of them. figures
+    and reports: the files that were written. tracked_as: the MLflow runs that hold them, by title.
+    notes: sentences on figures or reports that there are not.
+    """
+
+    outcomes: list[Outcome]
+    best: Leaderboard
+    best_round: str
+    figures: list[Path] = field(default_factory=list)
+    reports: list[Path] = field(default_factory=list)
+    tracked_as: list[RunTitle] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def last(self) -> Outcome:
+        """The outcome of the last round that ran."""
+        return self.outcomes[-1]
+
+
+@dataclass(frozen=True)
+class RunTitle:
+    """An MLflow run by the names that a person finds it by."""
+
+    experiment: str
+    run: str
+
+    def __str__(self) -> str:
+        return f"experiment {self.experiment}, run {self.run}"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What `Workspace.figures` made: the files it wrote, and the MLflow run that holds them."""
+
+    files: list[Path]
+    tracked_as: RunTitle | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `Workspace.report` made: a file, and the MLflow run that holds it.
+
+    better_round: another round of the same search that has found better, "" if none has.
+    """
+
+    path: Path
+    tracked_as: RunTitle | None
+    better_round: str
+
+    @property
+    def megabytes(self) -> float:
+        """The size of the file."""
+        return self.path.stat().st_size / 1e6
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What `Workspace.evaluate` found.
+
+    equals: how many more configurations have the best value of the search. better_round: another
+    round that has found better, "" if none has. figures: the files that were written.
+    """
+
+    evaluation: Evaluation
+    equals: int
+    better_round: str
+    tracked_as: RunTitle | None
+    figures: list[Path]
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What `Workspace.delete` is about to delete; `trials` are those of all the studies."""
+
+    studies: list[str]
+    trials: int
+    tracked: bool
+
+
+def _storage_border(
+    method: Callable[Concatenate[Workspace, P], Result],
+) -> Callable[Concatenate[Workspace, P], Result]:
+    """Make a lost or locked database one sentence, a StorageError, in any method of Workspace."""
+
+    @wraps(method)
+    def guarded(self: Workspace, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        from hpsearch.storage.open import storage_errors
+
+        with storage_errors(self.storage_url):
+            return method(self, *args, **kwargs)
+
+    return guarded
+
+
+class Workspace:
+    """One storage and one tracking store. Every method raises HpsearchError.
+
+    storage: a journal file, or a database by its URL; None takes HPSEARCH_STORAGE, else
+    `hpsearch.journal` in the working directory.
+    tracking_uri: MLflow's tracking store; None takes MLFLOW_TRACKING_URI, else
+    `sqlite:///mlflow.db`.
+    tracked: False leaves MLflow alone.
+    """
+
+    def __init__(
+        self,
+        storage: str | None = None,
+        tracking_uri: str | None = None,
+        *,
+        tracked: bool = True,
+    ) -> None:
+        self._storage, self._tracking_uri, self.tracked = storage, tracking_uri, tracked
+
+    @property
+    def storage_url(self) -> str:
+        """The URL of the storage."""
+        from hpsearch.storage.open import storage_url
+
+        return storage_url(self._storage)
+
+    @property
+    def tracking_store(self) -> TrackingStore:
+        """MLflow's tracking store, also where `tracked` is False."""
+        from hpsearch.tracking.store import TrackingStore
+
+        return TrackingStore(self._tracking_uri)
+
+    @cached_property
+    def tracker(self) -> Tracker | None:
+        """The callback that writes trials to MLflow, None where `tracked` is False."""
+        from hpsearch.tracking.tracker import Tracker
+
+        return Tracker(self._tracking_uri) if self.tracked else None
+
+    # Running ---------------------------------------------------------------------------------
+
+    @_storage_border
+    def run(
+        self,
+        settings: StudySettings,
+        *,
+        name: str | None = None,
+        rounds: int = 1,
+        jobs: int = 1,
+        save: PathLike | None = None,
+        report: bool = False,
+        force: bool = False,
+        on_progress: OnProgress = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_result: Callable[[RunResult], None] = lambda _: None,
+    ) -> RunResult:
+        """Run a study, or continue it, and `rounds` - 1 rounds around its best.
+
+        name: None is the file's name and the sampler. jobs: how many trials run at a time.
+        At the end the figures that the settings declare are logged to MLflow; with `save` all
+        figures are written to that folder too, and with `report` each round gets a page NAME.html.
+        force: overwrite files; an earlier report of the same study is overwritten anyway.
+        should_stop: asked after each epoch; True interrupts the study, and nothing is drawn.
+        on_result: called with the result when the trials are done, before anything is drawn.
+        """
+        from hpsearch.analysis.ranking import best_of_rounds
+        from hpsearch.analysis.summaries import Leaderboard
+        from hpsearch.search.rounds import run_all
+        from hpsearch.search.study import study_name
+
+        name = study_name(settings, name)
+        if save is not None:
+            self._check_figure_files(settings, save, force=force)
+        if report:
+            self._check_reports(name, rounds, force=force)
+        options = self._options(jobs, on_progress, should_stop)
+        outcomes = run_all(settings, name, rounds, options)
+        studies = [outcome.study for outcome in outcomes]
+        best = next((study for study, _ in best_of_rounds(studies, 1)), studies[-1])
+        result = RunResult(outcomes, Leaderboard.of(studies, 5), best.study_name)
+        on_result(result)
+        if result.last.reason == "interrupted":
+            return result
+        if save is not None or (settings.figure and self.tracker is not None):
+            self._draw_at_the_end(result, studies[0], save, force=force)
+        if report:
+            self._report_at_the_end(result, studies, force=force)
+        return result
+
+    def _options(
+        self, jobs: int, on_progress: OnProgress, should_stop: Callable[[], bool]
+    ) -> RunOptions:
+        from hpsearch.execution.coordinator import RunOptions
+
+        return RunOptions(
+            storage=self.storage_url,
+            tracker=self.tracker,
+            jobs=jobs,
+            on_progress=on_progress,
+            should_stop=should_stop,
+        )
+
+    def _check_figure_files(self, settings: StudySettings, save: PathLike, *, force: bool) -> None:
+        from hpsearch.figures.declared import DEFAULT
+        from hpsearch.figures.saving import check_figure_files
+
+        names = [figure.name for figure in settings.figure or DEFAULT]
+        check_figure_files(save, names, force=force)
+
+    def _check_reports(self, name: str, rounds: int, *, force: bool) -> None:
+        from hpsearch.report.page import check_page
+
+        for each in [name, *(f"{name}.r{number}" for number in range(2, rounds + 1))]:
+            check_page(REPORT, f"{each}.html", force=force, update=each)
+
+    def _draw_at_the_end(
+        self, result: RunResult, study: Study, save: PathLike | None, *, force: bool
+    ) -> None:
+        """Draw what can be drawn; a figure that cannot, and a store that is away, are warnings."""
+        from hpsearch.analysis.ranking import best_trials
+        from hpsearch.figures.declared import draw, figures_of
+        from hpsearch.figures.saving import save_figures
+        from hpsearch.tracking.artifacts import FIGURES_RUN, log_study_figures
+
+        if not best_trials(study, 1):
+            result.notes.append("no figures: no trial ran to its end")
+            return
+        drawn = {}
+        for figure in figures_of(study):
+            try:
+                drawn[figure.name] = draw(study, figure)
+            except StudyError as error:
+                logger.warning("%s", error)
+        if save is not None:
+            result.figures.extend(save_figures(drawn, save, force=force))
+        log = partial(log_study_figures, study=study, figures=drawn)
+        command = f"hpsearch figures {study.study_name}"
+        self._log_at_the_end(result, study, FIGURES_RUN, log, command)
+
+    def _report_at_the_end(
+        self, result: RunResult, studies: Sequence[Study], *, force: bool
+    ) -> None:
+        from hpsearch.analysis.ranking import best_trials
+        from hpsearch.files import write_file
+        from hpsearch.report.page import check_page, report_page
+        from hpsearch.tracking.artifacts import REPORT_RUN, log_study_report
+
+        for study in studies:
+            name = study.study_name
+            if not best_trials(study, 1):
+                result.notes.append(f"no report of {name}: no trial ran to its end")
+                continue
+            page = report_page(study, rounds=studies, storage=self.storage_url)
+            check_page(REPORT, f"{name}.html", force=force, update=name)  # it may be new
+            result.reports.append(write_file(REPORT, f"{name}.html", page.encode()))
+            log = partial(log_study_report, study=study, page=page)
+            command = f"hpsearch report {name} --force"
+            self._log_at_the_end(result, study, REPORT_RUN, log, command)
+
+    def _log_at_the_end(
+        self,
+        result: RunResult,
+        study: Study,
+        kind: str,
+        log: Callable[[TrackingStore], None],
+        command: str,
+    ) -> None:
+        """Log to MLflow what a study has at its end; a store that is away is a warning."""
+        if self.tracker is None:
+            return
+        try:
+            if self.tracker.lost:
+                raise TrackingError("the tracking store was lost")
+            log(self.tracker.store)
+            result.tracked_as.append(_run_title(study, kind))
+        except TrackingError as error:
+            logger.warning("%s; `%s` does it later", error, command)
+
+    # Reading ---------------------------------------------------------------------------------
+
+    @_storage_border
+    def study(self, name: str) -> Study:
+        """Return the search called `name` as an Optuna study."""
+        return self._search(name)[1]
+
+    @_storage_border
+    def studies(self) -> list[StudySummary]:
+        """Return a summary of each search in the storage, by name; [] if there is no storage."""
+        from hpsearch.analysis.summaries import StudySummary
+        from hpsearch.storage.catalog import all_searches
+        from hpsearch.storage.open import open_storage, storage_exists
+
+        if not storage_exists(self.storage_url):
+            return []
+        return [StudySummary.of(study) for study in all_searches(open_storage(self.storage_url))]
+
+    @_storage_border
+    def summary(self, name: str) -> StudySummary:
+        """Return a summary of the search called `name`."""
+        from hpsearch.analysis.summaries import StudySummary
+
+        return StudySummary.of(self._search(name)[1])
+
+    @_storage_border
+    def trial(self, name: str, slot: str) -> TrialSummary:
+        """Return the trial in a slot of the search called `name`, with its curves."""
+        from hpsearch.analysis.summaries import TrialSummary
+
+        return TrialSummary.of(self._search(name)[1], slot)
+
+    @_storage_border
+    def best(self, name: str, top: int = 5) -> Leaderboard:
+        """Return the best trials of a search, or its best configurations if it repeats them."""
+        from hpsearch.analysis.summaries import Leaderboard
+
+        return Leaderboard.of([self._search(name)[1]], top)
+
+    @_storage_border
+    def narrow(
+        self,
+        name: str,
+        *,
+        top: int | None = None,
+        margin: float | None = None,
+        widen: bool = False,
+    ) -> NextRound:
+        """Return the settings of the round after the search called `name`, around its best trials.
+
+        top: how many of the best; None is a tenth of the complete trials, and at least five.
+        margin: what a range keeps on either side, as a share of its old width. widen: move ends
+        that the best values crowd outwards.
+        """
+        from hpsearch.search.rounds import next_round
+        from hpsearch.space.narrowing import MARGIN
+
+        margin = MARGIN if margin is None else margin
+        return next_round(self._search(name)[1], top=top, margin=margin, widen=widen)
+
+    @_storage_border
+    def compare(
+        self,
+        names: Iterable[str],
+        *,
+        target: float | None = None,
+        each: bool = False,
+        save: PathLike | None = None,
+        force: bool = False,
+    ) -> Comparison:
+        """Compare searches: what each found, and after how many epochs.
+
+        target: the value to reach; None is the worst of their best values. each: keep searches that
+        differ only in their seeds apart. save: a PNG file for a figure of it.
+        """
+        from hpsearch.analysis.comparison import compare, open_searches
+
+        if target is not None and not math.isfinite(target):
+            raise SettingsError(TARGET, f": must be a finite number, but got {target}")
+        compared = compare(open_searches(self._open(), names), target=target, each=each)
+        if save is not None:
+            from hpsearch.figures.comparison import save_comparison
+
+            save_comparison(compared, save, force=force)
+        return compared
+
+    # Evaluating ------------------------------------------------------------------------------
+
+    @_storage_border
+    def evaluate(
+        self,
+        name: str,
+        *,
+        top: int = 5,
+        seeds: int = 10,
+        again: bool = False,
+        jobs: int = 1,
+        save: PathLike | None = None,
+        force: bool = False,
+        on_progress: OnProgress = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> EvaluationResult:
+        """Train the best `top` of a search again, with `seeds` draws each, and test the winner.
+
+        again: use the test set even if it has been used before. save: a folder for the figures.
+        The evaluation becomes a run in MLflow. Raises Interrupted where `should_stop` says so.
+        """
+        from hpsearch.evaluation.candidates import count_equals
+        from hpsearch.figures.saving import check_figure_files, save_figures
+        from hpsearch.search.evaluation import run_evaluation
+        from hpsearch.tracking.evaluations import EVALUATION
+
+        if save is not None:
+            from hpsearch.figures.evaluation import EVALUATION_FIGURES
+
+            check_figure_files(save, EVALUATION_FIGURES, force=force)
+        options = self._options(jobs, on_progress, should_stop)
+        evaluation = run_evaluation(name, options, top=top, seeds=seeds, again=again)
+        figures = []
+        if save is not None:
+            from hpsearch.figures.evaluation import draw_evaluation
+
+            figures = save_figures(draw_evaluation(evaluation), save, force=force)
+        store, study = self._search(name)
+        return EvaluationResult(
+            evaluation=evaluation,
+            equals=count_equals(study, {each.slot for each in evaluation.candidates}),
+            better_round=_better_round(store, study),
+            tracked_as=_run_title(study, EVALUATION) if self.tracker is not None else None,
+            figures=figures,
+        )
+
+    # Showing ---------------------------------------------------------------------------------
+
+    @_storage_border
+    def report(
+        self,
+        name: str,
+        output: PathLike | None = None,
+        *,
+        top: int = 20,
+        force: bool = False,
+    ) -> Report:
+        """Write one page of HTML about a search, and log it to MLflow.
+
+        output: the file; None is NAME.html. top: how many of the best are shown with their curves.
+        """
+        from hpsearch.analysis.ranking import better_round
+        from hpsearch.files import file_name, write_file
+        from hpsearch.report.page import check_page, report_page
+        from hpsearch.storage.catalog import rounds_of
+        from hpsearch.tracking.artifacts import REPORT_RUN, log_study_report
+        from hpsearch.trials.records import experiment_name
+
+        path = f"{file_name(name)}.html" if output is None else output
+        store, study = self._search(name)
+        check_page(OUTPUT, path, force=force)
+        if self.tracker is not None:
+            self.tracker.store.check(experiment_name(study))
+        rounds = rounds_of(store, study)
+        page = report_page(study, rounds=rounds, top=top, storage=self.storage_url)
+        written = write_file(OUTPUT, path, page.encode())
+        if self.tracker is not None:
+            log_study_report(self.tracker.store, study, page)
+        tracked_as = None if self.tracker is None else _run_title(study, REPORT_RUN)
+        return Report(written, tracked_as, better_round(rounds, study))
+
+    @_storage_border
+    def figures(self, name: str, *, save: PathLike | None = None, force: bool = False) -> Drawing:
+        """Draw the figures that a search declares, or its best trials, and log them to MLflow.
+
+        save: a folder for PNG files; needed where nothing is tracked.
+        """
+        from hpsearch.figures.declared import draw_figures
+        from hpsearch.figures.saving import check_figure_files, save_figures
+        from hpsearch.tracking.artifacts import FIGURES_RUN, log_study_figures
+        from hpsearch.trials.records import experiment_name
+
+        if save is None and self.tracker is None:
+            raise SettingsError(SAVE, ": is missing, and nothing is tracked; name a folder")
+        _, study = self._search(name)
+        drawn: dict[str, Figure] = draw_figures(study)
+        if save is not None:
+            check_figure_files(save, drawn, force=force)
+        if self.tracker is not None:
+            self.tracker.store.check(experiment_name(study))
+        files = [] if save is None else save_figures(drawn, save, force=force)
+        if self.tracker is None:
+            return Drawing(files, None)
+        log_study_figures(self.tracker.store, study, drawn)
+        return Drawing(files, _run_title(study, FIGURES_RUN))
+
+    # Using the winner ------------------------------------------------------------------------
+
+    @_storage_border
+    def export(
+        self,
+        name: str,
+        kind: ExportFormat,
+        output: PathLike | None = None,
+        *,
+        slot: int | None = None,
+        force: bool = False,
+    ) -> bytes:
+        """Return the winner of a search: a study file (toml), a record (json) or a network (npz).
+
+        output: a file to write it to. slot: another trial than the winner. `hpsearch predict` and
+        `model.MLPClassifier.load` read a network.
+        """
+        from hpsearch.export.files import as_study_file, network_bytes
+        from hpsearch.export.winner import find_winner, winner_record, winning_trial
+        from hpsearch.files import check_output, write_file
+
+        store, study = self._search(name)
+        if output is not None:
+            check_output(OUTPUT, output, force=force)  # before anything is trained
+        if kind == "npz":
+            exported = network_bytes(find_winner(store, study, slot).network)
+        elif kind == "toml":
+            exported = as_study_file(study, winning_trial(study, slot)).encode()
+        else:
+            exported = f"{json.dumps(winner_record(study, slot), indent=2)}\n".encode()
+        if output is not None:
+            write_file(OUTPUT, output, exported)
+        return exported
+
+    @_storage_border
+    def register(self, name: str, *, slot: int | None = None) -> Champion:
+        """Make the winner's network a version of the model `name` in MLflow's registry."""
+        from hpsearch.export.registry import register
+        from hpsearch.export.winner import find_winner
+        from hpsearch.trials.records import experiment_name
+
+        store, study = self._search(name)
+        tracking = self.tracking_store
+        tracking.check(experiment_name(study))  # before anything is trained
+        return register(tracking, study, find_winner(store, study, slot))
+
+    @_storage_border
+    def export_notes(self, name: str, *command: str) -> list[str]:
+        """Return what speaks against exporting the winner of a search now.
+
+        That is a trial which is better than what was evaluated, and a round which is better than
+        this one. command: the rest of the command that exports the better round.
+        """
+        from hpsearch.analysis.ranking import better_found
+        from hpsearch.evaluation.record import last_evaluation
+        from hpsearch.evaluation.wording import overtaken
+        from hpsearch.storage.catalog import rounds_of
+
+        store, study = self._search(name)
+        evaluation = last_evaluation(study)
+        notes = ["" if evaluation is None else overtaken(study, evaluation)]
+        notes.append(better_found(rounds_of(store, study), study, "export", *command))
+        return [note for note in notes if note]
+
+    # Keeping the two stores in order -----------------------------------------------------------
+
+    @_storage_border
+    def sync(self, name: str) -> int:
+        """Write the MLflow runs of a study and of its rounds that are missing; return how many."""
+        from hpsearch.storage.catalog import find_evaluation, load_study, rounds_of
+        from hpsearch.storage.leases import leased
+        from hpsearch.tracking.evaluations import log_missing_evaluation
+        from hpsearch.tracking.page import update_page
+        from hpsearch.tracking.tracker import Tracker
+
+        store = self._open()
+        rounds = rounds_of(store, load_study(store, name))
+        evaluations = (find_evaluation(store, study) for study in rounds)
+        studies = rounds + [each for each in evaluations if each is not None]
+        tracker = Tracker(self._tracking_uri)
+        tracker.store.prepare()
+        with ExitStack() as leases:
+            for study in studies:  # a process that runs one of them writes its runs itself
+                leases.enter_context(leased(study))
+            written = sum(tracker.sync(study) for study in studies)
+            written += sum(log_missing_evaluation(tracker.store, study) for study in rounds)
+            update_page(rounds, tracker)
+        return written
+
+    @_storage_border
+    def delete(
+        self, name: str, *, confirm: Callable[[Deletion], None] = lambda _: None
+    ) -> list[str]:
+        """Delete a study with its rounds, its evaluation and its runs; return the studies' names.
+
+        Of a later round or an evaluation only that one goes. A registered model stays. confirm:
+        called before anything is deleted; it raises to keep everything.
+        """
+        import optuna
+
+        from hpsearch.evaluation.test_set import log_deleted_search
+        from hpsearch.storage.catalog import find_evaluation, load_study, rounds_of
+        from hpsearch.storage.leases import leased
+        from hpsearch.trials.records import is_search, own_trials, round_number
+
+        store = self._open()
+        study = load_study(store, name)
+        alone = bool(round_number(study)) or not is_search(study)
+        studies = [study] if alone else rounds_of(store, study)
+        evaluations = (find_evaluation(store, each) for each in studies if is_search(each))
+        studies += [each for each in evaluations if each is not None]
+        with ExitStack() as leases:
+            for each in studies:
+                leases.enter_context(leased(each))
+            names = [each.study_name for each in studies]
+            trials = sum(len(own_trials(each)) for each in studies)
+            confirm(Deletion(names, trials, self.tracked))
+            tracker = self.tracker
+            if tracker is not None and not tracker.store.exists():
+                tracker = None
+            if tracker is not None:
+                tracker.store.prepare()
+                for each in studies:
+                    tracker.delete(each)
+            leases.pop_all()  # a deleted study has no lease to release
+            for each in studies:
+                self._forget_evaluation(store, each, tracker)
+                log_deleted_search(store, each)
+                optuna.delete_study(study_name=each.study_name, storage=store)
+        return names
+
+    def _forget_evaluation(self, store: BaseStorage, study: Study, tracker: Tracker | None) -> None:
+        """If `study` is an evaluation, remove from its search, and from MLflow, what it found."""
+        from hpsearch.storage.catalog import find_evaluated, rounds_of
+        from hpsearch.trials.records import write_evaluation_table
+
+        search = find_evaluated(store, study)
+        if search is None:
+            return
+        write_evaluation_table(search, None)
+        if tracker is not None:
+            from hpsearch.tracking.evaluations import delete_evaluation
+            from hpsearch.tracking.page import update_page
+
+            delete_evaluation(tracker.store, search)
+            update_page(rounds_of(store, search), tracker)
+
+    def _open(self) -> BaseStorage:
+        from hpsearch.storage.open import open_storage
+
+        return open_storage(self.storage_url, create=False)
+
+    def _search(self, name: str) -> tuple[BaseStorage, Study]:
+        """Open the storage, and in it the search called `name`."""
+        from hpsearch.storage.catalog import load_search
+
+        store = self._open()
+        return store, load_search(store, name)
+
+
+def _better_round(store: BaseStorage, study: Study) -> str:
+    from hpsearch.analysis.ranking import better_round
+    from hpsearch.storage.catalog import rounds_of
+
+    return better_round(rounds_of(store, study), study)
+
+
+def _run_title(study: Study, kind: str) -> RunTitle:
+    from hpsearch.tracking.artifacts import run_title
+    from hpsearch.trials.records import experiment_name
+
+    return RunTitle(experiment_name(study), run_title(study, kind))
