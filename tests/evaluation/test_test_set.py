@@ -1,13 +1,16 @@
-"""Looks at test sets are counted, whoever looks and whatever becomes of the study."""
+"""The test-set log: uses are counted over all studies, and outlive them."""
+
+from dataclasses import replace
 
 import optuna
 import pytest
 
-from hpsearch.evaluation.test_set import LOOKS, complete_look, looks_at, may_look
+from hpsearch.evaluation import test_set
+from hpsearch.evaluation.test_set import Networks, complete_use, log_use, request_use, uses_of
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import is_search
+from hpsearch.trials.records import TEST_SET_LOG, is_search
 
-MINE = {"study_id": "a", "slot": 3, "seeds": 10, "epochs": 7}
+OURS = Networks(study_id="a", slot=3, seeds=10, epochs=7)
 
 
 @pytest.fixture
@@ -15,68 +18,67 @@ def storage(tmp_path):
     return open_storage(str(tmp_path / "s.journal"))
 
 
-def test_the_first_look_is_free_and_seen_again(storage):
-    assert looks_at(storage, "d") == []
-    look, why = may_look(storage, "d", "s", MINE, again=False)
-    assert (look.number, look.scores, why) == (1, None, "")
-    complete_look(storage, look, {"accuracy": 0.9})
-    seen, _ = may_look(storage, "d", "s", MINE, again=False)
-    assert (seen.key, seen.number, seen.scores) == (look.key, 1, {"accuracy": 0.9})
-    assert len(looks_at(storage, "d")) == 1
+def test_the_first_use_is_free_and_found_again(storage):
+    assert uses_of(storage, "d") == []
+    use, why = request_use(storage, "d", "s", OURS, again=False)
+    assert (use.number, use.scores, why) == (1, None, "")
+    complete_use(storage, use, {"accuracy": 0.9})
+    seen, _ = request_use(storage, "d", "s", OURS, again=False)
+    assert (seen.key, seen.number, seen.scores) == (use.key, 1, {"accuracy": 0.9})
+    assert len(uses_of(storage, "d")) == 1
 
 
-def test_an_interrupted_look_goes_on_even_with_again(storage):
-    look, _ = may_look(storage, "d", "s", MINE, again=False)
+def test_an_interrupted_use_goes_on_even_with_again(storage):
+    use, _ = request_use(storage, "d", "s", OURS, again=False)
     for again in (False, True):
-        assert may_look(storage, "d", "s", MINE, again=again) == (look, "")
+        assert request_use(storage, "d", "s", OURS, again=again) == (use, "")
 
 
 @pytest.mark.parametrize("other", [{"study_id": "b"}, {"slot": 4}, {"seeds": 20}, {"epochs": 8}])
-def test_other_networks_look_only_again(storage, other):
-    first, _ = may_look(storage, "d", "s", MINE, again=False)
-    complete_look(storage, first, {})
-    look, why = may_look(storage, "d", "t", MINE | other, again=False)
-    assert look is None
+def test_other_networks_need_again(storage, other):
+    first, _ = request_use(storage, "d", "s", OURS, again=False)
+    complete_use(storage, first, {})
+    use, why = request_use(storage, "d", "t", replace(OURS, **other), again=False)
+    assert use is None
     assert why == (
-        f"the test set of these data was looked at once before, last on {first.date} by study 's' "
-        "(trial 3); --again looks once more"
+        f"the test set of these data has been used once, last on {first.date} by study 's' "
+        "(trial 3)"
     )
-    assert len(looks_at(storage, "d")) == 1
-    second, _ = may_look(storage, "d", "t", MINE | other, again=True)
+    assert len(uses_of(storage, "d")) == 1
+    second, _ = request_use(storage, "d", "t", replace(OURS, **other), again=True)
     assert second.number == 2
-    assert may_look(storage, "d", "u", MINE | {"slot": 9}, again=False)[1].startswith(
-        "the test set of these data was looked at 2 times before"
+    assert request_use(storage, "d", "u", replace(OURS, slot=9), again=False)[1].startswith(
+        "the test set of these data has been used 2 times, last on "
     )
 
 
-def test_again_is_another_look_of_the_same_networks(storage):
-    first, _ = may_look(storage, "d", "s", MINE, again=False)
-    complete_look(storage, first, {})
-    second, _ = may_look(storage, "d", "s", MINE, again=True)
+def test_again_is_another_use_by_the_same_networks(storage):
+    first, _ = request_use(storage, "d", "s", OURS, again=False)
+    complete_use(storage, first, {})
+    second, _ = request_use(storage, "d", "s", OURS, again=True)
     assert (second.number, second.scores) == (2, None)
 
 
-def test_other_data_have_looks_of_their_own(storage):
-    may_look(storage, "d", "s", MINE, again=False)
-    look, _ = may_look(storage, "e", "s", MINE, again=False)
-    assert look.number == 1
+def test_other_data_have_uses_of_their_own(storage):
+    request_use(storage, "d", "s", OURS, again=False)
+    use, _ = request_use(storage, "e", "s", OURS, again=False)
+    assert use.number == 1
 
 
 def test_of_two_at_once_one_gives_way(storage, monkeypatch):
-    def look_first(*arguments, **options):
-        monkeypatch.undo()  # between this one's question and its look, another one looks
-        may_look(storage, "d", "faster", MINE | {"study_id": "b"}, again=False)
-        return noting(*arguments, **options)
+    def use_first(*arguments, **options):
+        monkeypatch.undo()  # another process is faster
+        request_use(storage, "d", "faster", replace(OURS, study_id="b"), again=False)
+        return log_use(*arguments, **options)
 
-    noting = may_look.__globals__["note_look"]
-    monkeypatch.setitem(may_look.__globals__, "note_look", look_first)
-    look, why = may_look(storage, "d", "s", MINE, again=False)
-    assert look is None
+    monkeypatch.setattr(test_set, "log_use", use_first)
+    use, why = request_use(storage, "d", "s", OURS, again=False)
+    assert use is None
     assert "by study 'faster'" in why
-    assert [known.study for known in looks_at(storage, "d")] == ["faster"]
+    assert [known.study for known in uses_of(storage, "d")] == ["faster"]
 
 
-def test_the_ledger_is_no_search(storage):
-    may_look(storage, "d", "s", MINE, again=False)
-    assert not is_search(optuna.load_study(storage=storage, study_name=LOOKS))
+def test_the_log_is_no_search(storage):
+    request_use(storage, "d", "s", OURS, again=False)
+    assert not is_search(optuna.load_study(storage=storage, study_name=TEST_SET_LOG))
     assert is_search(optuna.create_study(storage=storage))

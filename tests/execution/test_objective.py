@@ -365,14 +365,14 @@ def test_loads_a_table_of_ones_own(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,kind\n" + "1,0,x\n0,1,y\n" * 20, encoding="utf-8")
     settings = build(data={"source": str(path), "target": "kind"}).settings
-    data = load_data(settings)
+    data = load_data(settings.data.model_dump())
     assert (data.name, data.class_names) == ("rows", ("x", "y"))
     assert Objective(settings)(fixed_trial(params={"learning_rate": 0.5})) == 1.0
 
 
 def test_a_study_that_looks_for_the_worst_is_refused():
     objective = Objective(parse_settings({"name": "x", "data": {"source": "iris"}}, "x"))
-    with pytest.raises(SettingsError, match=r"^val/accuracy is to go up: .*='maximize'$"):
+    with pytest.raises(SettingsError, match=r"^val/accuracy is to be maximized: .*='maximize'$"):
         optuna.create_study().optimize(objective, n_trials=1)
 
 

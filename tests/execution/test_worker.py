@@ -1,4 +1,6 @@
-"""A worker does exactly the slots it is handed, and knows the living from the dead."""
+"""A worker runs exactly the slots that it is assigned, and drops a trial that was taken away."""
+
+from dataclasses import asdict
 
 import optuna
 import pytest
@@ -10,14 +12,14 @@ from hpsearch.errors import Interrupted
 from hpsearch.execution import objective as objective_module
 from hpsearch.execution import worker
 from hpsearch.execution.objective import Objective
-from hpsearch.execution.worker import work
+from hpsearch.execution.worker import WorkerTask, work
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
 
 
 class ListChannel:
-    """A parent that hands out a list of slots; `at_epoch(slot, number)` is called on the way."""
+    """Hands out a list of slots; `at_epoch(slot, number)` is called at each epoch."""
 
     def __init__(self, slots, at_epoch=lambda *_: None):
         self.slots, self.at_epoch = list(slots), at_epoch
@@ -56,33 +58,33 @@ def trials_in(url):
 
 def test_it_does_the_slots_it_is_handed(url, objective):
     channel = ListChannel([3, 0, 7])
-    work(objective, "s", url, None, channel)
+    work(objective, WorkerTask("s", url, None), channel)
 
     trials = trials_in(url)
     assert [t.user_attrs["slot"] for t in trials] == [3, 0, 7]
     assert [t.state for t in trials] == [TrialState.COMPLETE] * 3
-    assert [t.user_attrs["process"] for t in trials] == [this_process()] * 3
+    assert [t.user_attrs["process"] for t in trials] == [asdict(this_process())] * 3
     assert channel.epochs == [(slot, epoch) for slot in (3, 0, 7) for epoch in (1, 2, 3)]
     assert [t.number for t in channel.trials] == [0, 1, 2]
     assert [t.value for t in channel.trials] == [t.value for t in trials]
 
 
 def test_what_a_slot_is_does_not_depend_on_when_it_is_done(url, objective):
-    work(objective, "s", url, None, ListChannel([5, 2]))
-    work(objective, "s", url, None, ListChannel([2, 5]))
+    work(objective, WorkerTask("s", url, None), ListChannel([5, 2]))
+    work(objective, WorkerTask("s", url, None), ListChannel([2, 5]))
     a5, a2, b2, b5 = trials_in(url)
     assert (a5.params, a2.params) == (b5.params, b2.params)
     assert (a5.value, a2.value) == (b5.value, b2.value)
     assert a5.params != a2.params
 
 
-def test_the_parent_may_stop_a_trial(url, objective):
+def test_the_coordinator_may_stop_a_trial(url, objective):
     def stop_at_two(slot, number):
         if (slot, number) == (0, 2):
             raise Interrupted
 
     channel = ListChannel([0, 1], stop_at_two)
-    work(objective, "s", url, None, channel)
+    work(objective, WorkerTask("s", url, None), channel)
     first, second = trials_in(url)
     assert (first.state, first.user_attrs["interrupted"]) == (TrialState.FAIL, True)
     assert len(first.user_attrs["curves"]["times"]) == 2
@@ -98,7 +100,7 @@ def test_a_trial_that_others_declared_dead_is_dropped(url, objective, at):
             theirs.tell(0, state=TrialState.FAIL)
 
     channel = ListChannel([0, 1], declare_dead)
-    work(objective, "s", url, None, channel)
+    work(objective, WorkerTask("s", url, None), channel)
     assert [t.state for t in trials_in(url)] == [TrialState.FAIL, TrialState.COMPLETE]
     assert channel.epochs[-3:] == [(1, 1), (1, 2), (1, 3)]
     assert [t.number for t in channel.trials] == [1]
@@ -110,7 +112,7 @@ def test_labelled_configurations_take_their_slots(url, make_settings):
         {"label": "half", "momentum": 0.5, "epochs": 2},
     ]
     objective = Objective(make_settings(enqueue=entries))
-    work(objective, "s", url, None, ListChannel([0, 1, 2]))
+    work(objective, WorkerTask("s", url, None), ListChannel([0, 1, 2]))
 
     configs = [t.user_attrs["setup"]["config"] for t in trials_in(url)]
     labels = [t.user_attrs["setup"].get("label") for t in trials_in(url)]
@@ -125,7 +127,7 @@ def test_labelled_configurations_take_their_slots(url, make_settings):
 def test_trials_are_pruned_by_the_settings_pruner(url, make_settings):
     search = {"pruner": "halving"}
     objective = Objective(make_settings(search=search, trial={"epochs": 9}))
-    work(objective, "s", url, None, ListChannel(range(8)))
+    work(objective, WorkerTask("s", url, None), ListChannel(range(8)))
     pruned = [t for t in trials_in(url) if t.state is TrialState.PRUNED]
     assert pruned
     assert all(len(t.user_attrs["curves"]["times"]) in (1, 3) for t in pruned)
@@ -142,7 +144,7 @@ def test_running_and_finished_trials_are_tracked(url, objective, mlflow_uri, mon
             points = client.get_metric_history(run.info.run_id, "val/loss")
             seen.append((slot, number, run.info.status, len(points)))
 
-    work(objective, "s", url, Tracker(mlflow_uri), ListChannel([0, 1], look))
+    work(objective, WorkerTask("s", url, Tracker(mlflow_uri)), ListChannel([0, 1], look))
     # A slot's first epoch is in MLflow when its second is over.
     assert seen == [(slot, n, "RUNNING", n - 1) for slot in (0, 1) for n in (2, 3)]
     assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
@@ -160,7 +162,7 @@ def test_matrix_products_run_on_one_thread_meanwhile(url, objective):
     channel = ListChannel([0], lambda *_: within.append(blas_threads()))
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
-        work(objective, "s", url, None, channel)
+        work(objective, WorkerTask("s", url, None), channel)
         assert blas_threads() == before
     assert before  # NumPy and SciPy have their BLAS loaded
     assert within == [{1}] * 3
@@ -173,17 +175,17 @@ def test_optuna_is_quiet_meanwhile(url, objective, error):
     channel = ListChannel([0], lambda *_: within.append(optuna.logging.get_verbosity()))
 
     def fail(_):
-        raise RuntimeError("the parent is gone")
+        raise RuntimeError("the coordinator is gone")
 
     if error:
         channel.finished = fail
     optuna.logging.set_verbosity(optuna.logging.INFO)
     try:
         if error:
-            with pytest.raises(error, match="the parent is gone"):
-                work(objective, "s", url, None, channel)
+            with pytest.raises(error, match="the coordinator is gone"):
+                work(objective, WorkerTask("s", url, None), channel)
         else:
-            work(objective, "s", url, None, channel)
+            work(objective, WorkerTask("s", url, None), channel)
         assert optuna.logging.get_verbosity() == optuna.logging.INFO
     finally:
         optuna.logging.set_verbosity(before)

@@ -8,16 +8,6 @@ from unittest.mock import Mock
 import numpy as np
 import optuna
 import pytest
-from hpsearch.search.evaluation.candidates import Candidate
-from hpsearch.search.evaluation.found import equals_of_best
-from hpsearch.search.evaluation.record import (
-    Evaluation,
-    evaluation_record,
-    last_evaluation,
-    overtaken_by,
-)
-from hpsearch.search.evaluation.test_set import looks_at, remember_search
-from hpsearch.search.evaluation.wording import verdict
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -27,6 +17,15 @@ import hpsearch.tracking.artifacts
 import hpsearch.tracking.evaluations
 from hpsearch.analysis.ranking import best_epoch, best_trials, better_round, find_trial
 from hpsearch.errors import DataError, Interrupted, StudyError
+from hpsearch.evaluation.candidates import Candidate, count_equals
+from hpsearch.evaluation.record import (
+    Evaluation,
+    evaluation_record,
+    last_evaluation,
+    overtaken_by,
+)
+from hpsearch.evaluation.test_set import log_deleted_search, uses_of
+from hpsearch.evaluation.wording import verdict
 from hpsearch.export.winner import find_winner, winner_record, winning_trial
 from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
@@ -34,11 +33,17 @@ from hpsearch.search.evaluation import evaluate
 from hpsearch.search.repeats import evaluation_settings
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import evaluation_name, find_evaluation, load_study, study_settings
+from hpsearch.storage.open import open_storage, storage_url
 from hpsearch.tracking.evaluations import log_evaluation, log_missing_evaluation
 from hpsearch.tracking.page import describe
 from hpsearch.tracking.tracker import Tracker
-from hpsearch.trainables.network import joined, learning_rates, load_data, start_training
-from hpsearch.trials.records import Repeat, curves_of, own_trials, slot_of
+from hpsearch.trainables.network import (
+    learning_rates,
+    load_data,
+    start_training,
+    with_validation_rows,
+)
+from hpsearch.trials.records import Repeat, curves_of, own_trials, repeat_of, slot_of
 from model import MLPClassifier, TrainConfig, load_test_set
 
 NAME = "tiny-random"
@@ -55,12 +60,29 @@ def search(make_settings, tmp_path, monkeypatch):
     return run
 
 
+def storage():
+    """The storage of the working directory."""
+    return open_storage(storage_url())
+
+
 def held(study):
-    return find_evaluation(study._storage, study)
+    """The study that evaluates `study`."""
+    return find_evaluation(storage(), study)
 
 
 def done(study):
-    return {slot_of(trial): trial for trial in own_trials(held(study))}
+    """The trials of the evaluation, by what they repeat."""
+    return {repeat_of(trial): trial for trial in own_trials(held(study))}
+
+
+def data_of(settings):
+    return load_data(settings.data.model_dump())
+
+
+def retrained(settings, data, config, draw):
+    """An untrained network of one draw, and its epochs."""
+    search = settings.search
+    return start_training(data, config, seed=search.seed, draw=draw, metric=search.metric)
 
 
 def test_repeats_are_trainings_of_the_same_configuration_with_other_draws(search):
@@ -70,17 +92,17 @@ def test_repeats_are_trainings_of_the_same_configuration_with_other_draws(search
     assert {each.slot for each in found.candidates} == {slot_of(trial) for trial in best}
     settings, trials = evaluation_settings(study), done(study)
     assert settings.search.seed != 0
-    data = load_data(settings)
+    data = data_of(settings)
     for candidate in found.candidates:
         trial = find_trial(study, str(candidate.slot))
-        assert candidate.found == trial.value
+        assert candidate.search_value == trial.value
         config = TrainConfig(**trial.user_attrs["setup"]["config"])
         for draw, value in enumerate(candidate.values):
-            slot = Repeat(candidate.slot, draw).slot
-            assert trials[slot].user_attrs["setup"]["config"] == config.as_dict()
-            _, epochs = start_training(settings, data, config, slot)
+            repeat = trials[Repeat(candidate.slot, draw)]
+            assert repeat.user_attrs["setup"]["config"] == config.as_dict()
+            _, epochs = retrained(settings, data, config, draw)
             assert value == max(epoch.val_accuracy for epoch in epochs)
-            assert curves_of(trials[slot]).values != curves_of(trial).values
+            assert curves_of(repeat).values != curves_of(trial).values
     assert found.chosen.mean == max(each.mean for each in found.candidates)
 
 
@@ -103,20 +125,20 @@ def test_final_networks_learn_from_all_rows_for_the_median_best_epoch(search):
     )
     found = evaluate(NAME, top=1, seeds=4)
     trials, slot = done(study), found.chosen.slot
-    repeats = [trials[Repeat(slot, draw).slot] for draw in range(4)]
+    repeats = [trials[Repeat(slot, draw)] for draw in range(4)]
     assert found.epochs == median_low(best_epoch(trial) for trial in repeats)
     typical = next(trial for trial in repeats if best_epoch(trial) == found.epochs)
     settings = evaluation_settings(study)
-    data = joined(load_data(settings))
-    whole = load_data(settings)
+    data = with_validation_rows(data_of(settings))
+    whole = data_of(settings)
     assert len(data.x_train) == len(whole.x_train) + len(whole.x_val)
     assert len(data.x_val) == 0
     config = TrainConfig(**repeats[0].user_attrs["setup"]["config"])
-    _, epochs = start_training(settings, whole, config, slot_of(typical))
+    _, epochs = retrained(settings, whole, config, repeat_of(typical).draw)
     rates = learning_rates(config, curves_of(typical).values["val/loss"])
     assert rates == [epoch.learning_rate for epoch in epochs]
     for draw in range(4):
-        final = trials[Repeat(slot, draw, found.epochs).slot]
+        final = trials[Repeat(slot, draw, found.epochs)]
         curves = curves_of(final)
         assert len(curves) == found.epochs
         assert curves.values.keys() == {"train/loss", "train/accuracy"}
@@ -127,13 +149,13 @@ def test_a_constant_rate_makes_the_final_network_of_plain_training(search):
     study = search()
     found = evaluate(NAME, top=1, seeds=2)
     settings = evaluation_settings(study)
-    data = joined(load_data(settings))
+    data = with_validation_rows(data_of(settings))
     trial = find_trial(study, str(found.chosen.slot))
     config = TrainConfig(**trial.user_attrs["setup"]["config"])
-    network, epochs = start_training(settings, data, config, Repeat(found.chosen.slot, 0).slot)
+    network, epochs = retrained(settings, data, config, 0)
     for _, _ in zip(range(found.epochs), epochs, strict=False):
         pass
-    exported = find_winner(study).network.network_
+    exported = find_winner(storage(), study).network.network_
     assert np.array_equal(exported.params, network.params)
 
 
@@ -143,16 +165,16 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
 
     def opening(**options):
         seen.append(options)
-        # Whoever pulls the plug now has looked: it is written down already.
-        (look,) = looks_at(study._storage, load_data(evaluation_settings(study)).digest)
-        assert look.scores is None
+        # The use is logged before the test set is opened.
+        (use,) = uses_of(storage(), data_of(evaluation_settings(study)).digest)
+        assert use.scores is None
         return load_test_set(**options)
 
     monkeypatch.setattr(hpsearch.search.evaluation, "load_test_set", opening)
     found = evaluate(NAME, top=2, seeds=3)
     assert len(seen) == 1
     x, y = load_test_set("digits", limit=120)
-    finals = [find_winner(study).network.network_]
+    finals = [find_winner(storage(), study).network.network_]
     alone = found.test_scores("network")
     predicted = finals[0].predict_proba(x).argmax(axis=1)
     assert alone.accuracy == accuracy_score(y, predicted)
@@ -168,7 +190,7 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
     assert len(test["networks"]["macro_f1"]) == 3
     assert 0 <= found.test_scores("ensemble").accuracy <= 1
     evaluate(NAME, top=2, seeds=3)
-    assert len(seen) == 1  # what was seen is known
+    assert len(seen) == 1  # the scores are known
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():
@@ -191,30 +213,30 @@ def test_an_ensemble_is_the_mean_of_probabilities():
     assert scores["networks"]["accuracy"] == [0.5, 1.0]
 
 
-def test_looks_are_counted_over_studies(search, make_settings):
+def test_uses_are_counted_over_studies(search, make_settings):
     study = search()
-    assert evaluate(NAME, top=1, seeds=2).look.number == 1
+    assert evaluate(NAME, top=1, seeds=2).test_use.number == 1
     run_study(make_settings(), name="other")
     other = evaluate("other", top=1, seeds=2)
-    assert other.look is None
-    assert f"by study '{NAME}'" in other.unseen
-    assert other.epochs > 0  # there is a network, though nobody knows how good it is
-    assert evaluate("other", top=1, seeds=2, again=True).look.number == 2
+    assert other.test_use is None
+    assert f"by study '{NAME}'" in other.unscored
+    assert other.epochs > 0  # there is a network, though it is not scored
+    assert evaluate("other", top=1, seeds=2, again=True).test_use.number == 2
     assert evaluation_record(evaluate("other", top=1, seeds=2))["test"]["look"] == 2
-    assert last_evaluation(study).look.number == 1
+    assert last_evaluation(study).test_use.number == 1
 
 
 def test_more_seeds_add_to_what_there_is(search):
     study = search()
     first = evaluate(NAME, top=2, seeds=2)
-    numbers = {slot: trial.number for slot, trial in done(study).items()}
+    numbers = {repeat: trial.number for repeat, trial in done(study).items()}
     more = evaluate(NAME, top=2, seeds=4)
-    assert {slot: done(study)[slot].number for slot in numbers} == numbers
+    assert {repeat: done(study)[repeat].number for repeat in numbers} == numbers
     by_slot = {each.slot: each.values for each in more.candidates}
     assert all(by_slot[each.slot][:2] == each.values for each in first.candidates)
-    assert more.own_look is None  # other networks than those that looked
-    assert more.look == first.look
-    assert "was looked at once before" in more.unseen
+    assert more.own_use is None  # these are other networks
+    assert more.test_use == first.test_use
+    assert "has been used once, last on" in more.unscored
     assert last_evaluation(study) == more
     assert evaluation_record(more)["test"]["seeds"] == 2
 
@@ -228,7 +250,7 @@ def test_asking_for_less_makes_no_luckier_one_the_winner(search):
     assert narrow.candidates == wide.candidates
     assert done(study).keys() == before.keys()
     fewer = evaluate(NAME, top=1, seeds=2)
-    assert (fewer.candidates, fewer.look) == (wide.candidates, wide.look)
+    assert (fewer.candidates, fewer.test_use) == (wide.candidates, wide.test_use)
     more = evaluate(NAME, top=1, seeds=4)
     assert {each.slot for each in more.candidates} == {luckiest, fewer.chosen.slot}
 
@@ -246,15 +268,15 @@ def test_an_interruption_costs_nothing_that_was_trained(search, jobs):
 
         with pytest.raises(Interrupted, match=r"of .* (trainings|final networks) are done"):
             evaluate(NAME, top=2, seeds=5, jobs=jobs, should_stop=should_stop)
-    kept = {slot: t.number for slot, t in done(study).items() if t.state is TrialState.COMPLETE}
+    kept = {repeat: t.number for repeat, t in done(study).items() if t.state is TrialState.COMPLETE}
     resumed = evaluate(NAME, top=2, seeds=5, jobs=jobs)
-    assert {slot: done(study)[slot].number for slot in kept} == kept
+    assert {repeat: done(study)[repeat].number for repeat in kept} == kept
     complete = [t for t in own_trials(held(study)) if t.state is TrialState.COMPLETE]
-    assert len(complete) == len({slot_of(t) for t in complete}) == 15
-    optuna.delete_study(study_name=evaluation_name(study), storage=study._storage)
+    assert len(complete) == len({repeat_of(t) for t in complete}) == 15
+    optuna.delete_study(study_name=evaluation_name(study), storage=storage())
     fresh = evaluate(NAME, top=2, seeds=5)
     assert fresh.candidates == resumed.candidates
-    assert fresh.look == resumed.look  # of the very same networks: not another look
+    assert fresh.test_use == resumed.test_use  # by the very same networks: no further use
 
 
 def test_what_diverges_is_said_and_not_chosen(search):
@@ -292,8 +314,8 @@ def test_a_search_with_seeds_is_evaluated_by_its_means(search):
     for candidate in found.candidates:
         assert candidate.slot % 2 == 0
         values = [find_trial(study, str(candidate.slot + n)).value for n in range(2)]
-        assert candidate.found == pytest.approx(np.mean(values))
-    first = f"the mean of 2 repeats from trial {found.searched_best.slot} on"
+        assert candidate.search_value == pytest.approx(np.mean(values))
+    first = f"the mean of 2 repeats, the first of them trial {found.searched_best.slot}"
     assert f"({first})" in verdict(found)
     assert evaluation_record(found)["repeats"] == 2
     assert last_evaluation(study).in_the_search == "in the search, mean of 2"
@@ -304,18 +326,18 @@ def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mni
     study = search(data={"source": "mnist", "limit": None, "validation": "test"})
     found = evaluate(NAME, top=2, seeds=2)
     assert found.metric == "val/accuracy (test set)"
-    assert (found.look, found.epochs) == (None, 0)
-    assert "not unseen" in found.unseen
+    assert (found.test_use, found.epochs) == (None, 0)
+    assert "not unseen" in found.unscored
     assert winning_trial(study).state is TrialState.COMPLETE
-    assert find_winner(study).untested.startswith("Validated on the test set")
+    assert find_winner(storage(), study).untested.startswith("Validated on the test set")
 
 
 def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_settings, tmp_path):
     study = search()
-    names = {*optuna.get_all_study_names(study._storage)}
+    names = {*optuna.get_all_study_names(storage())}
     with pytest.raises(StudyError, match="is not a study in this storage"):
         evaluate("tiny-randon")
-    optuna.create_study(study_name="foreign", storage=study._storage)
+    optuna.create_study(study_name="foreign", storage=storage())
     with pytest.raises(StudyError, match="was not started by hpsearch"):
         evaluate("foreign")
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(60)))
@@ -325,16 +347,16 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_s
     with pytest.raises(DataError, match=r"t.csv has changed since 'table' was run"):
         evaluate("table")
     run_study(make_settings(), name=f"{NAME}.evaluation")
-    with pytest.raises(StudyError, match=r"that the evaluation of 'tiny-random' would have, but"):
+    with pytest.raises(StudyError, match=r"that the evaluation of 'tiny-random' needs, but"):
         evaluate(NAME)
-    left = {*optuna.get_all_study_names(study._storage)} - names
+    left = {*optuna.get_all_study_names(storage())} - names
     assert left == {"foreign", "table", f"{NAME}.evaluation"}
 
 
 def test_an_evaluation_is_not_evaluated(search):
     search()
     evaluate(NAME, top=1, seeds=2)
-    with pytest.raises(StudyError, match="is itself an evaluation"):
+    with pytest.raises(StudyError, match="is the evaluation of 'tiny-random'; name that instead"):
         evaluate(f"{NAME}.evaluation")
 
 
@@ -343,9 +365,7 @@ def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
     study = search()
     tracker.sync(study)
     found = evaluate(NAME, top=2, seeds=2, tracker=tracker)
-    figures = draw_evaluation(found)
-    for _ in range(2):  # the second time into the same run
-        log_evaluation(tracker.store, study, found, figures)
+    log_evaluation(tracker.store, study, found)  # once more, into the same run
     client = MlflowClient(mlflow_uri)
     runs = client.search_runs(["1"])
     kinds = [run.data.tags["hpsearch.kind"] for run in runs]
@@ -364,7 +384,7 @@ def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
     assert run.metrics["val/accuracy_mean"] == pytest.approx(found.chosen.mean)
     assert run.metrics["test/accuracy"] == found.test_scores("network").accuracy
     assert run.metrics["test/ensemble_macro_f1"] == found.test_scores("ensemble").macro_f1
-    assert (run.tags["hpsearch.look"], run.tags["hpsearch.looked"]) == ("1", found.look.date)
+    assert (run.tags["hpsearch.look"], run.tags["hpsearch.looked"]) == ("1", found.test_use.date)
     (used,) = next(r.inputs.dataset_inputs for r in runs if r.info.run_name == "evaluation")
     assert used.dataset.name == "digits"
     assert run.params == by_name[f"repeat-{found.chosen.slot:04d}-00"].params
@@ -375,14 +395,14 @@ def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
     assert tracker.sync(study) == tracker.sync(held(study)) == 0
 
 
-def test_a_run_that_a_death_left_is_ended_by_the_next(search, mlflow_uri, monkeypatch):
+def test_a_run_that_a_killed_process_left_is_ended_by_the_next(search, mlflow_uri, monkeypatch):
     tracker = Tracker(mlflow_uri)
     study = search()
     with monkeypatch.context() as patch:
         patch.setattr(hpsearch.tracking.evaluations, "log_files", Mock(side_effect=SystemExit))
         patch.setattr(hpsearch.tracking.artifacts, "end_run", Mock())  # as if by kill -9
         with pytest.raises(SystemExit):
-            log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2), {})
+            log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2))
     client = MlflowClient(mlflow_uri)
     assert [run.info.status for run in client.search_runs(["1"])] == ["RUNNING"]
     evaluate(NAME, top=1, seeds=3)
@@ -395,10 +415,12 @@ def test_a_run_that_a_death_left_is_ended_by_the_next(search, mlflow_uri, monkey
 def test_export_takes_what_was_evaluated(search, tmp_path):
     study = search()
     before = winning_trial(study)
-    assert find_winner(study).untested.startswith("Not evaluated yet, so without a test score")
+    assert find_winner(storage(), study).untested.startswith(
+        "Not evaluated yet, so without a test score"
+    )
     assert before == best_trials(study, 1)[0]
     found = evaluate(NAME, top=4, seeds=2)
-    winner = find_winner(study)
+    winner = find_winner(storage(), study)
     assert slot_of(winner.trial) == slot_of(winning_trial(study)) == found.chosen.slot
     assert winner.scores == {
         f"test/{name}": getattr(found.test_scores("network"), name)
@@ -415,13 +437,13 @@ def test_export_takes_what_was_evaluated(search, tmp_path):
     record = json.loads(json.dumps(winner_record(study)))
     assert record["evaluation"]["chosen"] == record["slot"] == found.chosen.slot
     other = next(each.slot for each in found.candidates[1:])
-    alone = find_winner(study, other)
+    alone = find_winner(storage(), study, other)
     assert (slot_of(alone.trial), alone.scores, alone.final_epochs) == (other, {}, 0)
     assert alone.untested == "Not tested: an evaluation tests the network that it chooses"
     assert "evaluation" not in winner_record(study, other)
 
 
-def test_the_report_tells_of_it(search):
+def test_the_report_shows_it(search):
     study = search(data={"source": "iris", "limit": None})
     assert 'id="evaluation"' not in report_page(study)
     found = evaluate(NAME, top=2, seeds=3)
@@ -433,21 +455,21 @@ def test_the_report_tells_of_it(search):
     accuracy, row = found.test_scores("network").accuracy, found.chosen
     assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page
     assert f'data-n="{row.mean}">{row.mean:.4f}</td>' in page
-    assert "Test set of 30 rows, the first look, on " in page
+    assert "Test set of 30 rows, first use, on " in page
     evaluate(NAME, top=1, seeds=4)
     page = report_page(study)
-    assert f"the first look, on {found.look.date}, by 3 networks of trial {row.slot}." in page
-    assert "No look now: the test set of these data was looked at once before" in page
+    assert f"first use, on {found.test_use.date}, by 3 networks of trial {row.slot}." in page
+    assert "Not scored now: the test set of these data has been used once, last on " in page
     assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page  # what was seen stays
 
 
 def test_names_of_a_hundred_letters_have_evaluations_of_their_own(search, make_settings):
+    search()
     names = ["n" * 99 + letter for letter in "ab"]
-    storage = search()._storage
     for name in names:
         run_study(make_settings(), name=name)
         evaluate(name, top=1, seeds=2)
-    evaluations = [evaluation_name(load_study(storage, name)) for name in names]
+    evaluations = [evaluation_name(load_study(storage(), name)) for name in names]
     assert [len(name) for name in evaluations] == [100, 100]
     assert len({*evaluations}) == 2
 
@@ -461,7 +483,7 @@ def test_of_equals_the_first_is_the_best_of_the_search(search):
         )
         study.add_trial(trial)
     found = evaluate(NAME, top=2, seeds=2)
-    assert [each.found for each in found.candidates] == [1.0, 1.0]
+    assert [each.search_value for each in found.candidates] == [1.0, 1.0]
     assert found.searched_best.slot == min(each.slot for each in found.candidates)
     assert found.searched_best.slot == slot_of(best_trials(study, 1)[0])
 
@@ -469,13 +491,13 @@ def test_of_equals_the_first_is_the_best_of_the_search(search):
 def test_the_score_stays_with_the_network_that_has_it(search):
     study = search()
     first = evaluate(NAME, top=1, seeds=3)
-    scores = find_winner(study).scores
+    scores = find_winner(storage(), study).scores
     assert scores["test/accuracy"] == first.test_scores("network").accuracy
     more = evaluate(NAME, top=1, seeds=4)
-    assert more.own_look is None
+    assert more.own_use is None
     same = (more.chosen.slot, more.epochs) == (first.chosen.slot, first.epochs)
     assert more.is_scored == same
-    assert find_winner(study).scores == (scores if same else {})
+    assert find_winner(storage(), study).scores == (scores if same else {})
     assert replace(more, epochs=first.epochs).is_scored
     assert not replace(more, epochs=99).is_scored
 
@@ -497,7 +519,7 @@ def test_a_search_that_goes_on_overtakes_its_evaluation(search):
     assert overtaken_by(study, last_evaluation(study)) == 2
     assert slot_of(winning_trial(study)) == 2
     assert "evaluation" not in winner_record(study)
-    said = f"rial 2 has been found since, and is not evaluated: hpsearch evaluate {NAME}."
+    said = f"rial 2 is better and has not been evaluated: hpsearch evaluate {NAME}."
     assert said in report_page(study)
     assert said in describe(study)
 
@@ -513,11 +535,11 @@ def test_a_luckier_draw_of_what_was_evaluated_overtakes_nothing(search):
     again, before = evaluate(NAME, top=1, seeds=2), done(study)
     slots = {each.slot for each in again.candidates}
     assert slots == {each.slot for each in found.candidates}
-    assert (again.searched_best.slot, again.searched_best.found) == (slot_of(twin), 1.0)
-    assert (again.look, again.unseen) == (found.look, "")
+    assert (again.searched_best.slot, again.searched_best.search_value) == (slot_of(twin), 1.0)
+    assert (again.test_use, again.unscored) == (found.test_use, "")
     assert done(study).keys() == before.keys()
-    assert equals_of_best(study, slots) == 0
-    assert equals_of_best(study, {0, 1} - {slot_of(twin)}) == 1
+    assert count_equals(study, slots) == 0
+    assert count_equals(study, {0, 1} - {slot_of(twin)}) == 1
 
 
 def test_a_round_that_found_better_is_named(search, make_settings):
@@ -526,33 +548,36 @@ def test_a_round_that_found_better_is_named(search, make_settings):
     for study, value, better in [(second, 2.0, second), (first, 3.0, first)]:
         study.add_trial(optuna.trial.create_trial(value=value, user_attrs={"slot": 99}))
         for each in (first, second):
-            assert better_round(each) == ("" if each is better else better.study_name)
+            assert better_round([first, second], each) == (
+                "" if each is better else better.study_name
+            )
     second.add_trial(optuna.trial.create_trial(value=3.0, user_attrs={"slot": 0}))
-    assert better_round(first) == better_round(second) == ""  # they are equally good
+    assert (
+        better_round([first, second], first) == better_round([first, second], second) == ""
+    )  # they are equally good
 
 
-def test_a_search_on_the_test_set_wears_it_out(search, make_settings, small_mnist, monkeypatch):
+def test_a_search_on_the_test_set_has_used_it(search, make_settings, small_mnist, monkeypatch):
     monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
     data = {"source": "mnist", "limit": None}
     study = search(data=data)
     run_study(make_settings(data=data | {"validation": "test"}), name="cheat")
     found = evaluate(NAME, top=1, seeds=2)
-    assert found.look is None
-    assert found.unseen == (
-        "study 'cheat' has validated on the test set of these data; --again looks once more"
-    )
-    remember_search(study._storage, load_study(study._storage, "cheat"))
-    optuna.delete_study(study_name="cheat", storage=study._storage)
-    assert "study 'cheat' has validated" in evaluate(NAME, top=1, seeds=2).unseen
+    assert found.test_use is None
+    assert found.unscored == "study 'cheat' has validated on the test set of these data"
+    assert found.may_use_again
+    log_deleted_search(storage(), load_study(storage(), "cheat"))
+    optuna.delete_study(study_name="cheat", storage=storage())
+    assert "study 'cheat' has validated" in evaluate(NAME, top=1, seeds=2).unscored
     found = evaluate(NAME, top=1, seeds=2, again=True)
-    assert found.look.title == "the first look: it is worn by the search 'cheat'"
-    assert find_evaluation(study._storage, study) is not None
+    assert found.test_use.title == "first use, after the search 'cheat' validated on it"
+    assert find_evaluation(storage(), study) is not None
 
 
 def test_small_losses_have_their_digits(search):
     search(search={"metric": "val/loss"})
     found = evaluate(NAME, top=1, seeds=2)
-    small = replace(found.chosen, found=1.5e-5, values=(2e-5, 4e-5))
+    small = replace(found.chosen, search_value=1.5e-5, values=(2e-5, 4e-5))
     said = verdict(replace(found, candidates=(small,)))
     assert "val/loss 1.5e-05 " in said
     assert "is 3e-05 over 2 fresh seeds: no luck" not in said
@@ -562,8 +587,8 @@ def test_small_losses_have_their_digits(search):
 @pytest.mark.parametrize(
     ("values", "end"),
     [
-        ((0.8, 0.8), ": no luck of the seed"),
-        ((0.9, 0.9), ": no luck, 0.1 better"),
+        ((0.8, 0.8), ": no luck"),
+        ((0.9, 0.9), ": no luck, it is 0.1 better"),
         ((0.7, 0.7), ": 0.1 was luck"),
         ((None, None), "every repeat diverged"),
     ],
@@ -580,7 +605,7 @@ def test_luck_in_words(values, end):
         assert two.verdict(candidate) == "best"
 
 
-def test_the_experiments_page_tells_of_it(search, mlflow_uri):
+def test_the_experiments_page_shows_it(search, mlflow_uri):
     tracker = Tracker(mlflow_uri)
     study = search()
     tracker.sync(study)
@@ -588,11 +613,11 @@ def test_the_experiments_page_tells_of_it(search, mlflow_uri):
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
     assert f"**Evaluated** over 3 fresh seeds: trial {found.chosen.slot} " in note
     accuracy = found.test_scores("network").accuracy
-    assert f"(the first look, {found.look.date}): accuracy **{accuracy:.4f}**" in note
-    assert note == describe(load_study(study._storage, NAME))
+    assert f"(first use, {found.test_use.date}): accuracy **{accuracy:.4f}**" in note
+    assert note == describe(load_study(storage(), NAME))
     evaluate(NAME, top=1, seeds=4, tracker=tracker)
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
-    assert f"by 3 networks of trial {found.look.slot}): accuracy **{accuracy:.4f}**" in note
+    assert f"by 3 networks of trial {found.test_use.slot}): accuracy **{accuracy:.4f}**" in note
     run_study(study_settings(study), name=NAME, tracker=tracker)
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
     assert "**Evaluated**" in note  # also after the next start of the search

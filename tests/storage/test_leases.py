@@ -1,4 +1,4 @@
-"""The living are told from the dead, and of two processes one at most runs a study."""
+"""Live and dead processes are told apart, and at most one of two processes runs a study."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict, replace
 
 import optuna
 import psutil
@@ -14,40 +15,44 @@ import pytest
 
 from hpsearch.errors import StudyError
 from hpsearch.storage.leases import (
-    CLAIM,
-    CLAIM_SECONDS,
-    Claim,
-    claimed,
+    LEASE_SECONDS,
+    Lease,
     holder,
     is_dead,
+    leased,
     this_process,
 )
 from hpsearch.storage.open import open_storage
+from hpsearch.trials.records import LeaseRecord, ProcessId, new_lease_key, write_lease
+
+OTHER = new_lease_key()
 
 
 @pytest.fixture
 def child():
-    """Another process, and how it describes itself."""
+    """Another process, and its id."""
     code = (
-        "import json, sys; from hpsearch.processes import this_process; "
-        "print(json.dumps(this_process()), flush=True); sys.stdin.read()"
+        "import json, sys; from dataclasses import asdict; "
+        "from hpsearch.storage.leases import this_process; "
+        "print(json.dumps(asdict(this_process())), flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
-        yield process, json.loads(process.stdout.readline())
+        yield process, ProcessId(**json.loads(process.stdout.readline()))
         process.kill()
 
 
 def test_this_process_is_alive():
-    assert this_process()["pid"] == os.getpid()
+    assert this_process().pid == os.getpid()
     assert this_process() == this_process()
     assert not is_dead(this_process())
-    assert not is_dead(json.loads(json.dumps(this_process())))
+    stored = json.loads(json.dumps(asdict(this_process())))
+    assert not is_dead(ProcessId(**stored))
 
 
 def test_a_killed_process_is_dead_first_as_a_zombie_and_then_gone(child):
     process, described = child
-    assert described["pid"] == process.pid
+    assert described.pid == process.pid
     assert not is_dead(described)
 
     process.send_signal(signal.SIGKILL)
@@ -63,16 +68,16 @@ def test_a_killed_process_is_dead_first_as_a_zombie_and_then_gone(child):
 @pytest.mark.parametrize(
     ("change", "dead"),
     [
-        ({"started": 1.5e9}, True),  # its number went to another process
-        ({"host": "elsewhere"}, False),  # nothing is known of it
+        ({"started": 1.5e9}, True),  # another process has its number now
+        ({"host": "elsewhere"}, False),  # nothing is known about it
         ({"host": "elsewhere", "started": 1.5e9}, False),
     ],
 )
 def test_a_process_is_known_by_host_and_start(change, dead):
-    assert is_dead(this_process() | change) is dead
+    assert is_dead(replace(this_process(), **change)) is dead
 
 
-def test_a_trial_that_does_not_say_whose_it_is_has_nobody():
+def test_a_trial_without_a_process_has_died():
     assert is_dead(None)
 
 
@@ -88,60 +93,60 @@ def reopen(request, tmp_path):
     return lambda: optuna.load_study(storage=open_storage(url), study_name="s")
 
 
-def claim_of(reopen, **changes):
-    """Leave a claim of another process, as it would have left it."""
-    claim = {**this_process(), "since": time.time() - 100, "renewed": time.time(), **changes}
-    reopen().set_user_attr(f"{CLAIM}other", claim)
-    return claim
+def leave_lease(reopen, renewed=None, **changes):
+    """Leave the lease of another process."""
+    process = replace(this_process(), **changes)
+    record = LeaseRecord(process, time.time() - 100, time.time() if renewed is None else renewed)
+    write_lease(reopen(), OTHER, record)
 
 
-def test_a_study_is_held_for_as_long_as_it_is_claimed(reopen):
+def test_a_study_is_held_for_as_long_as_it_is_leased(reopen):
     study = reopen()
     assert holder(study) is None
-    with claimed(study):
+    with leased(study):
         held = holder(reopen())
-        assert (held["pid"], held["host"]) == (os.getpid(), this_process()["host"])
-        with pytest.raises(StudyError) as error, claimed(reopen()):
+        assert held.process == this_process()
+        with pytest.raises(StudyError) as error, leased(reopen()):
             pass
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held["since"]))
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held.since))
     assert str(error.value) == (
-        f"study 's' is being run by process {os.getpid()} on {held['host']} since {since}; "
+        f"study 's' is being run by process {os.getpid()} on {held.process.host} since {since}; "
         "stop that first"
     )
     assert holder(reopen()) is None
-    with claimed(reopen()):
+    with leased(reopen()):
         pass
 
 
 def test_an_error_releases_the_study(reopen):
-    with pytest.raises(RuntimeError), claimed(reopen()):
+    with pytest.raises(RuntimeError), leased(reopen()):
         raise RuntimeError
     assert holder(reopen()) is None
 
 
-def test_the_dead_hold_nothing(reopen):
-    claim_of(reopen, started=1.5e9)
-    with claimed(reopen()):
+def test_a_dead_process_holds_nothing(reopen):
+    leave_lease(reopen, started=1.5e9)
+    with leased(reopen()):
         pass
 
 
-def test_a_claim_from_elsewhere_holds_while_it_is_renewed(reopen):
-    claim_of(reopen, host="elsewhere")
+def test_a_lease_from_another_host_holds_while_it_is_renewed(reopen):
+    leave_lease(reopen, host="elsewhere")
     with pytest.raises(StudyError, match="on elsewhere since"):
-        Claim(reopen()).take()
-    claim_of(reopen, host="elsewhere", renewed=time.time() - CLAIM_SECONDS - 1)
-    with claimed(reopen()):
+        Lease(reopen()).acquire()
+    leave_lease(reopen, host="elsewhere", renewed=time.time() - LEASE_SECONDS - 1)
+    with leased(reopen()):
         pass
 
 
-def test_of_two_that_start_at_once_one_runs_and_the_other_says_who(reopen):
+def test_of_two_simultaneous_starts_one_runs_and_the_other_names_it(reopen):
     holding, refused, together, leave = [], [], threading.Barrier(2), threading.Event()
 
     def start():
         study = reopen()
         together.wait()
         try:
-            with claimed(study):
+            with leased(study):
                 holding.append(holder(study))
                 leave.wait(20)
         except StudyError as error:

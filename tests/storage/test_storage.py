@@ -230,7 +230,7 @@ def test_a_lock_that_optuna_left_behind_is_no_matter(journal):
 
 HOLD_LOCK = """
 import sys
-from hpsearch.storage import JournalLock
+from hpsearch.storage.journal import JournalLock
 JournalLock(sys.argv[1]).acquire()
 print("held", flush=True)
 sys.stdin.read()
@@ -261,7 +261,7 @@ def test_the_lock_excludes_other_processes_until_its_holder_is_killed(journal):
 
 APPEND = """
 import sys, optuna
-from hpsearch.storage import open_storage
+from hpsearch.storage.open import open_storage
 study = optuna.load_study(study_name="s", storage=open_storage(sys.argv[1]))
 for value in range(60):
     study.tell(study.ask(), value)

@@ -15,11 +15,12 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError, StudyError
-from hpsearch.execution.coordinator import Parent
-from hpsearch.execution.engines.processes import DEATHS, Pool
+from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.execution.engines.processes import MAX_DEATHS, ProcessEngine
 from hpsearch.execution.objective import Objective
+from hpsearch.execution.worker import WorkerTask
 from hpsearch.search.study import run_study
-from hpsearch.storage.leases import Claim
+from hpsearch.storage.leases import Lease
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
 
@@ -68,7 +69,7 @@ def test_every_trial_is_tracked_once(journal, make_settings, mlflow_uri):
     assert len(study.trials) == 7
 
 
-@pytest.mark.parametrize("kills", [1, DEATHS + 1])
+@pytest.mark.parametrize("kills", [1, MAX_DEATHS + 1])
 def test_a_killed_worker_costs_one_trial_and_another_takes_its_place(
     journal, make_settings, mlflow_uri, kills
 ):
@@ -104,59 +105,61 @@ def test_a_killed_worker_costs_one_trial_and_another_takes_its_place(
 
 
 @pytest.fixture
-def make_pool(journal, make_settings):
-    """A function to a pool of two workers with these arguments, and its parent."""
+def make_run(journal, make_settings):
+    """A function to a coordinator, and to a function that has two workers fill its slots."""
 
     def make(objective=Objective, storage=journal, tracker=None, trials=4):
-        settings = make_settings(search={"trials": trials})
-        study = optuna.create_study(
-            storage=open_storage(journal), study_name="s", direction="maximize"
-        )
-        claim, wanted = Claim(study), range(trials)
-        parent = Parent(study, settings, wanted, tracker, lambda _: None, lambda: False, claim)
-        return parent, Pool(2, parent, objective(settings), storage)
+        settings, store = make_settings(search={"trials": trials}), open_storage(journal)
+        study = optuna.create_study(storage=store, study_name="s", direction="maximize")
+        work = Work(settings=settings, slots=range(trials))
+        options = RunOptions(storage=storage, tracker=tracker)
+        coordinator = Coordinator(store, Lease(study), work, options)
+        task = WorkerTask("s", storage, tracker)
+        return coordinator, partial(ProcessEngine(2).run, coordinator, objective(settings), task)
 
     return make
 
 
 class Fatal(Objective):
-    """Its recipe kills the process that it is sent to."""
+    """Kills the process that its recipe is sent to."""
 
     @property
     def recipe(self):
-        return partial(os.kill, ProcessId(), signal.SIGKILL)
+        return partial(os.kill, ThisProcess(), signal.SIGKILL)
 
 
-class ProcessId:
-    """The number of the process that it is sent to."""
+class ThisProcess:
+    """Becomes the number of the process that it is sent to."""
 
     def __reduce__(self):
         return os.getpid, ()
 
 
-def test_workers_that_die_at_once_end_the_study(make_pool):
-    _, pool = make_pool(objective=Fatal)
+def test_workers_that_die_at_once_end_the_study(make_run):
+    coordinator, run = make_run(objective=Fatal)
+    died = []
+    coordinator.worker_died = lambda pid, slot: died.append((pid, slot))
     with pytest.raises(
         StudyError,
-        match=f"{DEATHS} worker processes in a row died .* of SIGKILL .out of memory",
+        match=f"{MAX_DEATHS} worker processes in a row died .* of SIGKILL .out of memory",
     ):
-        pool.run()
-    assert pool.buried == DEATHS
+        run()
+    assert [slot for _, slot in died] == [None] * MAX_DEATHS
 
 
-def test_an_error_in_a_worker_is_the_studys(make_pool):
-    _, pool = make_pool(storage="nowhere/s.journal")
+def test_an_error_in_a_worker_ends_the_study(make_run):
+    _, run = make_run(storage="nowhere/s.journal")
     with pytest.raises(StorageError, match="there is no folder 'nowhere'"):
-        pool.run()
+        run()
 
 
-def test_what_workers_have_to_say_is_said_once(make_pool, caplog):
-    parent, pool = make_pool(tracker=Tracker("http://127.0.0.1:9"))
+def test_a_warning_of_several_workers_is_logged_once(make_run, caplog):
+    coordinator, run = make_run(tracker=Tracker("http://127.0.0.1:9"))
     with caplog.at_level(logging.WARNING):
-        pool.run()
-    (said,) = [r.getMessage() for r in caplog.records if r.name.startswith("hpsearch")]
-    assert said.endswith("the trials go on, `hpsearch sync` adds their runs later")
-    assert by_slot(parent.study).keys() == set(range(4))
+        run()
+    (warning,) = [r.getMessage() for r in caplog.records if r.name.startswith("hpsearch")]
+    assert warning.endswith("the trials go on, `hpsearch sync` adds their runs later")
+    assert by_slot(coordinator.study).keys() == set(range(4))
 
 
 def test_a_failed_trial_ends_the_study_and_the_others_with_it(journal, make_settings):
@@ -213,7 +216,7 @@ def test_a_script_needs_no_guard(tmp_path):
     assert out.split() == ["started", "5"], err
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path):
+def test_workers_end_when_their_coordinator_is_killed(tmp_path):
     process = script(tmp_path, TRIALS=5, EPOCHS=10**6)
     path = tmp_path / "s.journal"
     running = []
