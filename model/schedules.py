@@ -78,7 +78,7 @@ def plateau(
 ) -> float:
     """η · factorᵏ after k plateaus, each of `plateau_patience` epochs without a new minimum.
 
-    The count of epochs starts again after each plateau. A loss that is not finite is no minimum.
+    The count of epochs starts again after each plateau. A loss that is not finite is not a minimum.
     """
     lowest, waited = inf, 0
     for loss in val_losses:

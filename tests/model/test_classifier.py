@@ -241,7 +241,7 @@ def test_layers_cannot_change(iris, option):
     assert classifier.predict(iris[0]).shape == (150,)
 
 
-def test_a_second_fit_starts_anew(iris):
+def test_a_second_fit_starts_afresh(iris):
     classifier = make().fit(*iris)
     params = classifier.network_.params.copy()
     classifier.partial_fit(*iris).fit(*iris)

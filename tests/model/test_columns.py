@@ -230,7 +230,7 @@ def test_a_constant_feature_is_not_an_error():
     assert raw.x.tolist() == [[3, 1], [3, 1]]
 
 
-def test_a_table_of_labels_alone_is_refused():
+def test_a_table_of_only_labels_is_refused():
     sentence = "has no column but the target 'y'; features are needed as well"
     with pytest.raises(ValueError, match=exactly(sentence)):
         build_raw_data(pd.DataFrame({"y": [0, 1]}), "y")
