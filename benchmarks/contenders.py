@@ -1,9 +1,9 @@
-"""Who is compared in training.py: one function each, training the same network on the same rows.
+"""The contenders of training.py: one function each, which trains the same network on the same rows.
 
-A contender is called once with its task and returns a function without arguments, which is timed:
-it trains from the same initial values (but for scikit-learn, which draws its own), through the
-same batches, and returns a function from rows (n, d) to the predicted class of each (n,).
-Accuracy is taken outside the measured time. Libraries are imported where they are used.
+A contender is called once with its task and returns a function without arguments, which is timed.
+That function trains from the same initial values through the same batches (except scikit-learn,
+which draws its own), and returns a function from rows (n, d) to predicted classes (n,). Accuracy is
+measured outside the timed part. Libraries are imported where they are used.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Contender = Callable[["Task"], Callable[[], Predict]]
 
 @dataclass(frozen=True)
 class Task:
-    """Rows, and what is to be done with them."""
+    """The rows, and how to train on them."""
 
     data: Dataset
     config: TrainConfig
     threads: int
 
     def network(self) -> Network:
-        """The network as it starts."""
+        """Return the network with its initial values."""
         rng = np.random.default_rng(0)
         return Network(self.data.n_features, self.data.n_classes, self.config, rng)
 
     def weights(self) -> list[Parameters]:
-        """W and b of each layer as it starts."""
+        """Return the initial W and b of each layer."""
         return [(linear.w.copy(), linear.b.copy()) for linear in self.network().linears]
 
     def orders(self) -> Iterator[NDArray[np.intp]]:
-        """The rows' order in each epoch, as `train` draws it."""
+        """Yield the order of the rows in each epoch, as `train` draws it."""
         rng = np.random.default_rng(1)
         for _ in range(self.config.epochs):
             rng.integers(2**63)  # the seed of dropout's masks
@@ -51,18 +51,18 @@ class Task:
 
     @property
     def flops(self) -> int:
-        """Of the matrix products of a training: xW, xᵀdz, and dzWᵀ but for the first layer."""
+        """FLOPs of a training's matrix products: xW, xᵀdz, and dzWᵀ except in the first layer."""
         first, *others = (w.size for w, _ in self.weights())
         per_row = 2 * (2 * first + 3 * sum(others))
         return per_row * len(self.data.x_train) * self.config.epochs
 
     def accuracy(self, predict: Predict) -> float:
-        """On the validation rows, which nobody trains on."""
+        """Return the accuracy on the validation rows, which no contender trains on."""
         return float(np.mean(predict(self.data.x_val) == self.data.y_val))
 
 
 def sgemm_peak(size: int = 1024, repeats: int = 10) -> float:
-    """The best of a few products of float32 matrices, in FLOP/s."""
+    """Return the best speed of a few products of float32 matrices, in FLOP/s."""
     a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     out, times = np.empty_like(a), []
     for _ in range(repeats):
@@ -73,7 +73,7 @@ def sgemm_peak(size: int = 1024, repeats: int = 10) -> float:
 
 
 def ours(task: Task) -> Callable[[], Predict]:
-    """`train`, with losses and accuracies of the training rows as always; nothing to validate."""
+    """`train`, with its usual metrics of the training rows, but without validation rows."""
     x, y = task.data.x_val, task.data.y_val
     data = replace(task.data, x_val=x[:0], y_val=y[:0])
 
@@ -87,12 +87,12 @@ def ours(task: Task) -> Callable[[], Predict]:
 
 
 def scikit_learn(task: Task) -> Callable[[], Predict]:
-    """`MLPClassifier.fit`, which starts afresh whenever it is called."""
+    """`MLPClassifier.fit`, which starts afresh at every call."""
     data, estimator = task.data, mlp_classifier(task.config)
 
     def run() -> Predict:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged, or of large batches
+            warnings.simplefilter("ignore")  # about convergence and large batches
             estimator.fit(data.x_train, data.y_train)
         return estimator.predict
 
@@ -100,7 +100,7 @@ def scikit_learn(task: Task) -> Callable[[], Predict]:
 
 
 def pytorch(task: Task) -> Callable[[], Predict]:
-    """PyTorch, eager, as a good user writes it: tensors preloaded, fused optimizer."""
+    """Eager PyTorch, as an experienced user writes it: preloaded tensors, fused optimizer."""
     import torch
 
     torch.set_num_threads(task.threads)

@@ -1,4 +1,4 @@
-"""What a TrainConfig is in the words of scikit-learn, PyTorch and JAX, for the benchmarks.
+"""Translate a TrainConfig to scikit-learn, PyTorch and JAX, for the benchmarks.
 
 Libraries are imported where they are used.
 """
@@ -18,7 +18,7 @@ Parameters = tuple[NDArray[np.float32], NDArray[np.float32]]  # W (n_in, n_out),
 
 
 def mlp_classifier(config: TrainConfig) -> Any:
-    """scikit-learn's estimator, without the dropout it lacks, and never stopping early."""
+    """Return scikit-learn's estimator, which has no dropout; it never stops early."""
     from sklearn.neural_network import MLPClassifier
 
     return MLPClassifier(
@@ -37,7 +37,7 @@ def mlp_classifier(config: TrainConfig) -> Any:
 
 
 def torch_network(config: TrainConfig, weights: list[Parameters]) -> Any:
-    """A network with these weights: linear, batch normalization, activation, dropout, and so on."""
+    """Return a network with these weights, with batch normalization and dropout as configured."""
     import torch
     from torch import nn
 
@@ -54,7 +54,7 @@ def torch_network(config: TrainConfig, weights: list[Parameters]) -> Any:
     layers: list[Any] = []
     for w, b in hidden:
         layers.append(linear(w, b))
-        if config.batch_norm != "none":  # in the benchmarks always before the activation
+        if config.batch_norm != "none":  # the benchmarks always have it before the activation
             layers.append(nn.BatchNorm1d(w.shape[1]))
         layers.append(activation())
         if config.dropout:
@@ -63,7 +63,7 @@ def torch_network(config: TrainConfig, weights: list[Parameters]) -> Any:
 
 
 def torch_optimizer(config: TrainConfig, parameters: Any) -> Any:
-    """The optimizer, fused: one kernel for all parameters."""
+    """Return the optimizer, fused: one kernel for all parameters."""
     from torch import optim
 
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
@@ -73,7 +73,7 @@ def torch_optimizer(config: TrainConfig, parameters: Any) -> Any:
 
 
 def jax_optimizer(config: TrainConfig) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The functions that make an optimizer's state and that update parameters and state."""
+    """Return two functions: one makes the optimizer's state, one updates parameters and state."""
     import jax.numpy as jnp
     from jax import tree
 
@@ -111,5 +111,5 @@ def jax_optimizer(config: TrainConfig) -> tuple[Callable[..., Any], Callable[...
 
 
 def momentum_of(config: TrainConfig) -> float:
-    """What takes a momentum in any case is given none where the optimizer is plain SGD."""
+    """Return the momentum for an optimizer that always takes one: 0 unless it is "momentum"."""
     return config.momentum if config.optimizer == "momentum" else 0.0

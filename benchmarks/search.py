@@ -1,19 +1,20 @@
-"""How fast a search runs here, and in the stacks that people put together, side by side.
+"""Compare the speed of a search in hpsearch and in the stacks that people usually combine.
 
     python benchmarks/search.py [--quick] [--rounds 3] [--trials 100] [--only scikit hpsearch]
 
-Everybody searches the same configurations, those that hpsearch's random sampler draws for digits
-64-100-10, 20 epochs, batches of 32; with the curves of every epoch in MLflow on SQLite where it
-says nothing else. Every contender has a process of its own, with one BLAS thread for each process
-and fresh stores in a temporary folder. They run in turn, so that a noisy moment hits all of them;
-what is shown is the median of the rounds, and a ratio is the median of the rounds' ratios.
+All contenders search the same configurations, drawn by hpsearch's random sampler: digits,
+64-100-10, 20 epochs, batches of 32. They log the curves of every epoch to MLflow on SQLite, unless
+their name says otherwise. Each contender runs in its own process, with one BLAS thread per process
+and fresh stores in a temporary folder. They take turns, so that a noisy moment affects all of them;
+the table shows the medians of the rounds, and a ratio is the median of the rounds' ratios.
 
-Milliseconds, CPU and trials per second are those of the trials after the first tenth, when all is
-imported, started and made. "in all" is the time of the whole process. CPU includes all processes.
-RandomizedSearchCV does not say when a trial ends: it searches twice in one process, the second
-time counts, and "in all" includes both. Its accuracy is that of the last epoch, not of the best.
+Milliseconds, CPU and trials per second leave out the first tenth of the trials, in which everything
+is imported, started and created. "in all" is the time of the whole process. CPU includes all
+processes. RandomizedSearchCV does not report when a trial ends: it searches twice in one process,
+only the second search counts, and "in all" includes both. Its accuracy is that of the last epoch,
+not of the best.
 
-Then a profile of a tracked trial, and what a trial costs beside its training as a study grows.
+The script then prints a profile of a tracked trial, and the overhead of a trial as a study grows.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Measured = dict[str, float]
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio of what two contenders measured, and what it should be."""
+    """A ratio of two contenders' measurements, and what it should be."""
 
     title: str
     key: str
@@ -86,7 +87,7 @@ GOALS = [
 
 
 def measure(script: str, name: str, trials: int) -> Measured:
-    """Run `name` in a process of its own; return what it measured, and how long all of it took."""
+    """Run `name` in its own process; return its measurements, and the time of the whole process."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | dict.fromkeys(THREADS, "1") | {"PYTHONPATH": path}
     environment |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -104,7 +105,7 @@ def measure(script: str, name: str, trials: int) -> Measured:
 
 
 def compete(names: Iterable[str], trials: int, rounds: int) -> dict[str, list[Measured]]:
-    """Let everybody search in turn."""
+    """Let the contenders search in turn; return the measurements of each, by round."""
     measured: dict[str, list[Measured]] = {name: [] for name in names}
     for number in range(1, rounds + 1):
         for name, results in measured.items():
@@ -114,7 +115,7 @@ def compete(names: Iterable[str], trials: int, rounds: int) -> dict[str, list[Me
 
 
 def table(measured: dict[str, list[Measured]]) -> list[str]:
-    """Return a line for each contender, the medians of its rounds."""
+    """Return a table in Markdown, with the medians of the rounds of each contender."""
     lines = [
         f"| {'':40} | trials/s | ms per trial | CPU ms per trial | in all, s | best accuracy |",
         f"|{'-' * 42}|{'-' * 9}:|{'-' * 13}:|{'-' * 17}:|{'-' * 10}:|{'-' * 14}:|",
@@ -130,23 +131,25 @@ def table(measured: dict[str, list[Measured]]) -> list[str]:
 
 
 def goals(measured: dict[str, list[Measured]]) -> list[str]:
-    """Return a line for each ratio whose two contenders were here."""
+    """Return a line for each ratio whose two contenders took part."""
     lines = []
     for goal in GOALS:
         if goal.above in measured and goal.below in measured:
             pairs = zip(measured[goal.above], measured[goal.below], strict=True)
             ratio = median(one[goal.key] / other[goal.key] for one, other in pairs)
-            verdict = f"   goal: {goal.text}, {said(goal.reached(ratio))}" if goal.reached else ""
+            verdict = (
+                f"   goal: {goal.text}, {outcome(goal.reached(ratio))}" if goal.reached else ""
+            )
             lines.append(f"{goal.title:50} {ratio:6.2f}{verdict}")
     return lines
 
 
-def said(reached: bool) -> str:
+def outcome(reached: bool) -> str:
     return "reached" if reached else "MISSED"
 
 
 def show_overheads(profiled: int, grown: int) -> None:
-    """Print where a trial's time goes, and whether it takes longer as the study grows."""
+    """Print where a trial's time goes, and whether trials take longer as the study grows."""
     spent = measure("search_overheads.py", "profile", profiled)
     spent.pop("in all")
     total = sum(spent.values())
@@ -156,10 +159,10 @@ def show_overheads(profiled: int, grown: int) -> None:
     print(f"  {'in all':42} {total:6.2f} ms")
     times = measure("search_overheads.py", "growth", grown)
     ratio = times["late"] / times["early"]
-    print(f"\nCPU beside training (iris, one epoch, random sampler, journal, {grown} trials):")
+    print(f"\nCPU besides training (iris, one epoch, random sampler, journal, {grown} trials):")
     for place in ("early", "late"):
         print(f"  around trial {times[f'{place} at']:<6.0f} {times[place]:6.2f} ms")
-    print(f"  ratio {ratio:.2f}   goal: at most 1.5, {said(ratio <= 1.5)}")
+    print(f"  ratio {ratio:.2f}   goal: at most 1.5, {outcome(ratio <= 1.5)}")
 
 
 def main() -> None:
@@ -167,10 +170,10 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one round of 20 trials, and a study of 210"
     )
-    parser.add_argument("--rounds", type=int, help="so many rounds (3)")
-    parser.add_argument("--trials", type=int, help="so many configurations (100)")
+    parser.add_argument("--rounds", type=int, help="number of rounds (3)")
+    parser.add_argument("--trials", type=int, help="number of configurations (100)")
     parser.add_argument("--grown", type=int, help="trials of the study that grows (2100)")
-    parser.add_argument("--only", nargs="+", default=[""], help="contenders with these in a name")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of the contenders' names")
     options = parser.parse_args()
     quick = options.quick
     trials = options.trials or (20 if quick else 100)

@@ -1,11 +1,11 @@
-"""Who is compared in search.py: each searches the same configurations in a process of its own.
+"""The contenders of search.py: each searches the same configurations in its own process.
 
     python benchmarks/search_contenders.py NAME TRIALS FOLDER
 
-A contender is called with its task and returns the best validation accuracy that it found; each
-of its trials tells the task's clock when it ends. What was measured is printed as a line of JSON.
-All but RandomizedSearchCV keep the losses and accuracies of every epoch, on training and
-validation rows. Libraries are imported where they are used.
+A contender is called with its task and returns the best validation accuracy that it found; the
+task's clock counts each trial when it ends. The measurements are printed as a line of JSON. All
+contenders except RandomizedSearchCV compute the losses and accuracies of every epoch, on training
+and validation rows. Libraries are imported where they are used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EPOCHS = 20
 
 
 def digits_study(trials: int) -> StudySettings:
-    """The search: 64-100-10 on digits, batches of 32, its rate, momentum and decay open."""
+    """Return the study: 64-100-10 on digits, batches of 32, with three free hyperparameters."""
     space = {
         "epochs": EPOCHS,
         "batch_size": 32,
@@ -49,19 +49,19 @@ def digits_study(trials: int) -> StudySettings:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of all that descend from it, living or ended."""
+    """Return the CPU time of this process and of all its descendants, running or ended."""
     me = psutil.Process()
     while True:
         try:
             family = [me, *me.children(recursive=True)]
             return sum(sum(process.cpu_times()[:4]) for process in family)
-        except psutil.NoSuchProcess:  # it has just ended: now its parent counts its time
+        except psutil.NoSuchProcess:  # one has just ended: its parent counts its time now
             continue
 
 
 @dataclass
 class Clock:
-    """When the first few trials and all of them have ended: between the two nothing starts up."""
+    """Marks when the first `warm` trials and when all have ended: in between, nothing starts up."""
 
     warm: int
     trials: int
@@ -70,12 +70,12 @@ class Clock:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def mark(self, name: str) -> None:
-        """Note the time, once."""
-        if name not in self.marks:  # looking through the processes takes a millisecond
+        """Record the time under `name`, once."""
+        if name not in self.marks:  # cpu_seconds takes a millisecond
             self.marks[name] = (perf_counter(), cpu_seconds())
 
     def count(self, ended: int | None = None) -> None:
-        """Hear that a trial has ended, or how many have so far."""
+        """Count one more ended trial, or set the number of `ended` trials."""
         with self.lock:
             self.ended = self.ended + 1 if ended is None else ended
             if self.ended >= self.warm:
@@ -84,7 +84,7 @@ class Clock:
                 self.mark("end")
 
     def rates(self) -> dict[str, float]:
-        """Wall and CPU seconds of a trial, once all is warm."""
+        """Return the wall and CPU seconds per trial after the warm-up."""
         (start, cpu_start), (end, cpu_end) = self.marks["warm"], self.marks["end"]
         trials = self.trials - self.warm
         return {"seconds": (end - start) / trials, "cpu": (cpu_end - cpu_start) / trials}
@@ -92,7 +92,7 @@ class Clock:
 
 @dataclass
 class Task:
-    """What to search, where to keep it, and the clock to tell."""
+    """What to search, where to store it, and the clock that counts the trials."""
 
     settings: StudySettings
     folder: Path
@@ -103,7 +103,7 @@ class Task:
         return self.settings.search.trials
 
     def configs(self) -> list[TrainConfig]:
-        """What the random sampler of hpsearch draws for this study."""
+        """Return the configurations that hpsearch's random sampler draws for this study."""
         import optuna
 
         from hpsearch.samplers.registry import build_sampler
@@ -116,7 +116,7 @@ Contender = Callable[[Task], float]
 
 
 def hpsearch(task: Task, *, jobs: int, tracked: bool) -> float:
-    """`run_study`, as the command line calls it."""
+    """Run `run_study` as the command line does."""
     from hpsearch import Tracker, run_study
 
     outcome = run_study(
@@ -130,7 +130,7 @@ def hpsearch(task: Task, *, jobs: int, tracked: bool) -> float:
 
 
 def training_alone(task: Task) -> float:
-    """The trainings of hpsearch and nothing else: no search, no storage, no tracking."""
+    """Run hpsearch's trainings and nothing else: no search, no storage, no tracking."""
     data, best = load_dataset("digits"), 0.0
     for config in task.configs():
         network = Network(data.n_features, data.n_classes, config, np.random.default_rng(0))
@@ -143,7 +143,7 @@ def training_alone(task: Task) -> float:
 def usual_stack(
     task: Task, *, train: Callable[[TrainConfig, Dataset], Iterator[Metrics]], jobs: int
 ) -> float:
-    """Optuna on SQLite, MLflow's fluent interface on SQLite, a call of each for every epoch."""
+    """Run Optuna and MLflow's fluent interface, both on SQLite, with calls in every epoch."""
     import mlflow
     import optuna
 
@@ -178,18 +178,18 @@ def usual_stack(
 
 
 class InOrder:
-    """What RandomizedSearchCV takes for a distribution, and what gives one value after another."""
+    """A distribution for RandomizedSearchCV that gives one value after another."""
 
     def __init__(self, values: list[float]) -> None:
         self.values = iter(values)
 
     def rvs(self, random_state: object = None) -> float:  # noqa: ARG002
-        """The next value."""
+        """Return the next value."""
         return next(self.values)
 
 
 def randomized_search(task: Task) -> float:
-    """RandomizedSearchCV in two processes. The second of two searches is the warm one."""
+    """Run RandomizedSearchCV in two processes; only the second of two searches counts."""
     from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV
 
     data, configs = load_dataset("digits"), task.configs()
@@ -215,7 +215,7 @@ def randomized_search(task: Task) -> float:
         return float(np.nanmax(found.cv_results_["mean_test_score"]))
 
     search()
-    task.clock.warm = 0  # of the second search, every trial counts
+    task.clock.warm = 0  # every trial of the second search counts
     task.clock.mark("warm")
     best = search()
     task.clock.mark("end")
@@ -239,7 +239,7 @@ CONTENDERS: dict[str, Contender] = {
 def main() -> None:
     name, trials, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["PYTHONWARNINGS"] = "ignore"  # that scikit-learn has not converged, in workers too
+    os.environ["PYTHONWARNINGS"] = "ignore"  # about scikit-learn's convergence, in workers too
     warnings.simplefilter("ignore")
     clock = Clock(warm=max(1, trials // 10), trials=trials)
     best = CONTENDERS[name](Task(digits_study(trials), folder, clock))

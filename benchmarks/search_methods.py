@@ -1,4 +1,4 @@
-"""What is compared in search_quality.py, and how one run of it goes."""
+"""The methods that search_quality.py compares, and how to run them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Sizes:
     source: str
     limit: int | None
     train_limit: int | None
-    epochs: int  # of a trial
-    trials: int  # that are not pruned
+    epochs: int  # per trial
+    trials: int  # if none is pruned
 
     @property
     def budget(self) -> int:
-        """Epochs that every method may spend."""
+        """The number of epochs that every method may spend."""
         return self.epochs * self.trials
 
     def __str__(self) -> str:
@@ -55,9 +55,9 @@ QUICK = Sizes("digits", limit=None, train_limit=200, epochs=4, trials=8)
 
 @dataclass(frozen=True)
 class Method:
-    """A way of searching. Each of several rounds has its share of the trials.
+    """A way of searching; if it has several rounds, they share the trials.
 
-    `stretch`: a method that prunes may need so many times the trials before its epochs are spent.
+    `stretch` multiplies the number of trials: a method that prunes needs more to spend its epochs.
     """
 
     sampler: str
@@ -98,12 +98,12 @@ VARIANTS = {
 
 
 def available(method: Method) -> bool:
-    """Whether what it needs is installed."""
+    """Return whether the packages that the method needs are installed."""
     return method.sampler != "gp" or find_spec("torch") is not None
 
 
 def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
-    """Return the study of a method's round. The space is the same for all."""
+    """Return the settings of one round of a method; the space is the same for all methods."""
     search = {"metric": METRIC, "seed": seed, "sampler": method.sampler, "pruner": method.pruner}
     search["trials"] = round(method.stretch * sizes.trials / method.rounds)
     search["sampler_options"] = dict(method.sampler_options)
@@ -123,27 +123,27 @@ def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
 
 
 class Budget:
-    """Counts the epochs of a search as it goes, and says when they are spent."""
+    """Counts the epochs of a running search, and tells when they are spent."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
-        self.counts: dict[tuple[float, int], int] = {}  # of a round, which began then, and slot
+        self.counts: dict[tuple[float, int], int] = {}  # by start of the round and slot
 
-    def hear(self, progress: Progress) -> None:
-        """Be told how far the running trials are."""
+    def update(self, progress: Progress) -> None:
+        """Update the epochs of the running trials."""
         for slot, epoch in progress.running.items():
             self.counts[progress.started, slot] = epoch
 
     def spent(self) -> bool:
-        """Whether no epoch is left."""
+        """Return whether no epoch is left."""
         return sum(self.counts.values()) >= self.epochs
 
 
 def run_once(method: Method, seed: int, sizes: Sizes) -> History:
-    """Search until the epochs are spent, or there are no more trials."""
+    """Search until the epochs are spent or the trials are done; return the history."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings(), TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore")  # what Optuna calls experimental
+        warnings.simplefilter("ignore")  # about Optuna's experimental features
         settings = settings_of(method, seed, sizes)
         budget = Budget(sizes.budget)
         outcomes = run_rounds(
@@ -151,7 +151,7 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> History:
             method.rounds,
             storage=str(Path(folder) / "hpsearch.journal"),
             margin=method.margin,
-            on_progress=budget.hear,
+            on_progress=budget.update,
             should_stop=budget.spent,
         )
         trials = [
@@ -164,7 +164,7 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> History:
 
 
 def keep_data() -> None:
-    """Load the data once in this process: all runs have the same."""
+    """Load the data only once in this process: it is the same for all runs."""
     objective.load_dataset = cache(objective.load_dataset)
 
 
@@ -176,7 +176,7 @@ def run_all(
     jobs: int,
     kept: Path | None = None,
 ) -> dict[str, list[History]]:
-    """Return the runs of each method, one for each seed; what is in the file is not run again."""
+    """Return the runs of each method, one for each seed; runs in the file `kept` are reused."""
     tasks = {(name, seed): (methods[name], seed, sizes) for seed in seeds for name in methods}
     known = read_runs(kept)
     done = {task: known[key] for task, what in tasks.items() if (key := key_of(*what)) in known}
@@ -197,13 +197,13 @@ def run_all(
 
 
 def key_of(method: Method, seed: int, sizes: Sizes) -> str:
-    """Return what tells a run from others: all that it depends on, but for the code."""
+    """Return a key that identifies a run by everything it depends on, except the code."""
     table = [settings_of(method, seed, sizes).to_toml(), asdict(method), sizes.budget]
     return sha256(json.dumps(table).encode()).hexdigest()
 
 
 def read_runs(path: Path | None) -> dict[str, History]:
-    """Return the finished runs by their keys, but for those of an earlier version's form."""
+    """Return the finished runs by key, without those in the format of an earlier version."""
     if path is None or not path.exists():
         return {}
     form = {"key", *(each.name for each in fields(History))}

@@ -1,10 +1,10 @@
-"""What a trial of hpsearch costs beside its training, for search.py.
+"""What a trial of hpsearch costs in addition to its training, for search.py.
 
     python benchmarks/search_overheads.py profile|growth TRIALS FOLDER
 
-"profile" runs the digits study, tracked, in one process, with timers around the functions whose
-share is asked for. "growth" runs very short trainings, and compares what a trial costs beside its
-training early and late in the study. Either prints a line of JSON.
+"profile" runs the digits study, tracked, in one process, with timers around the functions in TIMED.
+"growth" runs very short trainings, and compares what a trial costs in addition to its training
+early and late in the study. Both print a line of JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hpsearch.execution import objective
 from hpsearch.execution.progress import Progress
 from hpsearch.settings.study import StudySettings
 
-# What is timed: its name in the profile, the module or class that holds it, and its name there.
+# The timed functions: name in the profile, module or class that holds it, and name there.
 TIMED = [
     ("Optuna: ask and suggest", "optuna.study.Study", "ask"),
     ("Optuna: ask and suggest", "hpsearch.space.space.SearchSpace", "suggest"),
@@ -45,7 +45,7 @@ TRAINING = "training"
 
 
 class Stopwatch:
-    """Seconds by name. What runs inside of something else counts for itself alone."""
+    """Seconds by name. A timed call inside another counts only under its own name."""
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self.clock = clock
@@ -54,13 +54,13 @@ class Stopwatch:
         self.since = clock()
 
     def switch(self) -> None:
-        """Credit the time since the last switch to what has been running."""
+        """Add the time since the last switch to the call that was running."""
         now = self.clock()
         self.seconds[self.inside[-1] if self.inside else ""] += now - self.since
         self.since = now
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` with its time taken."""
+        """Return `function` with a timer around it."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             self.switch()
@@ -74,7 +74,7 @@ class Stopwatch:
         return run
 
     def watch(self, name: str, place: str, attribute: str) -> None:
-        """Put a timer around what is called `attribute` in a module or class."""
+        """Put a timer around the function `attribute` of the module or class at `place`."""
         owner = find(place)
         setattr(owner, attribute, self.timed(name, getattr(owner, attribute)))
 
@@ -105,7 +105,7 @@ def find(place: str) -> Any:
 
 
 def profile(trials: int, folder: Path) -> dict[str, float]:
-    """Milliseconds of a tracked trial by what they are spent on, start-up left out."""
+    """Return the milliseconds of a tracked trial by what takes them, without the start-up."""
     watch, warm = Stopwatch(), max(1, trials // 10)
     for name, place, attribute in TIMED:
         watch.watch(name, place, attribute)
@@ -125,9 +125,9 @@ def profile(trials: int, folder: Path) -> dict[str, float]:
 
 
 def growth(trials: int, folder: Path) -> dict[str, float]:
-    """Milliseconds beside training, around the 21st part of the trials and around 20 of them.
+    """Return the milliseconds in addition to training, around 1/21 and around 20/21 of the trials.
 
-    They are CPU time: whatever else the machine does at one end of the study must not count.
+    They are CPU time, so that other load on the machine does not count.
     """
     watch = Stopwatch(process_time)
     watch.watch_training()
@@ -147,7 +147,7 @@ def growth(trials: int, folder: Path) -> dict[str, float]:
 
 
 def short_study(trials: int) -> StudySettings:
-    """Trainings of one epoch on iris."""
+    """Return a study with trainings of one epoch on iris."""
     settings = digits_study(trials)
     space = settings.trial.as_table() | {"epochs": 1, "hidden_layer_sizes": [10]}
     return settings.replace(name="growth", data={"source": "iris"}, trial=space)

@@ -1,16 +1,16 @@
-"""How many epochs each way of searching needs until it has found something good.
+"""How many epochs each way of searching needs to find something good.
 
     python benchmarks/search_quality.py [--quick] [--seeds 10] [--cache FILE] [--figure FILE]
 
-One fixed space over a network for a few thousand rows of MNIST, which nobody solves completely
-(`--quick` and `--data digits` take digits). Every method may spend the same number of epochs: what
-100 trials take that are never pruned. Epochs count in the order in which they ended, up to the one
-that reached the target. The target is the median of what plain random search finds in all its
-epochs, over the seeds, less half a point of accuracy.
+All methods search one fixed space for a network on a few thousand rows of MNIST, which none solves
+completely (`--quick` and `--data digits` use digits instead). Every method may spend the same
+number of epochs: as many as 100 trials that are never pruned. Epochs count in the order in which
+they end, up to the one that reaches the target. The target is half a point of accuracy below the
+median, over the seeds, of what plain random search finds in all its epochs.
 
-A run that never reaches it counts with all the epochs it spent, a lower bound, and is shown as
-such: "≥" stands before a median or quartile that is one. `--variants` compares other settings of
-the samplers, pruners and margins as well. MNIST is looked for in $HPSEARCH_DATA/mnist.
+A run that never reaches the target counts with all the epochs it spent, which is a lower bound: "≥"
+marks a median or quartile that is one. `--variants` also compares other settings of the samplers,
+pruners and margins. MNIST must be in $HPSEARCH_DATA/mnist.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from search_methods import METHODS, MNIST, QUICK, VARIANTS, Method, Sizes, avail
 
 from hpsearch.analysis.history import History
 
-POINTS_BELOW = 0.005  # the target is so much below what random search finds
+POINTS_BELOW = 0.005  # how far the target is below what random search finds
 QUARTERS = (0.25, 0.5, 0.75)
 RANDOM = "random"
 
 
 def quantile(counts: list[tuple[float, bool]], share: float) -> tuple[float, bool]:
-    """Return the quantile of what may be lower bounds, and whether it is known exactly.
+    """Return a quantile of counts that may be lower bounds, and whether it is exact.
 
-    It is a lower bound itself if one of those up to it is: that run belongs further up.
+    It is a lower bound if a count up to it is one, because that run may belong further up.
     """
     counts = sorted(counts, key=lambda count: (count[0], not count[1]))
     place = share * (len(counts) - 1)
@@ -50,23 +50,23 @@ def target_of(runs: list[History]) -> float:
 
 
 def median_epochs(runs: list[History], target: float) -> float:
-    """Return the median of the epochs that the runs needed, or had, to reach the target."""
+    """Return the median of the epochs that the runs needed, or spent, to reach the target."""
     return median(run.epochs_until(target)[0] for run in runs)
 
 
 def summary(runs: dict[str, list[History]], target: float) -> list[str]:
-    """Return the table, a line for each method."""
+    """Return the lines of a table in Markdown, with a row for each method."""
     lines = [
         "| Method | Epochs to target | quartiles | ÷ random | never reached | best | trials |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     plain = median_epochs(runs[RANDOM], target)
-    for name, of_seeds in runs.items():
-        counts = [run.epochs_until(target) for run in of_seeds]
+    for name, seed_runs in runs.items():
+        counts = [run.epochs_until(target) for run in seed_runs]
         first, (middle, exact), third = (quantile(counts, share) for share in QUARTERS)
         never = sum(not reached for _, reached in counts)
-        best = median(run.best for run in of_seeds)
-        trials = median(run.trials for run in of_seeds)
+        best = median(run.best for run in seed_runs)
+        trials = median(run.trials for run in seed_runs)
         lines.append(
             f"| {name} | {shown(middle, exact)} | {shown(*first)} to {shown(*third)} "
             f"| {shown(middle / plain, exact, digits=2)} | {never} of {len(counts)} "
@@ -80,8 +80,8 @@ def shown(value: float, exact: bool, digits: int = 0) -> str:
 
 
 def goal(runs: dict[str, list[History]], target: float) -> str:
-    """Say whether the best of ours needs a third of the epochs of random search."""
-    medians = {name: median_epochs(of_seeds, target) for name, of_seeds in runs.items()}
+    """Return a sentence: whether the best method needs a third of the epochs of random search."""
+    medians = {name: median_epochs(seed_runs, target) for name, seed_runs in runs.items()}
     best = min((name for name in medians if name != RANDOM), key=lambda name: medians[name])
     ratio = medians[best] / medians[RANDOM]
     verdict = "reached" if ratio <= 1 / 3 else "MISSED"
@@ -89,9 +89,10 @@ def goal(runs: dict[str, list[History]], target: float) -> str:
 
 
 def draw(runs: dict[str, list[History]], target: float, sizes: Sizes, path: Path) -> None:
-    """Draw the best so far against the epochs spent: median, and a band from quartile to quartile.
+    """Draw the best so far against the epochs spent: median, and a band between the quartiles.
 
-    A band for each of many methods would hide the others: each has a panel, with random search.
+    The bands of many methods would hide one another, so each method has a panel, with random
+    search.
     """
     import matplotlib as mpl
 
@@ -113,8 +114,8 @@ def draw(runs: dict[str, list[History]], target: float, sizes: Sizes, path: Path
         layout="constrained",
     )
     quartiles = {
-        name: np.quantile([run.best_after(spent) for run in of_seeds], QUARTERS, axis=0)
-        for name, of_seeds in runs.items()
+        name: np.quantile([run.best_after(spent) for run in seed_runs], QUARTERS, axis=0)
+        for name, seed_runs in runs.items()
     }
     for panel, name in zip(axes.flat, names, strict=False):
         for method, color in ((RANDOM, "0.5"), (name, "C0")):
@@ -142,12 +143,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="digits, 2 seeds, 8 trials")
     parser.add_argument("--data", default="mnist", choices=["mnist", "digits"])
-    parser.add_argument("--seeds", type=int, help="so many runs of each method (10)")
-    parser.add_argument("--jobs", type=int, default=2, help="so many runs at a time")
+    parser.add_argument("--seeds", type=int, help="number of runs of each method (10)")
+    parser.add_argument("--jobs", type=int, default=2, help="number of runs in parallel")
     parser.add_argument("--only", default="", help="methods with this in their name, and random")
-    parser.add_argument("--variants", action="store_true", help="also other options")
-    parser.add_argument("--cache", type=Path, help="keeps finished runs, for the next start")
-    parser.add_argument("--figure", type=Path, help="where to draw one")
+    parser.add_argument("--variants", action="store_true", help="compare other options as well")
+    parser.add_argument("--cache", type=Path, help="file to keep finished runs in")
+    parser.add_argument("--figure", type=Path, help="file to draw a figure to")
     options = parser.parse_args()
     sizes = QUICK if options.quick else MNIST
     if options.data == "digits":

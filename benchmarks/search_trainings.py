@@ -1,7 +1,7 @@
-"""The trainings of the usual stacks in search.py: epoch after epoch, as `train` yields them.
+"""The trainings of the usual stacks in search.py: generators of epochs, like `train`.
 
-Each gives an epoch's losses and accuracies, on training and validation rows, under the names that
-hpsearch gives them. scikit-learn draws its own initial values, and so does PyTorch.
+Each yields an epoch's losses and accuracies, on training and validation rows, under hpsearch's
+names. scikit-learn and PyTorch draw their own initial values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Metrics = dict[str, float]
 
 
 def scikit_learn(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
-    """`MLPClassifier.partial_fit`, which is one epoch."""
+    """Train with `MLPClassifier.partial_fit`, one epoch per call."""
     from sklearn.metrics import log_loss
 
     classifier = mlp_classifier(config)
@@ -25,7 +25,7 @@ def scikit_learn(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
     for _ in range(config.epochs):
         try:
             classifier.partial_fit(data.x_train, data.y_train, classes=classes)
-        except ValueError:  # that weights are not finite any more
+        except ValueError:  # the weights are no longer finite
             yield {"train/loss": float("nan"), "val/accuracy": float("nan")}
             return
         probabilities = classifier.predict_proba(data.x_val)
@@ -38,7 +38,7 @@ def scikit_learn(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
 
 
 def pytorch(config: TrainConfig, data: Dataset) -> Iterator[Metrics]:
-    """PyTorch, eager, tensors preloaded, fused optimizer."""
+    """Train with eager PyTorch, preloaded tensors and a fused optimizer."""
     import torch
     from torch import nn
 

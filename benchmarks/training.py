@@ -1,13 +1,13 @@
-"""How fast a network trains here, and in scikit-learn, PyTorch and JAX, side by side.
+"""Compare the speed of a training in hpsearch, scikit-learn, PyTorch and JAX.
 
     python benchmarks/training.py [--quick] [--repeats 11] [--threads 2] [--only digits]
 
-Every contender has a process of its own, pinned to one core with one BLAS thread (`--threads`
-gives it more). They train in turn, so that a noisy moment hits all of them, and a ratio is the
-median of the ratios of the turns. Before the first turn each trains once unmeasured: compilation
-is not counted. Accuracies on the validation rows stand beside the times.
+Each contender runs in its own process, pinned to one core with one BLAS thread (`--threads` gives
+it more). They train in turn, so that a noisy moment affects all of them, and a ratio is the median
+of the turns' ratios. Before the first turn, each trains once unmeasured, so that compilation does
+not count. Accuracies on the validation rows are printed beside the times.
 
-MNIST is looked for in $HPSEARCH_DATA/mnist. PyTorch and JAX are compared when they are installed.
+MNIST must be in $HPSEARCH_DATA/mnist. PyTorch and JAX take part if they are installed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-# NumPy is imported in the contenders' processes alone, when their threads are settled.
+# Only the contenders' processes import NumPy, after their number of threads is set.
 PACKAGES = {"scikit-learn": "sklearn", "PyTorch": "torch", "JAX": "jax"}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 REPEATS, QUICK_REPEATS = 11, 3
@@ -30,7 +30,7 @@ REPEATS, QUICK_REPEATS = 11, 3
 
 @dataclass(frozen=True)
 class Workload:
-    """A network to train; `aims` say how many times faster than each peer it should be."""
+    """A network to train; `aims` says how many times as fast as each peer it should be."""
 
     title: str
     source: str
@@ -89,7 +89,7 @@ WORKLOADS = [
 
 
 def serve(pipe: Connection, name: str, workload: Workload, threads: int) -> None:
-    """Be a contender: train whenever asked to, and answer with the seconds and the accuracy."""
+    """Run a contender: train at each request, and answer with the seconds and the accuracy."""
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     from contenders import CONTENDERS, Task, sgemm_peak
@@ -108,7 +108,7 @@ def serve(pipe: Connection, name: str, workload: Workload, threads: int) -> None
 
 
 class Opponent:
-    """A contender in a process of its own, warmed up and waiting for its turns."""
+    """A contender in its own process, warmed up and waiting for its turns."""
 
     def __init__(self, name: str, workload: Workload, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -121,31 +121,31 @@ class Opponent:
         self.accuracy = 0.0
 
     def turn(self) -> None:
-        """Train once."""
+        """Train once, and record the seconds and the accuracy."""
         self.pipe.send(True)
         seconds, self.accuracy = self.pipe.recv()
         self.seconds.append(seconds)
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """End the process."""
         self.pipe.send(False)
         self.process.join()
 
 
 def compete(workload: Workload, threads: int, repeats: int) -> dict[str, Opponent]:
-    """Let everybody who is here train in turn."""
+    """Let all installed contenders train in turn, and return them."""
     peers = [name for name in workload.aims if find_spec(PACKAGES[name])]
     opponents = {name: Opponent(name, workload, threads) for name in ["ours", *peers]}
     for _ in range(repeats):
         for opponent in opponents.values():
             opponent.turn()
     for opponent in opponents.values():
-        opponent.leave()
+        opponent.stop()
     return opponents
 
 
 def ratio(peer: Opponent, ours: Opponent) -> float:
-    """How many times faster ours is: the median over the turns."""
+    """Return how many times as fast ours is: the median over the turns."""
     return median(theirs / own for theirs, own in zip(peer.seconds, ours.seconds, strict=True))
 
 
@@ -170,17 +170,17 @@ def report(workload: Workload, opponents: dict[str, Opponent]) -> str:
 
 
 def result(name: str, opponent: Opponent) -> str:
-    """A contender's time and accuracy."""
+    """Return a contender's time and accuracy as a line."""
     return f"  {name:13}{milliseconds(opponent):>8} ms  accuracy {opponent.accuracy:.4f} "
 
 
 def milliseconds(opponent: Opponent) -> str:
-    """The median of the turns."""
+    """Return the median time of the turns."""
     return f"{1000 * median(opponent.seconds):.1f}"
 
 
-def lacks(workload: Workload) -> str:
-    """Why the workload cannot be run here; nothing if it can."""
+def reason_to_skip(workload: Workload) -> str:
+    """Return why the workload cannot run here, or "" if it can."""
     if workload.source == "mnist" and "HPSEARCH_DATA" not in os.environ:
         return "HPSEARCH_DATA is not set to the folder that holds mnist"
     return ""
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help=f"{QUICK_REPEATS} turns, not {REPEATS}"
     )
-    parser.add_argument("--repeats", type=int, help="so many turns")
+    parser.add_argument("--repeats", type=int, help="number of turns")
     parser.add_argument("--threads", type=int, default=1, help="cores and BLAS threads for each")
     parser.add_argument("--only", default="", help="workloads with this in their title")
     options = parser.parse_args()
@@ -202,7 +202,7 @@ def main() -> None:
     for workload in WORKLOADS:
         if options.only in workload.title:
             print(workload.title, flush=True)
-            if why := lacks(workload):
+            if why := reason_to_skip(workload):
                 print(f"  skipped: {why}\n")
             else:
                 rows.append(report(workload, compete(workload, options.threads, repeats)))

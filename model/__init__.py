@@ -23,7 +23,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimator when it is first used (PEP 562): scikit-learn takes a second."""
+    """Import the estimator on first use (PEP 562): importing scikit-learn takes a second."""
     if name != "MLPClassifier":
         raise AttributeError(f"module 'model' has no attribute '{name}'")
     from model.classifier import MLPClassifier

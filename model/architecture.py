@@ -1,4 +1,4 @@
-"""From a configuration to layers: which there are, and the values they start with."""
+"""Build the layers that a configuration describes, and draw their initial values."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from model.layers import ACTIVATIONS, Layer, Linear
 
 
 def build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterator[Layer]:
-    """Yield the layers in order: what each hidden layer consists of, then the last linear one."""
+    """Yield the layers in order: those of each hidden layer, then the last linear one."""
     activation = ACTIVATIONS[config.activation]
     sizes = [n_inputs, *config.hidden_layer_sizes]
     for number, (n_in, n_out) in enumerate(pairwise(sizes)):
@@ -29,7 +29,7 @@ def build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterator
 
 
 def initialize(linears: Sequence[Linear], config: TrainConfig, rng: np.random.Generator) -> None:
-    """Draw all weights, then all biases: the weights are the same with and without those."""
+    """Draw all weights, then all biases, so that drawing biases does not change the weights."""
     auto = ACTIVATIONS[config.activation].initializer
     draw = INITIALIZERS[auto if config.initializer == "auto" else config.initializer]
     for linear in linears:

@@ -1,4 +1,4 @@
-"""Batch normalization: batch statistics in training, running averages of them in use."""
+"""Batch normalization: batch statistics in training, their running averages at inference."""
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -9,14 +9,14 @@ from model.layers import Array, Layer
 class BatchNorm(Layer):
     """Batch normalization (Ioffe & Szegedy, 2015): x̂ = (x − μ)/√(σ² + ε), y = γx̂ + β.
 
-    In training μ and σ² are the mean and the variance of the batch (rows, n_units), and
+    In training, μ and σ² are the mean and the variance of the batch (rows, n_units), and
     dγ = Σ dy·x̂, dβ = Σ dy, dx = γ/√(σ² + ε) · (dy − dβ/rows − x̂·dγ/rows).
-    In use they are exponential moving averages of these, m ← ρm + (1−ρ)μ and likewise for the
-    unbiased variance σ² · rows/(rows − 1), with ρ = batch_norm_decay, from 0 and 1.
-    ε = batch_norm_epsilon keeps a unit that is the same for all rows from dividing by zero.
+    At inference, they are exponential moving averages with ρ = batch_norm_decay, from 0 and 1: m ←
+    ρm + (1−ρ)μ, and likewise for the unbiased variance σ² · rows/(rows − 1).
+    ε = batch_norm_epsilon prevents a division by zero for a unit with the same value in all rows.
 
-    A batch of one row has no variance and is refused; any other may be smaller than the last.
-    Buffers: rows × n_units values twice.
+    A training batch of one row has no variance and raises ValueError. Batches may differ in size.
+    Buffers: 2 × rows × n_units values.
     """
 
     min_rows = 2
@@ -41,7 +41,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Array) -> Array:
         self._set_scale(self.variance)
-        np.subtract(x, self.mean, out=self.out)  # x stays: an activation needs its output
+        np.subtract(x, self.mean, out=self.out)  # keep x: an activation needs its output
         self.scale *= self.gamma
         self.out *= self.scale
         self.out += self.beta
@@ -87,7 +87,7 @@ class BatchNorm(Layer):
         np.divide(1, self.scale, out=self.scale)
 
     def _average(self, running: Array, batch: Array, correction: float) -> None:
-        """running ← ρ · running + (1−ρ) · correction · batch; `batch` is spent."""
+        """running ← ρ · running + (1−ρ) · correction · batch; overwrites `batch`."""
         running *= self.decay
         batch *= (1 - self.decay) * correction
         running += batch

@@ -1,7 +1,7 @@
-"""What stands in the cells of a column: numbers, dates, words, or nothing.
+"""Recognize what the cells of a column hold: numbers, dates, words, or nothing.
 
-Errors name the column and the row (1 is the first row of data). Pandas is imported where it is
-needed, so that `import model.data` stays fast.
+Errors name the column and the row (1 is the first row of data). Pandas is imported inside the
+functions, so that `import model.data` stays fast.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4})\b")
 _PLAIN_TYPES = {str, bool, int, float}
-_TRUTHS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def is_number(values: pd.Series[Any]) -> bool:
-    """Whether the column holds real numbers, or nothing but true and false."""
+    """Return whether the column holds real numbers, or only true and false."""
     import pandas as pd
 
     kinds = pd.api.types
@@ -32,7 +32,7 @@ def is_number(values: pd.Series[Any]) -> bool:
 
 
 def holds_dates(values: pd.Series[Any]) -> bool:
-    """Whether these are times, dates, or words that all look like dates."""
+    """Return whether the column holds times, dates, or only words that look like dates."""
     if values.dtype.kind in "mM":
         return True
     words = [] if is_number(values) else list(values.dropna())
@@ -42,7 +42,7 @@ def holds_dates(values: pd.Series[Any]) -> bool:
 
 
 def plain_values(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Categoricals and bytes as plain values, and blank text as missing."""
+    """Return categoricals and bytes as plain values, and blank text as missing."""
     import pandas as pd
 
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -55,27 +55,27 @@ def plain_values(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def check_complete(values: pd.Series[Any], what: str) -> None:
-    """Refuse a column with a missing value; `what` names it."""
+    """Refuse a column that has a missing value; `what` names the column in the error."""
     absent = values.isna().to_numpy()
     if absent.any():
         raise ValueError(missing(what, int(absent.argmax()) + 1))
 
 
 def missing(what: str, row: int) -> str:
-    """Say that there is no value in `row`."""
+    """Return the error message for a missing value in `row`."""
     return f"{what} has no value in row {row} (empty, NA or nan); fill it in or drop the row"
 
 
 def as_text(name: str, values: pd.Series[Any]) -> list[str]:
-    """The values as words, none of them missing; lists, decimals and the like are refused."""
+    """Return the values as words; refuse missing values, lists, decimals and the like."""
     return [str(value) for value in _words_and_numbers(name, values)]
 
 
 def known_words(name: str, values: pd.Series[Any], known: Sequence[str]) -> list[str]:
-    """The values as words, as in `as_text`, but numbers as `known` spells them.
+    """Return the values as words, like `as_text`, but with numbers spelled as in `known`.
 
-    Whoever reads a file without saying that a column is text may get 7 for the word 007, and true
-    for TRUE. Refuses a number that is more than one of the words.
+    A reader that does not know that a column is text may return 7 for the word 007, and true for
+    TRUE. A number that may stand for several of the words is refused.
     """
     spelled = defaultdict(list)
     for word in known:
@@ -93,7 +93,10 @@ def known_words(name: str, values: pd.Series[Any], known: Sequence[str]) -> list
 
 
 def strangest(words: Sequence[str]) -> int:
-    """The row, from 0, of the first word that is least like a number: no number, no true/false."""
+    """Return the row, from 0, of the first word that looks least like a number.
+
+    Words that are not numbers come first, then true and false, then numbers.
+    """
     reads = [_read(word) for word in words]
     strangeness = [2 * isinstance(value, str) + isinstance(value, bool) for value in reads]
     return strangeness.index(max(strangeness))
@@ -102,7 +105,7 @@ def strangest(words: Sequence[str]) -> int:
 def _words_and_numbers(name: str, values: pd.Series[Any]) -> list[str | float]:
     values = plain_values(values)
     check_complete(values, f"column {name!r}")
-    read = values.tolist()  # of a column of objects still NumPy's own
+    read = values.tolist()  # an object column may hold NumPy scalars
     plain: list[str | float] = [v.item() if isinstance(v, np.generic) else v for v in read]
     strange = sorted({type(value).__name__ for value in plain if type(value) not in _PLAIN_TYPES})
     if strange:
@@ -111,17 +114,17 @@ def _words_and_numbers(name: str, values: pd.Series[Any]) -> list[str | float]:
 
 
 def _read(word: str) -> str | float:
-    """The number, true or false that a reader of files takes `word` for, or the word itself."""
-    if word.lower() in _TRUTHS:
-        return _TRUTHS[word.lower()]
+    """Return the number or the boolean that a file reader takes `word` for, or `word` itself."""
+    if word.lower() in _BOOLEANS:
+        return _BOOLEANS[word.lower()]
     for kind in (int, float):
         try:
-            return kind(word.replace("_", "?"))  # 1_000 is a number to Python alone
+            return kind(word.replace("_", "?"))  # only Python reads 1_000 as a number
         except ValueError:
             continue
     return word
 
 
 def _as_key(value: str | float) -> tuple[bool, str | float]:
-    """What tells 1 from true, and not from 1.0."""
+    """Return a dictionary key that differs for 1 and true, but not for 1 and 1.0."""
     return isinstance(value, bool), value

@@ -1,4 +1,4 @@
-"""Checkpoint: a network with what belongs to it, in one file."""
+"""Checkpoint: a network and everything that belongs to it, in one file."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ CURVE, STATE = "curve.", "optimizer."  # prefixes of the arrays' names in the fi
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that is needed to use a network on raw rows, and to go on with its training.
+    """Everything needed to apply a network to raw rows and to continue its training.
 
-    `optimizer` is the network's own, `curves` have a value per epoch by name, and `notes` are
-    whatever else, as plain data for JSON. `columns` say how a table's rows become features, in
-    their order; there are none where features came as they are.
+    `optimizer` is the one that trains the network, `curves` maps names to one value per epoch, and
+    `notes` holds anything else, as plain data for JSON. `columns` describes how the rows of a table
+    become features, in order; it is empty if the rows were features already.
     """
 
     network: Network
     optimizer: Optimizer
-    classes: NDArray[Any]  # (k,), of any type but objects
+    classes: NDArray[Any]  # (k,), of any dtype except object
     scaler: Scaler
     curves: dict[str, list[float]]
     notes: dict[str, Any]
     columns: tuple[Column, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a `.npz` file, whole or not at all; `Network.load` reads it as well."""
+        """Write a `.npz` file atomically; `Network.load` can read it too."""
         curves = {CURVE + name: np.array(curve) for name, curve in self.curves.items()}
         state = {STATE + name: np.array(value) for name, value in _state(self.optimizer).items()}
         self.network.save(
@@ -56,9 +56,9 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; nothing is unpickled.
+        """Return the checkpoint that `save` wrote; nothing is unpickled.
 
-        Raises FileNotFoundError, or ValueError for a file that is no checkpoint.
+        Raises FileNotFoundError, or ValueError for a file that is not a checkpoint.
         """
         network = Network.load(path)
         try:
@@ -86,9 +86,9 @@ class Checkpoint:
 
 
 def rebuild_optimizer(optimizer: Optimizer, network: Network) -> Optimizer:
-    """Return an optimizer as `network` is configured now, with the state of the one so far.
+    """Return the optimizer that `network.config` asks for, with the state of `optimizer`.
 
-    If that was of another kind, its state is of no use: the new one starts afresh.
+    An optimizer of another kind cannot use that state and starts afresh.
     """
     rebuilt = build_optimizer(network.config, network.params)
     if type(rebuilt) is type(optimizer):
@@ -97,7 +97,7 @@ def rebuild_optimizer(optimizer: Optimizer, network: Network) -> Optimizer:
 
 
 def _state(optimizer: Optimizer) -> dict[str, Any]:
-    """What it remembers: all but the hyperparameters that it is given, and what it scribbles on."""
+    """Return the optimizer's state: its attributes except hyperparameters and scratch buffers."""
     other = {*inspect.signature(type(optimizer)).parameters, "scratch"}
     return {name: value for name, value in vars(optimizer).items() if name not in other}
 
@@ -108,7 +108,7 @@ def _read_columns(arrays: dict[str, NDArray[Any]]) -> tuple[Column, ...]:
 
 
 def _named(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The arrays whose names begin with `prefix`, by the rest of the name."""
+    """Return the arrays whose names begin with `prefix`, keyed by the rest of the name."""
     return {
         name.removeprefix(prefix): array
         for name, array in arrays.items()

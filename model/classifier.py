@@ -28,18 +28,18 @@ from model.training import CURVES, Epoch, build_optimizer, train, train_epoch
 class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A multilayer perceptron for X (n, d) and labels y (n,) of any sortable kind.
 
-    Parameters are the fields of TrainConfig, and: `random_state`, scikit-learn's, which decides
-    initial values, shuffling and split; `validation_fraction`, the share of rows, stratified,
-    that is held out for `val_loss` and `val_accuracy` (0: none, both are NaN).
+    Parameters are the fields of TrainConfig and two more. `random_state`, as in scikit-learn,
+    decides initial values, shuffling and split. `validation_fraction` is the share of rows,
+    stratified, that is held out for `val_loss` and `val_accuracy` (0: none, and both are NaN).
 
-    Fitted: `classes_` (k,), sorted; `network_`; `optimizer_`; `scaler_`, which every X goes
-    through; `history_`, a dict of curves, one value per epoch: see CURVES; `best_epoch_`, the one
-    (from 1) that the weights are from, which is the last unless `early_stopping` went back to the
-    best `val_accuracy`. Features are taken as they come, so put a StandardScaler in front. Only a
-    network that `train` trained, as `hpsearch export` writes it, has a scale, and `columns_`: these
-    it finds in a DataFrame by name and encodes as in training; an array holds encoded ones already.
+    Fitted: `classes_` (k,), sorted; `network_`; `optimizer_`; `scaler_`, applied to every X;
+    `history_`, a dict of curves with one value per epoch (see CURVES); `best_epoch_`, the epoch
+    (from 1) that the weights are from: the last, or with `early_stopping` the one with the best
+    `val_accuracy`. `fit` does not scale X, so put a StandardScaler in front. Only `from_network`,
+    which `hpsearch export` uses, sets a scale and `columns_`: these are found in a DataFrame by
+    name and encoded as in training; an array must hold encoded features.
 
-    Raises ValueError when fitted with a parameter out of its domain, and when training diverges.
+    Fitting raises ValueError if a parameter is out of its domain or if training diverges.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = None,
         validation_fraction: float = 0.0,
     ) -> None:
-        # scikit-learn wants every parameter as an attribute of its name, unchecked.
+        # scikit-learn requires every parameter as an attribute of the same name, unchecked.
         self.__dict__.update((name, value) for name, value in locals().items() if name != "self")
 
     @classmethod
     def from_network(cls, network: Network, data: Dataset, **parameters: Any) -> Self:
-        """Wrap a network that was trained on `data`: raw features in, class names out."""
+        """Return a classifier around a network trained on `data`: raw features in, names out."""
         classifier = cls(**asdict(network.config), **parameters)
         classifier._start(network, np.array(data.class_names), classifier._generator())
         classifier.scaler_, classifier.columns_ = data.scaler, data.columns
@@ -103,12 +103,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Train for one more epoch, at `learning_rate`, with the parameters as they are now.
+        """Train for one more epoch at `learning_rate`, with the current parameters.
 
-        The first call of all needs every class there will be. Later ones go on from the
-        optimizer's state (unless it is another optimizer now) and add to `history_`; schedules
-        and early stopping are fit's, here you are both. The same X and y, whatever the call, are
-        split alike.
+        The very first call needs all `classes`. Later calls continue from the optimizer's state
+        (unless `optimizer` has changed) and append to `history_`. Schedules and early stopping work
+        in `fit` only; here they are up to the caller. Every call splits the same X and y in the
+        same way.
         """
         config, first = self._config(), not hasattr(self, "network_")
         if first and classes is None:
@@ -137,10 +137,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that prediction and further training need to a `.npz` file, or nothing.
+        """Write everything that prediction and further training need to a `.npz` file, atomically.
 
-        Nothing is pickled, and `Network.load` reads the file as well. Parameters are saved as
-        last trained with; a `random_state` that is a generator comes back as None.
+        Nothing is pickled, and `Network.load` can read the file too. Parameters are saved as the
+        last training used them; a `random_state` that is not an integer is loaded as None.
         """
         check_is_fitted(self)
         classes, seed = self.classes_, self.random_state
@@ -164,9 +164,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; nothing is unpickled, and training goes on as if never stopped.
+        """Return the classifier that `save` wrote; its training can continue without a difference.
 
-        Raises FileNotFoundError, or ValueError for a file that is no saved classifier.
+        Nothing is unpickled. Raises FileNotFoundError, or ValueError for any other kind of file.
         """
         saved = Checkpoint.load(path)
         try:
@@ -195,16 +195,16 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return config
 
     def _validated(self, X: ArrayLike, y: ArrayLike = "no_validation", reset: bool = False) -> Any:
-        """Return X, and y if it is given, as scikit-learn checks them; of a table its features."""
+        """Return X, and y if given, as scikit-learn checks them; a table is encoded first."""
         x = X if reset else features_of(X, self.columns_)
-        kind = np.float32 if x is X else np.float64  # a table is scaled before it is rounded
+        kind = np.float32 if x is X else np.float64  # scale a table before rounding it
         return validate_data(self, x, y, dtype=kind, order="C", reset=reset)
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
 
     def _start(self, network: Network, classes: NDArray[Any], rng: np.random.Generator) -> None:
-        """Become fitted: with this network, and nothing behind it."""
+        """Set the fitted attributes for this network, with an empty history."""
         self.network_, self.classes_, self._rng = network, classes, rng
         self.n_features_in_ = network.n_inputs
         self.optimizer_ = build_optimizer(network.config, network.params)
@@ -214,7 +214,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._split_seed = int(rng.integers(2**31))
 
     def _follow(self, config: TrainConfig) -> None:
-        """Go on with `config`, and with the optimizer's state where it is the same optimizer."""
+        """Switch to `config`; keep the optimizer's state if the optimizer is the same."""
         if config == self.network_.config:
             return
         for name in ("hidden_layer_sizes", "batch_norm"):
@@ -224,10 +224,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.optimizer_ = rebuild_optimizer(self.optimizer_, self.network_)
 
     def _split(self, x: NDArray[np.float32], y: NDArray[Any]) -> Dataset:
-        """Return the rows as a Dataset, the labels as indices into `classes_`."""
+        """Return the rows as a Dataset, with labels as indices into `classes_`."""
         if len(unknown := np.setdiff1d(y, self.classes_)):
             first = unknown.tolist()[0]
-            raise ValueError(f"y holds {first!r}, which is none of classes {self.classes_}")
+            raise ValueError(f"y holds {first!r}, which is not one of the classes {self.classes_}")
         targets = np.searchsorted(self.classes_, y)
         parts = x, x[:0], targets, targets[:0]
         if self.validation_fraction:
@@ -238,7 +238,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return Dataset(*nameless, tuple(map(str, self.classes_)), x_train, y_train, x_val, y_val)
 
     def _record(self, epoch: Epoch) -> Self:
-        """Add an epoch to the curves; refuse to go on from a loss that is not finite."""
+        """Append an epoch to the curves; raise ValueError if its loss is not finite."""
         for name, curve in self.history_.items():
             curve.append(getattr(epoch, name))
         self.best_epoch_ = epoch.number

@@ -1,8 +1,8 @@
-"""What a table's columns hold: labels become class indices, features become numbers.
+"""Turn a table's columns into numbers: labels into class indices, features into floats.
 
-Errors name the column and the row (1 is the first row of data) but not the file: whoever
-reads the file adds its name. Pandas and scikit-learn are imported where they are needed,
-so that `import model.data` stays fast.
+Errors name the column and the row (1 is the first row of data) but not the file: the code that
+reads the file adds its name. Pandas and scikit-learn are imported inside the functions, so that
+`import model.data` stays fast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CATEGORIES = 20
-MAX_LISTED = 20  # names of columns in an error
+MAX_LISTED = 20  # column names in an error message
 FLOAT32_MAX = np.float64(np.finfo(np.float32).max)
 
 
@@ -45,19 +45,19 @@ class Column:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The column's own name, or one `name=category` for each category."""
+        """The column's own name, or `name=category` for each category."""
         return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Everything a source holds, as numbers, before any limit, split or scaling."""
+    """Everything that a source holds, as numbers, before any limit, split or scaling."""
 
     x: NDArray[Any]  # (n, d), real and finite, in the source's own precision
     y: NDArray[np.intp]  # (n,), indices into class_names
     columns: tuple[Column, ...]
     class_names: tuple[str, ...]
-    n_test: int = 0  # so many of the last rows are a test set of the source's own
+    n_test: int = 0  # the last n_test rows are the source's own test set
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class RawData:
 
 
 def build_raw_data(frame: pd.DataFrame, target: str) -> RawData:
-    """Take `target` as the labels and every other column as features; check them all."""
+    """Return a table's data, checked: column `target` as labels, all others as features."""
     features = [name for name in frame.columns if name != target]
     if not features:
         raise ValueError(f"has no column but the target {target!r}; features are needed as well")
@@ -78,7 +78,7 @@ def build_raw_data(frame: pd.DataFrame, target: str) -> RawData:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse a column without a name, and a name given twice."""
+    """Refuse a column without a name, and a name that occurs twice."""
     for number, name in enumerate(names, start=1):
         if not name.strip():
             raise ValueError(f"column {number} has no name; name it, or drop it if it is an index")
@@ -88,7 +88,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def check_target(target: str | None, names: Sequence[str]) -> str:
-    """Return the target; refuse one that is not given or not one of `names`."""
+    """Return the target; refuse None and a name that is not one of `names`."""
     listed = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], "…"]
     if target is None:
         raise ValueError(f"target must name the column of the labels ({', '.join(listed)})")
@@ -99,10 +99,10 @@ def check_target(target: str | None, names: Sequence[str]) -> str:
 
 
 def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Class indices (n,) and the name of each class, in the sorted order of the labels.
+    """Return class indices (n,) and the name of each class, in the sorted order of the labels.
 
-    Whole numbers, text, bytes, booleans, and at most 20 different fractions are classes.
-    `what` names the labels in errors.
+    Classes may be whole numbers, text, bytes, booleans, or up to 20 different fractions. `what`
+    names the labels in errors.
     """
     import pandas as pd
 
@@ -117,12 +117,12 @@ def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple
     classes, y = np.unique(values.to_numpy(), return_inverse=True)
     names = tuple(_class_name(label) for label in classes.tolist())
     if len(names) == 1:
-        raise ValueError(f"{what} is {names[0]!r} in every row; two classes are needed at least")
+        raise ValueError(f"{what} is {names[0]!r} in every row; at least two classes are needed")
     return y.astype(np.intp), names
 
 
 def describe_column(name: str, values: pd.Series[Any]) -> Column:
-    """Say how a feature column becomes numbers; refuse one that cannot, by its name."""
+    """Return how a feature column becomes numbers; refuse a column that cannot."""
     if holds_dates(values):
         raise ValueError(f"column {name!r} holds dates; drop it or turn it into numbers")
     if is_number(values):
@@ -140,10 +140,10 @@ def describe_column(name: str, values: pd.Series[Any]) -> Column:
 
 
 def encode(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.float64]:
-    """The columns of `frame` as finite features (n, d); an unknown category is all zeros.
+    """Return the columns of `frame` as finite features (n, d); an unknown category is all zeros.
 
-    Categories come from the whole table, before any split: they are its vocabulary, not a
-    statistic of its rows, and standardizing turns one that no training row has into zeros.
+    Categories come from the whole table, before any split: they are its vocabulary, not a statistic
+    of its rows. Standardizing turns a category that no training row has into zeros.
     """
     blocks = [_encode_column(frame[column.name], column) for column in columns]
     x = np.concatenate(blocks, axis=1)
@@ -153,7 +153,7 @@ def encode(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.float64
 
 def check_finite(x: NDArray[Any], names: Sequence[str]) -> None:
     """Refuse x (n, d) if a value is missing, infinite or too large for float32."""
-    if x.min() >= -FLOAT32_MAX and x.max() <= FLOAT32_MAX:  # no copy of x, and NaN fails
+    if x.min() >= -FLOAT32_MAX and x.max() <= FLOAT32_MAX:  # makes no copy of x; false for NaN
         return
     row, column = np.argwhere(~(np.abs(x) <= FLOAT32_MAX))[0]
     if np.isnan(x[row, column]):

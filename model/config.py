@@ -1,4 +1,4 @@
-"""TrainConfig: everything that defines one training run, apart from its data and its seed."""
+"""TrainConfig: everything that defines one training run, except its data and its seed."""
 
 import inspect
 from collections.abc import Callable, Collection
@@ -22,7 +22,7 @@ SMALL_BATCH = "batch_size must be at least 2 with batch normalization: one row h
 
 
 def _number(default: float, interval: str) -> Any:
-    """A float field within `interval`, written as in mathematics: "[0, 1)"."""
+    """Return a float field limited to `interval`, in mathematical notation: "[0, 1)"."""
     low, high = (float(end) for end in interval[1:-1].split(","))
 
     def check(value: object) -> float:
@@ -42,7 +42,7 @@ def _number(default: float, interval: str) -> Any:
 
 
 def _count(default: int, at_least: int = 1) -> Any:
-    """A field that counts something: a whole number."""
+    """Return a field for a whole number of at least `at_least`."""
     check = partial(_check_count, at_least=at_least)
     return field(default=default, metadata={"check": check})
 
@@ -54,7 +54,7 @@ def _check_count(value: object, at_least: int = 1) -> int:
 
 
 def _name(default: str, known: Collection[str], what: str) -> Any:
-    """A field that names an entry of a registry."""
+    """Return a field for a name in `known`; `what` describes it in errors."""
 
     def check(value: object) -> str:
         if not isinstance(value, str) or value not in known:
@@ -75,39 +75,39 @@ def _check_sizes(value: object) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run, checked and plain: every field is a number, a name or a tuple of sizes.
+    """The settings of one training run, checked: each is a number, a name or a tuple of sizes.
 
-    `hidden_layer_sizes` are the units of each hidden layer; `()` is softmax regression.
-    `batch_size` beyond the number of rows means one batch of all rows. `batch_norm` says on which
-    side of each activation batches are normalized ("none", "before", "after"); a last batch of a
-    single row, which cannot be, joins the one before it. `weight_decay` is λ of the penalty
-    ½λ‖W‖² on weights, not on biases, γ or β. Hyperparameters that what is chosen does not take
-    (`momentum` under "adam", `final_learning_rate` under "constant") have no effect.
+    `hidden_layer_sizes` lists the number of units in each hidden layer; `()` is softmax regression.
+    A `batch_size` above the number of rows means one batch of all rows. `batch_norm` sets on which
+    side of each activation batches are normalized ("none", "before", "after"); a last batch of one
+    row cannot be normalized and joins the batch before it. `weight_decay` is λ in the penalty
+    ½λ‖W‖² on weights, not on biases, γ or β. Hyperparameters that the chosen functions do not take
+    (`momentum` with "adam", `final_learning_rate` with "constant") have no effect.
 
     Raises ValueError ("dropout must be in [0, 1), but got 1.2") for a value out of its domain.
     """
 
     epochs: int = _count(20)
     batch_size: int = _count(100)
-    steps_per_epoch: int = _count(0, at_least=0)  # batches; 0: as many as hold all rows once
+    steps_per_epoch: int = _count(0, at_least=0)  # batches; 0: one pass over all rows
     hidden_layer_sizes: tuple[int, ...] = field(default=(100,), metadata={"check": _check_sizes})
     activation: str = _name("relu", ACTIVATIONS, "an activation")
-    leaky_slope: float = _number(0.01, "[0, 1)")  # of "leaky_relu" below zero
+    leaky_slope: float = _number(0.01, "[0, 1)")  # slope of "leaky_relu" below zero
     initializer: str = _name("auto", ["auto", *INITIALIZERS], "an initializer")
-    weight_std: float = _number(0.01, "(0, inf)")  # the deviation of initializer "normal"
-    weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of initializer "constant"
-    bias_std: float = _number(0.0, "[0, inf)")  # the deviation of the biases; 0: they start at 0
+    weight_std: float = _number(0.01, "(0, inf)")  # the standard deviation of "normal"
+    weight_constant: float = _number(0.1, "(-inf, inf)")  # every weight of "constant"
+    bias_std: float = _number(0.0, "[0, inf)")  # the standard deviation of biases; 0: start at 0
     batch_norm: str = _name("none", ["none", "before", "after"], "a batch_norm")
     batch_norm_decay: float = _number(0.9, "[0, 1)")  # of the running averages, per batch
     batch_norm_epsilon: float = _number(1e-5, "(0, inf)")  # added to the variance
-    dropout: float = _number(0.0, "[0, 1)")  # the share of each hidden layer's units
+    dropout: float = _number(0.0, "[0, 1)")  # the share of each hidden layer's units to drop
     loss: str = _name("cross_entropy", LOSSES, "a loss")
-    output: str = _name("softmax", OUTPUTS, "an output")  # what "mean_squared_error" compares
+    output: str = _name("softmax", OUTPUTS, "an output")  # only for "mean_squared_error"
     optimizer: str = _name("momentum", OPTIMIZERS, "an optimizer")
     learning_rate: float = _number(0.01, "(0, inf)")
     schedule: str = _name("constant", SCHEDULES, "a schedule")
-    final_learning_rate: float = _number(1e-4, "(0, inf)")  # of the last of `epochs`
-    step_epochs: int = _count(10)  # schedule "step" multiplies by step_factor every so many epochs
+    final_learning_rate: float = _number(1e-4, "(0, inf)")  # of the last epoch
+    step_epochs: int = _count(10)  # "step" multiplies by step_factor after this many
     step_factor: float = _number(0.5, "(0, 1]")
     plateau_patience: int = _count(5)  # epochs without a new minimum of the validation loss
     plateau_factor: float = _number(0.5, "(0, 1]")
@@ -116,27 +116,27 @@ class TrainConfig:
     beta1: float = _number(0.9, "[0, 1)")
     beta2: float = _number(0.999, "[0, 1)")
     weight_decay: float = _number(0.0, "[0, inf)")
-    early_stopping: int = _count(0, at_least=0)  # epochs without a better validation; 0: off
+    early_stopping: int = _count(0, at_least=0)  # epochs without a better result; 0: off
 
     def __post_init__(self) -> None:
         for name in CHECKS:
             try:
                 value = CHECKS[name](getattr(self, name))
             except ValueError as error:
-                raise ValueError(f"{name} {error}" if _reads_on(error) else str(error)) from None
-            object.__setattr__(self, name, value)  # plain Python, also from NumPy scalars
+                raise ValueError(f"{name} {error}" if _continues(error) else str(error)) from None
+            object.__setattr__(self, name, value)  # NumPy scalars become plain Python
         if self.batch_norm != "none" and self.batch_size < BatchNorm.min_rows:
             raise ValueError(SMALL_BATCH)
 
     @property
     def needs_validation(self) -> str:
-        """What looks at validation rows while it trains, "" if nothing does."""
+        """What needs validation rows during training, or "" if nothing does."""
         if self.early_stopping:
             return "early stopping"
         return "schedule 'plateau'" if self.schedule == "plateau" else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values; `TrainConfig(**d)` is the way back."""
+        """Return the fields as values for JSON; `TrainConfig(**d)` restores the config."""
         return asdict(self) | {"hidden_layer_sizes": list(self.hidden_layer_sizes)}
 
     def arguments_for(self, function: Callable[..., object]) -> dict[str, Any]:
@@ -155,6 +155,6 @@ FIELD_TYPES: dict[str, type] = {f.name: type(f.default) for f in fields(TrainCon
 """Field name → int, float, str or tuple."""
 
 
-def _reads_on(error: ValueError) -> bool:
-    """Whether the sentence continues the field's name ("must be …") or stands on its own."""
+def _continues(error: ValueError) -> bool:
+    """Return whether the message continues the field's name ("must be …")."""
     return str(error).startswith("must")

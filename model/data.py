@@ -1,7 +1,8 @@
 """Data sets, split and scaled for training; the test part stays sealed.
 
-A row of the test set is one for ever: only the table decides it, no limit, seed or scale. The
-search sees the other rows alone, split 80/20, and only their training part fits the scaler.
+The table alone decides which rows are test rows: no limit, seed or scale moves a row into or out of
+the test set. The search sees only the other rows, split 80/20, and the scaler is fitted on their
+training part only.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ Array = NDArray[np.float32]
 class Dataset:
     """A training and a validation part, scaled; the test part stays sealed.
 
-    Features are float32 (n, d), C-contiguous; labels are class indices (n,). `columns` and
-    `scaler` are plain data that turn another table's rows into such features.
+    Features are float32 (n, d), C-contiguous; labels are class indices (n,). `columns` and `scaler`
+    are plain data that turn the rows of another table into the same features.
     """
 
     name: str  # "digits", "mnist", or the file's stem
-    source: str  # as given
-    digest: str  # 32 hex digits over the raw data, the same wherever the file lies
+    source: str  # as passed to load_dataset
+    digest: str  # 32 hex digits, of the raw data and not of the file's path
     feature_names: tuple[str, ...]  # a one-hot feature is `column=category`
     class_names: tuple[str, ...]  # in the sorted order of the labels
     x_train: Array
@@ -47,21 +48,21 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        """Columns of x_train."""
+        """The number of columns of x_train."""
         return int(self.x_train.shape[1])
 
     @property
     def n_classes(self) -> int:
-        """Classes, each of them in every part."""
+        """The number of classes; each has training rows."""
         return len(self.class_names)
 
     def batches(
         self, batch_size: int, rng: np.random.Generator, *, min_rows: int = 1
     ) -> Iterator[tuple[Array, Indices]]:
-        """One epoch of shuffled mini-batches; the last may be smaller.
+        """Yield one epoch of shuffled mini-batches (x, y); the last may be smaller.
 
-        Were it smaller than `min_rows`, its rows join the batch before it. Both arrays are views
-        of buffers that the next batch overwrites: copy what must last.
+        If the last has fewer than `min_rows` rows, they join the batch before it. Both arrays are
+        views of buffers that the next batch overwrites: copy what you keep.
         """
         n = len(self.x_train)
         order = rng.permutation(n)
@@ -73,7 +74,7 @@ class Dataset:
         for start, end in pairwise([*starts, n]):
             index = order[start:end]
             x, y = x_buffer[: len(index)], y_buffer[: len(index)]
-            # mode="clip" skips the copy by which take() would keep `out` clean on an error.
+            # By default take() fills a copy of `out`, in case of an error; mode="clip" does not.
             self.x_train.take(index, axis=0, out=x, mode="clip")
             self.y_train.take(index, out=y, mode="clip")
             yield x, y
@@ -90,15 +91,15 @@ def load_dataset(
     draw: str = "stratified",
     validation: str = "split",
 ) -> Dataset:
-    """Load the training and validation part of `source`, scaled.
+    """Return the training and validation parts of `source`, scaled.
 
     `source` is a name in `model.sources.SOURCES`, openml:NAME, or a .csv, .parquet or .npz file;
-    `target` the column of a table's labels. `limit` draws so many rows before the split and
-    `train_limit` training rows after it, both stratified; more than there are is no limit. With
-    `draw` "first", `limit` takes the first rows of the source instead. `scale` is a name in SCALES.
-    `validation` is "split", or "test": then the source's own test set is what is validated on, all
-    other rows are trained on, and nothing stays sealed.
-    Raises ValueError, one sentence, or a file's own OSError.
+    `target` is the label column of a table. `limit` draws that many rows before the split and
+    `train_limit` that many training rows after it, both stratified; a limit above the number of
+    rows has no effect. With `draw` "first", `limit` takes the first rows of the source instead.
+    `scale` is a name in SCALES. `validation` is "split" or "test"; "test" validates on the source's
+    own test set, trains on all other rows, and leaves nothing sealed.
+    Raises ValueError with a one-sentence message, or the OSError of a file that cannot be opened.
     """
     how = Split(limit, train_limit, split_seed, draw, validation)
     raw, parts, scaler = _load(source, target, scale, how)
@@ -128,20 +129,20 @@ def load_test_set(
     draw: str = "stratified",
     validation: str = "split",
 ) -> tuple[Array, Indices]:
-    """Open the sealed part that belongs to `load_dataset` with the same arguments: x and y.
+    """Return x and y of the sealed part that belongs to `load_dataset` with the same arguments.
 
-    The test set of a source that has one is complete whatever the limit. One that is validated on
-    is sealed no more: ValueError.
+    A source's own test set is complete whatever the limit. With `validation` "test" it is not
+    sealed, so this raises ValueError.
     """
     how = Split(limit, train_limit, split_seed, draw, validation)
     raw, parts, scaler = _load(source, target, scale, how)
     if validation == "test":
-        raise ValueError(f"{source}: its test set is what is validated on, and not unseen")
+        raise ValueError(f"{source}: its test set is used for validation, so it is not unseen")
     return scaler(raw.x[parts.test]), raw.y[parts.test]
 
 
 def _load(source: str, target: str | None, scale: str, how: Split) -> tuple[RawData, Parts, Scaler]:
-    """What both loaders share, so that they cannot disagree about a row or a scale."""
+    """Return what both loaders need, so that they cannot disagree about a row or a scale."""
     if scale not in SCALES:
         raise ValueError(unknown_name(scale, SCALES, "a scale"))
     raw = read_source(source, target)
@@ -155,7 +156,7 @@ def _load(source: str, target: str | None, scale: str, how: Split) -> tuple[RawD
 
 
 def _digest(raw: RawData) -> str:
-    """SHA-256 over the raw data, shortened to 32 hex digits."""
+    """Return the SHA-256 of the raw data, shortened to 32 hex digits."""
     facts = (raw.x.shape, raw.x.dtype.str, raw.n_test, raw.feature_names, raw.class_names)
     digest = hashlib.sha256(repr(facts).encode())
     digest.update(np.ascontiguousarray(raw.x).data)

@@ -1,4 +1,4 @@
-"""Diagnostics: how signals and gradients fare from layer to layer."""
+"""Diagnostics: how activations and gradients change from layer to layer."""
 
 from dataclasses import dataclass
 from math import nan
@@ -15,7 +15,7 @@ BINS = 30
 
 
 class Histogram(NamedTuple):
-    """How values are distributed between the smallest and the largest, in bins of one width.
+    """A histogram of values from the smallest to the largest, in bins of equal width.
 
     Only finite values count; if there are none, the mean and the deviation are NaN.
     """
@@ -27,7 +27,7 @@ class Histogram(NamedTuple):
 
     @classmethod
     def of(cls, values: Array) -> "Histogram":
-        """Count `values`, of any shape."""
+        """Return the histogram of `values`, an array of any shape."""
         finite = values[np.isfinite(values)].astype(np.float64)
         mean, std = (finite.mean(), finite.std()) if len(finite) else (nan, nan)
         return cls(*np.histogram(finite, BINS), float(mean), float(std))
@@ -35,12 +35,12 @@ class Histogram(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnostics:
-    """What an epoch looked like from inside, as the texts plot it.
+    """The activations and gradients of one epoch, as the texts plot them.
 
-    activations: a histogram for each hidden layer of what its activation function puts out, after
-    the epoch, for the first 1,000 validation rows (training rows, where there are none).
+    activations: for each hidden layer, a histogram of its activation function's outputs after the
+    epoch, over the first 1,000 validation rows (training rows if there are no validation rows).
     gradient_norms: for each linear layer, input side first, the mean over the epoch's batches of
-    Frobenius's norm ‖dL/dW‖, the penalty's part included.
+    the Frobenius norm ‖dL/dW‖, with the penalty's gradient included.
     """
 
     activations: tuple[Histogram, ...]
@@ -48,7 +48,7 @@ class Diagnostics:
 
 
 class Recorder:
-    """Takes the diagnostics of one epoch of `network`."""
+    """Records the diagnostics of one epoch of `network`."""
 
     def __init__(self, network: Network, data: Dataset) -> None:
         rows = data.x_val if len(data.x_val) else data.x_train
@@ -56,10 +56,10 @@ class Recorder:
         self.norms: list[list[float]] = []
 
     def note_gradients(self) -> None:
-        """Read the gradients of a batch, which the optimizer will spend."""
+        """Record the gradient norms of a batch, before the optimizer overwrites the gradients."""
         self.norms.append([float(np.linalg.norm(linear.dw)) for linear in self.network.linears])
 
     def diagnostics(self) -> Diagnostics:
-        """Return what was noted, and the activations as they are now."""
+        """Return the recorded gradient norms and the current activations."""
         activations = tuple(map(Histogram.of, self.network.activations(self.rows)))
         return Diagnostics(activations, tuple(np.mean(self.norms, axis=0).tolist()))

@@ -1,4 +1,4 @@
-"""Files, written whole or not at all."""
+"""Atomic writing: a file is complete or not written at all."""
 
 import errno
 import os
@@ -12,10 +12,10 @@ from uuid import uuid4
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file beside `path`, which takes its place when the block has come to its end.
+    """Open a temporary file that replaces `path` when the block ends without an error.
 
-    If it does not, what was at `path` stays as it was. A link stays one: what it leads to is
-    written. Raises OSError, also where a device, a pipe or a socket is in the way.
+    Otherwise `path` stays as it was. A link stays a link: the file that it points to is replaced.
+    Raises OSError, also if `path` is a device, a pipe or a socket.
     """
     if is_special(path):
         raise FileExistsError(errno.EEXIST, "is no regular file", os.fspath(path))
@@ -31,7 +31,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a device, a pipe or a socket at `path`: no regular file, and no folder."""
+    """Return whether `path` is a device, pipe or socket: neither a regular file nor a folder."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):

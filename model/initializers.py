@@ -1,9 +1,9 @@
 """Initial weights of a linear layer; all but two rules draw them from a normal distribution.
 
-Biases start at zero, or are drawn with the deviation `bias_std` of TrainConfig.
+Biases start at zero, or are drawn with standard deviation `bias_std` of TrainConfig.
 
 An initializer takes a generator and the shape (n_in, n_out) and returns float64 weights of that
-shape. What it needs beyond that it takes as keyword-only arguments named as in TrainConfig.
+shape. Its hyperparameters are keyword-only arguments named as in TrainConfig.
 """
 
 from collections.abc import Callable
@@ -18,32 +18,32 @@ Initializer = Callable[..., Weights]
 
 
 def normal(rng: np.random.Generator, shape: Shape, *, weight_std: float) -> Weights:
-    """Draw with a deviation of your choice: σ = weight_std."""
+    """Draw with the given standard deviation: σ = weight_std."""
     return weight_std * rng.standard_normal(shape)
 
 
 def zeros(_rng: np.random.Generator, shape: Shape) -> Weights:
-    """W = 0, to show why not: all units of a layer stay alike for ever, whatever the data."""
+    """W = 0, to show why not: all units of a layer stay identical, whatever the data."""
     return np.zeros(shape)
 
 
 def constant(_rng: np.random.Generator, shape: Shape, *, weight_constant: float) -> Weights:
-    """W = weight_constant in every place: as symmetric as zeros, with a signal to see it by."""
+    """W = weight_constant everywhere: as symmetric as zeros, but signals and gradients pass."""
     return np.full(shape, weight_constant)
 
 
 def xavier(rng: np.random.Generator, shape: Shape) -> Weights:
-    """Keep the variance of the signal going forward: σ = 1/√n_in (LeCun et al., 1998)."""
+    """Keep the variance of the forward signal: σ = 1/√n_in (LeCun et al., 1998)."""
     return normal(rng, shape, weight_std=sqrt(1 / shape[0]))
 
 
 def glorot(rng: np.random.Generator, shape: Shape) -> Weights:
-    """Balance forward and backward: σ² = 2/(n_in + n_out) (Glorot & Bengio, 2010)."""
+    """Balance forward and backward signals: σ² = 2/(n_in + n_out) (Glorot & Bengio, 2010)."""
     return normal(rng, shape, weight_std=sqrt(2 / sum(shape)))
 
 
 def he(rng: np.random.Generator, shape: Shape) -> Weights:
-    """Make up for the half that ReLU drops: σ = √(2/n_in) (He et al., 2015)."""
+    """Make up for the half of the signal that ReLU drops: σ = √(2/n_in) (He et al., 2015)."""
     return normal(rng, shape, weight_std=sqrt(2 / shape[0]))
 
 

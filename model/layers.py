@@ -1,14 +1,14 @@
 """Layers: each a formula and its gradient, on buffers that are allocated once and reused.
 
-A layer owns the arrays it writes to. `allocate(rows)` makes them for batches of up to so many
-rows, `resize(rows)` points its views at exactly the rows of the batches to come. `forward` takes
-x (rows, n_in) and returns its output (rows, n_out); `backward` takes the gradient of the loss by
-that output and returns the one by x. Both overwrite what they returned last, and may overwrite
-what they are given: an activation's output takes the place of its input, and its gradient is
-computed from that output alone.
+A layer owns the arrays it writes to. `allocate(rows)` makes them for batches of up to `rows` rows,
+and `resize(rows)` points its views at exactly `rows` rows for the next batches. `forward` takes x
+(rows, n_in) and returns its output (rows, n_out); `backward` takes the gradient of the loss with
+respect to that output and returns the gradient with respect to x. Both overwrite what they returned
+before, and may overwrite their argument: an activation writes its output over its input, and
+computes its gradient from that output alone.
 
-`forward` is the network in use. Training goes through `forward_train`, which `backward` follows;
-most layers know no difference.
+`forward` is for inference. Training calls `forward_train` and then `backward`; for most layers,
+`forward_train` is the same as `forward`.
 """
 
 from abc import ABC, abstractmethod
@@ -22,22 +22,23 @@ Array = NDArray[np.floating]
 
 
 class Layer(ABC):
-    """One step of the network: what the module's text says of every layer.
+    """One step of the network, with the interface that the module's docstring describes.
 
-    Parameters and running statistics are views on the network's vectors: a layer says which shapes
-    it needs, and `bind` hands it the views, in the order parameters, their gradients, statistics.
+    Parameters and running statistics are views of the network's vectors: a layer declares the
+    shapes it needs, and `bind` receives the views in the order parameters, their gradients,
+    statistics.
     """
 
     weight_shapes: tuple[tuple[int, ...], ...] = ()  # parameters that decay
     other_shapes: tuple[tuple[int, ...], ...] = ()  # parameters that do not
-    running_shapes: tuple[tuple[int, ...], ...] = ()  # statistics: no gradient, but kept and saved
-    min_rows = 1  # of a batch to train on
+    running_shapes: tuple[tuple[int, ...], ...] = ()  # statistics: saved, but without a gradient
+    min_rows = 1  # of a training batch
 
     def bind(self, *views: Array) -> None:
-        """Take the views, and write to them where they start unless that is zero."""
+        """Keep the views, and write initial values to those that do not start at zero."""
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
-        """Make the buffers; an element-wise layer works in place and needs none."""
+        """Make the buffers; a layer that works in place needs none."""
 
     def resize(self, rows: int) -> None:
         """Point the views at `rows` rows of the buffers."""
@@ -46,7 +47,7 @@ class Layer(ABC):
     def forward(self, x: Array) -> Array: ...
 
     def forward_train(self, x: Array, _rng: np.random.Generator | None) -> Array:
-        """Return the output in training; what is random in it comes from the generator."""
+        """Return the output in training; random numbers come from the generator."""
         return self.forward(x)
 
     @abstractmethod
@@ -56,14 +57,14 @@ class Layer(ABC):
 class Linear(Layer):
     """z = xW + b; dW = xᵀdz, db = Σ dz over the rows, dx = dz Wᵀ.
 
-    W (n_in, n_out) and b (n_out,), and the gradients dW and db, are views on the flat vectors of
-    the network. Buffers: rows × (n_out + n_in) values, without n_in in the first layer.
+    W (n_in, n_out) and b (n_out,), and the gradients dW and db, are views of the network's flat
+    vectors. Buffers: rows × (n_out + n_in) values, or rows × n_out in the first layer.
     """
 
     def __init__(self, shape: Shape, *, first: bool = False) -> None:
         self.n_in, self.n_out = shape
         self.weight_shapes, self.other_shapes = (shape,), ((self.n_out,),)
-        self.first = first  # nothing lies before it, so its dx is not computed
+        self.first = first  # no layer comes before it, so dx is not computed
 
     def bind(self, *views: Array) -> None:
         self.w, self.b, self.dw, self.db = views
@@ -84,17 +85,17 @@ class Linear(Layer):
 
     def backward(self, grad: Array) -> Array:
         self.x.T.dot(grad, self.dw)
-        self.ones.dot(grad, self.db)  # a sum over the rows, at the speed of BLAS
+        self.ones.dot(grad, self.db)  # the sum over the rows, computed by BLAS
         if not self.first:
             grad.dot(self.w.T, self.dx)
         return self.dx
 
 
 class Activation(Layer):
-    """An element-wise function of `n_units` values a row; some need a buffer of so many.
+    """An element-wise function of rows of `n_units` values.
 
-    `initializer` names the initial weights that suit it. What a function needs beyond that it
-    takes as keyword-only arguments named as in TrainConfig.
+    `initializer` names the initial weights that suit it. Hyperparameters are keyword-only arguments
+    named as in TrainConfig.
     """
 
     initializer = "he"
@@ -107,8 +108,8 @@ class ReLU(Activation):
     """a = max(x, 0); dx = da where a > 0, else 0 (Nair & Hinton, 2010).
 
     The maximum of two arrays is several times faster than that of an array and a number, and a
-    product with a mask of numbers is faster than boolean assignment. Buffers: rows × n_units
-    values, and a byte for each.
+    product with a numeric mask is faster than boolean assignment. Buffers: rows × n_units values,
+    and one byte for each.
     """
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
@@ -160,7 +161,7 @@ class LeakyReLU(Activation):
 class ReLU6(ReLU):
     """a = min(max(x, 0), 6); dx = da where 0 < a < 6, else 0 (Krizhevsky, 2010).
 
-    Buffers: rows × n_units values twice, and a byte for each.
+    Buffers: 2 × rows × n_units values, and rows × n_units bytes.
     """
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
@@ -219,7 +220,7 @@ class Tanh(Activation):
 
 
 class Identity(Activation):
-    """a = x; dx = da: layers that only it divides are one linear map together."""
+    """a = x; dx = da: linear layers with nothing else between them are one linear map."""
 
     initializer = "xavier"
 

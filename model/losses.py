@@ -1,8 +1,7 @@
-"""Losses: from the last layer's output and the true classes to a loss per row and its gradient.
+"""Losses: the loss of each row, from the last layer's outputs and the classes, and its gradient.
 
-A row's loss is what the formula says for that row; a batch's loss, and so the gradient, is the
-mean over its rows, here and everywhere. What a loss needs beyond the number of classes it takes as
-keyword-only arguments named as in TrainConfig.
+A formula gives the loss of one row; the loss of a batch, and so the gradient, is the mean over its
+rows, here and everywhere. Hyperparameters are keyword-only arguments named as in TrainConfig.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +18,7 @@ Labels = NDArray[np.intp]
 class Loss(ABC):
     """A loss of outputs z (rows, n_classes) and classes y (rows,), with its buffers.
 
-    Buffers: rows × n_classes values, and so many again for all but the softmax cross-entropy;
+    Buffers: rows × n_classes values, or twice as many for all but the softmax cross-entropy; and
     n_classes² for the rows of the one-hot targets t.
     """
 
@@ -37,9 +36,9 @@ class Loss(ABC):
         self.targets, self.predicted = self._targets[:rows], self._predicted[:rows]
 
     def forward(self, z: Array, y: Labels) -> tuple[float, int]:
-        """Return the sum of the rows' losses, and in how many rows z_y is the largest output.
+        """Return the sum of the rows' losses, and the number of rows where z_y is the largest.
 
-        z becomes what `backward` needs, in place.
+        Overwrites z with what `backward` needs.
         """
         z.argmax(axis=1, out=self.predicted)
         self.classes.take(y, axis=0, out=self.targets, mode="clip")
@@ -47,12 +46,12 @@ class Loss(ABC):
 
     @abstractmethod
     def _sum(self, z: Array) -> float:
-        """Return the sum of the losses and change z, with `predicted` and `targets` at hand."""
+        """Return the sum of the losses and overwrite z; `predicted` and `targets` are ready."""
 
     def backward(self, outputs: Array) -> Array:
         """Return dL/dz from what `forward` left in z, which may be overwritten.
 
-        (p − t) / rows, as here, is what a cross-entropy comes to with the output made for it.
+        This is (p − t) / rows for a cross-entropy with the output function that belongs to it.
         """
         outputs -= self.targets
         outputs *= 1 / len(outputs)
@@ -60,7 +59,7 @@ class Loss(ABC):
 
     @abstractmethod
     def probabilities(self, z: Array) -> Array:
-        """Turn outputs z (rows, n_classes) into probabilities, in place."""
+        """Return the probabilities of outputs z (rows, n_classes), which are overwritten."""
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -72,7 +71,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         super().allocate(rows, dtype)
-        self._row_start = np.arange(rows) * self.n_classes  # where each row begins in z, flattened
+        self._row_start = np.arange(rows) * self.n_classes  # where each row begins in the flat z
         self._index = np.empty(rows, np.intp)
         self._column = np.empty((rows, 1), dtype)
         self._row_ones = np.ones(rows, dtype)
@@ -143,7 +142,7 @@ class BinaryCrossEntropy(Loss):
 class MeanSquaredError(Loss):
     """L = Σ (a − t)² over the outputs, a = output(z), t = onehot(y); da = 2(a − t) / rows.
 
-    Summed over the outputs of a row, not averaged: the mean is the one over the rows.
+    The errors are summed over the outputs of a row; the mean is only over the rows.
     """
 
     def __init__(self, n_classes: int, *, output: str) -> None:

@@ -1,4 +1,4 @@
-"""Network: layers as views on one flat parameter vector."""
+"""Network: layers as views of one flat parameter vector."""
 
 import json
 import os
@@ -17,21 +17,21 @@ from model.files import written_whole
 from model.layers import Activation, Array, Layer, Linear
 from model.losses import LOSSES, Labels, Loss
 
-EVALUATION_ROWS = 1000  # a block that stays in the processor's cache, whatever the data's size
+EVALUATION_ROWS = 1000  # per block, so that a block stays in the processor's cache
 FORMAT = 1
 
 
 class Network:
     """A multilayer perceptron from `n_inputs` features to `n_classes` classes.
 
-    All parameters lie in the flat vector `params`, all gradients in `grads`: first every layer's
-    weights (also `weights`, the part that decays), then every layer's other parameters. `state` is
-    `params` and behind them the running statistics: all that training changes. Layers hold views,
-    so whoever writes to a vector changes the network.
+    The flat vector `params` holds all parameters and `grads` all gradients: first every layer's
+    weights (also as `weights`, the part that decays), then every layer's other parameters. `state`
+    is `params` followed by the running statistics: everything that training changes. Layers hold
+    views, so writing to a vector changes the network.
 
-    Footprint, in values of `dtype`: 2 to 3 times the parameters, and for each row of the largest
-    batch seen (at least of an evaluation block, 1,000 rows) about 3 × the units of all layers; with
-    dropout and batch normalization 2 × the hidden units more for each.
+    Memory, in values of `dtype`: 2 to 3 times the parameters, and for each row of the largest batch
+    so far (evaluation works in blocks of 1,000 rows) about 3 × the units of all layers; dropout and
+    batch normalization each add 2 × the hidden units.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Network:
             )
 
     def _resize(self, rows: int) -> None:
-        """Point the buffers at batches of `rows` rows; make larger ones if these do not suffice."""
+        """Point the buffers at batches of `rows` rows; allocate larger ones if needed."""
         if rows == self._rows:
             return
         parts: list[Layer | Loss] = [*self.layers, self.loss]
@@ -89,17 +89,17 @@ class Network:
         self._rows = rows
 
     def forward(self, x: Array) -> Array:
-        """Return the last layer's outputs (rows, n_classes) for x (rows, n_inputs), as in use."""
+        """Return the last layer's outputs (rows, n_classes) for x (rows, n_inputs) at inference."""
         self._resize(len(x))
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
     def backward(self, x: Array, y: Labels, rng: np.random.Generator | None = None) -> None:
-        """Write to `grads` the gradient of the batch's loss in training, penalty included.
+        """Write the gradient of the batch's training loss, penalty included, to `grads`.
 
         x (rows, n_inputs), y (rows,); dropout draws from `rng`. The loss is the mean over the rows
-        plus ½λ‖W‖²; it and the hits are added to the epoch's metrics from what is at hand anyway.
+        plus ½λ‖W‖². It is computed on the way, and so are the hits; both are added to the metrics.
         """
         self._resize(len(x))
         outputs = x
@@ -119,7 +119,7 @@ class Network:
             self._loss += len(y) * 0.5 * float(self.weights.dot(self._decayed))
 
     def reset_metrics(self) -> None:
-        """Start counting training loss and hits anew."""
+        """Set the training loss and hits back to zero."""
         self._seen, self._hits, self._loss = 0, 0, 0.0
 
     def train_metrics(self) -> tuple[float, float]:
@@ -127,7 +127,7 @@ class Network:
         return self._loss / self._seen, self._hits / self._seen
 
     def activations(self, x: Array) -> list[Array]:
-        """Return what each activation function puts out (rows, n_units), in use, for x."""
+        """Return the outputs (rows, n_units) of each activation function for x, at inference."""
         self._resize(len(x))
         outputs = []
         for layer in self.layers:
@@ -154,15 +154,15 @@ class Network:
         return (slice(start, start + EVALUATION_ROWS) for start in range(0, rows, EVALUATION_ROWS))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle by value: the layers of the copy view the vector of the copy."""
+        """Copy and pickle by value: the layers of a copy view the vector of that copy."""
         return _rebuild, (type(self), self.n_inputs, self.n_classes, self.config, self.state)
 
     def with_config(self, config: TrainConfig) -> Self:
-        """Return a copy that trains as `config` says; raises ValueError if its layers differ."""
+        """Return a copy that trains with `config`; raises ValueError if `state` does not fit it."""
         return _rebuild(type(self), self.n_inputs, self.n_classes, config, self.state)
 
     def save(self, path: str | os.PathLike[str], **extra: NDArray[Any]) -> None:
-        """Write state, configuration and `extra` to a `.npz` file, whole or not at all."""
+        """Write state, configuration and `extra` to a `.npz` file, atomically."""
         about = {
             "format": FORMAT,
             "n_inputs": self.n_inputs,
@@ -175,15 +175,15 @@ class Network:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; nothing is unpickled.
+        """Return the network that `save` wrote; nothing is unpickled.
 
-        Raises FileNotFoundError, or ValueError for a file that is no saved network.
+        Raises FileNotFoundError, or ValueError for a file that is not a saved network.
         """
         try:
             with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
                 about, state = json.loads(str(saved["about"])), saved["params"]
             if about["format"] != FORMAT:
-                raise ValueError(f"format {about['format']}, where this reads {FORMAT}")
+                raise ValueError(f"format {about['format']}, but this version reads {FORMAT}")
             config = TrainConfig(**about["config"])
             return _rebuild(cls, about["n_inputs"], about["n_classes"], config, state)
         except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
@@ -194,20 +194,20 @@ N = TypeVar("N", bound=Network)
 
 
 def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, state: Array) -> N:
-    """Make a network with a copy of `state`; raises ValueError if it does not fit it."""
+    """Return a network with a copy of `state`; raises ValueError if the state does not fit."""
     if state.dtype.kind != "f":
         raise ValueError(f"parameters of type {state.dtype}")
     rng = np.random.default_rng(0)  # its weights are overwritten
     network = cls(n_inputs, n_classes, config, rng, dtype=state.dtype)
     if state.shape != network.state.shape:
-        shapes = f"{state.shape}, where its layers need {network.state.shape}"
+        shapes = f"{state.shape}, but its layers need {network.state.shape}"
         raise ValueError(f"parameters of shape {shapes}")
     network.state[:] = state
     return network
 
 
 class _Views:
-    """Hands out a vector in consecutive views."""
+    """Hands out consecutive views of a vector."""
 
     def __init__(self, vector: Array) -> None:
         self._rest = vector

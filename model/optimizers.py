@@ -1,7 +1,7 @@
 """Update rules on flat vectors, in place.
 
-An optimizer knows no network: `step` moves `params` (n,) by `grads` (n,), which it may overwrite.
-Hyperparameters are keyword-only arguments named as in TrainConfig.
+An optimizer knows nothing of networks: `step` updates `params` (n,) by `grads` (n,), which it may
+overwrite. Hyperparameters are keyword-only arguments named as in TrainConfig.
 """
 
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ class Optimizer(ABC):
     """One update rule and the state it keeps for one parameter vector."""
 
     def __init__(self, params: Array) -> None:
-        """Make the state for `params`, which are read for their shape alone."""
+        """Create the state for `params`, whose values are not read."""
 
     @abstractmethod
     def step(self, params: Array, grads: Array, learning_rate: float) -> None:
-        """Update `params` in place with η = learning_rate; `grads` is spent."""
+        """Update `params` in place with η = learning_rate; may overwrite `grads`."""
 
 
 class SGD(Optimizer):
@@ -48,7 +48,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """Nesterov's accelerated gradient (Nesterov, 1983; Sutskever et al., 2013).
 
-    v ← μv − ηg, w ← w + μv − ηg: w are the parameters one momentum step ahead, where g is taken.
+    v ← μv − ηg, w ← w + μv − ηg, where w are the parameters one momentum step ahead; g is their
+    gradient.
     """
 
     def step(self, params: Array, grads: Array, learning_rate: float) -> None:
@@ -102,7 +103,7 @@ class RMSProp(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba, 2015), with both moments corrected for their start at zero.
+    """Adam (Kingma & Ba, 2015), with both moments corrected for starting at zero.
 
     m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², w ← w − η m̂/(√v̂ + ε)
     with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ) and ε = 1e-8. The corrections are folded into scalars:

@@ -1,8 +1,8 @@
-"""Outputs: what turns the last layer's values z (rows, n_classes) into something like classes.
+"""Outputs: functions that turn the last layer's values z (rows, n_classes) into class scores.
 
-A loss that is computed from them applies `function`, a layer that needs no buffers;
-`probabilities` is what `predict_proba` shows, whose rows are never negative, sum to 1 and keep the
-order of z. Both work in place.
+`function` is a layer without buffers, for a loss that is computed from its output. `probabilities`
+returns what `predict_proba` shows: rows without negative values that sum to 1 and keep the order of
+z. Both work in place.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from model.layers import Activation, Array, Identity, Sigmoid
 
 
 def softmax(z: Array) -> Array:
-    """p = eᶻ/Σeᶻ, from s = z − max z, so that nothing overflows and nothing is clipped."""
+    """p = eᶻ/Σeᶻ, from s = z − max z, so that nothing overflows or is clipped."""
     z -= z.max(axis=1, keepdims=True)
     np.exp(z, out=z)
     z /= z.sum(axis=1, keepdims=True)
@@ -22,7 +22,7 @@ def softmax(z: Array) -> Array:
 
 
 def normalized_sigmoids(z: Array) -> Array:
-    """p = σ(z)/Σσ(z), as the softmax of log σ(z) = −log(1 + e⁻ᶻ): no sum of zeros even far out."""
+    """p = σ(z)/Σσ(z), as the softmax of log σ(z) = −log(1 + e⁻ᶻ): never divides by zero."""
     np.negative(z, out=z)
     np.logaddexp(z, 0, out=z)
     np.negative(z, out=z)
@@ -30,14 +30,14 @@ def normalized_sigmoids(z: Array) -> Array:
 
 
 def nearest_distribution(z: Array) -> Array:
-    """The distribution nearest to z by Euclid's distance (Duchi et al., 2008).
+    """Return the distribution nearest to z in Euclidean distance (Duchi et al., 2008).
 
-    p = max(z − θ, 0) with the one θ that lets each row sum to 1; a distribution stays itself.
+    p = max(z − θ, 0) with the one θ that makes each row sum to 1; a distribution does not change.
     """
     z -= z.max(axis=1, keepdims=True)  # the same p, and exact for huge z
     falling = -np.sort(-z, axis=1)
     counts = np.arange(1, z.shape[1] + 1, dtype=z.dtype)
-    thetas = (falling.cumsum(axis=1) - 1) / counts  # if so many of the largest are above zero
+    thetas = (falling.cumsum(axis=1) - 1) / counts  # θ if the k largest stay above zero
     last = np.count_nonzero(falling > thetas, axis=1) - 1
     z -= thetas[np.arange(len(z)), last][:, None]
     return np.maximum(z, 0, out=z)
@@ -57,7 +57,7 @@ class Softmax(Activation):
 
 
 class Output(NamedTuple):
-    """A function of the last layer's values, and the probabilities they stand for."""
+    """A function of the last layer's values, and the probabilities that these stand for."""
 
     function: type[Activation]
     probabilities: Callable[[Array], Array]

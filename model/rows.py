@@ -1,4 +1,4 @@
-"""Rows of another table for a network that was trained on one: columns go by their names.
+"""Encode rows of another table for a network that was trained on one, by column names.
 
 Errors name the column and the row (1 is the first row of data).
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def features_of(x: Any, columns: Sequence[Column]) -> Any:
-    """The features (n, d) of a pandas, Polars or Arrow table; anything else as it is.
+    """Return the features (n, d) of a pandas, Polars or Arrow table, and anything else unchanged.
 
-    So is a table without names, numbers for columns. Warns of categories that are not known; raises
-    ValueError, as `encode_rows` does.
+    A table is also returned unchanged if its columns have numbers and no names, or if `columns` is
+    empty. Warns of unknown categories; raises ValueError as `encode_rows` does.
     """
     if not columns or not hasattr(x, "columns"):
         return x
@@ -34,7 +34,7 @@ def features_of(x: Any, columns: Sequence[Column]) -> Any:
         features = encode_rows(frame, columns)
     except ValueError as error:
         encoded = len(frame.columns) == sum(len(column.feature_names) for column in columns)
-        hint = "; features that are encoded already go in as an array" if encoded else ""
+        hint = "; pass features that are already encoded as an array" if encoded else ""
         raise ValueError(f"X: {error}{hint}") from error
     for sentence in unknown_categories(frame, columns, features):
         warnings.warn(f"X: {sentence}", stacklevel=2)
@@ -42,9 +42,9 @@ def features_of(x: Any, columns: Sequence[Column]) -> Any:
 
 
 def encode_rows(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.float64]:
-    """What `encode` makes of the columns with these names, whatever their order and the others.
+    """Return the encoded `columns` of a table, which may be in any order and among others.
 
-    Raises ValueError, also for a column that is not there or there twice, and for no rows.
+    Raises ValueError, also if a column is missing or occurs twice, and if there are no rows.
     """
     if frame.columns.nlevels > 1:
         raise ValueError("has names of several levels, and the network was trained on plain ones")
@@ -62,7 +62,7 @@ def encode_rows(frame: pd.DataFrame, columns: Sequence[Column]) -> NDArray[np.fl
 def unknown_categories(
     frame: pd.DataFrame, columns: Sequence[Column], x: NDArray[np.float64]
 ) -> Iterator[str]:
-    """Say which columns of `frame`, encoded as `x`, hold new categories, and the first of each."""
+    """Yield a sentence for each column of `frame` (encoded as `x`) with an unknown category."""
     start = 0
     for column in columns:
         end = start + len(column.feature_names)

@@ -1,4 +1,4 @@
-"""Scales: each is fitted on the training rows alone and then applied to every part."""
+"""Scales: each is fitted on the training rows only and then applied to every part."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BLOCK_ROWS = 1024  # float64 is used a block at a time, never for a copy of everything
+BLOCK_ROWS = 1024  # computing in float64 block by block avoids a float64 copy of all rows
 
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """Scaled = (raw − shift) · factor, for each column or with one number for all.
+    """scaled = (raw − shift) · factor, with a number for each column or one for all.
 
-    Plain data: save `shift` and `factor`, of shape (d,) or (), and build it from them again.
+    Plain data: save `shift` and `factor`, of shape (d,) or (), and build the scaler from them
+    again.
     """
 
     shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
     factor: NDArray[np.float64] = field(default_factory=lambda: np.ones(()))
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Scaled rows, C-contiguous, for raw rows (n, d) of any real type."""
+        """Return the scaled rows, C-contiguous, of raw rows (n, d) of any real dtype."""
         scaled = np.empty(x.shape, np.float32)
         for rows in _blocks(len(x)):
             scaled[rows] = (x[rows] - self.shift) * self.factor
@@ -31,20 +32,20 @@ class Scaler:
 
 
 def standardize(x_train: NDArray[Any]) -> Scaler:
-    """Every column to mean 0 and deviation 1; one that is constant in x_train to 0 throughout."""
+    """Scale each column to mean 0 and deviation 1; one that is constant in x_train becomes 0."""
     mean, deviation = _moments(x_train)
-    deviation[x_train.min(axis=0) == x_train.max(axis=0)] = 0.0  # and not a rounding error
+    deviation[x_train.min(axis=0) == x_train.max(axis=0)] = 0.0  # exactly, without a rounding error
     return Scaler(mean, _inverse(deviation))
 
 
 def divide_by_largest(x_train: NDArray[Any]) -> Scaler:
-    """All values divided by the largest absolute value of x_train."""
+    """Divide all values by the largest absolute value of x_train."""
     largest = max(abs(float(x_train.min())), abs(float(x_train.max())))
     return Scaler(factor=_inverse(largest))
 
 
 def standardize_globally(x_train: NDArray[Any]) -> Scaler:
-    """All values to mean 0 and deviation 1 together, which keeps their proportions."""
+    """Scale all values together to mean 0 and deviation 1, which keeps their proportions."""
     means, deviations = _moments(x_train)
     mean = means.mean()
     # The law of total variance: the mean of the variances plus the variance of the means.
@@ -53,7 +54,7 @@ def standardize_globally(x_train: NDArray[Any]) -> Scaler:
 
 
 def leave(_: NDArray[Any]) -> Scaler:
-    """The values as they are."""
+    """Leave the values as they are."""
     return Scaler()
 
 
@@ -66,7 +67,7 @@ SCALES: dict[str, Callable[[NDArray[Any]], Scaler]] = {
 
 
 def _moments(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each column, (d,) each."""
+    """Return the mean and the standard deviation of each column, (d,) each."""
     mean = x.mean(axis=0, dtype=np.float64)
     squares = np.zeros_like(mean)
     for rows in _blocks(len(x)):
@@ -75,7 +76,7 @@ def _moments(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _inverse(deviation: ArrayLike) -> NDArray[np.float64]:
-    """1 / deviation, and 0 where there is none."""
+    """Return 1 / deviation, and 0 where the deviation is 0."""
     divisor = np.asarray(deviation, np.float64)
     return np.divide(1.0, divisor, out=np.zeros_like(divisor), where=divisor > 0)
 

@@ -1,9 +1,9 @@
 """Learning-rate schedules: plain functions (epoch, val_losses) → learning rate.
 
-`epoch` counts from 1 and `val_losses` are those of the epochs before it, which only `plateau`
-reads. What a schedule needs beyond that it takes as keyword-only arguments named as in
-TrainConfig: η = learning_rate is where it starts, η_f = final_learning_rate is what the last of
-`epochs` is trained with, and t = (epoch − 1)/(epochs − 1) is the share of the way between them.
+`epoch` counts from 1, and `val_losses` are those of the epochs before it, which only `plateau`
+reads. Hyperparameters are keyword-only arguments named as in TrainConfig: η = learning_rate is the
+rate of the first epoch, and η_f = final_learning_rate that of the last.
+t = (epoch − 1)/(epochs − 1) is the share of the way between them.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def step(
     step_epochs: int,
     step_factor: float,
 ) -> float:
-    """η · factor^⌊(epoch − 1)/step_epochs⌋: a fall every so many epochs."""
+    """η · factor^⌊(epoch − 1)/step_epochs⌋: the rate falls once every step_epochs epochs."""
     return learning_rate * pow(step_factor, (epoch - 1) // step_epochs)
 
 
@@ -38,7 +38,7 @@ def linear(
     epochs: int,
 ) -> float:
     """η + (η_f − η) t."""
-    t = _way(epoch, epochs)
+    t = _elapsed(epoch, epochs)
     return learning_rate * (1 - t) + final_learning_rate * t
 
 
@@ -50,8 +50,8 @@ def exponential(
     final_learning_rate: float,
     epochs: int,
 ) -> float:
-    """η (η_f/η)ᵗ: the same share is lost in every epoch."""
-    t = _way(epoch, epochs)
+    """η (η_f/η)ᵗ: every epoch multiplies the rate by the same factor."""
+    t = _elapsed(epoch, epochs)
     return pow(learning_rate, 1 - t) * pow(final_learning_rate, t)
 
 
@@ -64,7 +64,7 @@ def cosine(
     epochs: int,
 ) -> float:
     """η_f + ½(η − η_f)(1 + cos πt), one half-wave without restarts (Loshchilov & Hutter, 2017)."""
-    wave = (1 + cos(pi * _way(epoch, epochs))) / 2
+    wave = (1 + cos(pi * _elapsed(epoch, epochs))) / 2
     return learning_rate * wave + final_learning_rate * (1 - wave)
 
 
@@ -76,9 +76,9 @@ def plateau(
     plateau_patience: int,
     plateau_factor: float,
 ) -> float:
-    """η · factorᵏ after k plateaus: each time `plateau_patience` epochs bring no new minimum.
+    """η · factorᵏ after k plateaus, each of `plateau_patience` epochs without a new minimum.
 
-    After a fall the epochs are counted anew. A loss that is not finite is no minimum.
+    The count of epochs starts again after each plateau. A loss that is not finite is not a minimum.
     """
     lowest, waited = inf, 0
     for loss in val_losses:
@@ -89,8 +89,8 @@ def plateau(
     return learning_rate
 
 
-def _way(epoch: int, epochs: int) -> float:
-    """The share of the way from the first epoch, 0, to the last, 1; a single epoch is the first."""
+def _elapsed(epoch: int, epochs: int) -> float:
+    """Return t: 0 in the first epoch, 1 in the last, and 0 if there is only one epoch."""
     return (epoch - 1) / max(epochs - 1, 1)
 
 

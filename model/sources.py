@@ -1,4 +1,4 @@
-"""From the name of a source to its numbers: bundled sets, MNIST, OpenML, and files."""
+"""Read a source by its name: bundled sets, MNIST, OpenML, and files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 MNIST_TRAIN_ROWS = 60_000
-DOWNLOAD_PATIENCE = 10.0  # seconds without a byte
+DOWNLOAD_PATIENCE = 10.0  # seconds to wait for a byte
 
 
 def read_source(source: str, target: str | None = None) -> RawData:
-    """Read all that `source` holds; `target` names the labels of a table.
+    """Return everything that `source` holds; `target` names the label column of a table.
 
-    Raises ValueError, beginning with the source, for a name that is no data set and for data
+    Raises ValueError, which begins with the source, for a name that is not a data set and for data
     that cannot be used; OSError for a file that cannot be opened.
     """
     if not (source in SOURCES or source.startswith("openml:") or _suffix(source) in FILES):
@@ -56,7 +56,7 @@ def read_source(source: str, target: str | None = None) -> RawData:
 
 
 def source_name(source: str) -> str:
-    """A short name: the data set's own, or a file's without folder and ending."""
+    """Return a short name: the data set's own, or a file's without folder and suffix."""
     if source in SOURCES or source.startswith("openml:"):
         return source.removeprefix("openml:")
     return Path(source).stem
@@ -77,7 +77,7 @@ def _suffix(source: str) -> str:
 
 
 def _read_bundled(name: str) -> RawData:
-    """One of scikit-learn's bundled data sets, whose labels are 0, 1, … already."""
+    """Return one of scikit-learn's bundled data sets, whose labels are already 0, 1, …"""
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
@@ -90,7 +90,7 @@ def _read_bundled(name: str) -> RawData:
 
 
 def _read_mnist(name: str, openml_name: str) -> RawData:
-    """MNIST or a set in its format: the four IDX files, or else OpenML's copy."""
+    """Return MNIST or a set in its format, from the four IDX files or else from OpenML."""
     home = os.environ.get("HPSEARCH_DATA")
     folder = Path(home).expanduser() / name if home else None
     if folder and (paths := _find_idx_files(folder)):
@@ -105,7 +105,7 @@ def _read_mnist(name: str, openml_name: str) -> RawData:
 
 
 def _find_idx_files(folder: Path) -> list[Path]:
-    """The paths of the four files, gzipped or not; none if the folder has none of them."""
+    """Return the paths of the four files, gzipped or not; [] if the folder has none of them."""
     choices = [(folder / f"{name}.gz", folder / name) for name in IDX_FILES]
     paths = [next((path for path in pair if path.exists()), None) for pair in choices]
     missing = [name for name, path in zip(IDX_FILES, paths, strict=True) if path is None]
@@ -128,9 +128,9 @@ def _read_idx_files(paths: list[Path]) -> RawData:
 
 
 def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
-    """The bytes of an IDX file, gzipped if its name ends in .gz, in its `ndim` dimensions.
+    """Return the bytes of an IDX file, gzipped if its name ends in .gz, as an array of `ndim` axes.
 
-    The format: the big-endian integers 0x800 + ndim and ndim sizes, then one byte a value
+    The format: the big-endian integers 0x800 + ndim and ndim sizes, then one byte per value
     (http://yann.lecun.com/exdb/mnist).
     """
     content = path.read_bytes()
@@ -138,7 +138,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
         try:
             content = gzip.decompress(content)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: not a whole gzip file ({error})") from error
+            raise ValueError(f"{path}: not a complete gzip file ({error})") from error
     start = 4 * (1 + ndim)
     if len(content) < start:
         raise ValueError(f"{path}: {start} bytes of header expected, got {len(content)}")
@@ -151,7 +151,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
 
 
 def _image_data(images: NDArray[np.uint8], labels: NDArray[Any], n_test: int) -> RawData:
-    """Images (n, rows, columns) as rows of pixels, which are named as scikit-learn's digits."""
+    """Return images (n, height, width) as rows of pixels, named as in scikit-learn's digits."""
     _, height, width = images.shape
     columns = tuple(Column(f"pixel_{row}_{col}") for row in range(height) for col in range(width))
     y, class_names = encode_labels(labels, "the label")
@@ -159,7 +159,7 @@ def _image_data(images: NDArray[np.uint8], labels: NDArray[Any], n_test: int) ->
 
 
 def _read_openml(name: str, target: str | None) -> RawData:
-    """A data set of OpenML by its name, with OpenML's own target unless one is given."""
+    """Return an OpenML data set by its name, with OpenML's own target unless one is given."""
     with _download_errors(tried="", remedy="go online once"):
         bunch = _fetch(name, as_frame=True)
     if target is None and len(bunch.target_names) == 1:
@@ -168,7 +168,7 @@ def _read_openml(name: str, target: str | None) -> RawData:
 
 
 def _fetch(name: str, **options: Any) -> Any:
-    """scikit-learn's fetch_openml, with one retry and without its warnings."""
+    """Return the result of scikit-learn's fetch_openml, with one retry and without warnings."""
     from sklearn.datasets import fetch_openml
 
     with warnings.catch_warnings():
@@ -178,7 +178,7 @@ def _fetch(name: str, **options: Any) -> Any:
 
 @contextmanager
 def _download_errors(tried: str, remedy: str) -> Iterator[None]:
-    """Say in one sentence that a download failed, and do not wait for ever before."""
+    """Turn a failed download into a one-sentence ValueError, and limit how long it may take."""
     from sklearn.datasets import get_data_home
 
     timeout = socket.getdefaulttimeout()
@@ -188,7 +188,7 @@ def _download_errors(tried: str, remedy: str) -> Iterator[None]:
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise ValueError(
-            f"{tried}not in scikit-learn's cache ({get_data_home()}) and not to be downloaded "
+            f"{tried}not in scikit-learn's cache ({get_data_home()}) and cannot be downloaded "
             f"from OpenML ({reason}); {remedy}"
         ) from error
     finally:

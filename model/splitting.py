@@ -1,7 +1,7 @@
-"""Which rows are trained on, which are validated on, and which stay sealed.
+"""Split rows into those to train on, those to validate on, and those that stay sealed.
 
-A row of the test set is one for ever: only the table decides it, no limit, seed or scale. The
-other rows are split 80/20.
+The table alone decides which rows are test rows: no limit, seed or scale moves a row into or out of
+the test set. The other rows are split 80/20.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from model.names import unknown_name
 Indices = NDArray[np.intp]
 
 DRAWS, VALIDATIONS = ("stratified", "first"), ("split", "test")
-HELD_OUT = 0.2  # of all rows for the test, and of the others for the validation part
-# A class of five rows has one on either side of any stratified 80/20 split, and of seven rows
-# five are left when the test part has been sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
+HELD_OUT = 0.2  # share of all rows for the test part, and of the others for validation
+# Any stratified 80/20 split leaves a class of five rows at least one on each side, and a class of
+# seven rows keeps five after the test part is sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
 NEEDED_TO_SPLIT, NEEDED_TO_SEAL = 5, 7
 
 
 @dataclass(frozen=True)
 class Split:
-    """How rows are drawn and split, checked: the arguments of `model.load_dataset`."""
+    """How to draw and split rows, checked: the arguments of `model.load_dataset`."""
 
     limit: int | None
     train_limit: int | None
@@ -70,7 +70,7 @@ def check_classes(source: str, raw: RawData) -> None:
 
 
 def split(raw: RawData, how: Split) -> Parts:
-    """Seal the test rows, then draw and split the others, stratified."""
+    """Return the parts: seal the test rows, then draw and split the others, stratified."""
     from sklearn.model_selection import train_test_split
 
     sealed, seed = _sealed_rows(raw), how.split_seed
@@ -89,9 +89,9 @@ def split(raw: RawData, how: Split) -> Parts:
 
 
 def _limited(raw: RawData, sealed: NDArray[np.bool_], how: Split) -> Indices:
-    """The rows that are neither of the source's own test set nor beyond the limit.
+    """Return the rows that are within the limit and not in the source's own test set.
 
-    They are drawn from the sealed rows and the others in proportion, so that none changes sides.
+    The sealed rows and the others are drawn in proportion, so that no row changes sides.
     """
     rows = np.arange(len(raw.y) - raw.n_test)
     if how.limit is None:
@@ -112,7 +112,7 @@ def _limited(raw: RawData, sealed: NDArray[np.bool_], how: Split) -> Indices:
 
 
 def _sealed_rows(raw: RawData) -> NDArray[np.bool_]:
-    """Which rows are the test set's: the source's own, or a fifth that no seed moves."""
+    """Return a mask of the test rows: the source's own, or a fifth that no seed changes."""
     from sklearn.model_selection import train_test_split
 
     rows = np.arange(len(raw.y))
@@ -123,16 +123,16 @@ def _sealed_rows(raw: RawData) -> NDArray[np.bool_]:
 
 
 def _draw(strata: Indices, needed: Indices, size: int, seed: int, option: str) -> Indices:
-    """`size` of the positions 0 … n−1, ascending, with the strata in proportion.
+    """Return `size` of the positions 0 … n−1, ascending, with the strata in proportion.
 
-    Each position stands at its quantile among its own stratum in a random order, and the
-    lowest are taken: a smaller draw is part of a larger one. A draw too small to hold the
-    `needed` (n,) positions of each stratum is refused.
+    A random order gives each position a quantile in its stratum, and the lowest quantiles are
+    drawn, so that a smaller draw is part of a larger one. A `size` too small to hold the `needed`
+    (n,) positions of each stratum is refused.
     """
     shuffled = np.random.default_rng(seed).permutation(len(strata))
     grouped = shuffled[np.argsort(strata[shuffled], kind="stable")]
     stratum, sizes = strata[grouped], np.bincount(strata)
-    rank = np.arange(len(strata)) - (np.cumsum(sizes) - sizes)[stratum]  # 0, 1, … in each
+    rank = np.arange(len(strata)) - (np.cumsum(sizes) - sizes)[stratum]  # 0, 1, … in each stratum
     by_quantile = np.argsort((rank + 0.5) / sizes[stratum], kind="stable")
     complete = rank[by_quantile] + 1 == needed[grouped][by_quantile]
     smallest = int(np.flatnonzero(complete)[-1]) + 1

@@ -1,7 +1,7 @@
 """Readers of .csv, .parquet and .npz files.
 
-What is wrong in a file is a ValueError without the file's name, which `model.sources` adds;
-a file that cannot be opened is Python's own OSError.
+An error in a file's content is a ValueError without the file's name, which `model.sources` adds; a
+file that cannot be opened raises Python's own OSError.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ TEST_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def read_table(path: Path, target: str | None) -> RawData:
-    """The .csv or .parquet table at `path`, with column `target` as its labels."""
+    """Return the .csv or .parquet table at `path`, with column `target` as its labels."""
     frame = read_frame(path)
     return build_raw_data(frame, check_target(target, list(frame.columns)))
 
 
 def read_frame(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """The .csv (UTF-8, with a header) or .parquet file as it is, its columns named once each.
+    """Return the .csv (UTF-8, with a header) or .parquet file, whose column names must differ.
 
-    Columns in `text` stay text though they may look like numbers in a .csv file.
+    Columns in `text` stay text even if they look like numbers in a .csv file.
     """
-    with path.open("rb") as file:  # OSErrors happen here, where they are still Python's
+    with path.open("rb") as file:  # raises Python's own OSError, before any library does
         if not file.read(1):
             raise ValueError(EMPTY)
     return _read_csv(path, text) if path.suffix.lower() == ".csv" else _read_parquet(path)
 
 
 def read_arrays(path: Path, target: str | None) -> RawData:
-    """The .npz file at `path`: arrays x (n, …) and y (n,), or x_train, y_train, x_test, y_test.
+    """Return the .npz file's arrays x (n, …) and y (n,), or x_train, y_train, x_test, y_test.
 
-    `target` names another array than y. Axes of x beyond the second are flattened.
+    `target` names another array than y as the labels. All axes of x after the first become one.
     """
     arrays = _load_arrays(path)
     if "x_train" not in arrays:
@@ -78,7 +78,7 @@ def _read_csv(path: Path, text: Collection[str]) -> pd.DataFrame:
         if (header := next(_records(path), None)) is None:
             raise ValueError(EMPTY)
         check_names(header)  # pandas would rename a second `a` to `a.1`
-        _check_lengths(path, rows=1)  # pandas would take a first row too long for an index
+        _check_lengths(path, rows=1)  # pandas would read a longer first row as having an index
         types = dict.fromkeys(text, str)
         return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, dtype=types)
     except UnicodeDecodeError as error:
@@ -91,13 +91,13 @@ def _read_csv(path: Path, text: Collection[str]) -> pd.DataFrame:
 
 
 def _records(path: Path) -> Iterator[list[str]]:
-    """The header and the rows of a .csv file, without the blank lines pandas skips too."""
+    """Yield the header and the rows of a .csv file, without the blank lines that pandas skips."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         yield from filter(None, csv.reader(file))
 
 
 def _check_lengths(path: Path, rows: int | None = None) -> None:
-    """Refuse the first row, of all or of so many, that is longer than the header."""
+    """Refuse a row that is longer than the header; check the first `rows` rows, or all."""
     records = _records(path)
     width = len(next(records))
     for row, fields in enumerate(islice(records, rows), start=1):
@@ -154,7 +154,7 @@ def _load_array(archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
 def _pair(
     arrays: Mapping[str, NDArray[Any]], x_name: str, y_name: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Features (n, d) and labels (n,) by their names, with their shapes and types checked."""
+    """Return the features (n, d) and labels (n,) with these names, shapes and types checked."""
     for name in (x_name, y_name):
         if name not in arrays:
             found = ", ".join(arrays) or "none"
@@ -176,7 +176,7 @@ def _pair(
 def _join(
     train: tuple[NDArray[Any], NDArray[Any]], test: tuple[NDArray[Any], NDArray[Any]]
 ) -> tuple[NDArray[Any], NDArray[Any], int]:
-    """The rows of both parts under each other, and how many of them are the test set's."""
+    """Return the training rows followed by the test rows, and the number of test rows."""
     (x_train, y_train), (x_test, y_test) = train, test
     if x_train.shape[1] != x_test.shape[1]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The loop: a generator of epochs, which its caller may simply stop reading."""
+"""The training loop: a generator of epochs, which its caller may simply stop reading."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ CURVES = ("learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accu
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to, a pass over the training rows or `steps_per_epoch` batches.
+    """The results of one epoch: a pass over the training rows, or `steps_per_epoch` batches.
 
-    `train_loss` and `train_accuracy` are means over the batches as they were trained on (dropout
-    and all), the loss with its penalty; `val_loss`, without penalty, and `val_accuracy` are taken
-    afterwards, and NaN where there are no validation rows. After a divergence the losses are
-    infinite or NaN.
+    `train_loss` and `train_accuracy` are means over the batches as they were trained on (with
+    dropout, for example), and the loss includes the penalty. `val_loss`, without the penalty, and
+    `val_accuracy` are measured after the epoch, and are NaN if there are no validation rows. After
+    training diverges, the losses are infinite or NaN.
     """
 
     number: int  # from 1
@@ -40,10 +40,10 @@ class Epoch:
 
 
 class EarlyStopping:
-    """Keeps the state of the network's best epoch, and says when it is long ago.
+    """Keeps the state of the network's best epoch, and says when to stop (Prechelt, 1998).
 
-    The best is the first of those with the best value of `metric`, and as many epochs as the
-    network's config says may follow it (Prechelt, 1998).
+    The best epoch is the first with the best value of `metric`. Training stops when
+    `early_stopping` epochs (a field of the network's config) have followed it.
     """
 
     def __init__(self, network: Network, metric: str) -> None:
@@ -53,7 +53,7 @@ class EarlyStopping:
         self.state = network.state.copy()
 
     def says_enough(self, epoch: Epoch) -> bool:
-        """Take note of an epoch; return whether training should end with it."""
+        """Record an epoch; return whether training should end with it."""
         value = self.sign * getattr(epoch, self.metric)
         if value > self.best:
             self.best_epoch, self.best = epoch.number, value
@@ -61,7 +61,7 @@ class EarlyStopping:
         return epoch.number - self.best_epoch >= self.network.config.early_stopping
 
     def restore(self) -> None:
-        """Give the network the state of its best epoch."""
+        """Set the network to the state of its best epoch."""
         self.network.state[:] = self.state
 
 
@@ -89,12 +89,12 @@ def train(
     """Train `network` in place as its config says; yield after each epoch.
 
     rng: shuffles the rows, and seeds dropout's masks.
-    optimizer: one to go on with from its state; the configured one, afresh, if None.
-    metric: the field of Epoch that early stopping looks at; in the end, whether it came early or
-    not, the network has the weights of the best epoch.
-    diagnostics: whether each epoch carries them; they take time.
+    optimizer: continues from its state; if None, a new one as configured.
+    metric: the field of Epoch that early stopping looks at. With early stopping, the network has
+    the weights of the best epoch at the end, whether it stopped early or not.
+    diagnostics: whether each epoch has diagnostics, which take time.
 
-    Raises ValueError where the config asks for validation rows and there are none.
+    Raises ValueError if the config needs validation rows and there are none.
     """
     config = network.config
     optimizer = optimizer or build_optimizer(config, network.params)
@@ -123,11 +123,11 @@ def train_epoch(
     learning_rate: float,
     recorder: Recorder | None = None,
 ) -> Epoch:
-    """Pass once over the training rows, or over `steps_per_epoch` batches of them."""
-    # Drawn in any case: the order of the rows is the same with and without dropout.
+    """Train for one epoch: one pass over the rows, or `steps_per_epoch` batches; return it."""
+    # Drawn always, so that the order of the rows is the same with and without dropout.
     masks_seed = rng.integers(2**63)
     masks_rng = np.random.Generator(np.random.SFC64(masks_seed)) if network.config.dropout else None
-    # Divergence is reported in the epoch's numbers; NumPy need not say it too.
+    # The epoch's numbers show a divergence, so NumPy need not warn about it.
     with np.errstate(all="ignore"):
         network.reset_metrics()
         for x, y in _batches(network, data, rng):
@@ -143,7 +143,7 @@ def train_epoch(
 def _batches(
     network: Network, data: Dataset, rng: np.random.Generator
 ) -> Iterator[tuple[Array, Indices]]:
-    """Yield the batches of an epoch; where a pass is too short, the rows are shuffled again."""
+    """Return the batches of an epoch; if a pass is too short, the rows are shuffled again."""
     config = network.config
     one_pass = partial(data.batches, config.batch_size, rng, min_rows=network.min_rows)
     if not config.steps_per_epoch:

@@ -1,6 +1,6 @@
-"""How initial weights let a signal through five layers (after Saito, 2016, figures 6-10 to 6-14).
+"""How initial weights carry a signal through five layers (after Saito, 2016, figures 6-10 to 6-14).
 
-1,000 rows of 100 normal inputs go through five layers of 100 units with each activation function
+1,000 rows of 100 normal inputs pass through five layers of 100 units, with each activation function
 and each way to draw the weights. For ReLU with a deviation of 0.01 the text gives the mean of each
 layer's activations; it is printed beside the median over several seeds.
 
@@ -35,7 +35,7 @@ TEXT = (0.0396, 0.00290, 0.000197, 1.32e-5, 9.46e-7)  # ReLU with a deviation of
 
 
 def activations(activation: str, weights: dict[str, Any], seed: int) -> list[Array]:
-    """Return what each layer puts out (1,000, 100)."""
+    """Return the output (1,000, 100) of each layer."""
     rng = np.random.default_rng(seed)
     config = TrainConfig(hidden_layer_sizes=(UNITS,) * LAYERS, activation=activation, **weights)
     network = Network(UNITS, 2, config, rng, dtype=np.float64)
@@ -43,7 +43,7 @@ def activations(activation: str, weights: dict[str, Any], seed: int) -> list[Arr
 
 
 def median_means(seed: int, seeds: int) -> NDArray[np.float64]:
-    """Return for ReLU with a deviation of 0.01 each layer's mean, the median over `seeds` seeds."""
+    """Return each layer's mean for ReLU and deviation 0.01, as the median over `seeds` seeds."""
     runs = [activations("relu", SMALL, seed + number) for number in range(seeds)]
     means = [[layer.mean() for layer in layers] for layers in runs]
     return np.asarray(np.median(means, axis=0))
@@ -55,13 +55,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the figures; the first of the means"
+        "--seed", type=int, default=0, help="seed of the figures, and first seed of the medians"
     )
-    parser.add_argument("--seeds", type=int, default=100, help="how many for the medians")
-    parser.add_argument("--save", metavar="DIR", help="save the figures there, as PNG files")
-    parser.add_argument("--force", action="store_true", help="overwrite files that are there")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's tracking store")
-    parser.add_argument("--no-tracking", action="store_true", help="leave MLflow alone")
+    parser.add_argument("--seeds", type=int, default=100, help="number of seeds for the medians")
+    parser.add_argument("--save", metavar="DIR", help="save the figures in DIR, as PNG files")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+    parser.add_argument("--tracking-uri", metavar="URI", help="URI of MLflow's tracking store")
+    parser.add_argument("--no-tracking", action="store_true", help="do not use MLflow")
     given = parser.parse_args()
 
     figures = {}

@@ -1,12 +1,12 @@
-"""Ways of searching one space, side by side: what they find, and after how many epochs.
+"""Compare ways of searching one space: what they find, and after how many epochs.
 
     python studies/compare_searches.py random_search
     python studies/compare_searches.py tuning_scales --grid tuning_scales_grid --seeds 10
 
-Each seed has a split of the data, weights and draws of its own, the same for all ways. "As good"
-is the median of what plain random search finds. A search that never is counts with all its epochs.
-The studies are kept in `--storage`: started again, it goes on where it was, and `hpsearch compare`
-draws any of them.
+Each seed has its own data split, initial weights and draws, the same for all ways. The target is
+the median of what plain random search finds. A search that never reaches it counts with all its
+epochs. The studies are kept in `--storage`: started again, the script continues where it stopped,
+and `hpsearch compare` draws any of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hpsearch.storage.catalog import study_settings
 
 @dataclass(frozen=True)
 class Way:
-    """A way of searching; of several rounds, each has its share of the trials."""
+    """A way of searching; if it has several rounds, they share the trials."""
 
     sampler: str
     pruner: str = "none"
@@ -44,13 +44,13 @@ WAYS = {
     "tpe, halving": Way("tpe", "halving"),
     "3 rounds, tpe, median": Way("tpe", "median", rounds=3),
 }
-SPACED = {RANDOM: WAYS[RANDOM], "tpe": WAYS["tpe"], "grid": Way("grid")}
-"""What is compared with a grid: trials that all run to their end."""
+GRID_WAYS = {RANDOM: WAYS[RANDOM], "tpe": WAYS["tpe"], "grid": Way("grid")}
+"""The ways to compare with a grid: none of them prunes trials."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """One search that has ended: how it went, and the space of its last round."""
+    """A finished search: its history, and the settings of its last round."""
 
     history: History
     last: StudySettings
@@ -59,7 +59,7 @@ class Search:
 def search(
     settings: StudySettings, way: Way, seed: int, name: str, jobs: int, storage: str
 ) -> Search:
-    """Search with this seed, or go on with what an earlier start has done."""
+    """Return the search with this seed; continue it if an earlier start began it."""
     changes = {"sampler": way.sampler, "pruner": way.pruner, "seed": seed}
     trials = {} if way.sampler == "grid" else {"trials": -(-settings.search.trials // way.rounds)}
     settings = settings.replace(search=changes | trials, data={"split_seed": seed})
@@ -73,7 +73,7 @@ def search(
 
 
 def table(found: dict[str, list[Search]]) -> list[str]:
-    """Return a line for each way, as a table in Markdown."""
+    """Return the lines of a table in Markdown, with a row for each way."""
     target = median(each.history.best for each in found[RANDOM])
     needed = {
         way: [each.history.epochs_until(target) for each in searches]
@@ -100,19 +100,19 @@ def table(found: dict[str, list[Search]]) -> list[str]:
 
 
 def ranges(searches: list[Search]) -> list[str]:
-    """Return what the last rounds searched, a line for each."""
+    """Return the spaces of the last rounds, a line for each search."""
     spaces = [each.last.trial.searched.items() for each in searches]
     return [", ".join(f"{name} {entry}" for name, entry in space) for space in spaces]
 
 
 def main() -> None:
-    """Compare."""
+    """Compare the ways, and print what they found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("study", help="a study file, or the name of one that comes with hpsearch")
-    parser.add_argument("--grid", help="a study of the same space as a grid, to compare with")
+    parser.add_argument("--grid", help="a study with the same space as a grid, to compare with")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--trials", type=int, help="of each search, except the grid")
-    parser.add_argument("--epochs", type=int, help="of each trial")
+    parser.add_argument("--trials", type=int, help="trials of each search, except the grid")
+    parser.add_argument("--epochs", type=int, help="epochs of each trial")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--storage", default="compare_searches.journal")
     options = parser.parse_args()
@@ -123,7 +123,7 @@ def main() -> None:
     settings = load_settings(options.study).replace(search=budget, trial=length)
     grid = load_settings(options.grid).replace(trial=length) if options.grid else settings
     found: dict[str, list[Search]] = {}
-    for way, how in (SPACED if options.grid else WAYS).items():
+    for way, how in (GRID_WAYS if options.grid else WAYS).items():
         base = f"{settings.name}-{way.replace(', ', '-').replace(' ', '-')}"
         found[way] = [
             search(
@@ -139,13 +139,13 @@ def main() -> None:
     print("\n".join(table(found)))
     for way, how in WAYS.items():
         if way in found and how.rounds > 1:
-            print(f"\nThe last of {way}:", *ranges(found[way]), sep="\n")
+            print(f"\nSpaces of the last round of {way}:", *ranges(found[way]), sep="\n")
 
 
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit("interrupted; the same command goes on") from None
+        raise SystemExit("interrupted; the same command continues") from None
     except HpsearchError as error:
         raise SystemExit(f"Error: {error}") from None

@@ -1,7 +1,7 @@
-"""An Optuna study of your own over hpsearch's objective, tracked in MLflow like any other.
+"""Your own Optuna study of hpsearch's objective, tracked in MLflow like any other.
 
-It brings its own sampler and a space that a study file cannot say: momentum is asked for only
-where the optimizer has one.
+It has its own sampler and a space that a study file cannot describe: momentum is suggested only if
+the optimizer has one.
 
     python studies/import_objective.py --trials 20
 """
@@ -16,7 +16,7 @@ from model import TrainConfig
 
 
 def suggest(trial: optuna.trial.BaseTrial) -> TrainConfig:
-    """Choose an optimizer, then what belongs to it."""
+    """Return a configuration: choose an optimizer, then the hyperparameters that belong to it."""
     optimizer = trial.suggest_categorical("optimizer", ["momentum", "adam"])
     own: dict[str, Any]
     if optimizer == "momentum":

@@ -1,7 +1,7 @@
 """Four optimizers on their way down a long valley (after Saito, 2016, figures 6-3 to 6-8).
 
-The valley is f(x, y) = x²/20 + y², the start (−7, 2); each takes 30 steps. And Andrew Ng's
-(w − 5)², which gradient descent brings to its minimum in 1,000 steps.
+The valley is f(x, y) = x²/20 + y², the start (−7, 2), and each optimizer takes 30 steps. The script
+also minimizes Andrew Ng's (w − 5)² with 1,000 steps of gradient descent.
 
     python studies/optimizer_paths.py --save plots
 """
@@ -38,7 +38,7 @@ def slope(point: Array) -> Array:
 
 
 def path(name: str) -> list[tuple[float, float]]:
-    """Return the points that an optimizer goes through, the start among them."""
+    """Return the points on an optimizer's path, including the start."""
     make, learning_rate = MAKERS[name]
     point = np.array(START)
     optimizer, points = make(point), [START]
@@ -49,7 +49,7 @@ def path(name: str) -> list[tuple[float, float]]:
 
 
 def descend(steps: int = 1000, learning_rate: float = 0.01) -> float:
-    """Return where SGD has brought w from 0 on (w − 5)²."""
+    """Return the w that SGD reaches on (w − 5)², starting from 0."""
     w = np.zeros(1)
     optimizer = SGD(w)
     for _ in range(steps):
@@ -58,14 +58,14 @@ def descend(steps: int = 1000, learning_rate: float = 0.01) -> float:
 
 
 def main() -> None:
-    """Walk the paths, draw them, and say where they end."""
+    """Compute the paths, draw them, and print where they end."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--save", metavar="DIR", help="save the figure there, as a PNG file")
-    parser.add_argument("--force", action="store_true", help="overwrite the file that is there")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's tracking store")
-    parser.add_argument("--no-tracking", action="store_true", help="leave MLflow alone")
+    parser.add_argument("--save", metavar="DIR", help="save the figure in DIR, as a PNG file")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.add_argument("--tracking-uri", metavar="URI", help="URI of MLflow's tracking store")
+    parser.add_argument("--no-tracking", action="store_true", help="do not use MLflow")
     given = parser.parse_args()
 
     paths = {name: path(name) for name in MAKERS}

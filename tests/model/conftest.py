@@ -34,9 +34,9 @@ def central_differences(function: Callable[[], float], x: np.ndarray) -> np.ndar
 
 
 def peak_memory_of(function: Callable[[], object], *, times: int) -> int:
-    """Return the most bytes that lay allocated at once while `function` was called so often.
+    """Return the peak of allocated bytes while `function` is called `times` times.
 
-    Buffers of the first call of all are not counted: it is made before.
+    Buffers that the very first call makes do not count: it comes before the measurement.
     """
     function()
     tracemalloc.start()
@@ -49,7 +49,7 @@ def peak_memory_of(function: Callable[[], object], *, times: int) -> int:
 
 
 def noise(n_train=30, n_val=11, n_features=4, n_classes=3):
-    """Return noise with random labels: nothing to learn but the rows themselves."""
+    """Return noise with random labels: a network can only memorize the rows."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n_train + n_val, n_features)).astype(np.float32)
     y = rng.integers(0, n_classes, n_train + n_val)
@@ -73,7 +73,7 @@ def data():
 
 @pytest.fixture(scope="session")
 def tiny_data():
-    """A function that makes noise of other sizes."""
+    """A function that returns noise of other sizes."""
     return noise
 
 

@@ -76,7 +76,7 @@ def test_running_statistics_are_moving_averages_of_the_unbiased_ones(rng):
     np.testing.assert_allclose(layer.variance, variance, rtol=1e-12)
 
 
-def test_in_use_a_row_does_not_depend_on_its_batch_nor_change_the_statistics(rng):
+def test_at_inference_a_row_does_not_depend_on_its_batch_nor_change_the_statistics(rng):
     layer, x = build_batch_norm(), 5 + 3 * rng.standard_normal((6, 4))
     layer.gamma[:], layer.beta[:] = rng.standard_normal((2, 4))
     for _ in range(20):

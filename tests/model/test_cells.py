@@ -49,7 +49,7 @@ def test_a_file_read_with_types_or_as_text_gives_the_same_words(tmp_path, text):
         ([pd.Timestamp(0)], "column 'code' holds Timestamp values, not numbers or text"),
     ],
 )
-def test_what_is_no_known_word_for_certain_is_refused(values, sentence):
+def test_ambiguous_missing_and_odd_values_are_refused(values, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
         known_words("code", pd.Series(values), ("007", "42", "7", "TRUE", "true"))
 

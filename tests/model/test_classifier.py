@@ -57,7 +57,7 @@ def test_is_public():
         _ = model.MLPKlassifier
 
 
-def test_learns_by_the_defaults_alone():
+def test_learns_with_the_defaults():
     x, y = load_digits(return_X_y=True)
     x = x / 16
     assert MLPClassifier(random_state=0).fit(x[:1400], y[:1400]).score(x[1400:], y[1400:]) > 0.85
@@ -74,7 +74,7 @@ def test_learns_by_the_defaults_alone():
     ],
     ids=["text", "objects", "integers", "floats", "booleans"],
 )
-def test_labels_are_of_any_kind(labels, tmp_path):
+def test_labels_may_be_of_any_kind(labels, tmp_path):
     x, y = load_iris(return_X_y=True)
     x, y = StandardScaler().fit_transform(x), labels[y]
     classifier = make(epochs=30).fit(x, y)
@@ -89,7 +89,7 @@ def test_labels_are_of_any_kind(labels, tmp_path):
     np.testing.assert_array_equal(loaded.predict(x), classifier.predict(x))
 
 
-def test_works_in_a_pipeline_in_a_search_and_cross_validated():
+def test_works_in_pipelines_searches_and_cross_validation():
     x, y = load_iris(return_X_y=True)
     pipeline = make_pipeline(StandardScaler(), make(epochs=20, batch_size=16))
     assert cross_val_score(pipeline, x, NAMES[y], cv=3).mean() > 0.85
@@ -161,7 +161,7 @@ def test_rows_are_held_out_class_by_class(iris):
         ({"learning_rate": 1e38}, "training diverged in epoch 1: .*lower learning_rate"),
     ],
 )
-def test_what_cannot_be_is_refused_when_fitted(iris, options, why):
+def test_invalid_parameters_are_refused_when_fitting(iris, options, why):
     with pytest.raises(ValueError, match=why):
         make(**options).fit(*iris)
     with pytest.raises(ValueError, match=why):
@@ -183,7 +183,7 @@ def test_early_stopping_goes_back_to_the_best_epoch(iris, tmp_path):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_partial_fit_goes_on_from_the_state_of_the_optimizer(iris, optimizer):
-    """Five epochs at once, and one by one with a break on the way, are the same."""
+    """Five epochs at once equal five single epochs with a pickled copy before each."""
     options = {"dropout": 0.2, "batch_norm": "after", "validation_fraction": 0.2}
     whole = make(optimizer=optimizer, **options).fit(*iris)
     steps = make(optimizer=optimizer, **options)
@@ -195,7 +195,7 @@ def test_partial_fit_goes_on_from_the_state_of_the_optimizer(iris, optimizer):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_changed_learning_rate_keeps_the_state_and_the_history(iris, optimizer):
-    """Against the same epochs by hand, on the optimizer that never stopped."""
+    """The oracle runs the same epoch by hand, with an optimizer that never stopped."""
     x, y = iris
     classifier = make(optimizer=optimizer, epochs=2).fit(x, y)
     twin = copy.deepcopy(classifier)
@@ -222,7 +222,7 @@ def test_changed_hyperparameters_reach_the_optimizer(iris, optimizer):
 def test_another_optimizer_starts_afresh(iris):
     classifier = make(optimizer="momentum").fit(*iris).set_params(optimizer="adam")
     classifier.partial_fit(*iris).partial_fit(*iris)
-    assert classifier.optimizer_.t == 4  # two batches an epoch
+    assert classifier.optimizer_.t == 4  # two batches per epoch
     assert len(classifier.history_["train_loss"]) == 7
 
 
@@ -234,14 +234,14 @@ def test_weight_decay_may_be_switched_on_later(iris):
 
 
 @pytest.mark.parametrize("option", [{"hidden_layer_sizes": (9,)}, {"batch_norm": "after"}])
-def test_the_layers_stay_as_they_are(iris, option):
+def test_layers_cannot_change(iris, option):
     classifier = make().fit(*iris).set_params(**option)
     with pytest.raises(ValueError, match=f"{next(iter(option))} cannot change in partial_fit"):
         classifier.partial_fit(*iris)
     assert classifier.predict(iris[0]).shape == (150,)
 
 
-def test_a_second_fit_starts_anew(iris):
+def test_a_second_fit_starts_afresh(iris):
     classifier = make().fit(*iris)
     params = classifier.network_.params.copy()
     classifier.partial_fit(*iris).fit(*iris)
@@ -258,7 +258,7 @@ def test_classes_of_a_stream_are_given_once(iris):
     assert classifier.partial_fit(x[50:], y[50:], classes=NAMES).predict_proba(x).shape == (150, 3)
     with pytest.raises(ValueError, match="classes must stay"):
         classifier.partial_fit(x, y, classes=NAMES[:2])
-    with pytest.raises(ValueError, match="y holds 'tulip', which is none of classes"):
+    with pytest.raises(ValueError, match="y holds 'tulip', which is not one of the classes"):
         classifier.partial_fit(x[:2], ["setosa", "tulip"])
 
 
@@ -306,7 +306,7 @@ def test_a_trained_network_becomes_a_classifier_of_raw_rows(tmp_path):
 
 @pytest.fixture(scope="module")
 def meals(tmp_path_factory):
-    """Return a network trained on a table with words, from its file; the table; its labels."""
+    """Return a classifier of a table with words, loaded from its file; the table; its labels."""
     rng = np.random.default_rng(0)
     labels = np.array(["no", "yes"])[rng.integers(2, size=80)]
     table = pd.DataFrame(
@@ -336,7 +336,7 @@ def test_a_loaded_network_finds_the_columns_of_raw_rows(meals):
     np.testing.assert_array_equal(found, expected[shuffled.index])
     arrow = pa.Table.from_pandas(shuffled)
     np.testing.assert_array_equal(classifier.predict_proba(arrow), found)
-    # Grams so heavy have no fractions in float32: scaled afterwards, rows could not be told apart.
+    # float32 has no fractions near 1e9 grams: scaling after rounding would make rows equal.
     assert len(np.unique(expected[:, 0])) == len(table)
 
 
@@ -364,7 +364,7 @@ def test_a_loaded_network_trains_on_with_raw_rows(meals):
         one.partial_fit(table, labels[:3])
 
 
-def test_fitted_anew_it_knows_the_old_columns_no_more(meals):
+def test_a_new_fit_forgets_the_old_columns(meals):
     classifier, table, labels = copy.deepcopy(meals)
     numbers = table[["grams"]] - 1e9
     assert classifier.fit(numbers, labels).predict(numbers).shape == (80,)
@@ -373,14 +373,14 @@ def test_fitted_anew_it_knows_the_old_columns_no_more(meals):
         classifier.predict(table)
 
 
-def test_a_word_that_training_did_not_know_is_pointed_out(meals):
+def test_an_unknown_category_causes_a_warning(meals):
     classifier, table, _ = meals
     rows = table.assign(spice="bitter")
     with pytest.warns(UserWarning, match="X: column 'spice' holds 'bitter' in row 1, which train"):
         assert len(classifier.predict(rows)) == 80
 
 
-def test_its_file_is_a_networks_file_too(iris, tmp_path):
+def test_its_file_can_be_loaded_as_a_network(iris, tmp_path):
     classifier = make().fit(*iris)
     classifier.save(tmp_path / "it.npz")
     network = Network.load(tmp_path / "it.npz")
@@ -390,13 +390,13 @@ def test_its_file_is_a_networks_file_too(iris, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adam"])
-def test_scratch_paper_is_neither_saved_nor_missed(iris, tmp_path, optimizer):
+def test_scratch_buffers_are_not_saved(iris, tmp_path, optimizer):
     make(optimizer=optimizer).fit(*iris).save(tmp_path / "it.npz")
     with np.load(tmp_path / "it.npz", allow_pickle=False) as saved:
         assert not any("scratch" in name for name in saved.files)
 
 
-def test_a_state_that_is_not_the_optimizers_is_not_loaded(iris, tmp_path):
+def test_a_wrong_optimizer_state_is_refused(iris, tmp_path):
     classifier = make(optimizer="momentum").fit(*iris)
     classifier.save(tmp_path / "it.npz")
     with np.load(tmp_path / "it.npz", allow_pickle=False) as saved:
@@ -413,7 +413,7 @@ def test_a_generator_as_random_state_is_not_saved(iris, tmp_path):
     assert MLPClassifier.load(tmp_path / "it.npz").random_state is None
 
 
-def test_what_is_no_classifier_is_not_loaded(iris, tmp_path):
+def test_a_file_that_is_not_a_classifier_is_refused(iris, tmp_path):
     classifier = make().fit(*iris)
     path = tmp_path / "it.npz"
     classifier.network_.save(path)
@@ -429,7 +429,7 @@ def test_what_is_no_classifier_is_not_loaded(iris, tmp_path):
         MLPClassifier.load(tmp_path / "none.npz")
 
 
-def test_what_is_not_fitted_is_not_saved(tmp_path):
+def test_an_unfitted_classifier_is_not_saved(tmp_path):
     with pytest.raises(NotFittedError):
         make().save(tmp_path / "it.npz")
     assert list(tmp_path.iterdir()) == []

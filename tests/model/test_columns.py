@@ -53,7 +53,7 @@ def test_labels_of_any_type_become_class_indices(labels, names, indices):
         pd.array([0, 1, None], dtype="Int64"),
     ],
 )
-def test_a_missing_label_is_refused_by_its_row(labels):
+def test_a_missing_label_is_refused_and_its_row_named(labels):
     sentence = "target 'y' has no value in row 3 (empty, NA or nan); fill it in or drop the row"
     with pytest.raises(ValueError, match=exactly(sentence)):
         encode_labels(labels, "target 'y'")
@@ -62,8 +62,8 @@ def test_a_missing_label_is_refused_by_its_row(labels):
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (["a", "a"], "target 'y' is 'a' in every row; two classes are needed at least"),
-        ([1.0, 1.0], "target 'y' is '1' in every row; two classes are needed at least"),
+        (["a", "a"], "target 'y' is 'a' in every row; at least two classes are needed"),
+        ([1.0, 1.0], "target 'y' is '1' in every row; at least two classes are needed"),
         ([1.0, -np.inf], "target 'y' is infinite in row 2; it must hold classes"),
         (["2024-01-31", "2024-02-01"], "target 'y' holds dates; it must hold classes"),
         (pd.to_datetime(["2024-01-31"]), "target 'y' holds dates; it must hold classes"),
@@ -74,7 +74,7 @@ def test_a_missing_label_is_refused_by_its_row(labels):
         ),
     ],
 )
-def test_labels_that_are_no_classes_are_refused(labels, sentence):
+def test_labels_that_are_not_classes_are_refused(labels, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
         encode_labels(labels, "target 'y'")
 
@@ -113,7 +113,7 @@ def test_an_unknown_category_is_all_zeros():
     assert encode(frame, columns).tolist() == [[0, 0, 2], [0, 1, 3]]
 
 
-def test_text_where_numbers_were_is_refused():
+def test_text_in_a_column_of_numbers_is_refused():
     sentence = "column 'size' must hold numbers, not 'big' in row 2"
     with pytest.raises(ValueError, match=exactly(sentence)):
         encode(pd.DataFrame({"size": ["1.5", "big"]}), [Column("size")])
@@ -132,12 +132,12 @@ MISSING = "(empty, NA or nan); fill it in or drop the row"
         (["True", "False", "maybe"], "must hold numbers, not 'maybe' in row 3"),
     ],
 )
-def test_of_true_and_false_the_cell_is_named_that_is_neither(values, sentence):
+def test_a_cell_that_is_neither_true_nor_false_is_named(values, sentence):
     with pytest.raises(ValueError, match=exactly(f"column 'member' {sentence}")):
         encode(pd.DataFrame({"member": values}), [Column("member")])
 
 
-def test_numbers_are_taken_whatever_holds_them():
+def test_numbers_are_read_from_any_column_type():
     columns = [Column("member"), Column("size")]
     frame = pd.DataFrame({"member": [True, False], "size": pd.Categorical([2, 1])})
     assert encode(frame.astype({"member": object}), columns).tolist() == [[1, 2], [0, 1]]
@@ -187,7 +187,7 @@ def test_many_words_that_all_read_as_numbers_are_refused_too():
         ["1/31/24", "2/1/24"],
     ],
 )
-def test_dates_are_refused_by_their_column(values):
+def test_dates_are_refused_and_their_column_named(values):
     sentence = "column 'when' holds dates; drop it or turn it into numbers"
     with pytest.raises(ValueError, match=exactly(sentence)):
         build_raw_data(pd.DataFrame({"when": values, "y": [0, 1]}), "y")
@@ -219,18 +219,18 @@ def test_dates_are_refused_by_their_column(values):
         ([1.0, 1e300], "column 'b' is 1e+300 in row 2; features must be finite and within float32"),
     ],
 )
-def test_features_that_are_no_numbers_are_refused(values, sentence):
+def test_features_that_are_not_numbers_are_refused(values, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
         build_raw_data(pd.DataFrame({"a": [1, 2], "b": values, "y": [0, 1]}), "y")
 
 
-def test_a_constant_feature_is_no_error():
+def test_a_constant_feature_is_not_an_error():
     raw = build_raw_data(pd.DataFrame({"a": [3, 3], "b": ["c", "c"], "y": [0, 1]}), "y")
 
     assert raw.x.tolist() == [[3, 1], [3, 1]]
 
 
-def test_a_table_of_labels_alone_is_refused():
+def test_a_table_of_only_labels_is_refused():
     sentence = "has no column but the target 'y'; features are needed as well"
     with pytest.raises(ValueError, match=exactly(sentence)):
         build_raw_data(pd.DataFrame({"y": [0, 1]}), "y")
@@ -248,7 +248,7 @@ def test_a_table_without_rows_is_refused():
         (["", "b"], "column 1 has no name; name it, or drop it if it is an index"),
     ],
 )
-def test_names_must_be_there_and_differ(names, sentence):
+def test_names_must_not_be_empty_or_repeated(names, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
         check_names(names)
 

@@ -81,7 +81,7 @@ def test_every_field_is_checked_and_has_a_plain_type():
     assert {name: type(value) for name, value in vars(SOME).items()} == FIELD_TYPES
 
 
-def test_every_number_in_this_file_is_a_field_and_the_other_way_round():
+def test_this_file_lists_exactly_the_fields():
     others = ["hidden_layer_sizes", "early_stopping", "steps_per_epoch"]
     assert {*COUNTS, *NAMES, *INTERVALS, *others} == set(FIELD_TYPES)
 

@@ -1,4 +1,4 @@
-"""Splits, limits, scales and batches: what is in which part, and what may know of what."""
+"""Splits, limits, scales and batches: which rows are in which part, and what they affect."""
 
 import re
 
@@ -18,7 +18,7 @@ def exactly(sentence):
 
 
 def rows_of(path, **options):
-    """The rows of a table, by their numbers, in the training, validation and test part."""
+    """Return the row numbers of a table's training, validation and test parts."""
     data = load_dataset(path, scale="none", **options)
     x_test, _ = load_test_set(path, scale="none", **options)
     return [x[:, 0].astype(int) for x in (data.x_train, data.x_val, x_test)]
@@ -30,7 +30,7 @@ def shares(y):
 
 @pytest.fixture
 def table(tmp_path):
-    """A table of two features, the first of them the row's number, and three uneven classes."""
+    """A table with three uneven classes and two features, the first being the row's number."""
     rng = np.random.default_rng(0)
     arrays = {
         "x": np.column_stack([np.arange(N), rng.normal(50.0, 3.0, N)]),
@@ -42,7 +42,7 @@ def table(tmp_path):
 
 @pytest.fixture
 def own_test(tmp_path):
-    """The like of it with a test set of its own, rows 400 to 449."""
+    """A similar table with its own test set, rows 400 to 449."""
     y = np.arange(N) % 4
     np.savez(
         tmp_path / "own.npz",
@@ -156,7 +156,7 @@ def test_columns_and_scaler_turn_other_rows_of_the_table_into_features(tmp_path)
     assert data.feature_names == ("size", "colour=blue", "colour=green", "colour=red")
 
 
-def test_what_lies_in_the_sealed_rows_changes_nothing_that_training_sees(table, tmp_path):
+def test_sealed_rows_do_not_affect_the_training_data(table, tmp_path):
     _, _, test = rows_of(table)
     with np.load(table) as arrays:
         x, y = arrays["x"], arrays["y"]
@@ -169,7 +169,7 @@ def test_what_lies_in_the_sealed_rows_changes_nothing_that_training_sees(table, 
     np.testing.assert_array_equal(spoilt.x_val, honest.x_val)
 
 
-def test_a_category_of_sealed_rows_alone_is_zero_everywhere(table, tmp_path):
+def test_a_category_without_training_rows_is_zero_everywhere(table, tmp_path):
     train, val, test = rows_of(table)
     with np.load(table) as arrays:
         frame = pd.DataFrame({"colour": "red", "y": arrays["y"]})
@@ -186,7 +186,7 @@ def test_a_category_of_sealed_rows_alone_is_zero_everywhere(table, tmp_path):
     assert not np.concatenate(green).any()
 
 
-def test_a_test_set_of_its_own_is_kept_whole(own_test):
+def test_a_sources_own_test_set_stays_complete(own_test):
     train, val, test = rows_of(own_test, limit=100, split_seed=3)
 
     assert test.tolist() == list(range(N, N + 50))
@@ -194,17 +194,19 @@ def test_a_test_set_of_its_own_is_kept_whole(own_test):
     assert max(*train, *val) < N
 
 
-def test_the_own_test_set_may_be_validated_on_and_is_sealed_no_more(own_test):
+def test_a_test_set_that_is_used_for_validation_is_not_sealed(own_test):
     data = load_dataset(own_test, scale="none", validation="test")
     x_test, y_test = load_test_set(own_test, scale="none")
     np.testing.assert_array_equal(data.x_val, x_test)
     np.testing.assert_array_equal(data.y_val, y_test)
     assert sorted(data.x_train[:, 0]) == list(range(N))
-    with pytest.raises(ValueError, match="its test set is what is validated on, and not unseen"):
+    with pytest.raises(
+        ValueError, match="its test set is used for validation, so it is not unseen"
+    ):
         load_test_set(own_test, validation="test")
 
 
-def test_limits_leave_a_validated_test_set_whole(own_test):
+def test_limits_leave_a_test_set_used_for_validation_complete(own_test):
     data = load_dataset(own_test, validation="test", limit=20, train_limit=12)
     whole = load_dataset(own_test, validation="test")
     assert (len(data.x_train), len(data.x_val)) == (12, len(whole.x_val))
@@ -225,14 +227,14 @@ def test_a_limit_may_take_the_first_rows(own_test, table):
     assert sorted([*data.x_train[:, 0], *data.x_val[:, 0]]) == list(range(100))
     whole = load_dataset(own_test, scale="none", draw="first", limit=10_000)
     assert len(whole.x_train) + len(whole.x_val) == N
-    # No row changes sides: those among the first that are sealed stay so.
+    # No row changes sides: a sealed row among the first stays sealed.
     all_sealed = load_test_set(table, scale="none")[0][:, 0]
     first = load_dataset(table, scale="none", draw="first", limit=N - 5)
     seen = {*first.x_train[:, 0], *first.x_val[:, 0]}
     assert seen == set(range(N - 5)) - set(all_sealed)
 
 
-def test_the_first_rows_have_to_hold_every_class(table):
+def test_the_first_rows_must_hold_every_class(table):
     with pytest.raises(ValueError, match=r"^limit: among the first 50 rows, class 'b' has too few"):
         load_dataset(table, draw="first", limit=50)
 
@@ -258,7 +260,7 @@ def test_a_training_limit_leaves_the_other_parts_alone(table):
 
 
 @pytest.mark.parametrize("option", ["limit", "train_limit"])
-def test_more_than_there_are_is_no_limit(table, option):
+def test_a_limit_above_the_number_of_rows_has_no_effect(table, option):
     for limited, whole in zip(rows_of(table, **{option: 10_000}), rows_of(table), strict=True):
         assert set(limited) == set(whole)
 
@@ -294,7 +296,7 @@ def test_a_source_without_a_test_set_has_none_to_validate_on():
 
 @pytest.mark.parametrize("option", ["limit", "train_limit"])
 @pytest.mark.parametrize("source", ["table", "own_test"])
-def test_the_smallest_limit_that_is_named_is_the_smallest_there_is(option, source, request):
+def test_the_smallest_limit_in_the_error_is_the_smallest_possible(option, source, request):
     path = request.getfixturevalue(source)
     with pytest.raises(ValueError, match=f"^{option} must be at least") as caught:
         load_dataset(path, **{option: 2})
@@ -335,7 +337,7 @@ def test_a_class_of_six_rows_is_refused(tmp_path):
         load_dataset(path)
 
 
-def test_a_class_of_the_own_test_set_alone_is_refused(tmp_path):
+def test_a_class_with_test_rows_only_is_refused(tmp_path):
     y = np.array([0, 1] * 10)
     np.savez(tmp_path / "own.npz", x_train=np.ones((20, 1)), y_train=y, x_test=[[1]], y_test=[2])
     path = str(tmp_path / "own.npz")
@@ -348,7 +350,7 @@ def test_a_class_of_the_own_test_set_alone_is_refused(tmp_path):
         load_dataset(path)
 
 
-def test_the_digest_knows_the_data_and_not_the_place(table, tmp_path):
+def test_the_digest_depends_on_the_data_and_not_on_the_path(table, tmp_path):
     with np.load(table) as arrays:
         x, y = arrays["x"], arrays["y"]
     elsewhere = tmp_path / "elsewhere" / "other.npz"
@@ -386,7 +388,7 @@ def test_the_digest_changes_with_any_value_label_or_name(tmp_path):
     assert len(digests) == len(tables)
 
 
-def test_the_digest_knows_which_rows_are_the_test_set(own_test, tmp_path):
+def test_the_digest_depends_on_which_rows_are_the_test_set(own_test, tmp_path):
     with np.load(own_test) as arrays:
         x = np.concatenate([arrays["x_train"], arrays["x_test"]])
         y = np.concatenate([arrays["y_train"], arrays["y_test"]])
@@ -414,14 +416,14 @@ def test_batches_follow_the_generator(table):
     data = load_dataset(table)
     rng, permutation = np.random.default_rng(3), np.random.default_rng(3)
 
-    for _ in range(2):  # the second epoch is shuffled anew
+    for _ in range(2):  # the second epoch is shuffled again
         order = permutation.permutation(len(data.x_train))
         for start, (x, y) in zip(range(0, len(order), 100), data.batches(100, rng), strict=True):
             np.testing.assert_array_equal(x, data.x_train[order[start : start + 100]])
             np.testing.assert_array_equal(y, data.y_train[order[start : start + 100]])
 
 
-def test_batches_are_views_of_one_buffer_apart_from_the_data(table):
+def test_batches_are_views_of_one_buffer_and_not_of_the_data(table):
     data = load_dataset(table)
     batches = list(data.batches(100, np.random.default_rng(0)))
 

@@ -23,7 +23,7 @@ def test_off_by_default(data):
 
 
 @pytest.mark.parametrize("extra", [{}, {"batch_norm": "after", "dropout": 0.3}])
-def test_watching_changes_nothing(data, extra):
+def test_diagnostics_do_not_change_the_training(data, extra):
     watched, alone = start(data, **extra), start(data, **extra)
     seen = epochs(watched, data, diagnostics=True)
     assert [e.train_loss for e in seen] == [e.train_loss for e in epochs(alone, data)]
@@ -55,14 +55,14 @@ def test_activations_are_those_of_the_validation_rows_after_the_epoch(data, form
         assert histogram.edges[[0, -1]] == pytest.approx([x.min(), x.max()], rel=1e-5)
 
 
-def test_activations_of_the_training_rows_where_none_validate(tiny_data):
+def test_without_validation_rows_activations_are_of_the_training_rows(tiny_data):
     data = tiny_data(n_train=1200, n_val=0)
     (epoch,) = epochs(start(data, epochs=1), data, diagnostics=True)
     counts = [histogram.counts.sum() for histogram in epoch.diagnostics.activations]
     assert counts == [EVALUATION_ROWS * 8, EVALUATION_ROWS * 6]
 
 
-def test_a_divergence_is_no_error(data):
+def test_a_divergence_is_not_an_error(data):
     last = epochs(start(data, learning_rate=1e38), data, diagnostics=True)[-1]
     assert not np.isfinite(last.train_loss)
     assert len(last.diagnostics.gradient_norms) == 3

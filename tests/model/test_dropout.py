@@ -12,7 +12,7 @@ def build_dropout(rate, rows=200, n_units=500, dtype=np.float64):
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.25, 0.5, 0.9])
-def test_drops_so_many_and_scales_by_the_kept_share(rate):
+def test_drops_the_given_share_and_scales_by_the_kept_share(rate):
     layer, x = build_dropout(rate), np.ones((200, 500))
     y = layer.forward_train(x, np.random.default_rng(0))
     kept = y != 0
@@ -40,7 +40,7 @@ def test_masks_have_no_pattern():
     assert (abs(one.mean(axis=0) - 0.5) < 5 * 0.5 / np.sqrt(200)).all()
 
 
-def test_does_nothing_in_use():
+def test_does_nothing_at_inference():
     layer, x = build_dropout(0.5), np.random.default_rng(0).standard_normal((200, 500))
     assert layer.forward(x) is x
 
@@ -63,7 +63,7 @@ def test_gradient_under_a_frozen_mask(numerical_gradient):
 
 
 @pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox])
-def test_any_generator_will_do(bits):
+def test_any_bit_generator_works(bits):
     layer = build_dropout(0.5)
     kept = layer.forward_train(np.ones((200, 500)), np.random.Generator(bits(0))) > 0
     assert kept.mean() == pytest.approx(0.5, abs=0.01)
@@ -76,8 +76,8 @@ def test_rates_at_the_ends_stay_finite(rate):
     assert y.any() or rate > 0.5
 
 
-def test_without_a_generator_it_says_so():
-    with pytest.raises(ValueError, match="hand a generator to backward"):
+def test_needs_a_generator():
+    with pytest.raises(ValueError, match="pass a generator to backward"):
         build_dropout(0.5).forward_train(np.ones((200, 500)), None)
 
 

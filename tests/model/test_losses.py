@@ -70,7 +70,7 @@ def batch():
 
 
 @every_loss
-def test_each_row_loses_what_the_formula_says(batch, loss, output):
+def test_the_loss_of_each_row_is_its_formula(batch, loss, output):
     z, y = batch
     expected = ORACLES[loss, output](z, y)
     np.testing.assert_allclose(losses(z, y, loss, output), expected, rtol=1e-12)

@@ -96,7 +96,7 @@ def test_repeating_the_batch_leaves_the_gradient_alone():
     np.testing.assert_allclose(twice, once, rtol=1e-10, atol=1e-15)
 
 
-def test_a_smaller_batch_leaves_nothing_of_a_larger_one():
+def test_a_smaller_batch_uses_nothing_from_a_larger_one():
     network = build(hidden_layer_sizes=(5, 4), batch_size=32)
     x, y = draw_rows(network, 32)
     large, small = gradient(network, x, y), gradient(network, x[:7], y[:7])
@@ -149,7 +149,7 @@ def test_auto_is_he_for_the_relu_family_and_xavier_for_the_others(activation, in
 
 
 @every_activation
-def test_auto_takes_every_activation(activation):
+def test_auto_works_for_every_activation(activation):
     auto = build(activation=activation, initializer="auto", moved=False)
     assert np.count_nonzero(auto.weights) == auto.weights.size
 
@@ -197,7 +197,7 @@ def test_weights_are_the_same_bits_whatever_the_biases():
 
 
 @pytest.mark.parametrize("initializer", ["zeros", "constant"])
-def test_alike_units_stay_alike(initializer):
+def test_identical_units_stay_identical(initializer):
     network = build(initializer=initializer, activation="tanh", moved=False)
     x, y = draw_rows(network, 6)
     for _ in range(3):
@@ -224,8 +224,10 @@ def test_float32_agrees_with_float64():
 
 @pytest.mark.parametrize("batch_size", [10, 1500])
 @pytest.mark.parametrize("rows", [1, 999, 1000, 1001, 2500])
-def test_evaluation_in_blocks_is_evaluation_at_once(plain_outputs, plain_loss, batch_size, rows):
-    network = build(batch_size=batch_size, weight_decay=0.3)  # the penalty is no part of it
+def test_evaluation_in_blocks_equals_evaluation_at_once(
+    plain_outputs, plain_loss, batch_size, rows
+):
+    network = build(batch_size=batch_size, weight_decay=0.3)  # the result excludes the penalty
     x, y = draw_rows(network, rows)
     loss, accuracy = network.evaluate(x, y)
     z = plain_outputs(network, x)
@@ -242,7 +244,7 @@ def test_a_batch_may_be_larger_than_an_evaluation_block(plain_loss):
     assert network.train_metrics()[0] == pytest.approx(plain_loss(network, x, y), rel=1e-12)
 
 
-def test_probabilities_are_the_callers_to_keep():
+def test_probabilities_are_not_overwritten_by_the_next_call():
     network = build()
     x, _ = draw_rows(network, 6)
     p = network.predict_proba(x)
@@ -268,7 +270,7 @@ def test_training_metrics_are_means_over_the_rows_since_the_reset(plain_loss, pl
 def test_buffers_are_reused(peak_memory, activation):
     options = {"activation": activation, "hidden_layer_sizes": (100,), "weight_decay": 0.1}
     network = build(200, 100, dtype=np.float32, batch_size=200, **options)
-    x, y = draw_rows(network, 200)  # any float array made anew would take 78 KiB
+    x, y = draw_rows(network, 200)  # any new float array would take 78 KiB
     assert peak_memory(lambda: network.backward(x, y), times=1000) < 64 * 1024
 
 
@@ -303,7 +305,7 @@ def test_a_saved_network_comes_back_the_same(tmp_path, dtype, hidden):
     np.testing.assert_array_equal(loaded.predict_proba(x), network.predict_proba(x))
 
 
-def test_the_name_of_the_file_is_taken_as_it_is(tmp_path):
+def test_the_file_name_is_not_changed(tmp_path):
     build().save(tmp_path / "best.model")
     assert [path.name for path in tmp_path.iterdir()] == ["best.model"]
 
@@ -316,7 +318,7 @@ def test_a_saved_network_is_as_readable_as_any_new_file(tmp_path):
 
 @contextmanager
 def no_file_beyond(size):
-    """As on a full disk: writing more than so many bytes to one file is an OSError."""
+    """Let writing more than `size` bytes to one file raise OSError, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -370,7 +372,7 @@ def refusal(path):
     return sentence.removeprefix(start)[:-1]
 
 
-def test_the_hand_written_file_of_the_tests_below_is_sound(tmp_path):
+def test_the_hand_written_file_of_the_tests_below_is_valid(tmp_path):
     savez(tmp_path / "net.npz", ABOUT)
     assert Network.load(tmp_path / "net.npz").n_inputs == 4
 
@@ -378,8 +380,8 @@ def test_the_hand_written_file_of_the_tests_below_is_sound(tmp_path):
 @pytest.mark.parametrize(
     ("about", "params", "why"),
     [
-        (ABOUT | {"format": 2}, PARAMS, "format 2, where this reads 1"),
-        (ABOUT | {"format": 2, "config": {"new": 1}}, PARAMS, "format 2, where this reads 1"),
+        (ABOUT | {"format": 2}, PARAMS, "format 2, but this version reads 1"),
+        (ABOUT | {"format": 2, "config": {"new": 1}}, PARAMS, "format 2, but this version reads 1"),
         (without("format"), PARAMS, "'format'"),
         (without("config"), PARAMS, "'config'"),
         (without("n_inputs"), PARAMS, "'n_inputs'"),
@@ -391,12 +393,12 @@ def test_the_hand_written_file_of_the_tests_below_is_sound(tmp_path):
         (
             ABOUT,
             PARAMS[1:],
-            "parameters of shape (802,), where its layers need (803,)",
+            "parameters of shape (802,), but its layers need (803,)",
         ),
         (
             ABOUT,
             PARAMS[None],
-            "parameters of shape (1, 803), where its layers need (803,)",
+            "parameters of shape (1, 803), but its layers need (803,)",
         ),
     ],
 )
@@ -420,7 +422,7 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path, about, params, why):
         pytest.param(lambda path: savez(path, ABOUT, np.array([{}])), "Object arrays", id="pickle"),
     ],
 )
-def test_a_file_that_is_no_network_is_refused(tmp_path, write, why):
+def test_a_file_that_is_not_a_network_is_refused(tmp_path, write, why):
     write(tmp_path / "net.npz")
     assert why in refusal(tmp_path / "net.npz")
 
@@ -443,7 +445,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     assert "CRC" in refusal(path)
 
 
-def test_a_missing_file_stays_a_missing_file(tmp_path):
+def test_a_missing_file_is_a_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         Network.load(tmp_path / "net.npz")
     with pytest.raises(FileNotFoundError):
@@ -500,7 +502,7 @@ def test_a_copy_is_a_network_of_its_own(duplicate):
     np.testing.assert_array_equal(original.predict_proba(x), before)
 
 
-def test_buffers_follow_the_rows_that_come():
+def test_buffers_fit_any_number_of_rows():
     network = build(batch_size=10**11)
     for rows in (5, 2000, 7):
         assert network.forward(np.ones((rows, 4))).shape == (rows, 3)

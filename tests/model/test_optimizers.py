@@ -110,7 +110,7 @@ def test_follows_its_formula(name, decay):
 def test_state_has_the_shape_and_dtype_of_the_parameters(name, dtype):
     w = np.ones(6, dtype)
     optimizer = build_optimizer(TrainConfig(optimizer=name), w)
-    for _ in range(2):  # a state must not change its type on the way either
+    for _ in range(2):  # the steps must not change the state's dtype either
         optimizer.step(w, np.ones_like(w), np.float64(0.1))
         for state in vars(optimizer).values():
             if isinstance(state, np.ndarray):
@@ -121,7 +121,7 @@ def test_state_has_the_shape_and_dtype_of_the_parameters(name, dtype):
 @every_optimizer
 def test_updates_the_vector_in_place(name):
     memory = np.ones(8, np.float32)
-    w = memory[2:6]  # a view: whoever holds the memory sees the step
+    w = memory[2:6]  # a view: the step must change `memory`
     optimizer = build_optimizer(TrainConfig(optimizer=name), w)
     optimizer.step(w, np.ones(4, np.float32), 0.1)
     assert (memory[2:6] < 1).all()
@@ -133,7 +133,7 @@ def test_learns_a_quadratic(name):
     curvature, target = np.array([1.0, 4.0]), np.array([3.0, -2.0])
     w = np.zeros(2)
     optimizer = build_optimizer(TrainConfig(optimizer=name), w)
-    for step in range(2000):  # the decay stills RMSProp, the start is large enough for AdaGrad
+    for step in range(2000):  # small in the end for RMSProp, large at first for AdaGrad
         optimizer.step(w, curvature * (w - target), 0.5 * 0.99**step)
     np.testing.assert_allclose(w, target, atol=1e-3)
 

@@ -16,29 +16,29 @@ def test_columns_are_found_by_name():
 
 
 @pytest.mark.parametrize("x", [np.ones((2, 3)), [[1, 2, 3]]])
-def test_what_has_no_names_stays_as_it_is(x):
+def test_data_without_names_is_returned_unchanged(x):
     assert features_of(x, COLUMNS) is x
 
 
-def test_columns_that_are_numbers_are_no_names():
+def test_numbered_columns_do_not_count_as_names():
     rows = pd.DataFrame(FEATURES)
     assert features_of(rows, COLUMNS) is rows
     named = rows.set_axis(["size", "colour_blue", "colour_red"], axis=1)
     with pytest.raises(
-        ValueError, match=r"'colour', .*; features that are encoded already go in as"
+        ValueError, match=r"'colour', .*; pass features that are already encoded as an array"
     ):
         features_of(named, COLUMNS)
 
 
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
-def test_numbers_and_truths_are_read_from_any_backend(backend):
+def test_numbers_and_booleans_are_read_from_any_backend(backend):
     rows = pd.DataFrame({"size": [True, False], "colour": ["red", "blue"]})
     expected = [[1, 0, 1], [0, 1, 0]]
     for frame in (rows, rows.convert_dtypes(dtype_backend=backend)):
         np.testing.assert_array_equal(encode_rows(frame, COLUMNS), expected)
 
 
-def test_without_columns_a_table_stays_as_it_is():
+def test_without_columns_a_table_is_returned_unchanged():
     assert features_of(ROWS, ()) is ROWS
 
 
@@ -57,19 +57,19 @@ def test_without_columns_a_table_stays_as_it_is():
         (ROWS.assign(colour=["red", None]), "column 'colour' has no value in row 2"),
     ],
 )
-def test_what_is_wrong_is_said(rows, sentence):
+def test_errors_say_what_is_wrong(rows, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}"):
         encode_rows(rows, COLUMNS)
     with pytest.raises(ValueError, match=f"^X: {sentence}"):
         features_of(rows, COLUMNS)
 
 
-def test_columns_of_no_interest_may_be_there_twice():
+def test_unused_columns_may_occur_twice():
     rows = ROWS[["more", "more", "size", "colour"]]
     np.testing.assert_array_equal(encode_rows(rows, COLUMNS), FEATURES)
 
 
-def test_unknown_words_are_named_once_a_column():
+def test_one_unknown_word_is_named_per_column():
     rows = ROWS.assign(colour=["green", "grey"])
     (sentence,) = unknown_categories(rows, COLUMNS, encode_rows(rows, COLUMNS))
     assert sentence.startswith("column 'colour' holds 'green' in row 1, which training did not")

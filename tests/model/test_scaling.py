@@ -1,4 +1,4 @@
-"""Every scale against scikit-learn's or a hand-worked one, and what it does to odd columns."""
+"""Every scale against scikit-learn's or a result by hand, also for unusual columns."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from model.scaling import SCALES, Scaler
 
 @pytest.fixture
 def x():
-    """More rows than one block holds, of different sizes a column."""
+    """More rows than one block holds, with columns of different scales."""
     rng = np.random.default_rng(0)
     return rng.normal([0.0, 5.0, -300.0], [1.0, 0.01, 40.0], size=(2500, 3))
 
@@ -21,7 +21,7 @@ def test_standardize_is_scikit_learns(x):
 
 
 def test_a_constant_column_is_zero_in_every_part():
-    train = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])  # the mean of 0.1 thrice is not 0.1
+    train = np.array([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])  # the mean of three 0.1 is not 0.1
     scaler = SCALES["standardize"](train)
 
     assert scaler(train)[:, 0].tolist() == [0.0, 0.0, 0.0]
@@ -50,7 +50,7 @@ def test_unit_of_the_smallest_int8_does_not_wrap_around():
     assert SCALES["unit"](train)(train).tolist() == [[-1.0, 0.5]]
 
 
-def test_unit_of_nothing_but_zeros_is_zeros():
+def test_unit_of_only_zeros_is_zeros():
     assert SCALES["unit"](np.zeros((2, 2)))(np.zeros((2, 2))).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 

@@ -18,12 +18,12 @@ ORACLES = {
     "linear": np.linspace(0.1, 0.001, 9),
     "exponential": np.geomspace(0.1, 0.001, 9),
     "cosine": 0.001 + 0.099 * np.cos(np.linspace(0, np.pi / 2, 9)) ** 2,  # (1 + cos 2a)/2 = cos² a
-    "plateau": np.full(9, 0.1),  # of losses that fall
+    "plateau": np.full(9, 0.1),  # for falling losses
 }
 
 
 def rates(val_losses, **options):
-    """The learning rate of each epoch, given the validation losses after them."""
+    """Return the learning rate of each epoch, given the validation loss of each."""
     schedule = build_schedule(TrainConfig(**{**OPTIONS, **options}))
     return [schedule(number + 1, val_losses[:number]) for number in range(len(val_losses))]
 

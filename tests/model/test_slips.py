@@ -1,4 +1,4 @@
-"""Slips that the texts contain, one test for each, so that none of them returns."""
+"""Mistakes in the texts' code, with a test for each, so that none is repeated here."""
 
 import numpy as np
 import pytest
@@ -20,12 +20,12 @@ def draw_rows(rows, n_inputs=4, n_classes=3):
     return rng.standard_normal((rows, n_inputs)), rng.integers(0, n_classes, rows)
 
 
-def test_glorots_two_over_the_fans_is_a_variance_not_a_deviation():
+def test_two_over_fan_in_plus_fan_out_is_glorots_variance_not_the_deviation():
     weights = INITIALIZERS["glorot"](np.random.default_rng(0), (300, 500))
     assert weights.var() == pytest.approx(2 / 800, rel=0.02)
 
 
-def test_momentum_moves_once_per_step_over_all_parameters_and_not_while_it_is_made():
+def test_momentum_moves_all_parameters_once_per_step_and_not_when_it_is_built():
     network = build(optimizer="momentum", momentum=0.5)
     before = network.params.copy()
     optimizer = build_optimizer(network.config, network.params)
@@ -63,7 +63,7 @@ def test_softmax_clips_nothing(outputs):
     assert loss == max(outputs) - min(outputs)
 
 
-def test_batch_norm_in_use_goes_by_what_it_learned_and_not_by_the_batch():
+def test_batch_norm_at_inference_uses_running_averages_and_not_the_batch():
     network, (x, y) = build(batch_norm="before"), draw_rows(20)
     for _ in range(50):
         network.backward(x, y)

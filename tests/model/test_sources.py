@@ -1,4 +1,4 @@
-"""The names of sources, IDX files, and OpenML on and off line."""
+"""The names of sources, IDX files, and OpenML, online and offline."""
 
 import gzip
 import re
@@ -56,7 +56,7 @@ def folder(tmp_path, monkeypatch, images):
 
 @pytest.fixture
 def fetch(monkeypatch, tmp_path):
-    """Put a function in the place of scikit-learn's fetch_openml; return the calls."""
+    """Return a function that replaces fetch_openml of scikit-learn and returns its calls."""
     monkeypatch.delenv("HPSEARCH_DATA", raising=False)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "cache"))
     calls = []
@@ -83,7 +83,7 @@ def fetch(monkeypatch, tmp_path):
         ("", f"'' is not a data set {KNOWN}"),
     ],
 )  # fmt: skip
-def test_an_unknown_source_is_told_the_known_ones(source, sentence):
+def test_the_error_for_an_unknown_source_lists_the_known_ones(source, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_source(source)
 
@@ -128,7 +128,7 @@ def test_a_target_is_refused_where_labels_are_built_in(source):
 
 
 @pytest.mark.parametrize("name", ["data.csv", "data.CSV", "data.parquet"])
-def test_files_are_told_by_their_ending(tmp_path, name):
+def test_the_suffix_of_a_file_decides_its_reader(tmp_path, name):
     frame = pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]})
     path = tmp_path / name
     if name.endswith("parquet"):
@@ -150,7 +150,7 @@ def test_errors_begin_with_the_file(tmp_path):
         read_source(str(path), "y")
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_not_text_are_refused(tmp_path):
     path = tmp_path / "data.parquet"
     pd.DataFrame({"a": [b"\xe9", b"b"], "y": [0, 1]}).to_parquet(path)
 
@@ -192,23 +192,27 @@ def test_a_damaged_idx_file_is_named(folder, content, sentence):
 
 
 @pytest.mark.parametrize("cut", [5, 30])
-def test_a_gzip_file_cut_off_is_named(folder, cut):
+def test_a_truncated_gzip_file_is_named(folder, cut):
     path = folder / TRAIN_IMAGES
     path.write_bytes(path.read_bytes()[:cut])
 
-    with pytest.raises(ValueError, match=f"^mnist: {re.escape(str(path))}: not a whole gzip file"):
+    with pytest.raises(
+        ValueError, match=f"^mnist: {re.escape(str(path))}: not a complete gzip file"
+    ):
         read_source("mnist")
 
 
-def test_what_is_no_gzip_file_is_named(folder):
+def test_a_file_that_is_not_gzip_is_named(folder):
     path = folder / TRAIN_IMAGES
     path.write_bytes(b"<html>404</html>")
 
-    with pytest.raises(ValueError, match=f"^mnist: {re.escape(str(path))}: not a whole gzip file"):
+    with pytest.raises(
+        ValueError, match=f"^mnist: {re.escape(str(path))}: not a complete gzip file"
+    ):
         read_source("mnist")
 
 
-def test_labels_must_be_as_many_as_images(folder):
+def test_there_must_be_as_many_labels_as_images(folder):
     path = folder / f"{IDX_FILES[3]}.gz"
     path.write_bytes(gzip.compress(idx_bytes(np.zeros(9))))
 
@@ -280,7 +284,7 @@ def test_offline_all_three_places_and_the_remedy_are_named(
 ):
     fetch(error)
     rest = (
-        f"not in scikit-learn's cache ({tmp_path / 'cache'}) and not to be downloaded from OpenML "
+        f"not in scikit-learn's cache ({tmp_path / 'cache'}) and cannot be downloaded from OpenML "
         f"({reason}); put its four IDX files into $HPSEARCH_DATA/mnist, or go online once"
     )
     unset = f"mnist: not in $HPSEARCH_DATA/mnist (HPSEARCH_DATA is not set), {rest}"
@@ -293,7 +297,7 @@ def test_offline_all_three_places_and_the_remedy_are_named(
         read_source("mnist")
 
 
-def test_the_patience_for_a_download_is_not_left_behind(fetch):
+def test_the_download_timeout_is_reset(fetch):
     fetch(URLError("no network"))
     with pytest.raises(ValueError, match="no network"):
         read_source("openml:adult")
@@ -301,10 +305,10 @@ def test_the_patience_for_a_download_is_not_left_behind(fetch):
     assert socket.getdefaulttimeout() is None
 
 
-def test_any_other_set_of_openml_offline(fetch, tmp_path):
+def test_any_other_openml_set_offline(fetch, tmp_path):
     fetch(URLError("no network"))
     sentence = (
-        f"openml:adult: not in scikit-learn's cache ({tmp_path / 'cache'}) and not to be "
+        f"openml:adult: not in scikit-learn's cache ({tmp_path / 'cache'}) and cannot be "
         "downloaded from OpenML (no network); go online once"
     )
     with pytest.raises(ValueError, match=exactly(sentence)):
@@ -313,7 +317,7 @@ def test_any_other_set_of_openml_offline(fetch, tmp_path):
 
 @pytest.fixture
 def bunch():
-    """What OpenML gives for a table of two features and its target."""
+    """What fetch_openml returns for a table of two features and its target."""
     frame = pd.DataFrame(
         {
             "size": [1.0, 2.0, 3.0],

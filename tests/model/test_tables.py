@@ -1,4 +1,4 @@
-"""Files of every kind are read, and what is wrong in them is said in one sentence."""
+"""Files of every kind are read, and an error says in one sentence what is wrong."""
 
 import re
 
@@ -94,7 +94,7 @@ def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
             "a,y\n1,2\ninf,3\n",
             "column 'a' is inf in row 2; features must be finite and within float32",
         ),
-        ("a,y\n1,2\n2,2\n", "target 'y' is '2' in every row; two classes are needed at least"),
+        ("a,y\n1,2\n2,2\n", "target 'y' is '2' in every row; at least two classes are needed"),
         (b"a,y\n1,2\n2,caf\xe9\n", "line 3 is not UTF-8 (byte 0xe9); save the file as UTF-8"),
         ("a,y\n1,2\n".encode("utf-16"), "line 1 is not UTF-8 (byte 0xff); save the file as UTF-8"),
         (
@@ -104,7 +104,7 @@ def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_csv_table(csv, content, sentence):
+def test_errors_in_a_csv_table(csv, content, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_table(csv(content), "y")
 
@@ -126,7 +126,7 @@ def test_a_missing_file_is_pythons_own_error(tmp_path, name):
         read(tmp_path / name, "y")
 
 
-def test_columns_that_are_to_stay_text_do(csv):
+def test_chosen_columns_stay_text(csv):
     frame = read_frame(csv("a,b\n01,02\n"), text=["a", "absent"])
     assert frame.iloc[0].tolist() == ["01", 2]
 
@@ -223,12 +223,12 @@ FOUR = "x and y, or x_train, y_train, x_test, y_test"
         ({"x": np.where(X == 5, np.inf, X).astype(np.float16), "y": Y}, None,
          "column 'x1' is inf in row 3; features must be finite and within float32"),
         ({"x": X, "y": X[:, 0] * 0}, None, "array 'y' is '0' in every row; "
-         "two classes are needed at least"),
+         "at least two classes are needed"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, None,
          "'x_train' has 2 columns and 'x_test' has 1; they must have the same"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_file_of_arrays(npz, arrays, target, sentence):
+def test_errors_in_a_file_of_arrays(npz, arrays, target, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_arrays(npz(**arrays), target)
 
@@ -253,7 +253,7 @@ def test_a_damaged_array(npz):
         read_arrays(path, None)
 
 
-def test_a_single_array_is_no_archive(tmp_path):
+def test_a_single_array_is_not_an_archive(tmp_path):
     with (tmp_path / "data.npz").open("wb") as file:
         np.save(file, X)
 

@@ -11,26 +11,26 @@ from model.network import Network
 from model.optimizers import OPTIMIZERS
 from model.training import build_optimizer, train
 
-BENT = [name for name in ACTIVATIONS if name != "identity"]
-STANDING_STILL = 1e-60  # a learning rate that is zero in float32
+NONLINEAR = [name for name in ACTIVATIONS if name != "identity"]
+NO_MOVEMENT = 1e-60  # a learning rate that is zero in float32
 
 
 def start(data, *, seed=0, shuffle_seed=None, **options):
-    """Return a network and its epochs, of which none has run."""
+    """Return a network and its epochs, none of which has run."""
     config = TrainConfig(**{"hidden_layer_sizes": (8,), "batch_size": 7, **options})
     network = Network(data.n_features, data.n_classes, config, np.random.default_rng(seed))
     rng = np.random.default_rng(seed if shuffle_seed is None else shuffle_seed)
     return network, train(network, data, rng)
 
 
-def test_yields_so_many_epochs_numbered_from_one(data):
+def test_yields_the_given_number_of_epochs_counted_from_one(data):
     _, epochs = start(data, epochs=4, learning_rate=0.02)
     seen = list(epochs)
     assert [epoch.number for epoch in seen] == [1, 2, 3, 4]
     assert {epoch.learning_rate for epoch in seen} == {0.02}
 
 
-def test_trains_nothing_before_it_is_asked_to(data):
+def test_does_not_train_before_the_first_epoch_is_requested(data):
     network, epochs = start(data)
     before = network.params.copy()
     np.testing.assert_array_equal(network.params, before)
@@ -38,7 +38,7 @@ def test_trains_nothing_before_it_is_asked_to(data):
     assert not np.array_equal(network.params, before)
 
 
-def test_its_reader_may_stop(data):
+def test_the_caller_may_stop_early(data):
     whole, stopped = start(data, epochs=5), start(data, epochs=5)
     third = list(islice(whole[1], 3))[-1]
     params = whole[0].params.copy()
@@ -59,14 +59,14 @@ def test_the_seed_decides_the_bits(data, optimizer):
 
 
 @pytest.mark.parametrize("other", [{"seed": 1, "shuffle_seed": 0}, {"shuffle_seed": 1}])
-def test_another_seed_trains_otherwise(data, other):
+def test_another_seed_trains_differently(data, other):
     (one, epochs), (two, other_epochs) = start(data, epochs=2), start(data, epochs=2, **other)
     assert list(epochs) != list(other_epochs)
     assert not np.array_equal(one.params, two.params)
 
 
 def test_every_row_is_used_once_per_epoch(data):
-    network, epochs = start(data, epochs=3, optimizer="sgd", learning_rate=STANDING_STILL)
+    network, epochs = start(data, epochs=3, optimizer="sgd", learning_rate=NO_MOVEMENT)
     loss, accuracy = network.evaluate(data.x_train, data.y_train)
     for epoch in epochs:
         assert epoch.train_loss == pytest.approx(loss, rel=1e-6)
@@ -74,7 +74,7 @@ def test_every_row_is_used_once_per_epoch(data):
 
 
 @pytest.mark.parametrize("steps", [1, 3, 40])
-def test_an_epoch_may_be_so_many_batches(data, steps, monkeypatch):
+def test_an_epoch_may_be_a_given_number_of_batches(data, steps, monkeypatch):
     seen, backward = [], Network.backward
 
     def see(network, x, *rest):
@@ -84,14 +84,14 @@ def test_an_epoch_may_be_so_many_batches(data, steps, monkeypatch):
     monkeypatch.setattr(Network, "backward", see)
     _, epochs = start(data, epochs=2, batch_size=7, steps_per_epoch=steps)
     assert len(list(epochs)) == 2
-    assert len(seen) == 2 * steps  # and beyond a pass the rows come again
+    assert len(seen) == 2 * steps  # after a pass, the rows repeat
     whole, last = divmod(len(data.x_train), 7)
     per_pass = [7] * whole + [last] * bool(last)
     assert seen[:steps] == (per_pass * steps)[:steps]
 
 
-def test_the_penalty_is_part_of_train_loss_alone(data):
-    options = {"epochs": 1, "optimizer": "sgd", "learning_rate": STANDING_STILL}
+def test_the_penalty_is_part_of_train_loss_only(data):
+    options = {"epochs": 1, "optimizer": "sgd", "learning_rate": NO_MOVEMENT}
     network, epochs = start(data, weight_decay=0.5, **options)
     penalty = 0.5 * 0.5 * sum(np.sum(linear.w**2) for linear in network.linears)
     with_decay, without = next(epochs), next(start(data, **options)[1])
@@ -125,7 +125,7 @@ def test_a_batch_larger_than_the_data_is_all_of_it(data):
     np.testing.assert_array_equal(exact.params, larger.params)
 
 
-@pytest.mark.parametrize("activation", BENT)
+@pytest.mark.parametrize("activation", NONLINEAR)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_learns_a_few_rows_by_heart(tiny_data, optimizer, activation):
     options = {"optimizer": optimizer, "activation": activation, "learning_rate": 0.2}
@@ -156,7 +156,7 @@ def test_divergence_shows_in_the_losses_and_nowhere_else(data, optimizer, activa
     assert not np.isfinite(epoch.val_loss)
 
 
-def test_harmless_underflow_is_no_error_under_a_strict_caller(data):
+def test_harmless_underflow_is_not_an_error_for_a_strict_caller(data):
     with np.errstate(all="raise"):
         _, epochs = start(data, epochs=50, learning_rate=1.0)
         assert all(np.isfinite(epoch.train_loss) for epoch in epochs)
@@ -193,16 +193,16 @@ def test_dropout_leaves_the_order_of_the_rows_alone(data):
     np.testing.assert_array_equal(*orders)
 
 
-def test_dropout_trains_with_other_masks_in_every_step_and_predicts_without(tiny_data):
+def test_dropout_draws_new_masks_for_every_step_and_none_for_predictions(tiny_data):
     data = tiny_data(n_train=10)
-    network, epochs = start(data, dropout=0.5, learning_rate=STANDING_STILL, optimizer="sgd")
+    network, epochs = start(data, dropout=0.5, learning_rate=NO_MOVEMENT, optimizer="sgd")
     seen = list(islice(epochs, 5))
     assert len({epoch.train_loss for epoch in seen}) == 5
     assert len({epoch.val_loss for epoch in seen}) == 1
     assert network.evaluate(data.x_val, data.y_val)[0] == seen[0].val_loss
 
 
-def test_early_stopping_ends_so_many_epochs_after_the_best_and_restores_it(data):
+def test_early_stopping_ends_a_given_time_after_the_best_epoch_and_restores_it(data):
     options = {"early_stopping": 4, "epochs": 100, "learning_rate": 0.1, "optimizer": "sgd"}
     for metric, best in [("val_loss", min), ("val_accuracy", max)]:
         network, _ = start(data, **options)
@@ -250,13 +250,13 @@ def test_a_diverged_epoch_is_never_the_best_by_its_loss(data):
     ("options", "what"),
     [({"early_stopping": 1}, "early stopping"), ({"schedule": "plateau"}, "schedule 'plateau'")],
 )
-def test_what_looks_at_validation_rows_needs_them(tiny_data, options, what):
+def test_early_stopping_and_plateau_need_validation_rows(tiny_data, options, what):
     _, epochs = start(tiny_data(n_val=0), **options)
     with pytest.raises(ValueError, match=f"^{what} needs validation rows, but there are none$"):
         next(epochs)
 
 
-def test_without_validation_rows_their_figures_are_nan(tiny_data):
+def test_without_validation_rows_their_metrics_are_nan(tiny_data):
     _, epochs = start(tiny_data(n_val=0), epochs=2)
     *_, last = epochs
     assert np.isnan([last.val_loss, last.val_accuracy]).all()
