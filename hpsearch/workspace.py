@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
@@ -41,35 +41,13 @@ if TYPE_CHECKING:
 
 OUTPUT, REPORT, SAVE = Argument("output"), Argument("report"), Argument("save")
 TARGET = Argument("target")
+NOTHING_COMPLETE = "no trial ran to its end"
 ExportFormat = Literal["toml", "json", "npz"]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What `Workspace.run` did: an outcome for each round, and what it drew at the end.
-
-    best: the best trials of all rounds. best_round: the study that has the best of them. figures
-    and reports: the files that were written. tracked_as: the MLflow runs that hold them, by title.
-    notes: sentences on figures or reports that there are not.
-    """
-
-    outcomes: list[Outcome]
-    best: Leaderboard
-    best_round: str
-    figures: list[Path] = field(default_factory=list)
-    reports: list[Path] = field(default_factory=list)
-    tracked_as: list[RunTitle] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def last(self) -> Outcome:
-        """The outcome of the last round that ran."""
-        return self.outcomes[-1]
 
 
 @dataclass(frozen=True)
@@ -85,10 +63,31 @@ class RunTitle:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What `Workspace.figures` made: the files it wrote, and the MLflow run that holds them."""
+    """Files that were written, and the MLflow run that holds them; or why there are none."""
 
-    files: list[Path]
-    tracked_as: RunTitle | None
+    files: list[Path] = field(default_factory=list)
+    tracked_as: RunTitle | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `Workspace.run` did: an outcome for each round, and what it drew at the end.
+
+    best: the best trials of all rounds. best_round: the study that has the best of them. figures:
+    None where none were asked for. reports: one for each round, where they were asked for.
+    """
+
+    outcomes: list[Outcome]
+    best: Leaderboard
+    best_round: str
+    figures: Drawing | None = None
+    reports: tuple[Drawing, ...] = ()
+
+    @property
+    def last(self) -> Outcome:
+        """The outcome of the last round that ran."""
+        return self.outcomes[-1]
 
 
 @dataclass(frozen=True)
@@ -231,11 +230,12 @@ class Workspace:
         on_result(result)
         if result.last.reason == "interrupted":
             return result
+        figures, reports = None, list[Drawing]()
         if save is not None or (settings.figure and self.tracker is not None):
-            self._draw_at_the_end(result, studies[0], save, force=force)
+            figures = self._draw_at_the_end(studies[0], save, force=force)
         if report:
-            self._report_at_the_end(result, studies, force=force)
-        return result
+            reports = [self._report_at_the_end(study, studies, force=force) for study in studies]
+        return replace(result, figures=figures, reports=tuple(reports))
 
     def _options(
         self, jobs: int, on_progress: OnProgress, should_stop: Callable[[], bool]
@@ -263,68 +263,58 @@ class Workspace:
         for each in [name, *(f"{name}.r{number}" for number in range(2, rounds + 1))]:
             check_page(REPORT, f"{each}.html", force=force, update=each)
 
-    def _draw_at_the_end(
-        self, result: RunResult, study: Study, save: PathLike | None, *, force: bool
-    ) -> None:
+    def _draw_at_the_end(self, study: Study, save: PathLike | None, *, force: bool) -> Drawing:
         """Draw what can be drawn; a figure that cannot, and a store that is away, are warnings."""
         from hpsearch.analysis.ranking import best_trials
         from hpsearch.figures.declared import draw, figures_of
         from hpsearch.figures.saving import save_figures
-        from hpsearch.tracking.artifacts import FIGURES_RUN, log_study_figures
+        from hpsearch.tracking import artifacts
 
         if not best_trials(study, 1):
-            result.notes.append("no figures: no trial ran to its end")
-            return
+            return Drawing(missing=NOTHING_COMPLETE)
         drawn = {}
         for figure in figures_of(study):
             try:
                 drawn[figure.name] = draw(study, figure)
             except StudyError as error:
                 logger.warning("%s", error)
-        if save is not None:
-            result.figures.extend(save_figures(drawn, save, force=force))
-        log = partial(log_study_figures, study=study, figures=drawn)
-        command = f"hpsearch figures {study.study_name}"
-        self._log_at_the_end(result, study, FIGURES_RUN, log, command)
+        files = [] if save is None else save_figures(drawn, save, force=force)
+        again = f"`hpsearch figures {study.study_name}` puts the figures there later"
+        log = partial(artifacts.log_study_figures, study=study, figures=drawn)
+        return Drawing(files, self._log_at_the_end(study, artifacts.FIGURES_RUN, log, again))
 
-    def _report_at_the_end(
-        self, result: RunResult, studies: Sequence[Study], *, force: bool
-    ) -> None:
+    def _report_at_the_end(self, study: Study, rounds: Sequence[Study], *, force: bool) -> Drawing:
         from hpsearch.analysis.ranking import best_trials
         from hpsearch.files import write_file
         from hpsearch.report.page import check_page, report_page
-        from hpsearch.tracking.artifacts import REPORT_RUN, log_study_report
+        from hpsearch.tracking import artifacts
 
-        for study in studies:
-            name = study.study_name
-            if not best_trials(study, 1):
-                result.notes.append(f"no report of {name}: no trial ran to its end")
-                continue
-            page = report_page(study, rounds=studies, storage=self.storage_url)
-            check_page(REPORT, f"{name}.html", force=force, update=name)  # it may be new
-            result.reports.append(write_file(REPORT, f"{name}.html", page.encode()))
-            log = partial(log_study_report, study=study, page=page)
-            command = f"hpsearch report {name} --force"
-            self._log_at_the_end(result, study, REPORT_RUN, log, command)
+        name = study.study_name
+        if not best_trials(study, 1):
+            return Drawing(missing=NOTHING_COMPLETE)
+        page = report_page(study, rounds=rounds, storage=self.storage_url)
+        check_page(
+            REPORT, f"{name}.html", force=force, update=name
+        )  # another file may be there now
+        path = write_file(REPORT, f"{name}.html", page.encode())
+        again = f"`hpsearch report {name} --force` puts the report there later"
+        log = partial(artifacts.log_study_report, study=study, page=page)
+        return Drawing([path], self._log_at_the_end(study, artifacts.REPORT_RUN, log, again))
 
     def _log_at_the_end(
-        self,
-        result: RunResult,
-        study: Study,
-        kind: str,
-        log: Callable[[TrackingStore], None],
-        command: str,
-    ) -> None:
-        """Log to MLflow what a study has at its end; a store that is away is a warning."""
+        self, study: Study, kind: str, log: Callable[[TrackingStore], None], again: str
+    ) -> RunTitle | None:
+        """Log what a study has at its end, and return where; a store that is away is a warning."""
         if self.tracker is None:
-            return
+            return None
         try:
             if self.tracker.lost:
                 raise TrackingError("the tracking store was lost")
             log(self.tracker.store)
-            result.tracked_as.append(_run_title(study, kind))
         except TrackingError as error:
-            logger.warning("%s; `%s` does it later", error, command)
+            logger.warning("%s; %s", error, again)
+            return None
+        return _run_title(study, kind)
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -514,7 +504,7 @@ class Workspace:
             self.tracker.store.check(experiment_name(study))
         files = [] if save is None else save_figures(drawn, save, force=force)
         if self.tracker is None:
-            return Drawing(files, None)
+            return Drawing(files)
         log_study_figures(self.tracker.store, study, drawn)
         return Drawing(files, _run_title(study, FIGURES_RUN))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hpsearch.errors import HpsearchError
 from hpsearch.figures.illustrations import draw_histograms
-from hpsearch.figures.saving import publish
+from hpsearch.tracking.artifacts import publish
 from hpsearch.tracking.store import TrackingStore
 from model import Network, TrainConfig
 from model.diagnostics import Histogram

@@ -13,7 +13,7 @@ import numpy as np
 
 from hpsearch.errors import HpsearchError
 from hpsearch.figures.illustrations import draw_paths
-from hpsearch.figures.saving import publish
+from hpsearch.tracking.artifacts import publish
 from hpsearch.tracking.store import TrackingStore
 from model.layers import Array
 from model.optimizers import SGD, AdaGrad, Adam, Momentum, Optimizer

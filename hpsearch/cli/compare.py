@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -51,10 +50,6 @@ def compare_command(
     from hpsearch.cli.console import note, print_table
     from hpsearch.workspace import Workspace
 
-    if target is not None and not math.isfinite(target):
-        raise click.BadParameter(
-            f"must be a finite number, but got {target}", param_hint="--target"
-        )
     compared = Workspace(storage).compare(names, target=target, each=each, save=save, force=force)
     if as_json:
         click.echo(json.dumps(compared.as_record(), indent=2))

@@ -21,6 +21,8 @@ from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.settings.names import PrunerName, SamplerName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hpsearch.search.study import Outcome
     from hpsearch.settings.study import StudySettings
     from hpsearch.workspace import RunResult
@@ -152,14 +154,19 @@ def _print_files(result: RunResult) -> None:
     """Name the figures and reports that the study has at its end."""
     from hpsearch.cli.console import note
 
-    for path in result.figures:
-        note(f"Figure:             {path}")
-    for path in result.reports:
-        note(f"Report:             {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    for title in result.tracked_as:
-        note(f"In MLflow:          {title}")
-    for sentence in result.notes:
-        note(sentence)
+    for heading, drawings in [("Figures", [result.figures]), ("Report", result.reports)]:
+        for drawing in filter(None, drawings):
+            texts = [
+                _with_size(path) if heading == "Report" else str(path) for path in drawing.files
+            ]
+            texts += [f"none: {drawing.missing}"] if drawing.missing else []
+            texts += [f"in MLflow: {drawing.tracked_as}"] if drawing.tracked_as else []
+            for text in texts:
+                note(f"{f'{heading}:':20}{text}")
+
+
+def _with_size(path: Path) -> str:
+    return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
 
 
 def _why(outcome: Outcome, settings: StudySettings) -> str:

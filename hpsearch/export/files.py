@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from hpsearch.trials.records import Setup
+    from hpsearch.trials.records import DataId
     from model.training import Epoch
 
 
@@ -65,11 +65,11 @@ def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
 def export_record(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     """Return the configuration and what is known of the trial, as plain data."""
-    settings, setup = study_settings(study), _setup(trial)
+    settings = study_settings(study)
     return {
         "study": study.study_name,
         "metric": settings.search.metric,
-        "data": asdict(setup.data) | settings.data.model_dump(exclude_none=True),
+        "data": asdict(_data(trial)) | settings.data.model_dump(exclude_none=True),
         "seed": settings.search.seed,
         "draw": settings.search.draw(slot_of(trial)),
     } | trial_record(trial)
@@ -122,7 +122,7 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
     settings, epochs = study_settings(study), best_epoch(trial)
     search, title = settings.search, _title(study, trial)
     data, metric = load_data(settings.data.model_dump()), search.metric
-    if data.digest != _setup(trial).data.digest:
+    if data.digest != _data(trial).digest:
         raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
     network, training = start_training(
         data,
@@ -159,10 +159,11 @@ def network_bytes(classifier: MLPClassifier) -> bytes:
         return path.read_bytes()
 
 
-def _setup(trial: FrozenTrial) -> Setup:
+def _data(trial: FrozenTrial) -> DataId:
     setup = setup_of(trial)
     assert setup is not None  # the study's settings are known, so hpsearch ran its trials
-    return setup
+    assert setup.data is not None
+    return setup.data
 
 
 def _title(study: Study, trial: FrozenTrial) -> str:

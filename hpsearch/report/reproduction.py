@@ -107,6 +107,7 @@ def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
     """Return what there is to know beside the study file, as names and values."""
     setups = filter(None, map(setup_of, facts.trials))
     setup = next(setups, None)
+    data = setup.data if setup else None
     packages = map(_version, PACKAGES)
     definition = definition_of(facts.study)
     rows = {
@@ -114,8 +115,8 @@ def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
             definition.get("search.seed", setup.seed if setup else "")
         ),
         "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
-        "data": setup.data.name if setup else "",
-        "digest of the data": definition.get("data.digest", setup.data.digest if setup else ""),
+        "data": data.name if data else "",
+        "digest of the data": definition.get("data.digest", data.digest if data else ""),
         "round": _round(facts),
         "storage": redact(storage),
         "versions here": ", ".join([f"Python {platform.python_version()}", *packages]),

@@ -32,7 +32,7 @@ from hpsearch.search.repeats import (
 )
 from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
-from hpsearch.storage.open import open_storage, storage_errors, storage_url
+from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
 from hpsearch.tracking.evaluations import log_evaluation
 from hpsearch.tracking.page import update_page
 from hpsearch.trainables.network import load_data, trained_config
@@ -98,7 +98,7 @@ def run_evaluation(
     if options.jobs > 1:
         start_forkserver()
     store = open_storage(options.storage, create=False)
-    with storage_errors(options.storage, hint="the same command continues the evaluation"):
+    with storage_errors(options.storage, hint=KEPT):
         study = load_search(store, name)
         settings = evaluation_settings(study)
         results, seeds = _results(store, study, top, seeds)

@@ -26,7 +26,7 @@ from hpsearch.settings.names import NAME, check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
 from hpsearch.storage.catalog import has_study
 from hpsearch.storage.leases import leased
-from hpsearch.storage.open import open_storage, storage_errors, storage_url
+from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
 from hpsearch.tracking.page import update_page
 from hpsearch.trials.records import (
     DONE,
@@ -128,7 +128,7 @@ def run(
     if tracker is not None:
         tracker.store.check(experiment_name(earlier[0]) if earlier else name)
     store = open_storage(options.storage)
-    with storage_errors(options.storage, hint="the same command continues the study"):
+    with storage_errors(options.storage, hint=KEPT):
         refuse_other(store, name, settings, objective.data.digest)
         if tracker is not None:
             tracker.store.prepare()

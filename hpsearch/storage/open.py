@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_STORAGE = "hpsearch.journal"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
+KEPT = "what was finished is kept, and the same command continues"  # after a lost storage
 
 
 def storage_url(given: str | None = None) -> str:

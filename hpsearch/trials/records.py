@@ -68,8 +68,8 @@ class Setup:
 
     config: Mapping[str, Any]  # the whole TrainConfig, fixed and sampled
     metric: str
-    seed: int
-    data: DataId
+    seed: int | None
+    data: DataId | None
     validation: str = "split"  # or "test": on the official test set
     label: str = ""  # of its [[enqueue]] entry
 
@@ -121,9 +121,22 @@ def process_of(trial: AnyTrial) -> ProcessId | None:
 
 
 def setup_of(trial: AnyTrial) -> Setup | None:
-    """Return what the trial trains, None for the trial of another objective."""
+    """Return what the trial trains, None for the trial of another objective.
+
+    A field that is missing, as another program may leave it, is empty or None.
+    """
     table = trial.user_attrs.get(_SETUP)
-    return None if table is None else Setup(**{**table, "data": DataId(**table["data"])})
+    if table is None:
+        return None
+    data = table.get("data")
+    return Setup(
+        config=table.get("config", {}),
+        metric=table.get("metric", ""),
+        seed=table.get("seed"),
+        data=None if data is None else DataId(**data),
+        validation=table.get("validation", "split"),
+        label=table.get("label", ""),
+    )
 
 
 def config_of(trial: AnyTrial) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sklearn.datasets import load_iris
 from hpsearch.cli import cli
 from hpsearch.errors import TrackingError
 from hpsearch.settings.study import STUDIES
-from hpsearch.storage.leases import claimed
+from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
 from hpsearch.trials.curves import METRICS
 
@@ -95,7 +95,7 @@ def test_study_prints_the_best_five_and_says_the_rest_on_stderr(here: Path) -> N
 def test_study_again_says_that_it_is_done_and_how_to_go_on(here: Path) -> None:  # noqa: ARG001
     result = run("study", "flowers.toml")
     assert result.exit_code == 0
-    assert "all 6 trials were done already; --trials 12 goes on" in result.stderr
+    assert "all 6 trials are already done; --trials 12 continues it" in result.stderr
 
 
 def test_study_json(here: Path) -> None:  # noqa: ARG001
@@ -173,7 +173,7 @@ def test_one_point_and_one_trial_are_not_several(empty: Path) -> None:
     first, again = (run("study", *options).stderr for _ in range(2))
     assert first.startswith("grid: 1 point\n")
     assert "flowers-grid: its one trial is done (1 complete" in first
-    assert "flowers-grid: its one trial was done already (1 complete" in again
+    assert "flowers-grid: its one trial is already done (1 complete" in again
     refused = run("study", *options, "--trials", "2")
     assert "search.trials: is 2, but the grid has 1 point; leave" in refused.stderr
 
@@ -185,7 +185,7 @@ def test_a_grid_of_nothing_is_not_spoken_of(empty: Path) -> None:
 
 def test_help_tells_how_to_see_the_studies_that_come_with_it() -> None:
     said = " ".join(run("study", "--help").stdout.split())
-    assert "such as digits or mnist: a name that is none lists them all" in said
+    assert "such as digits or mnist; an unknown name lists them all" in said
     listed = run("study", "none-of-them").stderr
     assert all(file.stem in listed for file in STUDIES.glob("*.toml"))
 
@@ -230,7 +230,7 @@ def test_show_prints_a_study_file_that_runs(here: Path) -> None:
     assert shown.startswith("# flowers-random: 6 complete, 0 pruned; 18 epochs trained\n")
     (here / "again.toml").write_text(shown)
     result = run("study", "again.toml")
-    assert "all 6 trials were done already" in result.stderr
+    assert "all 6 trials are already done" in result.stderr
 
 
 def test_show_one_trial(here: Path) -> None:  # noqa: ARG001
@@ -386,7 +386,7 @@ def test_delete_takes_the_rounds_of_a_study_with_it(empty: Path) -> None:  # noq
 def test_what_is_being_run_is_left_alone(empty: Path, command: list[str]) -> None:  # noqa: ARG001
     run("study", "digits", "--trials", "1", "--epochs", "1", "--no-tracking")
     study = optuna.load_study(study_name="digits-tpe", storage=open_storage("hpsearch.journal"))
-    with claimed(study):
+    with leased(study):
         result = run(command[0], "digits-tpe", *command[1:])
     assert result.exit_code == 1
     assert "study 'digits-tpe' is being run by process" in result.stderr
@@ -589,7 +589,7 @@ def test_repeated_configurations_are_compared_by_their_means(empty: Path) -> Non
     assert other.startswith("too slow ")
     assert "twice-grid: all 6 trials are done (6 complete" in result.stderr
     again = run("study", "twice.toml", "--no-tracking").stderr
-    assert "twice-grid: all 6 trials were done already (6 complete" in again
+    assert "twice-grid: all 6 trials are already done (6 complete" in again
 
     assert run("best", "twice-grid").stdout == result.stdout
     records = json.loads(run("best", "twice-grid", "--json").stdout)
@@ -750,7 +750,7 @@ def test_a_study_of_which_no_trial_ran_to_its_end_has_no_figures(empty: Path) ->
 def test_a_tracking_store_that_goes_away_at_the_end_costs_no_figure(
     empty: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise TrackingError("tracking store 'x': away")
 
     monkeypatch.setattr("hpsearch.tracking.artifacts.log_study_figures", away)
@@ -799,16 +799,16 @@ def test_a_round_that_found_better_is_named(empty: Path) -> None:
     assert run("export", "co", "-f", "json").stderr == ""
     add(second, 3.0)
     for kind in ("toml", "json"):
-        named = f"co.r2 has found better: hpsearch export co.r2 -f {kind}\n"
+        named = f"co.r2 is better: hpsearch export co.r2 -f {kind}\n"
         assert run("export", "co", "-f", kind).stderr == named
         assert run("export", "co.r2", "-f", kind).stderr == ""
         assert run("export", "co", "-f", kind, "--slot", "0").stderr == ""
-    named = "co.r2 has found better: hpsearch report co.r2"
+    named = "co.r2 is better: hpsearch report co.r2"
     assert run("report", "co", "--no-tracking").stderr.splitlines()[1:] == [named]
     head = (empty / "co.html").read_text().partition("</header>")[0]
     assert f"<p>{named}</p>" in head
-    assert "found better" not in run("report", "co.r2", "--no-tracking").stderr
-    assert "found better" not in (empty / "co.r2.html").read_text()
+    assert "is better" not in run("report", "co.r2", "--no-tracking").stderr
+    assert "is better" not in (empty / "co.r2.html").read_text()
 
 
 def test_the_network_is_exported_and_predicts(empty: Path, flowers: Path) -> None:

@@ -56,7 +56,7 @@ def test_it_prints_the_verdict_and_the_scores() -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(run(*EVALUATE, "--no-tracking", "--json").stdout)
     assert result.stdout.startswith(f"{NAME}: the search's best val/accuracy ")
-    assert "Test set of 30 rows, the first look, on " in result.stdout
+    assert "Test set of 30 rows, first use, on " in result.stdout
     (first,) = re.findall(rf"^{found['chosen']} .*$", result.stdout, re.MULTILINE)
     assert f"{found['candidates'][0]['mean']:.4f}" in first
     assert "best" in first
@@ -83,21 +83,23 @@ def test_as_many_as_are_equally_good_in_the_search_are_counted(
     assert run("study", "flowers.toml", "--no-tracking").exit_code == 0
     command = ["evaluate", NAME, "--seeds", "2", "--no-tracking"]
     said = run(*command, "--top", "1").stderr
-    assert "2 more configurations have the best value of the search: a greater --top" in said
+    assert "2 more configurations have the best value of the search: raise --top" in said
     assert "1 more configuration has the best value" in run(*command, "--top", "2").stderr
     assert "best value of the search" not in run(*command, "--top", "3").stderr
 
 
 @pytest.mark.usefixtures("flowers")
-def test_a_further_look_needs_again_and_is_shown_as_one() -> None:
+def test_a_further_use_needs_again_and_is_shown_as_one() -> None:
     run(*EVALUATE, "--no-tracking")
     more = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking")
     assert more.exit_code == 0
-    assert "No further look at the test set: the test set of these data was" in more.stdout
-    assert re.search(r"the first look, on .*, by 3 networks of trial \d+\n", more.stdout)
+    assert (
+        "Not scored on the test set: the test set of these data has been used once" in more.stdout
+    )
+    assert re.search(r"first use, on .*, by 3 networks of trial \d+\n", more.stdout)
     assert "ensemble of 3" in more.stdout
     again = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking", "--again")
-    assert "Test set of 30 rows, look 2: it is worn, on " in again.stdout
+    assert "Test set of 30 rows, use 2, so no longer unseen, on " in again.stdout
 
 
 @pytest.mark.usefixtures("flowers")
@@ -122,13 +124,13 @@ def test_a_better_trial_since_then_is_named_and_exported() -> None:
     assert run(*study).exit_code == 0
     best = json.loads(run("best", "s", "--json").stdout)[0]["slot"]
     exported = run("export", "s", "-f", "json")
-    since = f"trial {best} has been found since, and is not evaluated: hpsearch evaluate s\n"
+    since = f"trial {best} is better and has not been evaluated: hpsearch evaluate s\n"
     assert exported.stderr == since
     assert json.loads(exported.stdout)["slot"] == best != 0
     for command in ("report", "figures", "best", "show", "narrow"):
         refused = run(command, "s.evaluation")
         assert refused.exit_code == 1
-        assert "is itself an evaluation; use 's'" in refused.stderr
+        assert "is the evaluation of 's'; name that instead" in refused.stderr
 
 
 def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path) -> None:
@@ -139,8 +141,8 @@ def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path
     client = MlflowClient(f"sqlite:///{flowers / 'mlflow.db'}")
     assert client.get_experiment_by_name(NAME) is None
     run("study", "flowers.toml", "--no-tracking")
-    found = run(*EVALUATE, "--no-tracking")  # deleting it does not unsee the test set
-    assert "was looked at once before" in found.stdout
+    found = run(*EVALUATE, "--no-tracking")  # the log outlives the study
+    assert "has been used once" in found.stdout
 
 
 def test_a_deleted_evaluation_is_gone_from_mlflow_and_the_search_stays(flowers: Path) -> None:

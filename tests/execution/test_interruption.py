@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import load_settings
-from hpsearch.storage.leases import CLAIM
+from hpsearch.trials.records import leases_of
 
 TRIALS, EPOCHS = 4, 150
 STUDY = f"""
@@ -247,19 +247,15 @@ def test_a_signal_ends_every_worker_and_closes_both_stores(folder, number, code,
     assert not alive
 
 
-def test_a_second_parent_says_who_holds_the_study_and_leaves(folder, stopped):
+def test_a_second_start_names_the_process_that_runs_the_study(folder, stopped):
     before = folder.trials()
     second = folder.start("--jobs", "2")
     _, stderr = second.communicate(timeout=60)
     assert second.returncode == 1
-    (claim,) = (
-        value
-        for key, value in folder.study().user_attrs.items()
-        if key.startswith(CLAIM) and value is not None
-    )
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim["since"]))
+    (lease,) = leases_of(folder.study()).values()
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.since))
     assert stderr == (
-        f"Error: study 'slow-random' is being run by process {stopped.pid} on {claim['host']} "
+        f"Error: study 'slow-random' is being run by process {stopped.pid} on {lease.process.host} "
         f"since {since}; stop that first\n"
     )
     assert len(folder.trials()) == len(before)

@@ -192,7 +192,7 @@ def test_a_study_that_could_not_write_its_report_does_not_start(here, name):
 
 @pytest.mark.usefixtures("here")
 def test_a_report_is_written_where_mlflow_is_away(monkeypatch, mlflow_uri, caplog):
-    def away(*_):
+    def away(*_, **__):
         raise TrackingError("tracking store 'x': away")
 
     monkeypatch.setattr("hpsearch.tracking.artifacts.log_study_report", away)

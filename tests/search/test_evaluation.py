@@ -333,7 +333,7 @@ def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mni
 
 
 def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_settings, tmp_path):
-    study = search()
+    search()
     names = {*optuna.get_all_study_names(storage())}
     with pytest.raises(StudyError, match="is not a study in this storage"):
         evaluate("tiny-randon")
