@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings as StudySettings
     from hpsearch.settings.study import load_settings as load_settings
     from hpsearch.tracking.tracker import Tracker as Tracker
+    from hpsearch.workspace import Workspace as Workspace
 
 _HOMES = {
     "HpsearchError": "hpsearch.errors",
     "Objective": "hpsearch.execution.objective",
     "StudySettings": "hpsearch.settings.study",
     "Tracker": "hpsearch.tracking.tracker",
+    "Workspace": "hpsearch.workspace",
     "load_settings": "hpsearch.settings.study",
     "run_rounds": "hpsearch.search.rounds",
     "run_study": "hpsearch.search.study",

@@ -1,72 +1,73 @@
-"""Imports point one way, and names cost nothing until they are used."""
+"""Packages import downward, modules have no circles, and heavy imports are late."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# Who may import whom inside hpsearch: a module may import from its own floor and those below.
-FLOORS = [
-    {"errors", "options", "forkserver", "output"},
-    {"ranges", "slots", "curves", "naming", "verdict", "scores", "looks"},
-    {
-        "space",
-        "enqueue",
-        "definition",
-        "settings",
-        "search_settings",
-        "data_settings",
-        "figure_settings",
-        "grid",
-        "narrowing",
-    },
-    {"slot_samplers", "gp_sampler", "samplers", "pruners", "processes", "carrying"},
-    {
-        "storage",
-        "stored",
-        "objective",
-        "projection",
-        "progress",
-        "summary",
-        "history",
-        "prediction",
-    },
-    {"configurations", "found", "tables", "tracking_store", "repeating", "pyfunc_model"},
-    {"evaluation_record", "evaluation_tables", "evaluation_text"},
-    {"description", "tracking", "lines"},
-    {"drawing", "publishing", "search_rounds"},
-    {"workers", "parent"},
-    {"pipes", "pool", "running"},
-    {"study"},
-    {"rounds"},
-    {"export", "model_folder", "evaluation_study", "retraining"},
-    {"evaluation", "winner"},
-    {"registry"},
-    {"learning_figures", "sample_figures", "outcome_figures", "illustrations"},
-    {"figures", "comparison"},
-    {"comparison_figure", "evaluation_figures", "evaluation_run"},
-    {"report"},
-    {"cli"},
+
+# A package may import from those above it in this list, and from `model`, which imports none.
+PACKAGES = [
+    "errors formatting files internals",  # the exception tree, numbers as text, safe writing
+    "space",  # what may be searched
+    "trials",  # what trials and studies carry in the storage
+    "trainables",  # what is trained
+    "settings",  # the study file
+    "samplers",  # samplers and pruners by name
+    "storage",  # where studies are kept, and who runs them
+    "analysis",  # reading studies
+    "evaluation",  # what an evaluation says of a study
+    "figures",  # PNG files
+    "tracking",  # MLflow
+    "execution",  # running trials
+    "search",  # running studies, rounds and evaluations
+    "export",  # the winner, to use
+    "report",  # one HTML page
+    "workspace",  # every use case as a method
+    "cli",  # the command line
 ]
-FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+LEVEL = {name: level for level, names in enumerate(PACKAGES) for name in names.split()}
 
 
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def imported(path: Path) -> set[str]:
-    """The modules that `path` imports, wherever in the file."""
+    """The modules that `path` imports anywhere, also as `from package import module`."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
+
+
+def imported_at_run_time(path: Path) -> set[str]:
+    """Without what is imported for type annotations alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        )
+    }
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -76,22 +77,38 @@ def loaded_by(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def test_model_knows_nothing_of_the_search() -> None:
+def test_every_package_has_its_place() -> None:
+    found = {path.stem for path in (ROOT / "hpsearch").glob("*.py")} - {"__init__", "__main__"}
+    found |= {path.parent.name for path in (ROOT / "hpsearch").glob("*/__init__.py")}
+    assert found == LEVEL.keys()
+
+
+@pytest.mark.parametrize("path", modules("hpsearch"), ids=name_of)
+def test_packages_import_downward(path: Path) -> None:
+    parts = name_of(path).split(".")
+    here = LEVEL[parts[1]] if len(parts) > 1 and parts[1] in LEVEL else len(PACKAGES)
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("hpsearch.")}
+    above = {name for name in used if LEVEL.get(name, 0) > here}
+    assert above == set(), f"{name_of(path)} imports from {above}, which {parts[1]} must not know"
+
+
+def test_modules_have_no_circles() -> None:
+    known = {name_of(path): path for path in [*modules("hpsearch"), *modules("model")]}
+    del known["hpsearch"], known["model"]  # the public faces, which import late or only re-export
+    graph = {name: imported(path) & known.keys() - {name} for name, path in known.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"these modules import each other: {' → '.join(error.args[1])}")
+
+
+def test_model_does_not_know_the_search() -> None:
     everything = "; ".join(f"import model.{path.stem}" for path in modules("model"))
     outside = {"hpsearch", "optuna", "mlflow", "click", "rich"}
     for path in modules("model"):
         assert not {name.partition(".")[0] for name in imported(path)} & outside, path
-    # scikit-learn, under the estimator, loads rich by itself where it is installed.
+    # scikit-learn, which the estimator imports, loads rich by itself where it is installed.
     assert not loaded_by(everything) & (outside - {"rich"})
-
-
-@pytest.mark.parametrize("path", modules("hpsearch"), ids=lambda path: path.stem)
-def test_imports_point_one_way(path: Path) -> None:
-    relative = path.relative_to(ROOT / "hpsearch")
-    name = relative.parts[0].removesuffix(".py")  # a package is one name
-    here = FLOOR["cli" if name in ("__main__", "__init__") else name]
-    used = {name.split(".")[1] for name in imported(path) if name.startswith("hpsearch.")}
-    assert {name for name in used if FLOOR[name] > here} == set()
 
 
 @pytest.mark.parametrize(
@@ -99,10 +116,12 @@ def test_imports_point_one_way(path: Path) -> None:
     [
         ("import hpsearch", {"optuna", "mlflow", "sklearn", "numpy", "pydantic"}),
         ("import hpsearch.cli", {"optuna", "mlflow", "sklearn", "numpy", "pydantic", "rich"}),
+        ("import hpsearch.workspace", {"optuna", "mlflow", "sklearn", "numpy", "pydantic"}),
         ("import model", {"pandas", "sklearn"}),
         ("import model.data", {"pandas", "sklearn"}),
-        ("import hpsearch.settings", {"optuna", "mlflow", "sklearn", "pandas"}),
-        ("import hpsearch.description, hpsearch.stored", {"mlflow", "sklearn", "scipy", "pandas"}),
+        ("import hpsearch.settings.study", {"optuna", "mlflow", "sklearn", "pandas"}),
+        ("import hpsearch.analysis.summaries", {"mlflow", "sklearn", "scipy", "pandas"}),
+        ("from hpsearch import Workspace; Workspace('no').studies()", {"mlflow", "sklearn"}),
     ],
 )
 def test_imports_are_late(statement: str, absent: set[str]) -> None:
@@ -117,13 +136,44 @@ def test_only_the_command_line_prints() -> None:
             assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "print"], path
 
 
+def test_only_records_touches_user_attributes() -> None:
+    """The keys of a stored study are a file format, which one module owns."""
+    for path in modules("hpsearch"):
+        if name_of(path) != "hpsearch.trials.records":
+            names = {
+                n.attr
+                for n in ast.walk(ast.parse(path.read_text()))
+                if isinstance(n, ast.Attribute)
+            }
+            assert not names & {"user_attrs", "set_user_attr"}, path
+
+
+def test_the_command_line_only_knows_the_workspace() -> None:
+    """Use cases live in the workspace; a command parses, calls one of its methods, and prints."""
+    doing = {"execution", "search", "tracking", "storage", "evaluation", "export", "figures"}
+    allowed = {
+        "hpsearch.execution.engines.forkserver",  # starts to import while the command does
+        "hpsearch.storage.open",  # an address as it may be shown
+        "hpsearch.tracking.server",  # MLflow's own server
+        "hpsearch.export.predict",  # needs no workspace
+        "hpsearch.evaluation.record",
+        "hpsearch.evaluation.tables",
+        "hpsearch.evaluation.wording",
+    }
+    for path in modules("hpsearch/cli"):
+        for name in imported_at_run_time(path):
+            parts = name.split(".")
+            if parts[0] == "hpsearch" and len(parts) > 2 and parts[1] in doing:
+                assert name in allowed or name.rpartition(".")[0] in allowed, f"{path}: {name}"
+
+
 def test_the_search_never_opens_the_test_set() -> None:
     openers = {
-        path.stem
+        name_of(path)
         for path in modules("hpsearch")
         if "load_test_set" in path.read_text(encoding="utf-8")
     }
-    assert openers <= {"evaluation"}
+    assert openers == {"hpsearch.search.evaluation"}
 
 
 def test_public_names_are_all_there() -> None:
@@ -133,8 +183,3 @@ def test_public_names_are_all_there() -> None:
         assert getattr(hpsearch, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Objektive'"):
         _ = hpsearch.Objektive
-
-
-def test_modules_stay_small() -> None:
-    for path in [*modules("model"), *modules("hpsearch")]:
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, path
