@@ -99,7 +99,7 @@ def test_random_parameters_belong_to_the_slot_whatever_else_happens():
 
 def test_random_parameters_are_the_same_in_another_process():
     code = (
-        "import optuna; from hpsearch.samplers import build_sampler;"
+        "import optuna; from hpsearch.samplers.registry import build_sampler;"
         "study = optuna.create_study(sampler=build_sampler('random', 4)); trial = study.ask();"
         "trial.set_user_attr('slot', 11);"
         "print(repr(trial.suggest_float('rate', 1e-6, 1e-2, log=True)))"

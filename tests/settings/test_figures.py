@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from hpsearch.errors import SettingsError
-from hpsearch.figures.declared import FIGURES
+from hpsearch.figures.declared import DRAWERS
 from hpsearch.settings.definition import definition
 from hpsearch.settings.figures import KINDS, FigureSettings
 from hpsearch.settings.study import load_settings, parse_settings
@@ -88,7 +88,7 @@ def test_figures_are_no_part_of_what_a_study_is():
 
 
 def test_every_kind_can_be_drawn():
-    assert KINDS.keys() == FIGURES.keys()
+    assert KINDS.keys() == DRAWERS.keys()
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_a_name_may_be(name):
     "name", ["", ".", "..", "a b", "a/b", "ü", "a\n", "x" * 101, "#1", "$(id)", "a\\b"]
 )
 def test_a_name_may_not_be(name):
-    assert refusal(check_name, name) == f"--name: {name!r} {NAME_RULE}"
+    assert refusal(check_name, name) == f"name: {name!r} {NAME_RULE}"
     assert refusal(parse_settings, {"name": name}, "f") == f"f: name: {name!r} {NAME_RULE}"
 
 
