@@ -341,7 +341,7 @@ def test_a_name_may_not_be(name):
         ),
         (
             {"trial": {"learning_rate": RATE}, "enqueue": [{"learning_rate": 2.0}]},
-            "enqueue[0].learning_rate: 2.0 is outside of what is searched, 0.001..1.0 (log)",
+            "enqueue[0].learning_rate: 2.0 is outside the search space: 0.001..1.0 (log)",
         ),
         (
             {"trial": {"hidden_units": 5}, "enqueue": [{"hidden_layer_sizes": [5]}]},

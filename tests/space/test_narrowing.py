@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.settings.study import parse_settings
-from hpsearch.space.narrowing import Crowded, Narrowing, narrow
+from hpsearch.space.narrowing import CrowdedEnd, Narrowing, narrow
 from hpsearch.space.ranges import Choices, Range, SpaceError
 from hpsearch.space.space import SearchSpace
 
@@ -254,7 +254,7 @@ def test_widening_makes_no_batch_of_one_row_where_batches_are_normalized():
     best = [{"batch_size": 2}]
     assert narrow(SearchSpace.from_table(table), best, widen=True).crowded == ()
     free = narrow(SearchSpace.from_table(table | {"batch_norm": "none"}), best, widen=True)
-    assert free.crowded == (Crowded("batch_size", -1, 2, 1),)
+    assert free.crowded == (CrowdedEnd("batch_size", -1, 2, 1),)
 
 
 # What holds for every space and all values in it.
@@ -373,10 +373,10 @@ def test_narrowing_again_never_widens(found):
 def test_widening_moves_the_crowded_ends_outwards_and_nothing_else(found):
     space, best = found
     plain, wide = narrow(space, best), narrow(space, best, widen=True)
-    assert [(end.key, end.way) for end in plain.crowded] == [
-        (end.key, end.way) for end in wide.crowded
+    assert [(end.key, end.side) for end in plain.crowded] == [
+        (end.key, end.side) for end in wide.crowded
     ]
-    moved = {(end.key, end.way): end.widened for end in wide.crowded}
+    moved = {(end.key, end.side): end.widened for end in wide.crowded}
     for key, entry in wide.space.searched.items():
         if isinstance(entry, Range):
             old, new = space.searched[key], plain.space.searched[key]

@@ -225,12 +225,12 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "optimizer",
             {"low": 1, "high": 2},
-            "is no number; it is searched as { choices = [...] }",
+            "is not a number; search it with { choices = [...] }",
         ),
         (
             "hidden_layer_sizes",
             {"low": 1, "high": 2},
-            "is no number; it is searched as { choices = [...] }",
+            "is not a number; search it with { choices = [...] }",
         ),
         ("learning_rate", {"low": 0, "high": 1}, "must be in (0, inf), but got 0"),
         ("momentum", {"low": 0.5, "high": 1}, "must be in [0, 1), but got 1"),
@@ -280,12 +280,12 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "learning_rate",
             {"low": 0.1, "high": 1, "log": True, "step": 0.1},
-            "log and step exclude each other",
+            "log and step cannot be combined",
         ),
         (
             "momentum",
             {"low": 0.1, "high": 0.9, "log": "complement", "step": 0.1},
-            "log and step exclude each other",
+            "log and step cannot be combined",
         ),
         *(
             (
@@ -321,7 +321,7 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "optimizer",
             {"choices": ["adam"], "log": True},
-            "choices stand alone, without 'log'",
+            "choices cannot be combined with 'log'",
         ),
         (
             "optimizer",

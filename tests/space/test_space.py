@@ -203,12 +203,12 @@ def test_says_what_is_no_training_parameter(table):
         (
             {"learning_rate": {"low": 1e-3, "high": 1.0, "log": True}},
             {"learning_rate": 2},
-            "learning_rate: 2.0 is outside of what is searched, 0.001..1.0 (log)",
+            "learning_rate: 2.0 is outside the search space: 0.001..1.0 (log)",
         ),
         (
             {"hidden_layer_sizes": {"choices": [[178, 46], []]}},
             {"hidden_layer_sizes": [46]},
-            "hidden_layer_sizes: 46 is outside of what is searched, one of 178-46, none",
+            "hidden_layer_sizes: 46 is outside the search space: one of 178-46, none",
         ),
         ({}, {"momentum": 1}, "momentum: must be in [0, 1), but got 1"),
         (
