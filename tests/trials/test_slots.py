@@ -3,7 +3,7 @@ import pytest
 from optuna.trial import FixedTrial, TrialState, create_trial
 
 from hpsearch.trials.records import reason_of, slot_of
-from hpsearch.trials.slots import count_slots, derive_rng
+from hpsearch.trials.slots import slots_by_state, derive_rng
 
 
 def trial(slot, state="COMPLETE", **attrs):
@@ -74,10 +74,10 @@ def test_neighbouring_slots_and_purposes_are_independent():
     ],
 )
 def test_sorts_the_slots_by_what_became_of_them(trials, todo, done, given_up):
-    slots = count_slots(trials, range(3))
+    slots = slots_by_state(trials, range(3))
     assert (slots.todo, slots.done, slots.given_up) == (todo, done, given_up)
 
 
 def test_a_slot_at_work_is_busy_until_it_is_done():
-    assert count_slots([trial(1, "RUNNING"), trial(7, "RUNNING")], range(3)).busy == [1]
-    assert count_slots([trial(1, "RUNNING"), trial(1)], range(3)).busy == []
+    assert slots_by_state([trial(1, "RUNNING"), trial(7, "RUNNING")], range(3)).busy == [1]
+    assert slots_by_state([trial(1, "RUNNING"), trial(1)], range(3)).busy == []
