@@ -117,32 +117,44 @@ def test_every_kind_can_be_drawn():
             "0.metrics: 'val/los' is not a metric; did you mean 'val/loss'? "
             "(train/loss, train/accuracy, val/loss, val/accuracy)",
         ),
-        ({"kind": "best", "metrics": []}, "0.metrics: must name one metric or two, but got []"),
+        (
+            {"kind": "best", "metrics": []},
+            "0.metrics: must name one or two different metrics, but got []",
+        ),
         (
             {"kind": "best", "metrics": ["val/loss", "val/loss"]},
-            "0.metrics: must name one metric or two, but got ['val/loss', 'val/loss']",
+            "0.metrics: must name one or two different metrics, but got ['val/loss', 'val/loss']",
         ),
         (
             {"kind": "best", "metrics": ["val/loss", "val/accuracy"]},
-            "0.metrics: losses and accuracies have no axis in common; draw two figures",
+            "0.metrics: losses and accuracies cannot share an axis; draw two figures",
         ),
-        ({"kind": "values", "log": True}, "0.log: is for 'curves' and 'panels' and 'best', not"),
-        ({"kind": "panels"}, "0.panels: is missing; it names the searched key that makes them"),
+        (
+            {"kind": "values", "log": True},
+            "0.log: is not for 'values'; it is for 'curves', 'panels', 'best'",
+        ),
+        (
+            {"kind": "panels"},
+            "0.panels: is missing; it names the searched key whose values make the panels",
+        ),
         (
             {"kind": "panels", "panels": "batchnorm"},
-            "0.panels: 'batchnorm' is not a key that is searched; did you mean 'batch_norm'? "
+            "0.panels: 'batchnorm' is not a searched key; did you mean 'batch_norm'? "
             "(learning_rate, batch_norm)",
         ),
         (
             {"kind": "panels", "panels": "batch_norm", "lines": "epochs"},
-            "0.lines: 'epochs' is not a key that is searched (learning_rate, batch_norm)",
+            "0.lines: 'epochs' is not a searched key (learning_rate, batch_norm)",
         ),
         (
             {"kind": "panels", "panels": "batch_norm", "lines": "batch_norm"},
-            "0.lines: makes the panels already; name another key",
+            "0.lines: 'batch_norm' already makes the panels; name another key",
         ),
         ({"kind": "means", "labels": ["plane"]}, "0.labels: 'plane' is not a label ("),
-        ({"kind": "best", "labels": ["a"]}, "0.labels: is for 'curves' and 'gradients' and"),
+        (
+            {"kind": "best", "labels": ["a"]},
+            "0.labels: is not for 'best'; it is for 'curves', 'gradients', 'means'",
+        ),
         ({"kind": "gradients"}, "0.kind: 'gradients' needs diagnostics = true in [search]"),
     ],
 )
@@ -159,7 +171,7 @@ def test_a_name_becomes_a_file(name):
 def test_two_figures_have_two_names(name):
     first, second = {"kind": "curves", "name": "losses"}, {"kind": "curves", "name": name}
     assert refusal(first, second) == (
-        "f.toml: figure.1.name: figure.0 is called 'losses' as well; give one another name"
+        "f.toml: figure.1.name: figure.0 is also called 'losses'; rename one"
     )
 
 

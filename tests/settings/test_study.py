@@ -569,5 +569,5 @@ def test_options_survive_toml_and_go_with_their_sampler():
 
 def test_the_first_of_no_limit_are_refused():
     assert refusal(parse, data={"draw": "first"}) == (
-        "place: data: draw = 'first' says which rows limit takes; set limit, or leave it out"
+        "place: data: draw = 'first' chooses the rows that limit keeps; set limit, or leave draw out"
     )

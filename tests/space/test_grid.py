@@ -92,7 +92,7 @@ def test_more_trials_than_points_are_refused():
         "f: search.trials: is 100, but the grid has 36 points; leave trials out to try them all"
     )
     assert refusal({"trials": 38}, enqueue=[{"optimizer": "sgd"}]) == (
-        "f: search.trials: is 38, but the grid has 36 points (and 1 labelled configurations); "
+        "f: search.trials: is 38, but the grid has 36 points (and 1 labelled configuration); "
         "leave trials out to try them all"
     )
 
@@ -100,7 +100,7 @@ def test_more_trials_than_points_are_refused():
 def test_who_wants_a_huge_grid_says_how_much_of_it():
     trial = {"hidden_units": {"low": 1, "high": 10**6}}
     assert refusal(trial=trial) == (
-        "f: search.trials: the grid has 1000000 points; say how many of them to try"
+        "f: search.trials: the grid has 1,000,000 points; set how many of them to try"
     )
     assert parse({"trials": 20_000}, trial).search.trials == 20_000
 
