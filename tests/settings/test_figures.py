@@ -1,4 +1,4 @@
-"""[[figure]] in a study file: what is read, what is refused, and that it comes back."""
+"""[[figure]] in a study file: reading it, refusing it and writing it back."""
 
 import tomllib
 
@@ -82,12 +82,12 @@ def test_the_file_that_is_written_declares_the_same_figures(tmp_path):
     assert settings.replace(search={"trials": 3}).figure == settings.figure
 
 
-def test_figures_are_no_part_of_what_a_study_is():
+def test_figures_are_not_part_of_the_definition():
     plain, drawn = parse(), parse({"kind": "best"})
     assert definition(plain, "d") == definition(drawn, "d")
 
 
-def test_every_kind_can_be_drawn():
+def test_every_kind_has_a_function_that_draws_it():
     assert KINDS.keys() == DRAWERS.keys()
 
 
@@ -163,12 +163,15 @@ def test_what_cannot_be_drawn_is_refused_in_one_sentence(figure, sentence):
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x" * 101, "two words"])
-def test_a_name_becomes_a_file(name):
-    assert "0.name: " in refusal({"kind": "best", "name": name})
+def test_a_name_must_be_a_valid_file_name(name):
+    assert refusal({"kind": "best", "name": name}) == (
+        f"f.toml: figure.0.name: {name!r} is not a valid file name; use up to 100 letters, digits, "
+        "'.', '_' and '-', and do not begin with '.'"
+    )
 
 
 @pytest.mark.parametrize("name", ["losses", "Losses"])
-def test_two_figures_have_two_names(name):
+def test_two_figures_need_different_names(name):
     first, second = {"kind": "curves", "name": "losses"}, {"kind": "curves", "name": name}
     assert refusal(first, second) == (
         "f.toml: figure.1.name: figure.0 is also called 'losses'; rename one"
@@ -176,18 +179,18 @@ def test_two_figures_have_two_names(name):
 
 
 @pytest.mark.parametrize("tables", [3, {"kind": "best"}])
-def test_figures_are_tables(tables):
+def test_figures_must_be_tables(tables):
     assert refusal(figure=tables) == (
         f"f.toml: figure: must be [[figure]] tables, but got {tables!r}"
     )
 
 
-def test_gradients_are_drawn_of_a_study_with_diagnostics():
+def test_a_study_with_diagnostics_can_draw_gradients():
     (figure,) = parse({"kind": "gradients"}, search={"diagnostics": True}).figure
     assert figure == FigureSettings(kind="gradients")
 
 
-def test_where_no_configuration_is_labelled_a_figure_can_name_none():
+def test_a_figure_cannot_name_a_label_if_there_is_none():
     assert refusal({"kind": "means", "labels": ["a"]}) == (
         "f.toml: figure.0.labels: 'a' is not a label (there is none)"
     )
