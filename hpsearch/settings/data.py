@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from hpsearch.settings.search import Count, NonNegative, Table
+from hpsearch.settings.table import Count, NonNegative, Table
 from model.data import SCALES
 from model.names import unknown_name
 from model.splitting import DRAWS, VALIDATIONS

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from hpsearch.settings.search import Count, OptionError, Table
+from hpsearch.settings.table import Count, Table, TableError
 from hpsearch.trials.curves import METRICS
 from model.names import unknown_name
 
@@ -100,9 +100,9 @@ class FigureSettings(Table):
         for key in type(self).model_fields:
             if key in self.model_fields_set and key not in taken:
                 kinds = ", ".join(f"'{kind}'" for kind, keys in KINDS.items() if key in keys)
-                raise OptionError(f".{key}: is not for '{self.kind}'; it is for {kinds}")
+                raise TableError(f".{key}: is not for '{self.kind}'; it is for {kinds}")
         if self.kind == "panels" and self.panels is None:
-            raise OptionError(
+            raise TableError(
                 ".panels: is missing; it names the searched key whose values make the panels"
             )
         return self
@@ -129,7 +129,7 @@ def _names_differ(figures: tuple[FigureSettings, ...]) -> tuple[FigureSettings, 
     for number, figure in enumerate(figures):
         first = places.setdefault(figure.name.casefold(), number)
         if first != number:
-            raise OptionError(
+            raise TableError(
                 f".{number}.name: figure.{first} is also called '{figures[first].name}'; rename one"
             )
     return figures

@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.settings.names import Metric, PrunerName, SamplerName
+from hpsearch.settings.table import Count, Finite, NonNegative, Table, TableError, wrong_value
 from hpsearch.trials.curves import higher_is_better
 from model.names import unknown_name
 
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Table(BaseModel):
-    """A table of a study file: it accepts only known keys, and values only of the declared type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
 
 class NoOptions(Table):
-    """Options of samplers "random" and "grid" and of pruner "none": there are none."""
+    """Options of samplers "random" and "grid" and of pruner "none", which take none."""
 
 
 # The options have the names and meanings of Optuna's own arguments.
@@ -37,8 +27,7 @@ class TPEOptions(Table):
     n_ei_candidates: Count = 24
     multivariate: bool = True
     group: bool = True  # model together the parameters that occur together
-    # Running trials count as bad, which makes six parallel workers try rates three times as far
-    # apart.
+    # Running trials count as bad, so six parallel workers try rates three times as far apart.
     constant_liar: bool = True
 
 
@@ -93,12 +82,8 @@ OPTIONS: dict[str, type[Table]] = {
 """Sampler or pruner → its options; their defaults and checks are defined here only."""
 
 
-class OptionError(ValueError):
-    """A key is wrong; the message continues the name of its table: ".KEY: …" or ": …"."""
-
-
 def read_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of sampler or pruner `name`, with defaults; raises OptionError."""
+    """Return all options of sampler or pruner `name`, with defaults; raises TableError."""
     schema = OPTIONS[name]
     try:
         return schema(**given).model_dump(exclude_none=True)
@@ -106,10 +91,10 @@ def read_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         wrong = error.errors()[0]
     key = str(wrong["loc"][0])
     if key in schema.model_fields:
-        raise OptionError(f".{key}: {wrong_value(wrong)}")
+        raise TableError(f".{key}: {wrong_value(wrong)}")
     if not schema.model_fields:
-        raise OptionError(f": '{name}' takes no options, but got {key!r}")
-    raise OptionError(f": {unknown_name(key, schema.model_fields, f'an option of {name!r}')}")
+        raise TableError(f": '{name}' takes no options, but got {key!r}")
+    raise TableError(f": {unknown_name(key, schema.model_fields, f'an option of {name!r}')}")
 
 
 class SearchSettings(Table):
@@ -117,17 +102,17 @@ class SearchSettings(Table):
 
     metric: Metric = "val/accuracy"
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"  # by default "none" if seeds is above 1
-    trials: Count = 100  # by default of a grid: its points + labelled configurations
-    seeds: Count = 1  # trials of each configuration, which multiply `trials`
+    pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"
+    trials: Count = 100  # a grid's default: its points + labelled configurations
+    seeds: Count = 1  # trials of each configuration; the study has trials × seeds slots
     seed: NonNegative = 0
     first_draw: NonNegative | None = None  # the draw of weights and batches that slot 0 uses
     timeout: Annotated[Finite, Field(gt=0)] | None = None  # seconds, counted anew from each start
-    target: Finite | None = None  # a study that reaches this value of its metric ends
-    patience: Count | None = None  # trials without improvement that end a study
+    target: Finite | None = None  # the study ends when a trial reaches this value
+    patience: Count | None = None  # the study ends after this many trials without improvement
     diagnostics: bool = False  # whether trials record the gradient norm of each layer
-    sampler_options: dict[str, Any] = {}
-    pruner_options: dict[str, Any] = {}
+    sampler_options: dict[str, Any] = Field(default_factory=dict)
+    pruner_options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -141,8 +126,8 @@ class SearchSettings(Table):
         for kind in ("sampler", "pruner"):
             try:
                 read_options(getattr(self, kind), getattr(self, f"{kind}_options"))
-            except OptionError as error:
-                raise OptionError(f".{kind}_options{error}") from None
+            except TableError as error:
+                raise TableError(f".{kind}_options{error}") from None
         return self
 
     @property
@@ -162,28 +147,3 @@ class SearchSettings(Table):
     def direction(self) -> Literal["maximize", "minimize"]:
         """The direction of the metric: accuracy is maximized, loss is minimized."""
         return "maximize" if higher_is_better(self.metric) else "minimize"
-
-
-EXPECTED = {
-    "model_type": "a table",
-    "dict_type": "a table",
-    "tuple_type": "a list",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-}
-
-
-def wrong_value(error: ErrorDetails) -> str:
-    """Return what is wrong with a value that pydantic refused: "must be …, but got …"."""
-    match error["type"]:
-        case "greater_than_equal":
-            expected = f"at least {error['ctx']['ge']}"
-        case "greater_than":
-            expected = f"above {error['ctx']['gt']:g}"
-        case "literal_error":
-            expected = error["ctx"]["expected"]
-        case other:
-            expected = EXPECTED.get(other, "a whole number")
-    return f"must be {expected}, but got {error['input']!r}"

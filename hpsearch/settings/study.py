@@ -23,9 +23,10 @@ from hpsearch.formatting import counted
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
 from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, valid_name
-from hpsearch.settings.search import OptionError, SearchSettings, wrong_value
+from hpsearch.settings.search import SearchSettings
+from hpsearch.settings.table import TableError, wrong_value
 from hpsearch.space.grid import grid_size
-from hpsearch.space.ranges import SpaceError, Value
+from hpsearch.space.ranges import SpaceError, Value, as_toml
 from hpsearch.space.space import SearchSpace
 from model.names import unknown_name
 
@@ -211,9 +212,8 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
         table["enqueue"] = [
-            {"label": e.label}
-            | {k: list(v) if isinstance(v, tuple) else v for k, v in e.values.items()}
-            for e in settings.enqueue
+            {"label": entry.label, **{key: as_toml(value) for key, value in entry.values.items()}}
+            for entry in settings.enqueue
         ]
     if settings.figure:
         table["figure"] = [figure.as_table() for figure in settings.figure]
@@ -277,7 +277,7 @@ def _sentence(error: ErrorDetails) -> str:
             return f"{place}: is missing"
         case "value_error":
             cause = error["ctx"]["error"]
-            if isinstance(cause, OptionError):
+            if isinstance(cause, TableError):
                 return f"{place}{cause}"
             separator = "." if isinstance(cause, SpaceError) else ": "
             return f"{place}{separator}{cause}" if place else str(cause)

@@ -131,7 +131,7 @@ class Choices:
 
     def as_table(self) -> dict[str, Any]:
         """Return the choices as a study file writes them."""
-        return {"choices": [list(v) if isinstance(v, tuple) else v for v in self.values]}
+        return {"choices": [as_toml(value) for value in self.values]}
 
     def __str__(self) -> str:
         return "one of " + ", ".join(str(self.to_optuna(value)) for value in self.values)
@@ -153,6 +153,11 @@ def _complement(value: float) -> float:
 def shape_name(sizes: tuple[int, ...]) -> str:
     """Return hidden layer sizes as Optuna and MLflow show them: "178-46", or "none"."""
     return "-".join(str(size) for size in sizes) or "none"
+
+
+def as_toml(value: Value) -> bool | float | str | list[int]:
+    """Return `value` as a study file writes it: a shape is a list."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def check_value(key: str, value: object) -> Value:

@@ -15,6 +15,7 @@ from hpsearch.space.ranges import (
     Searched,
     SpaceError,
     Value,
+    as_toml,
     check_value,
     read_searched,
     shape_name,
@@ -84,7 +85,7 @@ class SearchSpace:
 
     def as_table(self) -> dict[str, Any]:
         """Return the [trial] table that describes this space."""
-        fixed = {k: list(v) if isinstance(v, tuple) else v for k, v in self.fixed.items()}
+        fixed = {name: as_toml(value) for name, value in self.fixed.items()}
         return fixed | {name: entry.as_table() for name, entry in self.searched.items()}
 
     def max_epochs(self) -> int:
