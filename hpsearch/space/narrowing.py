@@ -91,7 +91,7 @@ def narrow(
         for side in (LOWER, UPPER):
             if not _crowds(entry, values, side):
                 continue
-            moved = _past_end(entry, side, partial(_accepts, space, key))
+            moved = _widened_end(entry, side, partial(_accepts, space, key))
             if moved is not None:
                 crowded.append(CrowdedEnd(key, side, _end(entry, side), moved if widen else None))
                 if widen:
@@ -124,8 +124,8 @@ def _around(entry: Range, values: Sequence[float], margin: float) -> Range:
 def _around_on_grid(entry: Range, lower: float, upper: float) -> Range:
     """Return the part of `entry` between two positions, each rounded to the nearest step.
 
-    If both round to the same step, the part includes its neighbours. A margin of less than half a
-    step therefore has no effect.
+    Rounding drops a margin of less than half a step. If both positions round to the same step, the
+    part includes its neighbours.
     """
     first, last = (entry.steps_to(_value_at(entry, position)) for position in (lower, upper))
     steps = entry.steps_to(entry.high)
@@ -142,7 +142,7 @@ def _crowds(entry: Range, values: Sequence[float], side: Side) -> bool:
     return 2 * sum(abs(_position(entry, v) - end) <= near for v in values) > len(values)
 
 
-def _past_end(entry: Range, side: Side, accepts: Callable[[Range], bool]) -> float | None:
+def _widened_end(entry: Range, side: Side, accepts: Callable[[Range], bool]) -> float | None:
     """Return the end after widening, None if it cannot move outwards."""
     end, extension = _end(entry, side), EXTENSION * _width(entry)
     for _ in range(HALVINGS):
