@@ -1,4 +1,4 @@
-"""TODO."""
+"""How numbers, durations and texts are written for a person to read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 
 def format_value(value: object) -> str:
-    """Return a number as a person reads it: 0.9861, 0.00123, 3.86e-07."""
+    """Return a value as text, with four digits if it is a float: 0.9861, 0.00123, 3.86e-07."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text of at most so many letters, the last one an ellipsis where it was cut."""
+    """Return `text` cut to at most `longest` characters, with an ellipsis where it was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def common_format(values: Iterable[float], metric: str) -> str:
-    """Return how values of a metric are written one below the other: as suits the smallest.
+    """Return the format for a column of a metric's values, precise enough for the smallest one.
 
-    Accuracies are alike everywhere. `metric` may be its title.
+    Accuracies always have four decimals. `metric` may also be the title of the metric.
     """
     smallest = min((abs(value) for value in values if value), default=1.0)
     if "accuracy" in metric or smallest >= 0.01:
@@ -28,7 +28,7 @@ def common_format(values: Iterable[float], metric: str) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return seconds as a person says them: 6 s, 1:05 min, 1:02:03 h."""
+    """Return a duration as a person writes it: 6 s, 1:05 min, 1:02:03 h."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -36,18 +36,18 @@ def format_duration(seconds: float) -> str:
     return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
 
 
-def sentence(text: str) -> str:
-    """Begin a text with a capital."""
+def capitalized(text: str) -> str:
+    """Return `text` with a capital at its beginning."""
     return text[0].upper() + text[1:]
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number of things as a person says it: 1 trial, 2,000 trials."""
+    """Return a number of things as a person writes it: 1 trial, 2,000 trials."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def without_middle(text: str, longest: int) -> str:
-    """Return a text of at most so many letters, without its middle: names differ at the ends."""
+    """Return `text` cut in its middle to `longest` characters at most: names differ at the ends."""
     if len(text) <= longest:
         return text
     head = longest // 2

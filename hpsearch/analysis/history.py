@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.trials.curves import higher_is_better
 from hpsearch.trials.records import DONE, curves_of, own_trials
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class History:
         that reached it, of trials that were pruned later as well.
         """
         ended = as_they_ended(trials)
-        spans, maximize = [span_of(trial) for trial in ended], metric.endswith("accuracy")
+        spans, maximize = [span_of(trial) for trial in ended], higher_is_better(metric)
         epochs = sorted(
             (epoch for trial in ended for epoch in _epochs(trial, metric)), key=itemgetter(0)
         )

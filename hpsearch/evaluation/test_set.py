@@ -16,10 +16,10 @@ from hpsearch.storage.catalog import all_searches, has_study
 from hpsearch.trials.records import (
     TEST_SET_LOG,
     definition_of,
-    logged_search,
+    deleted_search,
     logged_uses,
     validation_of,
-    write_search,
+    write_deleted_search,
     write_use,
 )
 
@@ -146,7 +146,7 @@ def complete_use(storage: BaseStorage, use: LoggedUse, scores: dict[str, Any]) -
 def log_deleted_search(storage: BaseStorage, study: Study) -> None:
     """Enter that a study which is about to be deleted validated on its test set, if it did."""
     if validation_of(study) == "test":
-        write_search(_log(storage), definition_of(study)["data.digest"], study.study_name)
+        write_deleted_search(_log(storage), definition_of(study)["data.digest"], study.study_name)
 
 
 def _log(storage: BaseStorage) -> Study:
@@ -158,4 +158,4 @@ def _searched_by(storage: BaseStorage, digest: str) -> str:
     for study in all_searches(storage):
         if validation_of(study) == "test" and definition_of(study)["data.digest"] == digest:
             return study.study_name
-    return logged_search(_log(storage), digest) if has_study(storage, TEST_SET_LOG) else ""
+    return deleted_search(_log(storage), digest) if has_study(storage, TEST_SET_LOG) else ""

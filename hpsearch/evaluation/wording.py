@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpsearch.evaluation.record import last_evaluation, overtaken_by
-from hpsearch.formatting import format_value, sentence
+from hpsearch.formatting import capitalized, format_value
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -32,7 +32,7 @@ def verdict(evaluation: Evaluation) -> str:
     first = "still the best" if chosen is best else f"trial {chosen.slot} is better on average"
     others = ", ".join(str(other.slot) for other in tied)
     ties = f"; cannot be told apart from it: {others}" if tied else ""
-    return ". ".join([*parts, f"{first if not parts else sentence(first)}{ties}."])
+    return ". ".join([*parts, f"{first if not parts else capitalized(first)}{ties}."])
 
 
 def _luck(evaluation: Evaluation) -> str:
@@ -85,4 +85,4 @@ def in_markdown(study: Study) -> str:
             f"**{alone.accuracy:.4f}**, as an ensemble {together.accuracy:.4f}"
         )
     since = overtaken(study, evaluation)
-    return f"{text}.{f' {sentence(since)}.' if since else ''}"
+    return f"{text}.{f' {capitalized(since)}.' if since else ''}"

@@ -16,7 +16,7 @@ from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.progress import Progress
 from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
-from hpsearch.trials.slots import count_slots
+from hpsearch.trials.slots import slots_by_state
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -98,7 +98,7 @@ class Coordinator:
     def recount(self) -> None:
         """Read from the storage which slots are left and how far the study is."""
         trials = own_trials(self.study)
-        todo = count_slots(trials, self.progress.slots).todo
+        todo = slots_by_state(trials, self.progress.slots).todo
         self.todo = deque(slot for slot in todo if slot not in self.progress.running)
         self.progress.recount(trials)
 

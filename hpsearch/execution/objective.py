@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from optuna.trial import BaseTrial
 
-    from hpsearch.settings.study import Labelled, StudySettings
+    from hpsearch.settings.study import LabelledConfiguration, StudySettings
     from model.config import TrainConfig
     from model.data import Dataset
     from model.training import Epoch
@@ -118,20 +118,23 @@ class Objective:
                 f"direction='{search.direction}'"
             )
 
-    def _suggest(self, trial: BaseTrial, labelled: Labelled | None) -> TrainConfig:
+    def _suggest(self, trial: BaseTrial, labelled: LabelledConfiguration | None) -> TrainConfig:
         if self.suggest is not None:
             return self.suggest(trial)
         space = self.settings.trial
         return space.suggest(trial, space.split(labelled.values)[1] if labelled else None)
 
-    def _labelled(self, trial: BaseTrial) -> Labelled | None:
+    def _labelled(self, trial: BaseTrial) -> LabelledConfiguration | None:
         """Return the [[enqueue]] entry of the trial's slot; without a slot there is none."""
         slot = assigned_slot(trial)
         return None if slot is None else self.settings.labelled(slot)
 
 
 def setup_for(
-    settings: StudySettings, data: Dataset, config: TrainConfig, labelled: Labelled | None = None
+    settings: StudySettings,
+    data: Dataset,
+    config: TrainConfig,
+    labelled: LabelledConfiguration | None = None,
 ) -> Setup:
     """Return the record of what a trial trains."""
     return Setup(

@@ -10,7 +10,7 @@ from hpsearch.analysis.tables import Cell, Table, cell, fixed
 from hpsearch.evaluation.record import last_evaluation
 from hpsearch.evaluation.tables import candidate_table, score_table
 from hpsearch.evaluation.wording import overtaken, tested, verdict
-from hpsearch.formatting import sentence
+from hpsearch.formatting import capitalized
 
 if TYPE_CHECKING:
     from hpsearch.evaluation.scores import Scores
@@ -34,10 +34,10 @@ def evaluated(facts: Facts) -> Evaluated | None:
     if evaluation is None:
         return None
     found, since = verdict(evaluation), overtaken(facts.study, evaluation)
-    told = f"{sentence(found)} {sentence(since)}." if since else sentence(found)
+    told = f"{capitalized(found)} {capitalized(since)}." if since else capitalized(found)
     seen = [tested(evaluation)] if evaluation.test_use else []
     seen += [f"no look now: {evaluation.unscored}"] if evaluation.unscored else []
-    text = " ".join(f"{sentence(each)}." for each in seen)
+    text = " ".join(f"{capitalized(each)}." for each in seen)
     network = evaluation.test_scores("network")
     classes = None if network is None else _classes(evaluation.class_names, network)
     return Evaluated(told, candidate_table(evaluation), text, score_table(evaluation), classes)

@@ -1,4 +1,4 @@
-"""Optuna's Gaussian processes, which learn from pruned trials too."""
+"""Optuna's Gaussian process sampler, extended to learn from pruned trials."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class PrunedGPSampler(GPSampler):
     """Bayesian optimization with Gaussian processes (Snoek et al., 2012).
 
-    Optuna's own sampler ignores pruned trials, and so proposes the same hopeless point again and
-    again. Here a pruned trial counts with the last value that it reported, and one that diverged
-    before its first report counts as the worst.
+    Optuna's own sampler ignores pruned trials and therefore proposes the same hopeless point again
+    and again. Here a pruned trial has the value that it last reported. If it diverged before its
+    first report, it has the worst value of all trials.
     """
 
     def infer_relative_search_space(
@@ -37,7 +37,7 @@ class PrunedGPSampler(GPSampler):
 
 
 def _with_pruned(study: Study) -> Study:
-    """Return `study` with its pruned trials as complete ones."""
+    """Return `study`, in which pruned trials look complete to a sampler."""
     maximize = study.direction.name == "MAXIMIZE"
     return with_transformed_trials(study, partial(_complete_pruned, maximize=maximize))
 

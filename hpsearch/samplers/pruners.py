@@ -1,4 +1,4 @@
-"""Pruners by name, their resource bounds taken from the number of epochs."""
+"""The pruners by name, with bounds that follow from the number of epochs of a trial."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,14 +15,15 @@ from hpsearch.settings.search import read_options
 
 
 def none(epochs: int) -> BasePruner:  # noqa: ARG001
-    """Let every trial run to its end."""
+    """Return a pruner that lets every trial run to its end."""
     return NopPruner()
 
 
 def median(epochs: int, *, n_warmup_steps: int | None = None, **options: Any) -> BasePruner:
-    """Stop a trial whose best so far is below the median of earlier trials at the same epoch.
+    """Return a pruner that stops trials worse than the median of earlier ones at the same epoch.
 
-    The first five trials run to their end, and no trial is judged in its first tenth.
+    It compares a trial's best value so far. By default the first five trials run to their end, and
+    no trial is stopped in its first tenth.
     """
     tenth = max(1, epochs // 10)
     return MedianPruner(
@@ -31,14 +32,15 @@ def median(epochs: int, *, n_warmup_steps: int | None = None, **options: Any) ->
 
 
 def halving(epochs: int, **options: Any) -> BasePruner:  # noqa: ARG001
-    """Keep the best third of the trials at 1, 3, 9, … epochs (Li et al., 2020, ASHA)."""
+    """Return a pruner that keeps the best third at 1, 3, 9, … epochs (ASHA: Li et al., 2020)."""
     return SuccessiveHalvingPruner(**options)
 
 
 def hyperband(epochs: int, **options: Any) -> BasePruner:
-    """Run several halvings side by side, bold ones and patient ones (Li et al., 2018).
+    """Return a pruner that runs several halvings with different first rungs (Li et al., 2018).
 
-    `epochs` is the most that any trial may take; a shorter one ends before the later rungs.
+    `epochs` is the largest number that a trial may run; a shorter trial ends before the later
+    rungs.
     """
     return HyperbandPruner(max_resource=epochs, **options)
 
@@ -54,6 +56,6 @@ PRUNERS: dict[str, Callable[..., BasePruner]] = {
 def build_pruner(name: str, epochs: int, options: Mapping[str, Any] | None = None) -> BasePruner:
     """Return the pruner called `name` for trials of at most `epochs` epochs.
 
-    options: what differs from the defaults in `search_settings`.
+    options: those that differ from the defaults in `hpsearch.settings.search`.
     """
     return PRUNERS[name](epochs, **read_options(name, options or {}))

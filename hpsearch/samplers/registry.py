@@ -1,4 +1,4 @@
-"""Samplers by name, each drawing for a slot what it always draws for that slot."""
+"""The samplers by name; each derives its random draws from the study's seed and the slot."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from hpsearch.space.space import SearchSpace
 
 
 def _tpe(*, multivariate: bool, group: bool, **options: Any) -> TPESampler:
-    """Build Optuna's TPE (Bergstra et al., 2011; Falkner et al., 2018).
+    """Return Optuna's TPE (Bergstra et al., 2011; Falkner et al., 2018).
 
-    With `group`, conditional spaces are searched jointly too: the parameters of each branch are
-    modelled together, where the intersection of all trials would leave them to themselves. A
-    space without branches is one group, the same as its intersection. Finding the groups anew for
-    each trial costs 4 ms at the 2,000th.
+    With `group`, the parameters of each branch of a conditional space are modelled together.
+    Without it, only the parameters that all trials have in common are, and the others are sampled
+    independently. A space without branches is one group, so there both are the same. Finding the
+    groups takes 4 ms for the 2,000th trial.
     """
     return TPESampler(multivariate=multivariate, group=group and multivariate, **options)
 
@@ -54,9 +54,10 @@ def build_sampler(
 ) -> BaseSampler:
     """Return the sampler called `name`, whose draws depend on `seed` and a trial's slot.
 
-    options: what differs from the defaults in `search_settings`. space: what is searched; "grid"
-    needs it. first: the first configuration that is not labelled. seeds: how many slots share a
-    configuration, where the sampler is one that can repeat. Raises SettingsError.
+    options: those that differ from the defaults in `hpsearch.settings.search`. space: the declared
+    space, which "grid" needs. first: the number of the first configuration that is not labelled.
+    seeds: how many slots share a configuration, for samplers that can repeat one. Raises
+    SettingsError.
     """
     check_sampler(name)
     own = read_options(name, options or {}) | ({"seeds": seeds} if name in REPEATING else {})
@@ -64,7 +65,7 @@ def build_sampler(
 
 
 def check_sampler(name: str) -> None:
-    """Raise SettingsError if the sampler needs a package that is not there."""
+    """Raise SettingsError if the sampler needs a package that is not installed."""
     if name == "gp" and find_spec("torch") is None:
         raise SettingsError(
             "search.sampler: 'gp' needs torch, which is not installed; pip install 'hpsearch[gp]'"
@@ -72,7 +73,7 @@ def check_sampler(name: str) -> None:
 
 
 def fix_parameters(sampler: BaseSampler, parameters: Mapping[str, Any]) -> BaseSampler:
-    """Return `sampler` with some of its parameters given, as a labelled configuration does."""
+    """Return `sampler` with fixed values for some parameters, as in a labelled configuration."""
     if not parameters:
         return sampler
     with experimental():

@@ -1,4 +1,4 @@
-"""Samplers that draw for a slot what they always draw for that slot."""
+"""Samplers whose random draws depend on the slot, not on the process or the order of trials."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class SlotRandomSampler(BaseSampler):
     """Independent random sampling (Bergstra & Bengio, 2012), uniform on each parameter's scale.
 
-    Parameter p of slot n comes from (seed, n, p) alone: neither the order of trials nor that of
-    parameters nor an interruption changes it. A configuration is drawn for `seeds` slots, one
-    after the other.
+    The value of parameter p in slot n depends only on (seed, n, p): not on the order of trials, the
+    order of parameters or interruptions. With `seeds` above 1, that many successive slots share a
+    configuration, whose number replaces n.
     """
 
     def __init__(self, seed: int, seeds: int = 1) -> None:
@@ -54,20 +54,19 @@ class SlotRandomSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        drawn = derive_rng(self.seed, self.configuration(trial), param_name).integers(2**32)
-        sampler = RandomSampler(seed=int(drawn))
+        sampler = RandomSampler(_derive_seed(self.seed, self.configuration(trial), param_name))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def configuration(self, trial: FrozenTrial) -> int:
-        """Return the number of the trial's configuration, which it shares with its repeats."""
+        """Return the number of the trial's configuration, which all its repeats share."""
         return slot_of(trial) // self.seeds
 
 
 class SlotGridSampler(SlotRandomSampler):
-    """Every combination of the declared choices and steps: configuration `first` + n has point n.
+    """Every combination of the declared choices and steps: configuration `first` + n is point n.
 
-    The configurations before `first` are labelled; what these leave open is drawn as
-    SlotRandomSampler draws it.
+    The configurations before `first` are labelled. The parameters that they leave open are drawn
+    as in SlotRandomSampler.
     """
 
     def __init__(self, seed: int, space: SearchSpace, first: int, seeds: int = 1) -> None:
@@ -89,13 +88,13 @@ class SlotGridSampler(SlotRandomSampler):
 
 
 class SlotQMCSampler(NumberedQMCSampler):
-    """A quasi-random sequence (Sobol or Halton): slot `first` + n has point n.
+    """A quasi-random sequence (Sobol or Halton): slot `first` + n is point n.
 
-    Optuna's own sampler learns the space from the first trial, which it draws at random, and
-    counts the points in the study, so a failed trial loses its point and two processes may get the
-    same one. Here the space is the declared one and the slot counts, so every start and any number
-    of workers make the same sequence. Without a declared space (`suggest=`) the sampler learns it
-    from the first trial.
+    Optuna's own sampler draws the first trial at random to learn the space, and takes the number
+    of a point from the trials in the study: a failed trial loses its point, and two processes may
+    get the same one. This sampler takes the declared space and the number of the slot, so every
+    start and any number of workers produce the same sequence. Without a declared space
+    (`suggest=`) it also learns the space from the first trial.
     """
 
     def __init__(self, seed: int, space: SearchSpace, first: int, **options: Any) -> None:
@@ -116,10 +115,11 @@ class SlotQMCSampler(NumberedQMCSampler):
 
 
 class SlotSampler(BaseSampler):
-    """One of Optuna's samplers that learn, made afresh for each trial and seeded by its slot.
+    """One of Optuna's learning samplers, built anew for each trial with a seed for its slot.
 
-    A seeded sampler starts its stream anew in every process and repeats itself after a resume.
-    The proposals of a fresh one depend on the trials so far and (seed, slot).
+    A sampler that is seeded once restarts its random stream in every process, so it repeats itself
+    when a study is resumed. The proposals of a new one depend only on the earlier trials and on
+    (seed, slot).
     """
 
     def __init__(self, seed: int, name: str, build: Callable[..., BaseSampler]) -> None:
@@ -130,21 +130,21 @@ class SlotSampler(BaseSampler):
         with experimental():
             return self.build(**seed)
 
-    def _of(self, trial: FrozenTrial) -> BaseSampler:
+    def _sampler_for(self, trial: FrozenTrial) -> BaseSampler:
         if trial.number != self._number:
-            seed = _seed(self.seed, trial, self.name)
+            seed = _derive_seed(self.seed, slot_of(trial), self.name)
             self._number, self._sampler = trial.number, self._build(seed=seed)
         return self._sampler
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        return self._of(trial).infer_relative_search_space(study, trial)
+        return self._sampler_for(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._of(trial).sample_relative(study, trial, search_space)
+        return self._sampler_for(trial).sample_relative(study, trial, search_space)
 
     def sample_independent(
         self,
@@ -153,7 +153,7 @@ class SlotSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        sampler = self._of(trial)
+        sampler = self._sampler_for(trial)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
@@ -163,20 +163,20 @@ class SlotSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        self._of(trial).after_trial(study, trial, state, values)
+        self._sampler_for(trial).after_trial(study, trial, state, values)
 
 
-def _seed(seed: int, trial: FrozenTrial, purpose: str) -> int:
-    return int(derive_rng(seed, slot_of(trial), purpose).integers(2**32))
+def _derive_seed(seed: int, number: int, purpose: str) -> int:
+    return int(derive_rng(seed, number, purpose).integers(2**32))
 
 
 def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """Return what `space` asks of a trial, by asking one that knows the answers."""
+    """Return the distributions that `space` samples, by the names of Optuna's parameters."""
     values = {
         name: entry.low if isinstance(entry, Range) else entry.values[0]
         for name, entry in space.searched.items()
     }
-    trial = FixedTrial(space.split(values)[0])
+    trial = FixedTrial(space.split(values)[0])  # records the distributions that are asked of it
     for name, entry in space.searched.items():
         entry.suggest(trial, name)
     return trial.distributions
@@ -184,7 +184,7 @@ def _distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 @contextmanager
 def experimental() -> Iterator[None]:
-    """Use what Optuna calls experimental without its warning: its major version is pinned."""
+    """Silence the warning about what Optuna calls experimental; its major version is pinned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield

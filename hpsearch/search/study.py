@@ -42,7 +42,7 @@ from hpsearch.trials.records import (
     write_round,
     write_study_file,
 )
-from hpsearch.trials.slots import Slots, count_slots
+from hpsearch.trials.slots import Slots, slots_by_state
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -152,7 +152,7 @@ def run(
             finally:
                 coordinator.summarize()
             trials = own_trials(study)
-            slots, counts = count_slots(trials, work.slots), count_trials(trials)
+            slots, counts = slots_by_state(trials, work.slots), count_trials(trials)
     return Outcome(
         study=study,
         reason=coordinator.reason or ("given up" if slots.given_up else "finished"),

@@ -1,43 +1,41 @@
-"""[data]: what is trained on."""
+"""The [data] table of a study file."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
-
-from hpsearch.settings.search import Table
+from hpsearch.settings.table import Count, NonNegative, Table
 from model.data import SCALES
 from model.names import unknown_name
 from model.splitting import DRAWS, VALIDATIONS
 
-KNOWN = {"scale": SCALES, "draw": DRAWS, "validation": VALIDATIONS}
+NAMES = {"scale": SCALES, "draw": DRAWS, "validation": VALIDATIONS}
 
 
 class DataSettings(Table):
-    """[data]: what is trained on; the arguments of `model.load_dataset`."""
+    """[data]: what the trials are trained on, as the arguments of `model.load_dataset`."""
 
     source: str = "digits"
     target: str | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
-    train_limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Count | None = None
+    train_limit: Count | None = None
     scale: str = "standardize"
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    draw: str = "stratified"  # which rows `limit` takes; or the "first"
-    validation: str = "split"  # on a fifth of the rows, or on the source's own "test" set
+    split_seed: NonNegative = 0
+    draw: str = "stratified"  # which rows `limit` keeps; "first" keeps the first ones
+    validation: str = "split"  # on a fifth of the rows; "test": on the source's own test set
 
-    @field_validator(*KNOWN)
+    @field_validator(*NAMES)
     @classmethod
-    def _known(cls, value: str, field: ValidationInfo) -> str:
+    def _known_name(cls, value: str, field: ValidationInfo) -> str:
         name = str(field.field_name)
-        if value not in KNOWN[name]:
-            raise ValueError(unknown_name(value, KNOWN[name], f"a {name}"))
+        if value not in NAMES[name]:
+            raise ValueError(unknown_name(value, NAMES[name], f"a {name}"))
         return value
 
     @model_validator(mode="after")
-    def _first_of_what(self) -> DataSettings:
+    def _draw_needs_limit(self) -> DataSettings:
         if self.draw == "first" and self.limit is None:
             raise ValueError(
-                "draw = 'first' says which rows limit takes; set limit, or leave it out"
+                "draw = 'first' chooses the rows that limit keeps; set limit, or leave draw out"
             )
         return self

@@ -1,4 +1,4 @@
-"""What a study searches, as text: a study can be continued while this stays equal."""
+"""The definition of a study: what it searches, as text; a study continues while it is the same."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
-    """Return what `settings` search, as text by key.
+    """Return what `settings` search: key → value, as text.
 
-    Budget, sampler and pruner are not part of it, nor is the place where the data lie.
+    Budget, sampler, pruner and the location of the data are not part of it.
     """
     data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
     entries = {
@@ -36,9 +36,9 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
 
 
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what changed between two definitions: "trial.epochs 20, now 30".
+    """Return the differences between two definitions, such as "trial.epochs 20, now 30".
 
-    A key that is missing on one side stands for the default.
+    A key that is missing on one side has its default there.
     """
     defaults = {f"trial.{key}": _text(value) for key, value in DEFAULTS.items()}
     defaults |= {"search.seeds": "1", "search.first_draw": "0"}

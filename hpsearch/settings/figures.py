@@ -1,4 +1,4 @@
-"""[[figure]]: what a study file wants drawn; known without importing matplotlib."""
+"""The [[figure]] tables of a study file: which figures to draw, checked without matplotlib."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from hpsearch.settings.search import Count, OptionError, Table
+from hpsearch.settings.table import Count, Table, TableError
 from hpsearch.trials.curves import METRICS
 from model.names import unknown_name
 
-BOTH = ("val/accuracy", "train/accuracy")
-TOP = 20  # more lines than that are hard to tell apart
+ACCURACIES = ("val/accuracy", "train/accuracy")
+TOP = 20  # more lines are hard to tell apart
 
 KINDS: dict[str, dict[str, Any]] = {
-    "curves": {"metrics": BOTH, "smooth": 1, "log": False, "top": TOP, "labels": ()},
-    "panels": {"metrics": BOTH[1:], "smooth": 1, "log": False, "panels": None, "lines": None},
-    "best": {"metrics": BOTH, "smooth": 1, "log": False, "top": TOP},
+    "curves": {"metrics": ACCURACIES, "smooth": 1, "log": False, "top": TOP, "labels": ()},
+    "panels": {
+        "metrics": ("train/accuracy",),
+        "smooth": 1,
+        "log": False,
+        "panels": None,
+        "lines": None,
+    },
+    "best": {"metrics": ACCURACIES, "smooth": 1, "log": False, "top": TOP},
     "gradients": {"top": TOP, "labels": ()},
     "values": {},
     "means": {"top": None, "labels": ()},
 }
-"""Kind of figure → the keys that it takes beside kind, name and title, and their defaults."""
+"""Kind of figure → the keys that it takes besides kind, name and title, with their defaults."""
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 SEARCHED_KEYS = ("panels", "lines")
@@ -32,16 +38,16 @@ SEARCHED_KEYS = ("panels", "lines")
 class FigureSettings(Table):
     """[[figure]]: one figure of a study.
 
-    metrics: what is drawn, the first as solid lines, a second one as dashed lines.
-    smooth: each point is the mean of so many epochs, the last of which is its own.
+    metrics: what to draw: the first metric as solid lines, the second as dashed lines.
+    smooth: each point is the mean of this many epochs, up to and including its own.
     log: whether the metrics' axis is logarithmic.
-    panels, lines: the searched keys whose values make the panels, and the lines of each.
-    top: only the best so many trials or configurations; None draws all.
-    labels: only the [[enqueue]] entries of these labels; () draws all.
+    panels, lines: the searched keys whose values make the panels, and the lines in each panel.
+    top: draw only this many of the best trials or configurations; None draws all.
+    labels: draw only the [[enqueue]] entries with these labels; () draws all.
     """
 
     kind: str
-    name: str = ""  # of its file, without ending; the kind where it is left out
+    name: str = ""  # of the file, without its suffix; by default the kind
     title: str | None = None
     metrics: Annotated[tuple[str, ...], Field(strict=False)] = ()
     smooth: Count = 1
@@ -53,7 +59,7 @@ class FigureSettings(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_its_kind(cls, table: Any) -> Any:
+    def _with_defaults_of_the_kind(cls, table: Any) -> Any:
         if not isinstance(table, Mapping):
             return table
         kind = table.get("kind")
@@ -71,40 +77,43 @@ class FigureSettings(Table):
     def _file_name(cls, value: str) -> str:
         if not FILE_NAME.fullmatch(value):
             raise ValueError(
-                f"{value!r} is no name for a file; use up to 100 letters, digits, '.', '_' and '-'"
+                f"{value!r} is not a valid file name; use up to 100 letters, digits, '.', '_' "
+                "and '-', and do not begin with '.'"
             )
         return value
 
     @field_validator("metrics")
     @classmethod
-    def _metrics_of_one_axis(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+    def _metrics_share_an_axis(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             if value not in METRICS:
                 raise ValueError(unknown_name(value, METRICS, "a metric"))
         if not values or len(set(values)) < len(values):
-            raise ValueError(f"must name one metric or two, but got {list(values)!r}")
-        if len({quantity(value) for value in values}) > 1:
-            raise ValueError("losses and accuracies have no axis in common; draw two figures")
+            raise ValueError(f"must name one or two different metrics, but got {list(values)!r}")
+        if len({_quantity(value) for value in values}) > 1:
+            raise ValueError("losses and accuracies cannot share an axis; draw two figures")
         return values
 
     @model_validator(mode="after")
-    def _keys_of_its_kind(self) -> FigureSettings:
+    def _keys_fit_the_kind(self) -> FigureSettings:
         taken = {"kind", "name", "title", *KINDS[self.kind]}
         for key in type(self).model_fields:
             if key in self.model_fields_set and key not in taken:
-                kinds = " and ".join(f"'{kind}'" for kind, keys in KINDS.items() if key in keys)
-                raise OptionError(f".{key}: is for {kinds}, not for '{self.kind}'")
+                kinds = ", ".join(f"'{kind}'" for kind, keys in KINDS.items() if key in keys)
+                raise TableError(f".{key}: is not for '{self.kind}'; it is for {kinds}")
         if self.kind == "panels" and self.panels is None:
-            raise OptionError(".panels: is missing; it names the searched key that makes them")
+            raise TableError(
+                ".panels: is missing; it names the searched key whose values make the panels"
+            )
         return self
 
     def as_table(self) -> dict[str, Any]:
-        """Return the table of a study file."""
+        """Return the figure as a study file writes it."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
-def quantity(metric: str) -> str:
-    """Return what a metric measures, wherever that is: "loss" or "accuracy"."""
+def _quantity(metric: str) -> str:
+    """Return what a metric measures, "loss" or "accuracy", whichever rows it measures it on."""
     return metric.partition("/")[2]
 
 
@@ -115,14 +124,13 @@ def _tables(value: object) -> object:
 
 
 def _names_differ(figures: tuple[FigureSettings, ...]) -> tuple[FigureSettings, ...]:
-    """Refuse two figures of one name, also on a disk that does not tell Best from best."""
+    """Refuse two figures whose names are the same but for case, which some file systems ignore."""
     places: dict[str, int] = {}
     for number, figure in enumerate(figures):
         first = places.setdefault(figure.name.casefold(), number)
         if first != number:
-            raise OptionError(
-                f".{number}.name: figure.{first} is called '{figures[first].name}' as well; "
-                "give one another name"
+            raise TableError(
+                f".{number}.name: figure.{first} is also called '{figures[first].name}'; rename one"
             )
     return figures
 
@@ -139,16 +147,22 @@ def check_figures(
     *,
     diagnostics: bool,
 ) -> None:
-    """Raise ValueError for a figure that a study without these could not draw."""
+    """Raise ValueError for a figure that the study cannot draw.
+
+    searched: the keys that the study searches. labels: those of its labelled configurations.
+    diagnostics: whether its trials record gradient norms.
+    """
     for number, figure in enumerate(figures):
         place = f"figure.{number}"
         for key in SEARCHED_KEYS:
             value = getattr(figure, key)
             if value is not None and value not in searched:
-                what = unknown_name(value, searched, "a key that is searched")
+                what = unknown_name(value, searched, "a searched key")
                 raise ValueError(f"{place}.{key}: {what}")
         if figure.lines is not None and figure.lines == figure.panels:
-            raise ValueError(f"{place}.lines: makes the panels already; name another key")
+            raise ValueError(
+                f"{place}.lines: '{figure.lines}' already makes the panels; name another key"
+            )
         for label in figure.labels:
             if label not in labels:
                 raise ValueError(f"{place}.labels: {unknown_name(label, labels, 'a label')}")

@@ -1,4 +1,4 @@
-"""StudySettings: a study file, checked, and back to TOML."""
+"""StudySettings: a study file as checked settings, and settings as a study file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from hpsearch.errors import SettingsError
+from hpsearch.formatting import counted
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
 from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, valid_name
-from hpsearch.settings.search import OptionError, SearchSettings, wrong_value
+from hpsearch.settings.search import SearchSettings
+from hpsearch.settings.table import TableError, wrong_value
 from hpsearch.space.grid import grid_size
-from hpsearch.space.ranges import SpaceError, Value
+from hpsearch.space.ranges import SpaceError, Value, as_toml
 from hpsearch.space.space import SearchSpace
 from model.names import unknown_name
 
-LARGE = 10_000  # points; who wants so many trials says so
+LARGE_GRID = 10_000  # points; a larger grid needs an explicit search.trials
 
 _PACKAGE = Path(__file__).parent.parent
-_PACKAGED = _PACKAGE / "studies"  # in a wheel; beside the package in a checkout
+_PACKAGED = _PACKAGE / "studies"  # in a wheel; a checkout has them beside the package
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "studies"
 TABLES: dict[str, type[BaseModel]] = {
     "data": DataSettings,
@@ -48,8 +50,8 @@ def _read_space(table: object) -> SearchSpace:
     return SearchSpace.from_table(table)
 
 
-class Labelled(BaseModel):
-    """One [[enqueue]] entry: a configuration that takes the slot of its position."""
+class LabelledConfiguration(BaseModel):
+    """An [[enqueue]] entry: a configuration with a label. Entry n is configuration n of a study."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -57,8 +59,8 @@ class Labelled(BaseModel):
     values: Mapping[str, Value]
 
 
-def read_entry(space: SearchSpace, number: int, entry: object) -> Labelled:
-    """Check entry `number` against the space; raises ValueError naming it and its key."""
+def _read_entry(space: SearchSpace, number: int, entry: object) -> LabelledConfiguration:
+    """Return [[enqueue]] entry `number`; raises ValueError that names it and its key."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"enqueue[{number}]: must be a table, but got {entry!r}")
     label = entry.get("label", f"configuration {number}")
@@ -68,12 +70,15 @@ def read_entry(space: SearchSpace, number: int, entry: object) -> Labelled:
         values = space.check_entry({k: v for k, v in entry.items() if k != "label"})
     except SpaceError as error:
         raise ValueError(f"enqueue[{number}].{error}") from None
-    return Labelled(label=label, values=values)
+    return LabelledConfiguration(label=label, values=values)
 
 
-def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> SearchSettings:
-    """Return `search` with a trial for each point and labelled configuration, unless it says
-    how many; raises ValueError for more than there are."""
+def _fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> SearchSettings:
+    """Return `search` with a trial for each grid point and each labelled configuration.
+
+    If the study file sets the number of trials, that number stays. Raises ValueError if it is
+    larger than the grid allows, or if the grid is large and the file does not set it.
+    """
     try:
         points = grid_size(space) if space.searched or not labelled else 0
     except SpaceError as error:
@@ -81,24 +86,25 @@ def fit_trials(search: SearchSettings, space: SearchSpace, labelled: int) -> Sea
     place, total, given = "search.trials", points + labelled, search.model_fields_set
     if "trials" in given:
         if search.trials > total:
-            more = f" (and {labelled} labelled configurations)" if labelled else ""
-            size = "1 point" if points == 1 else f"{points} points"
+            more = f" (and {counted(labelled, 'labelled configuration')})" if labelled else ""
             raise ValueError(
-                f"{place}: is {search.trials}, but the grid has {size}{more}; "
+                f"{place}: is {search.trials}, but the grid has {counted(points, 'point')}{more}; "
                 "leave trials out to try them all"
             )
         return search
-    if total > LARGE:
-        raise ValueError(f"{place}: the grid has {points} points; say how many of them to try")
-    # Still not given: with other choices it will be another number.
+    if total > LARGE_GRID:
+        raise ValueError(
+            f"{place}: the grid has {counted(points, 'point')}; set how many of them to try"
+        )
+    # It does not count as given, so that it is computed again when the choices change.
     return SearchSettings.model_construct(set(given), **{**dict(search), "trials": total})
 
 
 class StudySettings(BaseModel):
     """A study: its name, data, search, space, labelled configurations and figures.
 
-    Raises pydantic's ValidationError; `load_settings` and `parse_settings` turn it into one
-    sentence, a SettingsError.
+    The constructor raises pydantic's ValidationError; `load_settings` and `parse_settings` raise a
+    SettingsError of one sentence instead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -107,7 +113,7 @@ class StudySettings(BaseModel):
     data: DataSettings = DataSettings()
     search: SearchSettings = SearchSettings()
     trial: Annotated[SearchSpace, BeforeValidator(_read_space)] = SearchSpace()
-    enqueue: tuple[Labelled, ...] = ()
+    enqueue: tuple[LabelledConfiguration, ...] = ()
     figure: Figures = ()
 
     _named = field_validator("name")(valid_name)
@@ -115,22 +121,22 @@ class StudySettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_enqueue(cls, table: Any) -> Any:
-        """Check [[enqueue]] against the space; an entry is written flat, label and values."""
+        """Read [[enqueue]], whose entries are flat tables of a label and values."""
         entries = table.get("enqueue", ())
         if not isinstance(entries, list | tuple):
             raise ValueError(f"enqueue: must be [[enqueue]] tables, but got {entries!r}")
-        if not entries or isinstance(entries[0], Labelled):
+        if not entries or isinstance(entries[0], LabelledConfiguration):
             return table
         try:
             space = _read_space(table.get("trial", {}))
         except ValueError:
-            return {**table, "enqueue": ()}  # the field `trial` will say it
-        return {**table, "enqueue": tuple(read_entry(space, n, e) for n, e in enumerate(entries))}
+            return {**table, "enqueue": ()}  # pydantic reports it for the field `trial`
+        return {**table, "enqueue": tuple(_read_entry(space, n, e) for n, e in enumerate(entries))}
 
     @model_validator(mode="after")
-    def _whole_grid(self) -> StudySettings:
+    def _trials_of_a_grid(self) -> StudySettings:
         if self.search.sampler == "grid":
-            search = fit_trials(self.search, self.trial, len(self.enqueue))
+            search = _fit_trials(self.search, self.trial, len(self.enqueue))
             object.__setattr__(self, "search", search)
         return self
 
@@ -161,19 +167,19 @@ class StudySettings(BaseModel):
 
     @property
     def max_epochs(self) -> int:
-        """The most epochs a trial may take; pruners plan their rungs by it."""
+        """The largest number of epochs that a trial may run; pruners derive their rungs from it."""
         labelled = (int(str(entry.values.get("epochs", 0))) for entry in self.enqueue)
         return max([self.trial.max_epochs(), *labelled])
 
-    def labelled(self, slot: int) -> Labelled | None:
-        """Return the labelled configuration of `slot`, None if it has none."""
+    def labelled(self, slot: int) -> LabelledConfiguration | None:
+        """Return the labelled configuration that `slot` runs, None if it runs none."""
         number = slot // self.search.seeds
         return self.enqueue[number] if number < len(self.enqueue) else None
 
     def replace(self, **changes: Any) -> StudySettings:
-        """Return a copy with other values; tables are merged: `replace(search={"seed": 1})`.
+        """Return a copy with changed values; tables are merged: `replace(search={"seed": 1})`.
 
-        Options go with the sampler or pruner that they were written for.
+        A change of sampler or pruner drops the options of the old one. Raises SettingsError.
         """
         table, search = settings_table(self), changes.get("search", {})
         if "trials" not in self.search.model_fields_set:
@@ -186,7 +192,7 @@ class StudySettings(BaseModel):
         return parse_settings(table, "settings")
 
     def to_toml(self) -> str:
-        """Return the study file, with every value of [data] and [search] written out."""
+        """Return the text of the study file, with all values of [data] and [search]."""
         import tomlkit
 
         table = settings_table(self)
@@ -198,7 +204,7 @@ class StudySettings(BaseModel):
 
 
 def settings_table(settings: StudySettings) -> dict[str, Any]:
-    """Return `settings` as the tables of a study file, plain data."""
+    """Return `settings` as plain data: the tables of a study file."""
     table: dict[str, Any] = {"name": settings.name}
     table["data"] = settings.data.model_dump(exclude_none=True)
     search = settings.search.model_dump(exclude_none=True)
@@ -206,9 +212,8 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
         table["enqueue"] = [
-            {"label": e.label}
-            | {k: list(v) if isinstance(v, tuple) else v for k, v in e.values.items()}
-            for e in settings.enqueue
+            {"label": entry.label, **{key: as_toml(value) for key, value in entry.values.items()}}
+            for entry in settings.enqueue
         ]
     if settings.figure:
         table["figure"] = [figure.as_table() for figure in settings.figure]
@@ -216,7 +221,7 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
 
 
 def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
-    """Return the settings in `table`; raises SettingsError naming `place` and the key."""
+    """Return the settings in `table`; raises SettingsError that names `place` and the key."""
     try:
         return StudySettings(**table)
     except ValidationError as error:
@@ -226,10 +231,10 @@ def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
 
 
 def load_settings(source: str | os.PathLike[str]) -> StudySettings:
-    """Read a study file: a path, or the name of one that ships with the package ("digits").
+    """Return the settings of a study file.
 
-    A data file is looked for in the working directory, then beside the study file.
-    Raises SettingsError.
+    source: its path, or the name of a study that ships with the package ("digits"). A data file is
+    looked up in the working directory first, then beside the study file. Raises SettingsError.
     """
     path = _find(source)
     try:
@@ -258,7 +263,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Say what pydantic found as one sentence, its place first."""
+    """Return pydantic's error as one sentence that begins with its place."""
     key = error["loc"][-1] if error["loc"] else ""
     place = ".".join(str(part) for part in error["loc"])
     match error["type"]:
@@ -272,7 +277,7 @@ def _sentence(error: ErrorDetails) -> str:
             return f"{place}: is missing"
         case "value_error":
             cause = error["ctx"]["error"]
-            if isinstance(cause, OptionError):
+            if isinstance(cause, TableError):
                 return f"{place}{cause}"
             separator = "." if isinstance(cause, SpaceError) else ": "
             return f"{place}{separator}{cause}" if place else str(cause)

@@ -1,7 +1,8 @@
-"""Coarse to fine: from a space and the best values found in it to a smaller space around them.
+"""Coarse to fine: shrink a space to the region around the best values found in it.
 
-Everything is measured on a range's own scale: the logarithm of x where `log = true`, that of 1 − x
-where `log = "complement"`, else x itself. A range's width is the distance of its ends there.
+Distances are measured on a range's own scale: log x if `log = true`, log(1 − x) if
+`log = "complement"`, and x itself otherwise. The width of a range is the distance between its ends
+on that scale.
 """
 
 from __future__ import annotations
@@ -17,43 +18,43 @@ from hpsearch.errors import SettingsError
 from hpsearch.space.ranges import Choices, Range, Searched, SpaceError
 from hpsearch.space.space import SearchSpace
 
-MARGIN = 0.1  # what narrowing keeps beside the best values, as a share of the old width
+MARGIN = 0.1  # kept on either side of the best values, as a share of the old width
 
 # Shares of the old width.
-LEAST_MARGIN = 0.01  # where all the best values are one and no margin is asked for
-EDGE = 0.1  # what is that near to an end crowds it
-EXTENSION = 0.5  # past an end that is to be widened
+LEAST_MARGIN = 0.01  # if all best values are equal and the margin is 0
+EDGE = 0.1  # a value within this distance of an end crowds it
+EXTENSION = 0.5  # how far widening moves an end
 
-HALVINGS = 20  # of the extension, where the whole of it would leave the key's domain
-ROUNDING = 0.05  # of the new width: how far an end may move outwards to have few digits
+HALVINGS = 20  # how often to halve an extension that leaves the key's domain
+ROUNDING = 0.05  # share of the new width that an end may move outwards to have few digits
 
-Way = Literal[-1, 1]
-LOWER: Way = -1
-UPPER: Way = 1
+Side = Literal[-1, 1]
+LOWER: Side = -1
+UPPER: Side = 1
 
 
 @dataclass(frozen=True)
-class Crowded:
-    """An end of a range that more than half of the best values are near to."""
+class CrowdedEnd:
+    """An end of a range, with more than half of the best values close to it."""
 
     key: str
-    way: Way
+    side: Side
     end: float
-    widened: float | None = None  # where the end is now, if it was to be moved
+    widened: float | None = None  # the new end, if widening was asked for
 
     def __str__(self) -> str:
-        which = "lower" if self.way == LOWER else "upper"
+        which = "lower" if self.side == LOWER else "upper"
         done = "widen it" if self.widened is None else f"widened to {self.widened}"
         return f"{self.key}'s best values crowd the {which} end {self.end}: {done}"
 
 
 @dataclass(frozen=True)
 class Narrowing:
-    """A space, the smaller one around its best values, and the ends that these crowd."""
+    """A space, the smaller space around its best values, and the ends that those values crowd."""
 
     before: SearchSpace
     space: SearchSpace
-    crowded: tuple[Crowded, ...]
+    crowded: tuple[CrowdedEnd, ...]
 
 
 def narrow(
@@ -63,23 +64,23 @@ def narrow(
     margin: float = MARGIN,
     widen: bool = False,
 ) -> Narrowing:
-    """Shrink what `space` searches to what its best trials used.
+    """Return `space` shrunk to the values that its best trials used.
 
-    best: the searched values of each of the best trials, by their names in the study file. What
-    none of them has stays as it is.
+    best: for each of the best trials, its searched values by their names in the study file. A key
+    that no trial has stays as it is.
 
-    A range becomes the span of the best values, with a margin of `margin` times the old width on
-    either side, inside of the old range and with its scale, step and type; it keeps two different
-    ends. Choices keep those that were used. With `widen`, an end that more than half of the best
-    values are within a tenth of the width from moves outwards by half the width, or by as much of
-    that as the key's domain allows.
+    A range shrinks to the span of the best values plus `margin` times the old width on either
+    side. It stays inside the old range, keeps its scale, step and type, and never shrinks to a
+    single value. Choices keep the values that were used. With `widen`, an end moves outwards if
+    more than half of the best values are within a tenth of the width from it: by half the width,
+    or by less if the key's domain ends before that.
 
-    Raises SettingsError for a margin that is none.
+    Raises SettingsError if `margin` is negative or not finite.
     """
     if not 0 <= margin < math.inf:
         raise SettingsError(f"margin: must be a number of at least 0, but got {margin}")
     searched: dict[str, Searched] = {}
-    crowded: list[Crowded] = []
+    crowded: list[CrowdedEnd] = []
     for key, entry in space.searched.items():
         values = [found[key] for found in best if key in found]
         if isinstance(entry, Choices):
@@ -87,27 +88,27 @@ def narrow(
             continue
         values = [min(max(value, entry.low), entry.high) for value in values]
         narrowed = _around(entry, values, margin) if values else entry
-        for way in (LOWER, UPPER):
-            if not _crowds(entry, values, way):
+        for side in (LOWER, UPPER):
+            if not _crowds(entry, values, side):
                 continue
-            moved = _past_end(entry, way, partial(_accepts, space, key))
+            moved = _widened_end(entry, side, partial(_accepts, space, key))
             if moved is not None:
-                crowded.append(Crowded(key, way, _end(entry, way), moved if widen else None))
+                crowded.append(CrowdedEnd(key, side, _end(entry, side), moved if widen else None))
                 if widen:
-                    narrowed = _with_end(narrowed, way, moved)
+                    narrowed = _with_end(narrowed, side, moved)
         searched[key] = narrowed
     return Narrowing(space, replace(space, searched=searched), tuple(crowded))
 
 
 def _used(entry: Choices, values: Sequence[Any]) -> Choices:
-    """Return the choices that `values` name, in their order; all where they name none."""
+    """Return the choices that occur in `values`, in the old order; all of them if none does."""
     names = {entry.to_optuna(tuple(v) if isinstance(v, list) else v) for v in values}
     used = tuple(value for value in entry.values if entry.to_optuna(value) in names)
     return Choices(used) if used else entry
 
 
 def _around(entry: Range, values: Sequence[float], margin: float) -> Range:
-    """Return the part of `entry` that spans `values` and a margin."""
+    """Return the part of `entry` that spans `values` plus the margin."""
     least, most = min(values), max(values)
     margin = (margin or LEAST_MARGIN if least == most else margin) * _width(entry)
     lower = max(_position(entry, least) - margin, _position(entry, entry.low))
@@ -115,15 +116,16 @@ def _around(entry: Range, values: Sequence[float], margin: float) -> Range:
     if entry.spacing:
         return _around_on_grid(entry, lower, upper)
     room = ROUNDING * (upper - lower)
-    low = max(entry.low, min(least, _tidy(entry, lower, LOWER, room)))
-    high = min(entry.high, max(most, _tidy(entry, upper, UPPER, room)))
+    low = max(entry.low, min(least, _rounded_outwards(entry, lower, LOWER, room)))
+    high = min(entry.high, max(most, _rounded_outwards(entry, upper, UPPER, room)))
     return replace(entry, low=low, high=high) if low < high else entry
 
 
 def _around_on_grid(entry: Range, lower: float, upper: float) -> Range:
-    """Return the steps of `entry` from one position to another; with its neighbours if it is one.
+    """Return the part of `entry` between two positions, each rounded to the nearest step.
 
-    A margin of less than half a step is none.
+    Rounding drops a margin of less than half a step. If both positions round to the same step, the
+    part includes its neighbours.
     """
     first, last = (entry.steps_to(_value_at(entry, position)) for position in (lower, upper))
     steps = entry.steps_to(entry.high)
@@ -134,29 +136,30 @@ def _around_on_grid(entry: Range, lower: float, upper: float) -> Range:
     return replace(entry, low=low, high=high)
 
 
-def _crowds(entry: Range, values: Sequence[float], way: Way) -> bool:
-    end, near = _position(entry, _end(entry, way)), EDGE * _width(entry)
+def _crowds(entry: Range, values: Sequence[float], side: Side) -> bool:
+    """Return whether more than half of `values` are close to the end."""
+    end, near = _position(entry, _end(entry, side)), EDGE * _width(entry)
     return 2 * sum(abs(_position(entry, v) - end) <= near for v in values) > len(values)
 
 
-def _past_end(entry: Range, way: Way, accepts: Callable[[Range], bool]) -> float | None:
-    """Return where an end may move outwards to, None if it cannot."""
-    end, extension = _end(entry, way), EXTENSION * _width(entry)
+def _widened_end(entry: Range, side: Side, accepts: Callable[[Range], bool]) -> float | None:
+    """Return the end after widening, None if it cannot move outwards."""
+    end, extension = _end(entry, side), EXTENSION * _width(entry)
     for _ in range(HALVINGS):
-        position = _position(entry, end) + way * extension
+        position = _position(entry, end) + side * extension
         if entry.spacing:
             steps = abs(entry.steps_to(_value_at(entry, position)) - entry.steps_to(end))
-            value = entry.at_step(entry.steps_to(end) + way * max(steps, 1))
+            value = entry.at_step(entry.steps_to(end) + side * max(steps, 1))
         else:
-            value = _tidy(entry, position, way, extension / 10)
-        if (value - end) * way > 0 and accepts(_with_end(entry, way, value)):
+            value = _rounded_outwards(entry, position, side, extension / 10)
+        if (value - end) * side > 0 and accepts(_with_end(entry, side, value)):
             return value
         extension /= 2
     return None
 
 
 def _accepts(space: SearchSpace, key: str, entry: Range) -> bool:
-    """Whether the space could search this range instead: its ends are in the key's domain."""
+    """Return whether `key` may be searched in this range: its ends are in the key's domain."""
     try:
         SearchSpace.from_table({**space.as_table(), key: entry.as_table()})
     except SpaceError:
@@ -164,12 +167,12 @@ def _accepts(space: SearchSpace, key: str, entry: Range) -> bool:
     return True
 
 
-def _end(entry: Range, way: Way) -> float:
-    return entry.low if way == LOWER else entry.high
+def _end(entry: Range, side: Side) -> float:
+    return entry.low if side == LOWER else entry.high
 
 
-def _with_end(entry: Range, way: Way, value: float) -> Range:
-    return replace(entry, low=value) if way == LOWER else replace(entry, high=value)
+def _with_end(entry: Range, side: Side, value: float) -> Range:
+    return replace(entry, low=value) if side == LOWER else replace(entry, high=value)
 
 
 def _width(entry: Range) -> float:
@@ -177,36 +180,36 @@ def _width(entry: Range) -> float:
 
 
 def _position(entry: Range, value: float) -> float:
-    """Return where a value is on the range's scale, which grows with it."""
+    """Return the position of a value on the range's scale; it grows with the value."""
     return _scaled(entry, entry.to_optuna(value))
 
 
 def _scaled(entry: Range, sampled: float) -> float:
-    """Return where the value is that Optuna knows as `sampled`: x, or 1 - x."""
+    """Return the position of the value that Optuna samples as `sampled`: x, or 1 - x."""
     if entry.log == "complement":
         return -math.log(sampled)
     return math.log(sampled) if entry.log else sampled
 
 
 def _sampled_at(entry: Range, position: float) -> float:
-    """Return what Optuna samples at a position: the other way round."""
+    """Return what Optuna samples at a position; the inverse of `_scaled`."""
     if entry.log == "complement":
         return math.exp(-position)
-    return math.exp(min(position, 700.0)) if entry.log else position  # e^710 is no number
+    return math.exp(min(position, 700.0)) if entry.log else position  # e^710 overflows
 
 
 def _value_at(entry: Range, position: float) -> float:
     return entry.to_optuna(_sampled_at(entry, position))  # 1 - x is its own inverse
 
 
-def _tidy(entry: Range, position: float, way: Way, room: float) -> float:
-    """Return the value with the fewest digits that is past a position by at most `room`.
+def _rounded_outwards(entry: Range, position: float, side: Side, room: float) -> float:
+    """Return the value with the fewest digits that lies beyond a position by at most `room`.
 
-    On the complement scale it is the distance from 1 that has few digits.
+    On the complement scale, the distance from 1 has few digits instead of the value.
     """
     exact = _sampled_at(entry, position)
     number = Decimal(f"{exact:.12g}")  # 0.1, not 0.10000000000000002
-    up = (way == UPPER) is not (entry.log == "complement")
+    up = (side == UPPER) is not (entry.log == "complement")
     for digits in range(1, 13):
         context = Context(prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR)
         rounded = float(context.plus(number))

@@ -1,8 +1,8 @@
-"""What is searched: ranges and choices, as they stand in a study file and as Optuna samples them.
+"""Ranges and choices: how a study file writes what it searches, and how Optuna samples it.
 
-`low high log step choices` mean what they mean in Optuna. The one scale Optuna lacks is
-`log = "complement"`, uniform in log(1 − x), for values like momentum whose distance from 1
-matters; towards Optuna it is the logarithmic parameter `one_minus_x`.
+`low high log step choices` mean what they mean in Optuna. Optuna lacks one scale,
+`log = "complement"`: uniform in log(1 − x), for values such as momentum whose distance from 1
+matters. Optuna samples it as the logarithmic parameter `one_minus_x`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Value = bool | int | float | str | tuple[int, ...]
 Log = bool | Literal["complement"]
 
-# Depth and width stand for a shape: so many hidden layers of so many units each.
+# Depth and width describe a shape: `hidden_layers` layers of `hidden_units` units each.
 DEPTH, WIDTH, SHAPE = "hidden_layers", "hidden_units", "hidden_layer_sizes"
 KEYS = {**CHECKS, DEPTH: CHECKS["epochs"], WIDTH: CHECKS["epochs"]}
 TYPES = {**FIELD_TYPES, DEPTH: int, WIDTH: int}
@@ -31,7 +31,7 @@ RANGE_KEYS = ("low", "high", "log", "step")
 
 
 class SpaceError(ValueError):
-    """What is wrong, and in which key of the [trial] table."""
+    """A key of the [trial] table is wrong; the message begins with the key."""
 
     def __init__(self, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}")
@@ -39,7 +39,7 @@ class SpaceError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Numbers from `low` to `high`, both included; whole ones if both are `int`."""
+    """Numbers from `low` to `high`, both included; whole numbers if both are `int`."""
 
     low: float
     high: float
@@ -47,11 +47,11 @@ class Range:
     step: float | None = None
 
     def parameter(self, name: str) -> str:
-        """Return the name of the Optuna parameter that stands for `name`."""
+        """Return the name of the Optuna parameter for `name`."""
         return f"{COMPLEMENT}{name}" if self.log == "complement" else name
 
     def suggest(self, trial: BaseTrial, name: str) -> float:
-        """Sample a value of `name`."""
+        """Return the value of `name` that `trial` samples."""
         parameter = self.parameter(name)
         if self.log == "complement":
             ends = self.to_optuna(self.high), self.to_optuna(self.low)
@@ -64,23 +64,23 @@ class Range:
         return trial.suggest_float(parameter, self.low, self.high, step=self.step, log=log)
 
     def to_optuna(self, value: Any) -> float:
-        """Return what Optuna samples where `value` is meant."""
+        """Return what Optuna samples for `value`."""
         return _complement(value) if self.log == "complement" else value
 
     @property
     def spacing(self) -> float | None:
-        """The distance of the values that may be sampled, None if they are dense."""
+        """The distance between the values that may be sampled, None for real numbers."""
         whole = isinstance(self.low, int) and isinstance(self.high, int)
         return self.step or (1 if whole else None)
 
     def steps_to(self, value: float) -> int:
-        """Return how many steps from the low end `value` is, to the nearest."""
+        """Return the number of steps from the low end to `value`, rounded."""
         return round((value - self.low) / (self.spacing or 1))
 
     def at_step(self, number: int) -> float:
-        """Return the value so many steps from the low end, as a person would write it.
+        """Return the value `number` steps above the low end, as a person would write it.
 
-        That is 0.3, not the 0.30000000000000004 of 0.1 + 2 * 0.1.
+        That is 0.3, although 0.1 + 2 * 0.1 is 0.30000000000000004.
         """
         step = self.spacing or 1
         if isinstance(self.low, int):
@@ -94,7 +94,7 @@ class Range:
         return abs(steps - round(steps)) < 1e-8
 
     def as_table(self) -> dict[str, Any]:
-        """Return the range as it stands in a study file."""
+        """Return the range as a study file writes it."""
         table: dict[str, Any] = {"low": self.low, "high": self.high}
         if self.log:
             table["log"] = self.log
@@ -109,29 +109,29 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of several values."""
+    """Several values, one of which is sampled."""
 
     values: tuple[Value, ...]
 
     def parameter(self, name: str) -> str:
-        """Return `name`: choices are sampled under their own name."""
+        """Return `name`: Optuna samples choices under the name of their key."""
         return name
 
     def suggest(self, trial: BaseTrial, name: str) -> Value:
-        """Sample a value of `name`."""
+        """Return the value of `name` that `trial` samples."""
         options = {self.to_optuna(value): value for value in self.values}
         return options[trial.suggest_categorical(name, list(options))]
 
     def to_optuna(self, value: Any) -> Any:
-        """Return `value`, or the text that stands for a network's shape."""
+        """Return `value`; for the shape of a network, its text."""
         return shape_name(value) if isinstance(value, tuple) else value
 
     def __contains__(self, value: Any) -> bool:
         return any(value == known for known in self.values)
 
     def as_table(self) -> dict[str, Any]:
-        """Return the choices as they stand in a study file."""
-        return {"choices": [list(v) if isinstance(v, tuple) else v for v in self.values]}
+        """Return the choices as a study file writes them."""
+        return {"choices": [as_toml(value) for value in self.values]}
 
     def __str__(self) -> str:
         return "one of " + ", ".join(str(self.to_optuna(value)) for value in self.values)
@@ -141,12 +141,12 @@ Searched = Range | Choices
 
 
 def field_name(parameter: str) -> str:
-    """Return the name in the study file of what Optuna calls `parameter`."""
+    """Return the study file's name for Optuna's `parameter`."""
     return parameter.removeprefix(COMPLEMENT)
 
 
 def _complement(value: float) -> float:
-    """Return 1 − value without the noise that binary fractions bring: 1 − 0.999 is 0.001."""
+    """Return 1 − value without the rounding noise of binary fractions: 1 − 0.999 is 0.001."""
     return round(1 - value, 15) or 1 - value
 
 
@@ -155,31 +155,36 @@ def shape_name(sizes: tuple[int, ...]) -> str:
     return "-".join(str(size) for size in sizes) or "none"
 
 
+def as_toml(value: Value) -> bool | float | str | list[int]:
+    """Return `value` as a study file writes it: a shape is a list."""
+    return list(value) if isinstance(value, tuple) else value
+
+
 def check_value(key: str, value: object) -> Value:
-    """Return `value` as TrainConfig would hold it under `key`; raises SpaceError."""
+    """Return `value` as TrainConfig holds it under `key`; raises SpaceError."""
     try:
-        return KEYS[check_key(key)](value)  # type: ignore[no-any-return]
+        return KEYS[_check_key(key)](value)  # type: ignore[no-any-return]
     except SpaceError:
         raise
     except ValueError as error:
         raise SpaceError(key, str(error)) from None
 
 
-def check_key(key: str) -> str:
-    """Return `key` if a [trial] table may have it; raises SpaceError."""
+def _check_key(key: str) -> str:
+    """Return `key`; raises SpaceError if a [trial] table cannot have it."""
     if key not in KEYS:
         raise SpaceError(key, unknown_name(key, KEYS, "a training parameter"))
     return key
 
 
 def read_searched(key: str, table: Mapping[str, Any]) -> Searched:
-    """Return the range or the choices that `table` gives for `key`; raises SpaceError."""
-    check_key(key)
+    """Return the range or choices that `table` declares for `key`; raises SpaceError."""
+    _check_key(key)
     if "choices" not in table:
         return _read_range(key, table)
     if len(table) > 1:
         other = next(name for name in table if name != "choices")
-        raise SpaceError(key, f"choices stand alone, without '{other}'")
+        raise SpaceError(key, f"choices cannot be combined with '{other}'")
     return _read_choices(key, table["choices"])
 
 
@@ -198,17 +203,17 @@ def _read_range(key: str, table: Mapping[str, Any]) -> Range:
     if unknown:
         raise SpaceError(key, f"unknown key '{unknown[0]}'; a range has {', '.join(RANGE_KEYS)}")
     if TYPES[key] not in (int, float):
-        raise SpaceError(key, "is no number; it is searched as { choices = [...] }")
+        raise SpaceError(key, "is not a number; search it with { choices = [...] }")
     if "low" not in table or "high" not in table:
         raise SpaceError(key, "a range needs both low and high")
-    low, high = (check_value(f"{key}", table[end]) for end in ("low", "high"))
+    low, high = (check_value(key, table[end]) for end in ("low", "high"))
     found = Range(low=low, high=high, log=table.get("log", False), step=table.get("step"))  # type: ignore[arg-type]
     _check_range(key, found)
     return found
 
 
 def _check_range(key: str, found: Range) -> None:
-    """Raise SpaceError for a range that cannot be sampled as it says."""
+    """Raise SpaceError for a range that cannot be sampled as declared."""
     low, high, log, step = found.low, found.high, found.log, found.step
     if low > high:
         raise SpaceError(key, f"low {low} is above high {high}")
@@ -226,7 +231,7 @@ def _check_range(key: str, found: Range) -> None:
 
 def _check_step(key: str, found: Range, step: object) -> None:
     if found.log:
-        raise SpaceError(key, "log and step exclude each other")
+        raise SpaceError(key, "log and step cannot be combined")
     kind = TYPES[key]
     fits = isinstance(step, (int, kind)) and not isinstance(step, bool)
     if not fits or not 0 < step < math.inf:  # type: ignore[operator]
@@ -234,7 +239,7 @@ def _check_step(key: str, found: Range, step: object) -> None:
         raise SpaceError(key, f"step must be {what}, but got {step!r}")
     try:
         reached = found.high in found
-    except OverflowError:  # more steps than can be counted
+    except OverflowError:  # too many steps for a float
         reached = False
     if not reached:
         ends = f"high {found.high} is not reached from low {found.low}"

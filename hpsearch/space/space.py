@@ -1,4 +1,4 @@
-"""The search space: the [trial] table of a study file, what is fixed in it and what is searched."""
+"""The search space: what the [trial] table of a study file fixes, and what it searches."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hpsearch.space.ranges import (
     Searched,
     SpaceError,
     Value,
+    as_toml,
     check_value,
     read_searched,
     shape_name,
@@ -25,19 +26,19 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 DEFAULTS: dict[str, Value] = {**vars(TrainConfig()), DEPTH: 1, WIDTH: 100}
-"""What a key of the [trial] table is where it is left out."""
+"""The values of the keys that a [trial] table leaves out."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The [trial] table: what is fixed, and what is searched."""
+    """A [trial] table: the values that it fixes, and what it searches."""
 
     fixed: Mapping[str, Value] = field(default_factory=dict)
     searched: Mapping[str, Searched] = field(default_factory=dict)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> SearchSpace:
-        """Read a [trial] table; raises SpaceError for anything that could not be trained."""
+        """Return the space of a [trial] table; raises SpaceError for what cannot be trained."""
         fixed, searched = {}, {}
         for key, entry in table.items():
             if isinstance(entry, Mapping):
@@ -51,12 +52,12 @@ class SearchSpace:
     def suggest(
         self, trial: BaseTrial, overrides: Mapping[str, Value] | None = None
     ) -> TrainConfig:
-        """Sample a configuration; `overrides` replace fixed values."""
+        """Return a configuration sampled by `trial`; `overrides` replace fixed values."""
         sampled = {name: entry.suggest(trial, name) for name, entry in self.searched.items()}
         return build_config({**self.fixed, **(overrides or {}), **sampled})
 
     def split(self, entry: Mapping[str, Value]) -> tuple[dict[str, Any], dict[str, Value]]:
-        """Split a labelled configuration into Optuna's parameters and overrides of fixed values."""
+        """Return a labelled configuration as Optuna's parameters and overrides of fixed values."""
         parameters: dict[str, Any] = {}
         overrides: dict[str, Value] = {}
         for name, value in entry.items():
@@ -68,7 +69,7 @@ class SearchSpace:
         return parameters, overrides
 
     def check_entry(self, table: Mapping[str, Any]) -> dict[str, Value]:
-        """Check a labelled configuration against this space; raises SpaceError."""
+        """Return the values of a labelled configuration; raises SpaceError if they do not fit."""
         entry = {key: check_value(key, value) for key, value in table.items()}
         _check_shape(entry)
         known = self.searched.keys() | self.fixed.keys()
@@ -78,19 +79,17 @@ class SearchSpace:
         for key, value in entry.items():
             if key in self.searched and value not in self.searched[key]:
                 text = shape_name(value) if isinstance(value, tuple) else value
-                raise SpaceError(
-                    key, f"{text} is outside of what is searched, {self.searched[key]}"
-                )
+                raise SpaceError(key, f"{text} is outside the search space: {self.searched[key]}")
         _check_batches({**self.fixed, **self.searched, **entry})
         return entry
 
     def as_table(self) -> dict[str, Any]:
-        """Return the [trial] table this was read from."""
-        fixed = {k: list(v) if isinstance(v, tuple) else v for k, v in self.fixed.items()}
+        """Return the [trial] table that describes this space."""
+        fixed = {name: as_toml(value) for name, value in self.fixed.items()}
         return fixed | {name: entry.as_table() for name, entry in self.searched.items()}
 
     def max_epochs(self) -> int:
-        """Return the most epochs that this space allows a trial."""
+        """Return the largest number of epochs that this space allows a trial."""
         match self.searched.get("epochs"):
             case Range(high=high):
                 return int(high)
@@ -100,7 +99,7 @@ class SearchSpace:
 
 
 def build_config(values: Mapping[str, Any]) -> TrainConfig:
-    """Return the TrainConfig of `values`, where depth × width may stand for a shape."""
+    """Return the TrainConfig of `values`, which may give a shape as depth × width."""
     values = dict(values)
     if DEPTH in values or WIDTH in values:
         depth, width = (values.pop(key, DEFAULTS[key]) for key in (DEPTH, WIDTH))
@@ -114,12 +113,12 @@ def _check_shape(keys: Collection[str]) -> None:
 
 
 def _check_batches(entries: Mapping[str, Value | Searched]) -> None:
-    """Refuse batches of one row where they may meet batch normalization."""
+    """Raise SpaceError if batches of one row could meet batch normalization."""
 
-    def may_be(key: str, value: Value) -> bool:
+    def can_be(key: str, value: Value) -> bool:
         entry = entries.get(key, DEFAULTS[key])
         return value in entry if isinstance(entry, Searched) else value == entry
 
-    normalized = may_be("batch_norm", "before") or may_be("batch_norm", "after")
-    if normalized and may_be("batch_size", 1):
+    normalized = can_be("batch_norm", "before") or can_be("batch_norm", "after")
+    if normalized and can_be("batch_size", 1):
         raise SpaceError("batch_size", SMALL_BATCH.removeprefix("batch_size "))

@@ -1,8 +1,8 @@
 """What trials and studies carry in the storage: every user attribute, its key and its type.
 
-No other module spells a key or touches `user_attrs`. The keys and the shape of their values are a
-file format: studies that earlier versions stored have to open, continue and report. What a reader
-returns for a study or trial that hpsearch did not make is stated by each function.
+No other module names a key or uses `user_attrs`. The keys and the shape of their values are a file
+format: studies that earlier versions stored must open, continue and report. Each function that
+reads says what it returns for a study or trial that hpsearch did not make.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _CURVES = "curves"
 _REASON = "reason"
 _INTERRUPTED = "interrupted"
 _TRACEBACK = "traceback"
-_TRANSFERRED = "carried"  # the key that version 0.1 gave it
+_TRANSFERRED = "carried"  # the key of version 0.1
 _REPEAT = "repeat"
 _WEIGHTS = "network"
 
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # states of a trial whose slot is done
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # the states of a trial that make its slot done
 _DRAWS_OF_0_1, _EPOCHS_OF_0_1 = 10**3, 10**9  # see `repeat_of`
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """What tells one process from every other: its host, its number and when it started."""
+    """What identifies a process: its host, its id, and its start, because ids are used again."""
 
     host: str
     pid: int
@@ -55,7 +55,7 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class DataId:
-    """Which data a trial was trained on."""
+    """What identifies the data that a trial was trained on."""
 
     name: str
     digest: str
@@ -64,7 +64,7 @@ class DataId:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a trial trains: written before its first epoch."""
+    """What a trial trains; stored before its first epoch."""
 
     config: Mapping[str, Any]  # the whole TrainConfig, fixed and sampled
     metric: str
@@ -76,14 +76,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Repeat:
-    """What a trial of an evaluation does: it trains a trial of the search again.
+    """What a trial of an evaluation does: it repeats a trial of the search.
 
-    Either as it was, or, where `epochs` is above 0, a final network: on the training and the
-    validation rows together, for that many epochs.
+    If `epochs` is above 0, it trains a final network instead: on the training and validation rows
+    together, for that many epochs.
     """
 
-    trial: int  # the slot of the search's trial
-    draw: int  # number of the draw of weights and batches
+    trial: int  # the slot of the trial in the search
+    draw: int  # the number of the draw of weights and batches
     epochs: int = 0
 
     @property
@@ -103,25 +103,25 @@ def slot_of(trial: AnyTrial) -> int:
 
 
 def assigned_slot(trial: AnyTrial) -> int | None:
-    """Return the slot that a worker wrote on the trial, None if there is none."""
+    """Return the slot that a worker assigned to the trial, None if none did."""
     slot = trial.user_attrs.get(_SLOT)
     return None if slot is None else int(slot)
 
 
 def assign(trial: BaseTrial, slot: int, process: ProcessId) -> None:
-    """Write on a trial which slot it fills and which process runs it: a worker's first act."""
+    """Record which slot the trial fills and which process runs it; a worker does this first."""
     trial.set_user_attr(_PROCESS, asdict(process))
     trial.set_user_attr(_SLOT, slot)
 
 
 def process_of(trial: AnyTrial) -> ProcessId | None:
-    """Return the process that runs or ran the trial, None if it does not say."""
+    """Return the process that runs or ran the trial, None if it is not recorded."""
     process = trial.user_attrs.get(_PROCESS)
     return None if process is None else ProcessId(**process)
 
 
 def setup_of(trial: AnyTrial) -> Setup | None:
-    """Return what the trial trains, None for the trial of another objective.
+    """Return what the trial trains, None if another objective ran it.
 
     A field that is missing, as another program may leave it, is empty or None.
     """
@@ -140,7 +140,7 @@ def setup_of(trial: AnyTrial) -> Setup | None:
 
 
 def config_of(trial: AnyTrial) -> dict[str, Any]:
-    """Return the configuration that the trial trains, {} for the trial of another objective."""
+    """Return the configuration that the trial trains, {} if another objective ran it."""
     return dict(trial.user_attrs.get(_SETUP, {}).get("config", {}))
 
 
@@ -150,7 +150,7 @@ def label_of(trial: AnyTrial) -> str:
 
 
 def write_setup(trial: BaseTrial, setup: Setup) -> None:
-    """Write on a trial what it trains; optional fields only where they are set."""
+    """Record what the trial trains; optional fields are stored only if they are set."""
     table = asdict(setup)
     if setup.validation == "split":
         del table["validation"]
@@ -160,23 +160,23 @@ def write_setup(trial: BaseTrial, setup: Setup) -> None:
 
 
 def curves_of(trial: AnyTrial) -> Curves:
-    """Return the trial's learning curves, empty for the trial of another objective."""
+    """Return the trial's learning curves, empty if another objective ran it."""
     return Curves.from_attribute(trial.user_attrs.get(_CURVES, {}))
 
 
 def write_curves(trial: BaseTrial, curves: Curves) -> None:
-    """Write the learning curves on the trial."""
+    """Store the trial's learning curves."""
     trial.set_user_attr(_CURVES, curves.as_attribute())
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:
-    """Whether the trial ended because somebody stopped the study, which is no failure."""
+    """Return whether the trial ended because the study was stopped, which is not a failure."""
     return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(_INTERRUPTED))
 
 
 def reason_of(trial: FrozenTrial) -> str | None:
-    """Return why the trial ended early, None if it did not or the reason is unknown."""
-    if trial.state is TrialState.COMPLETE:  # it may have finished while it was declared dead
+    """Return why the trial ended early, None if it did not or if the reason is unknown."""
+    if trial.state is TrialState.COMPLETE:  # it may complete just as it is declared dead
         return None
     return "interrupted" if trial.user_attrs.get(_INTERRUPTED) else trial.user_attrs.get(_REASON)
 
@@ -187,29 +187,29 @@ def traceback_of(trial: AnyTrial) -> str:
 
 
 def write_interrupted(trial: BaseTrial) -> None:
-    """Mark the trial as stopped on request."""
+    """Record that the trial was stopped on request."""
     trial.set_user_attr(_INTERRUPTED, True)
 
 
 def write_reason(trial: BaseTrial, reason: str, traceback: str = "") -> None:
-    """Write on the trial why it ended early, with the traceback of an exception."""
+    """Record why the trial ended early, with the traceback if an exception ended it."""
     trial.set_user_attr(_REASON, reason)
     if traceback:
         trial.set_user_attr(_TRACEBACK, traceback)
 
 
 def reason_attribute(reason: str) -> tuple[str, str]:
-    """Return key and value for `BaseStorage.set_trial_user_attr`: why a process' trial ended."""
+    """Return the attribute that `BaseStorage.set_trial_user_attr` takes to record a reason."""
     return _REASON, reason
 
 
 def transferred_from(trial: AnyTrial) -> str | None:
-    """Return the trial of an earlier round that this one copies, "digits-tpe#7", or None."""
+    """Return which trial of an earlier round ("digits-tpe#7") this one copies, None if none."""
     return trial.user_attrs.get(_TRANSFERRED)
 
 
 def transferred_attributes(trial: FrozenTrial, source: str) -> dict[str, Any]:
-    """Return the attributes of a copy of `trial`, which is `source` ("digits-tpe#7")."""
+    """Return the user attributes for a copy of `trial`, whose name is `source` ("digits-tpe#7")."""
     return {
         _TRANSFERRED: source,
         _SETUP: trial.user_attrs[_SETUP],
@@ -218,16 +218,16 @@ def transferred_attributes(trial: FrozenTrial, source: str) -> dict[str, Any]:
 
 
 def own_trials(study: Study, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-    """Return the trials that the study itself ran, without copies from earlier rounds."""
+    """Return the trials that the study ran itself, without copies from earlier rounds."""
     trials = study.get_trials(deepcopy=False, states=states)
     return [trial for trial in trials if _TRANSFERRED not in trial.user_attrs]
 
 
 def repeat_of(trial: FrozenTrial) -> Repeat | None:
-    """Return what a trial of an evaluation repeats, None where it died before it wrote that.
+    """Return what a trial of an evaluation repeats, None if it ended before it recorded that.
 
-    Version 0.1 wrote no such attribute: it packed the three numbers into the slot, in decimal. A
-    slot of this version is a small number, and its trial has the attribute before it is done.
+    Version 0.1 had no such attribute; it packed the three numbers into the slot, in decimal. Now
+    slots are small numbers, and a trial has the attribute before its slot is done.
     """
     table = trial.user_attrs.get(_REPEAT)
     if table is not None:
@@ -240,17 +240,17 @@ def repeat_of(trial: FrozenTrial) -> Repeat | None:
 
 
 def write_repeat(trial: BaseTrial, repeat: Repeat) -> None:
-    """Write on a trial of an evaluation what it repeats."""
+    """Record what a trial of an evaluation repeats."""
     trial.set_user_attr(_REPEAT, asdict(repeat))
 
 
 def weights_of(trial: AnyTrial) -> bytes:
-    """Return the weights that a final network's trial kept, as they lie in memory."""
+    """Return the weights of a final network that its trial stored: the bytes of the array."""
     return b64decode(trial.user_attrs[_WEIGHTS])
 
 
 def write_weights(trial: BaseTrial, weights: bytes) -> None:
-    """Keep the weights of a final network on its trial; base64 takes 4/3 of their size."""
+    """Store the weights of a final network on its trial; base64 takes 4/3 of their size."""
     trial.set_user_attr(_WEIGHTS, b64encode(weights).decode())
 
 
@@ -266,11 +266,11 @@ _FIRST_ROUND = "first"
 _STUDY_ID = "hpsearch.study_id"
 _EVALUATION_OF = "evaluates"
 _EVALUATION = "evaluated"
-_LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that asks for the study
+_LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that claims the study
 
 
 class StudyId(NamedTuple):
-    """A study's name, and what tells it from others that have had the same name."""
+    """A study's name, and the id that tells it from other studies that had the same name."""
 
     name: str
     id: str
@@ -278,7 +278,7 @@ class StudyId(NamedTuple):
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """A process' claim to be the only one that runs a study; times in seconds since 1970."""
+    """The claim of a process to run a study alone; times are in seconds since 1970."""
 
     process: ProcessId
     since: float
@@ -286,17 +286,17 @@ class LeaseRecord:
 
 
 def definition_of(study: Study) -> dict[str, str]:
-    """Return what the study searches, as text by key; {} where hpsearch did not start it."""
+    """Return what the study searches, as text by key; {} if hpsearch did not start it."""
     return dict(study.user_attrs.get(_DEFINITION, {}))
 
 
 def write_definition(study: Study, definition: Mapping[str, str]) -> None:
-    """Write what the study searches; a study is continued only while this stays the same."""
+    """Record what the study searches; a study can be continued only while that is the same."""
     study.set_user_attr(_DEFINITION, dict(definition))
 
 
 def metric_of(study: Study) -> str:
-    """Return the metric of the study's values, "value" where hpsearch did not start it."""
+    """Return the metric of the study's values, "value" if hpsearch did not start it."""
     return definition_of(study).get("search.metric", "value")
 
 
@@ -311,24 +311,24 @@ def seeds_of(study: Study) -> int:
 
 
 def study_file(study: Study) -> str | None:
-    """Return the study file (TOML) of the last start, None where hpsearch did not start it."""
+    """Return the study file (TOML) of the last start, None if hpsearch did not start it."""
     return study.user_attrs.get(_SETTINGS)
 
 
 def write_study_file(study: Study, text: str) -> None:
-    """Write the study file that the study is run with."""
+    """Store the study file that the study runs with."""
     study.set_user_attr(_SETTINGS, text)
 
 
 def study_id(study: Study) -> str:
-    """Return what tells the study from others of the same name; made when first asked for."""
+    """Return the id that tells the study from others of the same name; create it if needed."""
     if _STUDY_ID not in study.user_attrs:
         study.set_user_attr(_STUDY_ID, uuid4().hex)
     return str(study.user_attrs[_STUDY_ID])
 
 
 def known_study_id(study: Study) -> str | None:
-    """Return `study_id` without writing: None where it has not been made."""
+    """Return `study_id` without writing: None if the study has no id yet."""
     return study.user_attrs.get(_STUDY_ID)
 
 
@@ -338,17 +338,17 @@ def experiment_name(study: Study) -> str:
 
 
 def round_number(study: Study) -> int:
-    """Return 2 or more for a later round of a search, 0 for a first round or a single study."""
+    """Return the round of a search from 2 on, 0 for a first round or a study without rounds."""
     return int(study.user_attrs.get(_ROUND, 0))
 
 
 def first_round_id(study: Study) -> str | None:
-    """Return the `study_id` of the first round, None for a study that is no later round."""
+    """Return the `study_id` of the first round, None if the study is not a later round."""
     return study.user_attrs.get(_FIRST_ROUND)
 
 
 def write_round(study: Study, first: Study, number: int) -> None:
-    """Make `study` round `number` of the search that `first` began; they share an experiment."""
+    """Make `study` round `number` of the search that begins with `first`, in its experiment."""
     study.set_user_attr(_FIRST_ROUND, study_id(first))
     study.set_user_attr(_EXPERIMENT, experiment_name(first))
     study.set_user_attr(_ROUND, number)
@@ -375,12 +375,12 @@ def evaluation_table(study: Study) -> dict[str, Any] | None:
 
 
 def write_evaluation_table(study: Study, table: Mapping[str, Any] | None) -> None:
-    """Keep an evaluation, as plain data, on the study that it evaluates; None forgets it."""
+    """Store an evaluation, as plain data, on the study that it evaluates; None removes it."""
     study.set_user_attr(_EVALUATION, table)
 
 
 def leases_of(study: Study) -> dict[str, LeaseRecord]:
-    """Return the leases on the study by their key; those that were released are left out."""
+    """Return the leases on the study by key, without those that were released."""
     found = {}
     for key, table in study.user_attrs.items():
         if key.startswith(_LEASE_PREFIX) and table:
@@ -395,7 +395,7 @@ def new_lease_key() -> str:
 
 
 def write_lease(study: Study, key: str, lease: LeaseRecord | None) -> None:
-    """Write a lease on the study, or release it with None."""
+    """Store a lease on the study; None releases it."""
     table = None
     if lease is not None:
         times = {"since": lease.since, "renewed": lease.renewed}
@@ -410,35 +410,35 @@ def copy_attributes(source: Study, target: Study) -> None:
 
 
 # ---------------------------------------------------------------------------------------------
-# The test-set log: a study without trials, which outlives the studies that it tells of
+# The test-set log: a study without trials, which outlives the studies that it names
 # ---------------------------------------------------------------------------------------------
 
-TEST_SET_LOG = "hpsearch.test-set-looks"  # the name that version 0.1 gave it
+TEST_SET_LOG = "hpsearch.test-set-looks"  # the name of version 0.1
 _USE_PREFIX = "look."  # one attribute for each use of a test set
-_SEARCHED_PREFIX = "searched."  # a deleted study that validated on a test set, by its digest
+_SEARCHED_PREFIX = "searched."  # a deleted study that validated on the test set of this digest
 
 
 def logged_uses(log: Study) -> list[dict[str, Any]]:
-    """Return all uses of test sets in the log, as plain data, in no certain order."""
+    """Return all uses of test sets in the log, as plain data, in no particular order."""
     entries = log.user_attrs.items()
     return [dict(table) for key, table in entries if key.startswith(_USE_PREFIX) and table]
 
 
 def write_use(log: Study, key: str, table: Mapping[str, Any] | None) -> None:
-    """Write a use of a test set into the log under its key; None takes it back."""
+    """Store a use of a test set in the log under its key; None removes it."""
     log.set_user_attr(f"{_USE_PREFIX}{key}", table)
 
 
-def logged_search(log: Study, digest: str) -> str:
-    """Return a deleted study that validated on the test set of these data, "" if none did."""
+def deleted_search(log: Study, digest: str) -> str:
+    """Return the last deleted study that validated on this data's test set, "" if none did."""
     return str(log.user_attrs.get(f"{_SEARCHED_PREFIX}{digest}", ""))
 
 
-def write_search(log: Study, digest: str, study_name: str) -> None:
-    """Note that a study which validated on the test set of these data was deleted."""
+def write_deleted_search(log: Study, digest: str, study_name: str) -> None:
+    """Record that a study which validated on this data's test set is deleted."""
     log.set_user_attr(f"{_SEARCHED_PREFIX}{digest}", study_name)
 
 
 def is_search(study: Study) -> bool:
-    """Whether a study searches; if not, it is an evaluation or the test-set log."""
+    """Return whether the study is a search rather than an evaluation or the test-set log."""
     return study.study_name != TEST_SET_LOG and _EVALUATION_OF not in study.user_attrs

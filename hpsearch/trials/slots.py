@@ -1,8 +1,8 @@
 """Slots: a study of n trials has the slots 0 to n - 1.
 
-A slot is done when a trial that carries its number is complete or pruned. Whatever else happens to
-a trial, its slot is tried again. So a study has exactly its total of trials, however many times it
-is started, and a random draw that depends only on (seed, slot, purpose) is the same in every start.
+A slot is done when a trial with its number is complete or pruned. If a trial ends in another way,
+its slot is tried again. A study therefore has exactly its total of trials, however often it is
+started, and a random draw that depends only on (seed, slot, purpose) is the same in every start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hpsearch.trials.records import DONE, assigned_slot, was_interrupted
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-TRIES = 3  # a slot whose trials failed this many times is given up
+TRIES = 3  # a slot is given up after this many failed trials
 
 
 def derive_rng(seed: int, slot: int, purpose: str) -> np.random.Generator:
@@ -31,7 +31,7 @@ def derive_rng(seed: int, slot: int, purpose: str) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Slots:
-    """The wanted slots of a study by their state; each list is in the order asked for."""
+    """The wanted slots of a study by state; each list keeps the order in which they were wanted."""
 
     todo: list[int]
     done: list[int]
@@ -39,10 +39,10 @@ class Slots:
     given_up: list[int]
 
 
-def count_slots(trials: Iterable[FrozenTrial], wanted: Sequence[int]) -> Slots:
-    """Sort the wanted slots by the state of their trials, in linear time.
+def slots_by_state(trials: Iterable[FrozenTrial], wanted: Sequence[int]) -> Slots:
+    """Return the wanted slots by the state of their trials, in linear time.
 
-    A slot whose trials failed three times is given up; an interruption is not a failure.
+    A slot is given up after three failed trials; an interruption is not a failure.
     """
     done, busy, failures = set[int](), set[int](), Counter[int]()
     for trial in trials:

@@ -10,7 +10,7 @@ from hpsearch.settings.names import PrunerName
 
 
 def run(study, curve):
-    """Run a trial that reports `curve` from epoch 1; return the epoch it was pruned at, if any."""
+    """Run a trial that reports `curve` from epoch 1; return the epoch at which it was pruned."""
     trial = study.ask()
     for epoch, value in enumerate(curve, start=1):
         trial.report(value, step=epoch)
@@ -27,7 +27,7 @@ def new_study(pruner, epochs, direction="maximize"):
     )
 
 
-def test_the_registry_has_the_names_of_the_options():
+def test_the_registry_has_every_pruner_name():
     assert set(PRUNERS) == set(get_args(PrunerName))
 
 
@@ -49,7 +49,7 @@ def test_none_never_prunes():
     ("direction", "good", "hopeless"), [("maximize", 0.95, 0.1), ("minimize", 0.1, 0.95)]
 )
 @pytest.mark.parametrize(("epochs", "judged"), [(2, 1), (10, 1), (20, 2), (50, 5)])
-def test_median_prunes_the_hopeless_after_a_tenth_and_spares_the_good(
+def test_median_prunes_hopeless_trials_after_a_tenth_and_keeps_good_ones(
     direction, good, hopeless, epochs, judged
 ):
     study = new_study("median", epochs, direction)
@@ -59,7 +59,7 @@ def test_median_prunes_the_hopeless_after_a_tenth_and_spares_the_good(
     assert run(study, [good] * epochs) is None
 
 
-def test_median_lets_the_first_five_run_to_their_end():
+def test_median_lets_the_first_five_trials_run_to_their_end():
     study = new_study("median", 10)
     assert [run(study, [1 / n] * 10) for n in range(1, 8)] == [None] * 5 + [1, 1]
 
@@ -85,7 +85,7 @@ def test_hyperband_spreads_its_brackets_over_the_epochs(epochs, brackets):
     assert pruner._n_brackets == brackets
 
 
-def test_hyperband_prunes_most_of_what_gets_worse_and_never_the_best():
+def test_hyperband_prunes_most_trials_that_get_worse_and_never_the_best():
     study = new_study("hyperband", 9)
     ends = [run(study, [1 / n] * 9) for n in range(1, 40)]
     assert ends[0] is None
@@ -111,7 +111,7 @@ def test_options_reach_the_pruner(name, options):
 
 @pytest.mark.parametrize("name", ["halving", "hyperband"])
 def test_trials_of_different_lengths_are_judged_at_equal_epochs(name):
-    """Where `epochs` is searched: short and long trials meet at the rungs that both reach."""
+    """If `epochs` is searched, short and long trials compete at the rungs that both reach."""
     study = new_study(name, 27)
     lengths = [2, 9, 27] * 10
     ends = [run(study, [1 / n] * epochs) for n, epochs in enumerate(lengths, start=1)]

@@ -29,7 +29,7 @@ def changes(was, now):
         {"trial": {"hidden_units": 100, "hidden_layers": 1}},
     ],
 )
-def test_budget_sampler_pruner_place_and_written_defaults_make_no_other_study(now):
+def test_budget_sampler_pruner_location_and_explicit_defaults_are_no_difference(now):
     assert changes({}, now) == []
 
 
@@ -87,11 +87,11 @@ def test_budget_sampler_pruner_place_and_written_defaults_make_no_other_study(no
         ),
     ],
 )
-def test_says_what_makes_another_study(was, now, sentences):
+def test_describes_the_differences(was, now, sentences):
     assert changes(was, now) == sentences
 
 
-def test_the_order_of_keys_makes_no_other_study():
+def test_the_order_of_keys_is_no_difference():
     entry = {"label": "a", "epochs": 5, "momentum": 0.5}
     was = {"trial": {"epochs": 5, "momentum": 0.9}, "enqueue": [entry]}
     now = {
@@ -101,5 +101,5 @@ def test_the_order_of_keys_makes_no_other_study():
     assert changes(was, now) == []
 
 
-def test_is_plain_text():
+def test_a_definition_is_plain_text():
     assert {type(text) for pair in define(trial={"epochs": 5}).items() for text in pair} == {str}

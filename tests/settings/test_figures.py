@@ -1,11 +1,11 @@
-"""[[figure]] in a study file: what is read, what is refused, and that it comes back."""
+"""[[figure]] in a study file: reading it, refusing it and writing it back."""
 
 import tomllib
 
 import pytest
 
 from hpsearch.errors import SettingsError
-from hpsearch.figures.declared import FIGURES
+from hpsearch.figures.declared import DRAWERS
 from hpsearch.settings.definition import definition
 from hpsearch.settings.figures import KINDS, FigureSettings
 from hpsearch.settings.study import load_settings, parse_settings
@@ -82,13 +82,13 @@ def test_the_file_that_is_written_declares_the_same_figures(tmp_path):
     assert settings.replace(search={"trials": 3}).figure == settings.figure
 
 
-def test_figures_are_no_part_of_what_a_study_is():
+def test_figures_are_not_part_of_the_definition():
     plain, drawn = parse(), parse({"kind": "best"})
     assert definition(plain, "d") == definition(drawn, "d")
 
 
-def test_every_kind_can_be_drawn():
-    assert KINDS.keys() == FIGURES.keys()
+def test_every_kind_has_a_function_that_draws_it():
+    assert KINDS.keys() == DRAWERS.keys()
 
 
 @pytest.mark.parametrize(
@@ -117,32 +117,44 @@ def test_every_kind_can_be_drawn():
             "0.metrics: 'val/los' is not a metric; did you mean 'val/loss'? "
             "(train/loss, train/accuracy, val/loss, val/accuracy)",
         ),
-        ({"kind": "best", "metrics": []}, "0.metrics: must name one metric or two, but got []"),
+        (
+            {"kind": "best", "metrics": []},
+            "0.metrics: must name one or two different metrics, but got []",
+        ),
         (
             {"kind": "best", "metrics": ["val/loss", "val/loss"]},
-            "0.metrics: must name one metric or two, but got ['val/loss', 'val/loss']",
+            "0.metrics: must name one or two different metrics, but got ['val/loss', 'val/loss']",
         ),
         (
             {"kind": "best", "metrics": ["val/loss", "val/accuracy"]},
-            "0.metrics: losses and accuracies have no axis in common; draw two figures",
+            "0.metrics: losses and accuracies cannot share an axis; draw two figures",
         ),
-        ({"kind": "values", "log": True}, "0.log: is for 'curves' and 'panels' and 'best', not"),
-        ({"kind": "panels"}, "0.panels: is missing; it names the searched key that makes them"),
+        (
+            {"kind": "values", "log": True},
+            "0.log: is not for 'values'; it is for 'curves', 'panels', 'best'",
+        ),
+        (
+            {"kind": "panels"},
+            "0.panels: is missing; it names the searched key whose values make the panels",
+        ),
         (
             {"kind": "panels", "panels": "batchnorm"},
-            "0.panels: 'batchnorm' is not a key that is searched; did you mean 'batch_norm'? "
+            "0.panels: 'batchnorm' is not a searched key; did you mean 'batch_norm'? "
             "(learning_rate, batch_norm)",
         ),
         (
             {"kind": "panels", "panels": "batch_norm", "lines": "epochs"},
-            "0.lines: 'epochs' is not a key that is searched (learning_rate, batch_norm)",
+            "0.lines: 'epochs' is not a searched key (learning_rate, batch_norm)",
         ),
         (
             {"kind": "panels", "panels": "batch_norm", "lines": "batch_norm"},
-            "0.lines: makes the panels already; name another key",
+            "0.lines: 'batch_norm' already makes the panels; name another key",
         ),
         ({"kind": "means", "labels": ["plane"]}, "0.labels: 'plane' is not a label ("),
-        ({"kind": "best", "labels": ["a"]}, "0.labels: is for 'curves' and 'gradients' and"),
+        (
+            {"kind": "best", "labels": ["a"]},
+            "0.labels: is not for 'best'; it is for 'curves', 'gradients', 'means'",
+        ),
         ({"kind": "gradients"}, "0.kind: 'gradients' needs diagnostics = true in [search]"),
     ],
 )
@@ -151,31 +163,34 @@ def test_what_cannot_be_drawn_is_refused_in_one_sentence(figure, sentence):
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x" * 101, "two words"])
-def test_a_name_becomes_a_file(name):
-    assert "0.name: " in refusal({"kind": "best", "name": name})
+def test_a_name_must_be_a_valid_file_name(name):
+    assert refusal({"kind": "best", "name": name}) == (
+        f"f.toml: figure.0.name: {name!r} is not a valid file name; use up to 100 letters, digits, "
+        "'.', '_' and '-', and do not begin with '.'"
+    )
 
 
 @pytest.mark.parametrize("name", ["losses", "Losses"])
-def test_two_figures_have_two_names(name):
+def test_two_figures_need_different_names(name):
     first, second = {"kind": "curves", "name": "losses"}, {"kind": "curves", "name": name}
     assert refusal(first, second) == (
-        "f.toml: figure.1.name: figure.0 is called 'losses' as well; give one another name"
+        "f.toml: figure.1.name: figure.0 is also called 'losses'; rename one"
     )
 
 
 @pytest.mark.parametrize("tables", [3, {"kind": "best"}])
-def test_figures_are_tables(tables):
+def test_figures_must_be_tables(tables):
     assert refusal(figure=tables) == (
         f"f.toml: figure: must be [[figure]] tables, but got {tables!r}"
     )
 
 
-def test_gradients_are_drawn_of_a_study_with_diagnostics():
+def test_a_study_with_diagnostics_can_draw_gradients():
     (figure,) = parse({"kind": "gradients"}, search={"diagnostics": True}).figure
     assert figure == FigureSettings(kind="gradients")
 
 
-def test_where_no_configuration_is_labelled_a_figure_can_name_none():
+def test_a_figure_cannot_name_a_label_if_there_is_none():
     assert refusal({"kind": "means", "labels": ["a"]}) == (
         "f.toml: figure.0.labels: 'a' is not a label (there is none)"
     )

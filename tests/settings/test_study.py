@@ -8,11 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import SettingsError
-from hpsearch.settings.names import check_name
 from hpsearch.settings.study import STUDIES, StudySettings, load_settings, parse_settings
 from hpsearch.space.space import SearchSpace
 from model.config import TrainConfig
-from model.data import load_dataset
 
 SHIPPED = sorted(STUDIES.glob("*.toml"))
 STUDY = """
@@ -119,7 +117,7 @@ def test_a_path_may_be_text(study_file):
     assert load_settings(str(study_file)) == load_settings(study_file)
 
 
-def test_what_is_left_out_has_a_default(tmp_path):
+def test_missing_keys_have_defaults(tmp_path):
     path = tmp_path / "my-study.v2.toml"
     path.write_text("", encoding="utf-8")
     read = load_settings(path)
@@ -128,13 +126,6 @@ def test_what_is_left_out_has_a_default(tmp_path):
     assert (read.search.sampler, read.search.pruner) == ("tpe", "median")
     assert (read.search.metric, read.search.trials, read.search.seed) == ("val/accuracy", 100, 0)
     assert (read.trial, read.enqueue) == (SearchSpace(), ())
-
-
-@pytest.mark.parametrize(
-    ("metric", "direction"), [("val/accuracy", "maximize"), ("val/loss", "minimize")]
-)
-def test_the_direction_follows_from_the_metric(metric, direction):
-    assert parse(search={"metric": metric}).search.direction == direction
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -150,7 +141,7 @@ def test_digits_and_mnist_are_shipped():
     assert {"digits", "mnist"} <= {path.stem for path in SHIPPED}
 
 
-def test_a_file_goes_before_a_shipped_study_of_its_name(tmp_path, monkeypatch):
+def test_a_file_takes_precedence_over_a_shipped_study_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("digits").write_text('name = "my-own"', encoding="utf-8")
     assert load_settings("digits").name == "my-own"
@@ -174,12 +165,7 @@ def test_a_file_called_like_a_data_set_does_not_replace_it(tmp_path):
     assert load_settings(tmp_path / "study.toml").data.source == "iris"
 
 
-def test_the_data_table_is_what_load_dataset_takes():
-    read = parse(data={"source": "iris", "limit": 60, "train_limit": 30})
-    assert len(load_dataset(**read.data.model_dump()).x_train) == 30
-
-
-def test_goes_back_to_toml(study_file, tmp_path):
+def test_is_written_back_to_toml(study_file, tmp_path):
     read = load_settings(study_file)
     copy = tmp_path / "copy.toml"
     copy.write_text(read.to_toml(), encoding="utf-8")
@@ -190,7 +176,7 @@ def test_goes_back_to_toml(study_file, tmp_path):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_studies_go_back_to_toml(path):
+def test_shipped_studies_are_written_back_to_toml(path):
     read = load_settings(path)
     assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
 
@@ -243,19 +229,6 @@ def test_replace_checks_what_it_is_given():
 def test_settings_made_in_python_may_hold_a_space():
     space = SearchSpace.from_table({"epochs": 3})
     assert StudySettings(name="n", trial=space).trial is space
-
-
-@pytest.mark.parametrize("name", ["a", "A-1_b.c", "x" * 100, ".a"])
-def test_a_name_may_be(name):
-    assert check_name(name) == parse_settings({"name": name}, "place").name == name
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "a b", "a/b", "ü", "a\n", "x" * 101, "#1", "$(id)", "a\\b"]
-)
-def test_a_name_may_not_be(name):
-    assert refusal(check_name, name) == f"--name: {name!r} {NAME_RULE}"
-    assert refusal(parse_settings, {"name": name}, "f") == f"f: name: {name!r} {NAME_RULE}"
 
 
 @pytest.mark.parametrize(
@@ -341,7 +314,7 @@ def test_a_name_may_not_be(name):
         ),
         (
             {"trial": {"learning_rate": RATE}, "enqueue": [{"learning_rate": 2.0}]},
-            "enqueue[0].learning_rate: 2.0 is outside of what is searched, 0.001..1.0 (log)",
+            "enqueue[0].learning_rate: 2.0 is outside the search space: 0.001..1.0 (log)",
         ),
         (
             {"trial": {"hidden_units": 5}, "enqueue": [{"hidden_layer_sizes": [5]}]},
@@ -359,7 +332,7 @@ def test_says_what_is_wrong_and_where(tables, sentence):
 
 
 @pytest.mark.parametrize("table", [{}, {"enqueue": [{}]}, {"trial": {}}])
-def test_says_what_is_no_training_parameter(table):
+def test_names_an_unknown_training_parameter(table):
     entry = {"learn_rate": {"low": 1, "high": 2}}
     tables = {**table, "enqueue": [entry]} if "enqueue" in table else {"trial": entry}
     place = "enqueue[0].learn_rate" if "enqueue" in table else "trial.learn_rate"
@@ -367,7 +340,7 @@ def test_says_what_is_no_training_parameter(table):
     assert refusal(parse, **tables).startswith(f"place: {place}: {near}")
 
 
-def test_says_what_is_missing_and_what_is_no_text():
+def test_names_a_missing_key_and_refuses_keys_that_are_not_text():
     assert refusal(parse_settings, {}, "place") == "place: name: is missing"
     assert refusal(parse_settings, {1: 2}, "place") == "place: keys must be text"
 
@@ -386,7 +359,7 @@ def test_says_what_is_missing_and_what_is_no_text():
         ),
     ],
 )
-def test_names_the_file_that_is_no_study(tmp_path, content, sentence):
+def test_names_a_file_that_is_not_a_study(tmp_path, content, sentence):
     path = tmp_path / "study.toml"
     path.write_bytes(content)
     assert refusal(load_settings, path).startswith(f"{path}: {sentence}")
@@ -398,7 +371,7 @@ def test_names_the_line_of_broken_toml(tmp_path):
     assert refusal(load_settings, path).endswith("(at line 2, column 8)")
 
 
-def test_names_the_file_that_cannot_be_read(tmp_path):
+def test_names_a_file_that_cannot_be_read(tmp_path):
     missing, folder = tmp_path / "missing.toml", tmp_path / "folder.toml"
     folder.mkdir()
     assert (
@@ -407,7 +380,7 @@ def test_names_the_file_that_cannot_be_read(tmp_path):
     assert refusal(load_settings, folder) == f"{folder}: cannot be read: Is a directory"
 
 
-def test_says_what_is_neither_a_file_nor_a_shipped_study(tmp_path):
+def test_refuses_what_is_neither_a_file_nor_a_shipped_study(tmp_path):
     shipped = ", ".join(path.stem for path in SHIPPED)
     assert refusal(load_settings, "digts") == (
         f"'digts' is not a study file or a shipped study; did you mean 'digits'? ({shipped})"
@@ -423,7 +396,7 @@ def test_an_impossible_path_is_an_error_like_any_other(name):
 
 
 @pytest.mark.parametrize("source", ["x" * 300 + ".csv", "\\u0000.csv"])
-def test_an_impossible_data_file_is_left_to_whoever_opens_it(tmp_path, source):
+def test_an_impossible_data_path_is_left_to_the_code_that_opens_it(tmp_path, source):
     path = tmp_path / "study.toml"
     path.write_text(f'data.source = "{source}"', encoding="utf-8")
     assert load_settings(path).data.source.endswith(".csv")
@@ -474,7 +447,7 @@ NONSENSE = st.fixed_dictionaries(
 
 
 def attempt(table):
-    """The settings in `table`, or the sentence that refuses them."""
+    """Return the settings in `table`, or the sentence that refuses them."""
     try:
         return parse_settings({"name": "n", **table}, "place")
     except SettingsError as error:
@@ -492,7 +465,7 @@ def test_nonsense_is_refused_in_one_sentence_or_survives_toml(table):
         assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
 
 
-def test_a_labelled_configuration_may_take_longer_than_the_rest():
+def test_a_labelled_configuration_may_run_longer_than_the_others():
     table = {"name": "x", "trial": {"epochs": 3}, "enqueue": [{"epochs": 7}, {"momentum": 0.5}]}
     assert parse_settings(table, "x").max_epochs == 7
     assert parse_settings({**table, "enqueue": []}, "x").max_epochs == 3
@@ -505,69 +478,81 @@ def test_more_labelled_configurations_than_trials_are_refused():
         parse_settings(table, "x")
 
 
+GRID = {
+    "epochs": 2,
+    "optimizer": {"choices": ["sgd", "adam"]},
+    "hidden_layer_sizes": {"choices": [[8, 4], []]},
+    "dropout": {"low": 0.1, "high": 0.3, "step": 0.1},
+    "batch_size": {"low": 19, "high": 21},
+}
+
+
+def parse_grid(search=None, trial=None, **rest):
+    table = {"name": "n", "search": {"sampler": "grid"} | (search or {}), "trial": trial or GRID}
+    return parse_settings(table | rest, "f")
+
+
+def refused_grid(*arguments, **options):
+    return refusal(parse_grid, *arguments, **options)
+
+
 @pytest.mark.parametrize(
-    ("search", "sentence"),
+    ("key", "given", "text"),
     [
-        (
-            {"sampler": "tpe", "sampler_options": {"n_startup": 5}},
-            "sampler_options: 'n_startup' is not an option of 'tpe'; did you mean "
-            "'n_startup_trials'? (n_startup_trials, n_ei_candidates, multivariate, group, "
-            "constant_liar)",
-        ),
-        (
-            {"sampler": "random", "sampler_options": {"scramble": True}},
-            "sampler_options: 'random' takes no options, but got 'scramble'",
-        ),
-        (
-            {"sampler_options": {"n_startup_trials": -1}},
-            "sampler_options.n_startup_trials: must be at least 0, but got -1",
-        ),
-        (
-            {"sampler_options": {"n_startup_trials": True}},
-            "sampler_options.n_startup_trials: must be a whole number, but got True",
-        ),
-        (
-            {"sampler_options": {"multivariate": 1}},
-            "sampler_options.multivariate: must be true or false, but got 1",
-        ),
-        (
-            {"sampler": "qmc", "sampler_options": {"qmc_type": "sobel"}},
-            "sampler_options.qmc_type: must be 'sobol' or 'halton', but got 'sobel'",
-        ),
-        ({"sampler_options": 5}, "sampler_options: must be a table, but got 5"),
-        (
-            {"pruner": "halving", "pruner_options": {"reduction_factor": 1}},
-            "pruner_options.reduction_factor: must be at least 2, but got 1",
-        ),
-        (
-            {"pruner": "hyperband", "pruner_options": {"min_resource": 21}},
-            "pruner_options.min_resource: is 21, but trials have 20 epochs",
-        ),
+        ("dropout", {"low": 0.1, "high": 0.5}, "0.1..0.5"),
+        ("learning_rate", {"low": 0.1, "high": 0.5, "log": True}, "0.1..0.5 (log)"),
+        ("hidden_units", {"low": 1, "high": 8, "log": True}, "1..8 (log)"),
+        ("momentum", {"low": 0.1, "high": 0.5, "log": "complement"}, "0.1..0.5 (log of 1 - x)"),
     ],
 )
-def test_says_which_option_is_wrong(search, sentence):
-    assert refusal(parse, search=search) == f"place: search.{sentence}"
-
-
-def test_options_survive_toml_and_go_with_their_sampler():
-    read = parse(
-        search={
-            "sampler_options": {"n_startup_trials": 5, "group": False},
-            "pruner": "halving",
-            "pruner_options": {"reduction_factor": 2},
-        }
+def test_a_grid_refuses_a_range_without_points_and_names_its_place(key, given, text):
+    assert refused_grid(trial={key: given}) == (
+        f"f: trial.{key}: a grid needs choices or a step here, but got {text}"
     )
-    assert "[search.sampler_options]\nn_startup_trials = 5\n" in read.to_toml()
-    assert parse_settings(tomllib.loads(read.to_toml()), "copy") == read
-    assert read.replace(search={"sampler": "tpe"}).search == read.search
-    other = read.replace(search={"sampler": "random"}).search
-    assert (other.sampler_options, other.pruner_options) == ({}, {"reduction_factor": 2})
-    own = {"sampler": "qmc", "sampler_options": {"scramble": False}}
-    assert read.replace(search=own).search.sampler_options == {"scramble": False}
-    assert read.replace(search={"pruner": "none"}).search.pruner_options == {}
 
 
-def test_the_first_of_no_limit_are_refused():
-    assert refusal(parse, data={"draw": "first"}) == (
-        "place: data: draw = 'first' says which rows limit takes; set limit, or leave it out"
+def test_a_grid_has_a_trial_for_each_point_by_default():
+    assert parse_grid().search.trials == 36
+    assert parse_grid({"trials": 10}).search.trials == 10
+    assert parse_grid({"trials": 36}).search.trials == 36
+    assert parse_grid(trial={"epochs": 2}).search.trials == 1
+    assert parse_grid(enqueue=[{"optimizer": "sgd"}, {"epochs": 9}]).search.trials == 38
+
+
+def test_the_default_number_of_trials_follows_the_space_and_the_sampler():
+    read = parse_grid()
+    assert read.replace(trial={"optimizer": "sgd"}).search.trials == 18
+    assert read.replace(search={"sampler": "random"}).search.trials == 100
+    assert read.replace(search={"sampler": "random"}).replace(search={"sampler": "grid"}) == read
+    assert read.replace(search={"trials": 5}).replace(name="m").search.trials == 5
+
+
+def test_a_grid_refuses_more_trials_than_points():
+    assert refused_grid({"trials": 100}) == (
+        "f: search.trials: is 100, but the grid has 36 points; leave trials out to try them all"
+    )
+    assert refused_grid({"trials": 38}, enqueue=[{"optimizer": "sgd"}]) == (
+        "f: search.trials: is 38, but the grid has 36 points (and 1 labelled configuration); "
+        "leave trials out to try them all"
+    )
+
+
+def test_a_huge_grid_needs_a_number_of_trials():
+    trial = {"hidden_units": {"low": 1, "high": 10**6}}
+    assert refused_grid(trial=trial) == (
+        "f: search.trials: the grid has 1,000,000 points; set how many of them to try"
+    )
+    assert parse_grid({"trials": 20_000}, trial).search.trials == 20_000
+
+
+def test_the_number_of_trials_of_a_grid_is_written_to_the_file():
+    assert "trials = 36" in parse_grid().to_toml()
+
+
+def test_a_grid_without_searched_keys_has_only_the_labelled_configurations():
+    entries = [{"label": "slow", "learning_rate": 0.001}, {"label": "fast"}]
+    assert parse_grid(trial={"epochs": 2}, enqueue=entries).search.trials == 2
+    assert parse_grid(trial={"epochs": 2}).search.trials == 1
+    assert "the grid has 0 points (and 2 labelled configurations)" in refused_grid(
+        {"trials": 3}, {"epochs": 2}, enqueue=entries
     )

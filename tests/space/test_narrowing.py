@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.settings.study import parse_settings
-from hpsearch.space.narrowing import Crowded, Narrowing, narrow
+from hpsearch.space.narrowing import CrowdedEnd, Narrowing, narrow
 from hpsearch.space.ranges import Choices, Range, SpaceError
 from hpsearch.space.space import SearchSpace
 
@@ -17,7 +17,7 @@ SHAPES = {"choices": [[178, 46], [100], []]}
 
 
 def narrowed(key, table, values, **options):
-    """What becomes of one key, as it stands in a study file."""
+    """Return one key after narrowing, as a study file writes it."""
     space = SearchSpace.from_table({key: table})
     result = narrow(space, [{key: value} for value in values], **options)
     return result.space.as_table()[key]
@@ -30,22 +30,22 @@ def warnings(key, table, values, **options):
     ]
 
 
-# What is expected, worked by hand.
+# Expected results, worked out by hand.
 
 
 @pytest.mark.parametrize(
     ("key", "table", "values", "expected"),
     [
-        # A width of 6 decades, so a margin of 0.6: 10^-4.6 = 2.51e-5 and 10^-2.4 = 3.98e-3;
-        # outwards to few digits that is 2e-5 and 4e-3.
+        # The width is 6 decades and the margin 0.6: 10^-4.6 = 2.51e-5 and 10^-2.4 = 3.98e-3;
+        # rounded outwards to few digits, 2e-5 and 4e-3.
         ("learning_rate", RATE, [1e-4, 1e-3], RATE | {"low": 2e-5, "high": 4e-3}),
-        # Distances from 1 of 0.1 to 0.001, two decades: 0.01 ∓ 0.2 decades is 0.0063 to 0.0158.
+        # Distances from 1 are 0.1 to 0.001, two decades: 0.01 ∓ 0.2 decades is 0.0063 to 0.0158.
         ("momentum", MOMENTUM, [0.99], MOMENTUM | {"low": 0.984, "high": 0.9937}),
         ("dropout", {"low": 0.0, "high": 0.5}, [0.2, 0.3], {"low": 0.15, "high": 0.35}),
         ("dropout", {"low": 0.0, "high": 0.5}, [0.02, 0.3], {"low": 0.0, "high": 0.35}),
         ("dropout", {"low": 0.0, "high": 0.5}, [0.0, 0.5, 0.3], {"low": 0.0, "high": 0.5}),
         ("hidden_units", {"low": 20, "high": 220}, [50, 100], {"low": 30, "high": 120}),
-        # One decade, a margin of 0.1: 50 / 1.26 = 39.7 and 100 · 1.26 = 125.9.
+        # The width is one decade and the margin 0.1: 50 / 1.26 = 39.7 and 100 · 1.26 = 125.9.
         (
             "hidden_units",
             {"low": 20, "high": 200, "log": True},
@@ -113,18 +113,18 @@ def test_choices_keep_those_that_were_used_in_their_order():
 
 
 @pytest.mark.parametrize("used", ["178-46", [178, 46], (178, 46)])
-def test_shapes_are_known_by_their_sizes_and_by_their_text(used):
+def test_recognises_shapes_by_their_sizes_and_by_their_text(used):
     assert narrowed("hidden_layer_sizes", SHAPES, [used]) == {"choices": [[178, 46]]}
     assert narrowed("hidden_layer_sizes", SHAPES, [used, "none"]) == {"choices": [[178, 46], []]}
 
 
-def test_values_from_outside_count_as_the_nearest_end():
+def test_values_outside_the_range_count_as_its_nearest_end():
     table = {"low": 0.0, "high": 0.5}
     assert narrowed("dropout", table, [0.9, 0.4]) == {"low": 0.35, "high": 0.5}
     assert narrowed("learning_rate", RATE, [1e-9]) == RATE | {"low": 1e-6, "high": 4e-6}
 
 
-def test_what_no_trial_has_stays_and_what_some_have_is_theirs():
+def test_a_key_that_no_trial_has_stays_and_one_that_some_have_narrows():
     space = SearchSpace.from_table(
         {"momentum": MOMENTUM, "dropout": {"low": 0.0, "high": 0.5}, "rho": RATE | {"high": 0.9}}
     )
@@ -135,7 +135,7 @@ def test_what_no_trial_has_stays_and_what_some_have_is_theirs():
     assert narrow(space, []) == Narrowing(space, space, ())
 
 
-def test_what_is_fixed_stays():
+def test_fixed_values_stay():
     space = SearchSpace.from_table({"epochs": 7, "learning_rate": RATE})
     assert narrow(space, [{"learning_rate": 0.1}]).space.fixed == {"epochs": 7}
 
@@ -172,9 +172,7 @@ def test_what_is_fixed_stays():
         ),
     ],
 )
-def test_an_end_is_pointed_out_that_more_than_half_of_the_best_are_near_to(
-    key, table, values, sentence
-):
+def test_warns_of_an_end_that_is_near_more_than_half_of_the_best(key, table, values, sentence):
     assert warnings(key, table, values) == [sentence]
 
 
@@ -189,7 +187,7 @@ def test_an_end_is_pointed_out_that_more_than_half_of_the_best_are_near_to(
         ("optimizer", OPTIMIZER, ["sgd"]),
     ],
 )
-def test_no_end_is_pointed_out_without_cause(key, table, values):
+def test_does_not_warn_without_cause(key, table, values):
     assert warnings(key, table, values) == []
     assert narrowed(key, table, values, widen=True) == narrowed(key, table, values)
 
@@ -249,15 +247,15 @@ def test_widening_stays_in_the_domain_of_the_key(key, table, value):
     SearchSpace.from_table({key: wider})
 
 
-def test_widening_makes_no_batch_of_one_row_where_batches_are_normalized():
+def test_widening_does_not_reach_batches_of_one_row_that_are_normalized():
     table = {"batch_size": {"low": 2, "high": 20}, "batch_norm": "before"}
     best = [{"batch_size": 2}]
     assert narrow(SearchSpace.from_table(table), best, widen=True).crowded == ()
     free = narrow(SearchSpace.from_table(table | {"batch_norm": "none"}), best, widen=True)
-    assert free.crowded == (Crowded("batch_size", -1, 2, 1),)
+    assert free.crowded == (CrowdedEnd("batch_size", -1, 2, 1),)
 
 
-# What holds for every space and all values in it.
+# Properties of every space and all values in it.
 
 COUNTS = st.integers(1, 1000)
 SHARES = st.floats(1e-9, 0.999)
@@ -310,14 +308,14 @@ def values_in(entry):
 
 @st.composite
 def spaces_and_best(draw):
-    """A space, and the values of some trials in it, of which some lack some keys."""
+    """Draw a space and the values of some trials in it, which may lack keys."""
     table = draw(st.fixed_dictionaries({}, optional=ENTRIES))
     space = SearchSpace.from_table(table)
     one = {key: values_in(entry) for key, entry in space.searched.items()}
     return space, draw(st.lists(st.fixed_dictionaries({}, optional=one), min_size=1, max_size=6))
 
 
-def holds(entry, value):
+def contains(entry, value):
     if isinstance(entry, Choices):
         return value in [entry.to_optuna(known) for known in entry.values]
     if entry.step and isinstance(entry.low, float):
@@ -334,13 +332,13 @@ def is_inside(new, old):
 
 @settings(deadline=None, max_examples=300)
 @given(spaces_and_best(), st.sampled_from([0.0, 1e-9, 0.1, 0.3, 2.0]))
-def test_the_new_space_is_inside_of_the_old_and_holds_the_best(found, margin):
+def test_the_new_space_is_inside_the_old_one_and_contains_the_best_values(found, margin):
     space, best = found
     new = narrow(space, best, margin=margin).space
     assert list(new.searched) == list(space.searched)
     for key, entry in new.searched.items():
         old = space.searched[key]
-        assert all(holds(entry, values[key]) for values in best if key in values)
+        assert all(contains(entry, values[key]) for values in best if key in values)
         assert is_inside(entry, old)
         assert type(entry) is type(old)
         if isinstance(entry, Range):
@@ -373,10 +371,10 @@ def test_narrowing_again_never_widens(found):
 def test_widening_moves_the_crowded_ends_outwards_and_nothing_else(found):
     space, best = found
     plain, wide = narrow(space, best), narrow(space, best, widen=True)
-    assert [(end.key, end.way) for end in plain.crowded] == [
-        (end.key, end.way) for end in wide.crowded
+    assert [(end.key, end.side) for end in plain.crowded] == [
+        (end.key, end.side) for end in wide.crowded
     ]
-    moved = {(end.key, end.way): end.widened for end in wide.crowded}
+    moved = {(end.key, end.side): end.widened for end in wide.crowded}
     for key, entry in wide.space.searched.items():
         if isinstance(entry, Range):
             old, new = space.searched[key], plain.space.searched[key]

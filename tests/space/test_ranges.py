@@ -89,7 +89,7 @@ def test_the_complement_scale_is_a_logarithmic_parameter_with_clean_ends(low, hi
 
 
 @pytest.mark.parametrize(("sampled", "value"), [(0.001, 0.999), (0.1, 0.9), (0.03, 0.97)])
-def test_a_value_comes_back_from_the_complement_scale_as_it_is_written(sampled, value):
+def test_the_complement_scale_returns_a_value_as_it_was_written(sampled, value):
     trial = FixedTrial({"one_minus_momentum": sampled})
     assert MOMENTUM.suggest(trial, "momentum") == value
     assert MOMENTUM.to_optuna(value) == sampled
@@ -127,7 +127,7 @@ def test_is_uniform_on_its_scale(searched, name, scale):
     assert kstest(shares, "uniform").pvalue > 0.05
 
 
-def test_steps_and_whole_numbers_reach_both_ends_and_nothing_between():
+def test_stepped_and_whole_ranges_sample_both_ends_and_nothing_off_the_steps():
     stepped = Range(low=10, high=100, step=30)
     assert set(draws(stepped, "batch_size", 100)) == {10, 40, 70, 100}
     assert set(draws(Range(low=1, high=4, log=True), "epochs", 100)) == {1, 2, 3, 4}
@@ -170,7 +170,7 @@ def test_shapes_are_text_for_optuna_and_tuples_for_the_network():
         (Choices(("sgd", "adam")), ["adam"], ["momentum"]),
     ],
 )
-def test_knows_what_is_in_it(searched, inside, outside):
+def test_contains_the_values_that_can_be_sampled(searched, inside, outside):
     assert all(value in searched for value in inside)
     assert not any(value in searched for value in outside)
 
@@ -196,7 +196,7 @@ def test_is_written_as_a_table_and_as_text(key, table, text):
     assert searched.as_table() == table
 
 
-def test_the_parameter_and_the_field_lead_to_each_other():
+def test_parameter_and_field_names_convert_both_ways():
     assert MOMENTUM.parameter("momentum") == "one_minus_momentum"
     assert Range(low=1, high=2, log=True).parameter("epochs") == "epochs"
     assert SHAPES.parameter("hidden_layer_sizes") == "hidden_layer_sizes"
@@ -225,12 +225,12 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "optimizer",
             {"low": 1, "high": 2},
-            "is no number; it is searched as { choices = [...] }",
+            "is not a number; search it with { choices = [...] }",
         ),
         (
             "hidden_layer_sizes",
             {"low": 1, "high": 2},
-            "is no number; it is searched as { choices = [...] }",
+            "is not a number; search it with { choices = [...] }",
         ),
         ("learning_rate", {"low": 0, "high": 1}, "must be in (0, inf), but got 0"),
         ("momentum", {"low": 0.5, "high": 1}, "must be in [0, 1), but got 1"),
@@ -280,12 +280,12 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "learning_rate",
             {"low": 0.1, "high": 1, "log": True, "step": 0.1},
-            "log and step exclude each other",
+            "log and step cannot be combined",
         ),
         (
             "momentum",
             {"low": 0.1, "high": 0.9, "log": "complement", "step": 0.1},
-            "log and step exclude each other",
+            "log and step cannot be combined",
         ),
         *(
             (
@@ -321,7 +321,7 @@ def test_the_ends_have_the_type_of_the_key():
         (
             "optimizer",
             {"choices": ["adam"], "log": True},
-            "choices stand alone, without 'log'",
+            "choices cannot be combined with 'log'",
         ),
         (
             "optimizer",
@@ -339,18 +339,18 @@ def test_the_ends_have_the_type_of_the_key():
         ),
     ],
 )
-def test_says_what_cannot_be_sampled(key, table, sentence):
+def test_refuses_what_cannot_be_sampled(key, table, sentence):
     with pytest.raises(SpaceError) as error:
         read_searched(key, table)
     assert str(error.value) == f"{key}: {sentence}"
 
 
-def test_a_number_beyond_the_floats_is_out_of_every_interval():
+def test_a_number_too_large_for_a_float_is_outside_every_interval():
     with pytest.raises(SpaceError, match=r"^momentum: must be in \[0, 1\), but got 1000"):
         check_value("momentum", 10**400)
 
 
-def test_says_what_is_no_key():
+def test_names_an_unknown_key():
     with pytest.raises(SpaceError) as error:
         check_value("learning_rat", 0.1)
     assert str(error.value) == (

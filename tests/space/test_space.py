@@ -78,7 +78,7 @@ def test_every_space_can_be_sampled_and_trained(table):
     assert config.epochs <= read.max_epochs()
 
 
-def test_tells_the_fixed_from_the_searched():
+def test_separates_fixed_values_from_what_is_searched():
     read = space(epochs=3, learning_rate={"low": 0.1, "high": 1.0})
     assert dict(read.fixed) == {"epochs": 3}
     assert list(read.searched) == ["learning_rate"]
@@ -130,11 +130,11 @@ def test_a_fixed_trial_gives_the_configuration():
         ({"hidden_layers": 2, "hidden_units": {"low": 5, "high": 9}}, {"hidden_units": 7}, (7, 7)),
     ],
 )
-def test_depth_and_width_stand_for_a_shape(table, params, shape):
+def test_depth_and_width_describe_a_shape(table, params, shape):
     assert space(**table).suggest(FixedTrial(params)).hidden_layer_sizes == shape
 
 
-def test_overrides_replace_what_is_fixed_and_what_is_left_out():
+def test_overrides_replace_fixed_values_and_defaults():
     read = space(epochs=3, learning_rate={"low": 0.1, "high": 1.0})
     config = read.suggest(FixedTrial({"learning_rate": 0.5}), {"epochs": 7, "beta1": 0.5})
     assert config == TrainConfig(epochs=7, learning_rate=0.5, beta1=0.5)
@@ -157,7 +157,7 @@ def test_splits_a_labelled_configuration_into_parameters_and_overrides():
     ("epochs", "most"),
     [({}, 20), (7, 7), ({"low": 2, "high": 9}, 9), ({"choices": [4, 12, 8]}, 12)],
 )
-def test_knows_the_most_epochs(epochs, most):
+def test_max_epochs_is_the_largest_that_can_be_sampled(epochs, most):
     assert space(**({"epochs": epochs} if epochs else {})).max_epochs() == most
 
 
@@ -185,12 +185,12 @@ def test_knows_the_most_epochs(epochs, most):
         ),
     ],
 )
-def test_says_what_cannot_be_trained(table, message):
+def test_refuses_what_cannot_be_trained(table, message):
     assert sentence(SearchSpace.from_table, table) == f"{next(iter(table))}: {message}"
 
 
 @pytest.mark.parametrize("table", [{"low": 1, "high": 2}, 0.1])
-def test_says_what_is_no_training_parameter(table):
+def test_names_an_unknown_training_parameter(table):
     said = sentence(SearchSpace.from_table, {"learn_rate": table})
     assert said.startswith(
         "learn_rate: 'learn_rate' is not a training parameter; did you mean 'learning_rate'? ("
@@ -203,12 +203,12 @@ def test_says_what_is_no_training_parameter(table):
         (
             {"learning_rate": {"low": 1e-3, "high": 1.0, "log": True}},
             {"learning_rate": 2},
-            "learning_rate: 2.0 is outside of what is searched, 0.001..1.0 (log)",
+            "learning_rate: 2.0 is outside the search space: 0.001..1.0 (log)",
         ),
         (
             {"hidden_layer_sizes": {"choices": [[178, 46], []]}},
             {"hidden_layer_sizes": [46]},
-            "hidden_layer_sizes: 46 is outside of what is searched, one of 178-46, none",
+            "hidden_layer_sizes: 46 is outside the search space: one of 178-46, none",
         ),
         ({}, {"momentum": 1}, "momentum: must be in [0, 1), but got 1"),
         (
@@ -238,7 +238,7 @@ def test_says_what_is_no_training_parameter(table):
         ),
     ],
 )
-def test_says_what_a_labelled_configuration_may_not_ask_for(table, entry, message):
+def test_refuses_a_labelled_configuration_that_does_not_fit(table, entry, message):
     assert sentence(space(**table).check_entry, entry) == message
 
 
@@ -256,7 +256,7 @@ def test_batches_of_one_row_are_refused_where_they_may_be_normalized(table):
     )
 
 
-def test_batches_of_one_row_are_fine_where_none_is_normalized():
+def test_batches_of_one_row_are_fine_without_normalization():
     space(batch_size=1, batch_norm={"choices": ["none"]})
     space(batch_size={"low": 2, "high": 9}, batch_norm="before")
 

@@ -3,10 +3,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from optuna.trial import FixedTrial, create_trial
 
 from hpsearch.trials.curves import METRICS, Curves
-from hpsearch.trials.records import curves_of
 from model.diagnostics import Diagnostics
 from model.training import Epoch
 
@@ -48,26 +46,24 @@ def test_refuses_what_is_not_finite_and_adds_nothing(curves, attribute, value):
     before = json.dumps(curves.as_attribute())
     assert not curves.append(replace(EPOCHS[0], **{attribute: value}))
     assert json.dumps(curves.as_attribute()) == before
-    assert Curves() == curves_of(create_trial(value=0.0))
+    assert Curves() == Curves.from_attribute({})  # no list is shared
 
 
-def test_comes_back_from_a_trial(curves):
+def test_comes_back_from_its_attribute(curves):
     stored = json.loads(json.dumps(curves.as_attribute()))
-    trial = create_trial(value=0.7, user_attrs={"curves": stored})
-    assert curves_of(trial) == curves
-    assert curves_of(trial) == curves
+    assert Curves.from_attribute(stored) == curves
+    assert Curves.from_attribute({}) == Curves()
 
 
-def test_a_trial_without_curves_has_empty_ones():
-    empty = curves_of(FixedTrial({}))
-    assert (len(empty), empty.times) == (0, [])
-    assert empty.values == {name: [] for name in METRICS}
+def test_curves_without_validation_have_only_the_training_metrics():
+    curves = Curves.without_validation()
+    assert curves.append(replace(EPOCHS[0], val_loss=math.nan, val_accuracy=math.nan))
+    assert curves.values == {"train/loss": [2.0], "train/accuracy": [0.3]}
+    stored = json.loads(json.dumps(curves.as_attribute()))
+    assert Curves.from_attribute(stored) == curves
 
 
-def test_gradient_norms_are_kept_where_an_epoch_has_them(curves):
+def test_keeps_the_gradient_norms_of_an_epoch_that_has_them(curves):
     assert "gradient_norms" not in curves.as_attribute()
     assert curves.append(replace(EPOCHS[0], diagnostics=Diagnostics((), (0.5, 2.0))))
-    stored = json.loads(json.dumps(curves.as_attribute()))
-    trial = create_trial(value=0.0, user_attrs={"curves": stored})
-    assert curves_of(trial).gradient_norms == [[0.5, 2.0]]
-    assert curves_of(trial).values == curves.values
+    assert curves.as_attribute()["gradient_norms"] == [[0.5, 2.0]]

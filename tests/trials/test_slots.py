@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from optuna.trial import FixedTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
-from hpsearch.trials.records import reason_of, slot_of
-from hpsearch.trials.slots import count_slots, derive_rng
+from hpsearch.trials.slots import derive_rng, slots_by_state
 
 
 def trial(slot, state="COMPLETE", **attrs):
@@ -16,27 +15,7 @@ def failed(slot, times=1, **attrs):
     return [trial(slot, "FAIL", **attrs)] * times
 
 
-def test_the_number_stands_in_for_the_slot_in_somebody_elses_study():
-    own = FixedTrial({}, number=7)
-    assert slot_of(own) == 7
-    own.set_user_attr("slot", 3)
-    assert slot_of(own) == 3
-
-
-@pytest.mark.parametrize(
-    ("attrs", "reason"),
-    [
-        ({}, None),
-        ({"reason": "diverged at epoch 3"}, "diverged at epoch 3"),
-        ({"interrupted": True}, "interrupted"),
-        ({"interrupted": True, "reason": "process died"}, "interrupted"),
-    ],
-)
-def test_says_why_a_trial_ended_early(attrs, reason):
-    assert reason_of(trial(0, "FAIL", **attrs)) == reason
-
-
-def test_a_generator_is_its_seed_slot_and_purpose():
+def test_a_generator_depends_only_on_seed_slot_and_purpose():
     def draw(seed=1, slot=2, purpose="weights"):
         return tuple(derive_rng(seed, slot, purpose).integers(2**63, size=4))
 
@@ -73,11 +52,11 @@ def test_neighbouring_slots_and_purposes_are_independent():
         ([trial(None), trial(None, "FAIL"), trial(None, "RUNNING")], [0, 1, 2], [], []),
     ],
 )
-def test_sorts_the_slots_by_what_became_of_them(trials, todo, done, given_up):
-    slots = count_slots(trials, range(3))
+def test_groups_the_slots_by_the_state_of_their_trials(trials, todo, done, given_up):
+    slots = slots_by_state(trials, range(3))
     assert (slots.todo, slots.done, slots.given_up) == (todo, done, given_up)
 
 
-def test_a_slot_at_work_is_busy_until_it_is_done():
-    assert count_slots([trial(1, "RUNNING"), trial(7, "RUNNING")], range(3)).busy == [1]
-    assert count_slots([trial(1, "RUNNING"), trial(1)], range(3)).busy == []
+def test_a_running_slot_is_busy_until_it_is_done():
+    assert slots_by_state([trial(1, "RUNNING"), trial(7, "RUNNING")], range(3)).busy == [1]
+    assert slots_by_state([trial(1, "RUNNING"), trial(1)], range(3)).busy == []
