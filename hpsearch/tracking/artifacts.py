@@ -131,9 +131,11 @@ def find_runs(
     store: TrackingStore, experiment_id: str, tags: Mapping[str, str], status: str = ""
 ) -> list[Run]:
     """Return the runs that have these tags and, if one is given, this status."""
-    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    # MLflow's filters cannot contain every value, such as a study's name with quotes of both kinds.
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if "'" not in value]
     conditions += [f"attributes.status = '{status}'"] if status else []
-    return list(store.client.search_runs([experiment_id], " and ".join(conditions)))
+    runs = store.client.search_runs([experiment_id], " and ".join(conditions))
+    return [run for run in runs if tags.items() <= run.data.tags.items()]
 
 
 def end_run(store: TrackingStore, run_id: str, status: str) -> None:

@@ -35,7 +35,7 @@ class Tracker:
     The experiment has the name of the study; later rounds of a search share the experiment of the
     first. MLflow's global tracking URI and active run are neither read nor changed. If the tracking
     store fails, the tracker logs one warning and writes nothing more until `sync`, which adds the
-    missing runs. Every other method raises TrackingError.
+    missing runs. The other methods raise TrackingError.
     """
 
     def __init__(self, uri: str | None = None) -> None:
@@ -48,7 +48,7 @@ class Tracker:
         return type(self), (self.store.uri,)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
-        """Write `trial`, finished or still running; a store that fails raises nothing."""
+        """Write `trial`, finished or still running; if the store fails, only log a warning."""
         if self.lost:
             return
         try:
