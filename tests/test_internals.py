@@ -25,12 +25,20 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 import hpsearch
-from hpsearch.internals import (
-    RUNNING_TRIAL_OPERATIONS,
-    NumberedQMCSampler,
-    database_engine,
-    with_transformed_trials,
-)
+
+try:
+    from hpsearch.internals import (
+        RUNNING_TRIAL_OPERATIONS,
+        NumberedQMCSampler,
+        database_engine,
+        with_transformed_trials,
+    )
+except (ImportError, AttributeError) as error:
+    raise ImportError(
+        f"{error}: Optuna no longer has JournalOperation with its names in "
+        "optuna.storages.journal._storage: see hpsearch/internals.py RUNNING_TRIAL_OPERATIONS. "
+        "Import it from where it is now, or write its numbers there."
+    ) from error
 
 ROOT = Path(__file__).parent.parent
 INTERNALS = ROOT / "hpsearch" / "internals.py"
@@ -106,9 +114,9 @@ def test_the_point_of_a_quasi_random_sequence_can_be_chosen(kind):
         numbered.point = point
         assert numbered.sample_relative(study, trial, SPACE) == sequence[point], (
             "Optuna's QMCSampler no longer takes the number of its next point from "
-            "_find_sample_id: see hpsearch/internals.py NumberedQMCSampler. Find out where it "
-            "takes it from now, or build the sequence with scipy.stats.qmc, so that a slot keeps "
-            "its point whatever other trials there are."
+            "_find_sample_id: see hpsearch/internals.py NumberedQMCSampler. Override what "
+            "replaces it, or build the sequence with scipy.stats.qmc: the point of a slot must not "
+            "depend on other trials."
         )
 
 
@@ -146,12 +154,14 @@ def pruned():
 
 
 def test_a_transformed_study_takes_the_arguments_of_the_real_one():
+    advice = TRANSFORMED.format("Optuna's samplers may")
+    assert hasattr(Study, "_get_trials"), advice
     parameters = inspect.signature(Study._get_trials).parameters
     assert [(p.name, p.default) for p in parameters.values()][1:] == [
         ("deepcopy", True),
         ("states", None),
         ("use_cache", False),
-    ], TRANSFORMED.format("Optuna's samplers may")
+    ], advice
 
 
 def test_the_states_are_those_after_the_transformation(pruned):

@@ -80,7 +80,7 @@ def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
     with store.errors(), TemporaryDirectory() as folder:
         file, trial = Path(folder) / "network.npz", winner.trial
         winner.network.save(file)
-        run = find_run(store, study, trial)
+        run = _find_run(store, study, trial)
         origin = _origin(study, trial, run)
         values = {metric_of(study): trial.value, **winner.scores}
         tags = {key: str(value) for key, value in values.items()} | origin | _digest(file)
@@ -99,7 +99,7 @@ def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
             return Champion(study.study_name, version, fresh=True, before=_title(found))
 
 
-def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
+def _find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
     """Return the run of `trial`, None if it is not in this store; raise TrackingError."""
     experiment = store.experiment_id(experiment_name(study))
     if experiment is None:

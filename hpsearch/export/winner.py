@@ -74,7 +74,7 @@ def find_winner(storage: BaseStorage, study: Study, slot: int | None = None) -> 
     The network is the one that `evaluate` trained on training and validation rows. Without an
     evaluation, or for another trial by its `slot`, the trial's own network is trained again.
     """
-    evaluation = standing_evaluation(study)
+    evaluation = _standing_evaluation(study)
     trial = _winning_trial(study, evaluation, slot)
     final = None
     if evaluation is not None and slot is None:
@@ -92,7 +92,7 @@ def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
     Raises StudyError.
     """
-    evaluation = standing_evaluation(study) if slot is None else None
+    evaluation = _standing_evaluation(study) if slot is None else None
     return _winning_trial(study, evaluation, slot)
 
 
@@ -128,7 +128,7 @@ def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
 def winner_record(study: Study, slot: int | None = None) -> dict[str, Any]:
     """Return the winner as plain data, with the evaluation that chose it; raise StudyError."""
-    evaluation = standing_evaluation(study)
+    evaluation = _standing_evaluation(study)
     trial = _winning_trial(study, evaluation, slot)
     record = export_record(study, trial)
     if evaluation is None or evaluation.chosen.slot != slot_of(trial):
@@ -136,7 +136,7 @@ def winner_record(study: Study, slot: int | None = None) -> dict[str, Any]:
     return record | {"evaluation": evaluation_record(evaluation)}
 
 
-def standing_evaluation(study: Study) -> Evaluation | None:
+def _standing_evaluation(study: Study) -> Evaluation | None:
     """Return the last evaluation of `study`, None if there is none or it is out of date.
 
     It is out of date once the search has found a better trial. Raises StudyError.
@@ -152,7 +152,7 @@ def _winning_trial(study: Study, evaluation: Evaluation | None, slot: int | None
 
 
 def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> str:
-    """Return why the network has no score on the test set; only meant for one that has none."""
+    """Return why the network has no score on the test set; meaningless if it has one."""
     if validation_of(study) == "test":
         return "Validated on the test set: nothing is left to test it on"
     if slot is not None:
@@ -163,7 +163,7 @@ def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> 
 
 
 def _final_trial(storage: BaseStorage, study: Study, evaluation: Evaluation) -> FrozenTrial | None:
-    """Return the trial of the first final network, the one that was scored; None if it is gone."""
+    """Return the trial of the first final network, the one that was scored; None if there is none."""
     evaluating, epochs = find_evaluation(storage, study), evaluation.epochs
     if evaluating is None or not epochs:
         return None

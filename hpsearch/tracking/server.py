@@ -1,4 +1,4 @@
-"""MLflow's own server, which runs on a tracking store while somebody looks at it."""
+"""MLflow's own server, started on a tracking store for `hpsearch ui`."""
 
 from __future__ import annotations
 
