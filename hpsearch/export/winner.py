@@ -163,7 +163,7 @@ def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> 
 
 
 def _final_trial(storage: BaseStorage, study: Study, evaluation: Evaluation) -> FrozenTrial | None:
-    """Return the trial of the first final network, the one that was scored; None if there is none."""
+    """Return the trial of the first final network, the one that was scored, or None."""
     evaluating, epochs = find_evaluation(storage, study), evaluation.epochs
     if evaluating is None or not epochs:
         return None

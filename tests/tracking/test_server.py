@@ -41,7 +41,7 @@ def run_instead(monkeypatch):
 
 
 def test_it_answers_while_the_block_runs_and_ends_with_it(run_instead):
-    (started,) = [run_instead(ANSWERS)]
+    started = run_instead(ANSWERS)
     with serve_store("sqlite:///mlflow.db", 0) as running:
         assert running.address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{running.address}/health") as answer:

@@ -108,7 +108,7 @@ def test_check_refuses_a_missing_folder_and_creates_nothing(tmp_path):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_fails_while_the_client_is_made_is_a_tracking_error(
+def test_every_error_while_the_client_is_made_becomes_a_tracking_error(
     store, monkeypatch, name, error
 ):
     def fail(*_, **__):
