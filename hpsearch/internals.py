@@ -1,7 +1,7 @@
 """The undocumented names of Optuna and MLflow that hpsearch depends on, each with its reason.
 
-No other module uses such a name. `tests/test_internals.py` fails with a sentence that says what to
-do when a new version of either library changes one of them.
+No other module uses such a name. When a new version of either library changes one of them,
+`tests/test_internals.py` fails and says what to do.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from sqlalchemy.engine import Engine
 
-# The journal waits for the disk when a trial ends, and not at each report, so it has to tell the
-# two apart. Optuna documents what a backend does with entries, but not what an entry says.
+# The operations of a trial that has not ended. The journal waits for the disk when a trial ends and
+# not at each report, so it has to tell the two apart. Optuna documents what a backend does with
+# entries, but not what an entry contains.
 RUNNING_TRIAL_OPERATIONS = frozenset(
     {
         JournalOperation.CREATE_TRIAL,
@@ -34,9 +35,9 @@ RUNNING_TRIAL_OPERATIONS = frozenset(
 
 
 class NumberedQMCSampler(QMCSampler):
-    """Optuna's quasi-random sampler, whose next point is `point` of the sequence.
+    """Optuna's quasi-random sampler, which takes the point with the number `point` next.
 
-    Optuna counts the points in the study, and there is no public way to choose one.
+    Optuna's own counts the points in the study and has no public way to choose one.
     """
 
     point = 0
@@ -46,7 +47,7 @@ class NumberedQMCSampler(QMCSampler):
 
 
 class _TransformedStudy:
-    """A study, except that a sampler finds its trials transformed."""
+    """A study whose samplers read transformed trials; everything else is the study's own."""
 
     def __init__(
         self, study: Study, transform: Callable[[list[FrozenTrial]], list[FrozenTrial]]
@@ -71,16 +72,18 @@ def with_transformed_trials(
 ) -> Study:
     """Return `study`, except that Optuna's samplers read the trials that `transform` returns.
 
-    Samplers read trials by a method that Optuna does not document; `Study.get_trials` would read
-    all of them anew for every proposal.
+    Samplers call `Study._get_trials`, which Optuna does not document. The public `get_trials` is no
+    substitute: it reads all trials from the storage again for every proposal.
     """
     return cast("Study", _TransformedStudy(study, transform))
 
 
 def database_engine(client: MlflowClient) -> Engine | None:
-    """Return the SQLAlchemy engine of MLflow's own database, None for a tracking server.
+    """Return the SQLAlchemy engine of MLflow's database, None for a tracking server.
 
     There is no other way to set a pragma on MLflow's connections alone: a listener on the class
-    `Engine` would reach every engine in the user's process.
+    `Engine` would affect every engine in the user's process. If MLflow renames any of this, the
+    result is None, and its database is only slower.
     """
-    return getattr(client._tracking_client.store, "engine", None)
+    store = getattr(getattr(client, "_tracking_client", None), "store", None)
+    return getattr(store, "engine", None)

@@ -1,4 +1,4 @@
-"""A network as MLflow keeps models: a folder with code, signature and input example; no pickle."""
+"""A network in MLflow's format for models: a folder with code, signature and example; no pickle."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ EXAMPLE_ROWS = 5
 def save_model_folder(
     folder: Path, network: Path, columns: Sequence[Column], example: pd.DataFrame, model: Model
 ) -> None:
-    """Write MLflow's folder for the saved `network`; `model` says what else its MLmodel holds."""
+    """Write MLflow's folder for the network in a file; `model` has the rest of its MLmodel file."""
     mlflow.pyfunc.save_model(
         folder,
         python_model=pyfunc.__file__,
         artifacts={pyfunc.NETWORK: str(network)},
         signature=signature_of(columns),
         input_example=example,
-        # Named here, for MLflow would load the model in a process of its own to find them.
+        # Given here because MLflow would otherwise load the model in a new process to find them.
         pip_requirements=[f"hpsearch=={__version__}"],
         mlflow_model=model,
     )
 
 
 def signature_of(columns: Sequence[Column]) -> ModelSignature:
-    """Return what goes in, columns by name, and what comes out.
+    """Return the signature of a network: its columns by name, and a label for each row.
 
-    A column takes Any: MLflow refuses int64 for a double and a double for int64, and what a whole
-    number is in one table has fractions in the next; of text it refuses a category, and words that
-    look like numbers as pandas reads them. The model checks what it is given itself.
+    Every column has the type Any, and the model checks the values itself. MLflow's own check is too
+    strict: it refuses int64 where the example has doubles and vice versa, although a column of
+    whole numbers in one table may have fractions in the next. For a column of text it refuses the
+    pandas type category, and words that pandas reads as numbers.
     """
     anything = AnyType()  # type: ignore[no-untyped-call]
     return ModelSignature(
@@ -60,7 +61,7 @@ def signature_of(columns: Sequence[Column]) -> ModelSignature:
 
 
 def example_rows(data: DataSettings) -> pd.DataFrame:
-    """Return the first training rows of `data` as they are in its table, without the label.
+    """Return the first training rows of `data` as its table has them, without the label.
 
     Raises DataError.
     """
@@ -68,13 +69,13 @@ def example_rows(data: DataSettings) -> pd.DataFrame:
     try:
         raw = read_source(data.source, data.target)
         rows = split(raw, how).train[:EXAMPLE_ROWS]
-    except (OSError, ValueError) as error:  # gone since the network was trained
+    except (OSError, ValueError) as error:  # the data may be gone since the training
         raise DataError(f"data: {error}") from error
     return decode(raw.x[rows], raw.columns)
 
 
 def decode(x: NDArray[np.floating], columns: Sequence[Column]) -> pd.DataFrame:
-    """Return the table that `model.columns.encode` made x (n, d) of."""
+    """Return the table that `model.columns.encode` turns into x (n, d)."""
     values, start = {}, 0
     for column in columns:
         end = start + len(column.feature_names)

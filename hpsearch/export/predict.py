@@ -1,4 +1,4 @@
-"""Prediction: what an exported network says of the rows of a table."""
+"""Prediction: the classes that an exported network predicts for the rows of a table."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = (".csv", ".parquet")
-MAX_NAMED = 5  # columns in a note
+MAX_NAMED = 5  # columns that a note names
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Probabilities (n, k) of the k classes for the n rows of a table.
 
-    `notes` are sentences on what in the table was passed over.
+    `notes` are sentences about columns that were ignored and categories that are unknown.
     """
 
     classes: NDArray[Any]
@@ -43,10 +43,10 @@ class Prediction:
 
 
 def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) -> Prediction:
-    """Predict each row of a .csv or .parquet `table` with a network that `export` has written.
+    """Return the prediction of an exported network for a .csv or .parquet table; raise DataError.
 
-    Columns go by their names, whatever their order, and are encoded as in training: a category
-    that was not known there is none of those that were. Raises DataError.
+    Columns are found by name, in any order, and encoded as in training. A category that training
+    did not have is encoded as none of the known ones.
     """
     saved, path = load_model(model), Path(table)
     try:
@@ -58,19 +58,19 @@ def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) 
 
 
 def predict_frame(saved: Checkpoint, frame: pd.DataFrame) -> Prediction:
-    """Predict each row of `frame`, as `predict_table` does; raises DataError without a file."""
+    """Return the prediction for each row of `frame`; raise DataError, which names no file."""
     try:
         x = encode_rows(frame, saved.columns)
     except ValueError as error:
         raise DataError(str(error)) from error
-    # Scaled from the table's own precision, as in training, before anything becomes float32.
+    # Scale in the precision of the table, as in training, before the values become float32.
     probabilities = saved.network.predict_proba(saved.scaler(x))
     notes = (*_ignored(frame, saved.columns), *unknown_categories(frame, saved.columns, x))
     return Prediction(saved.classes, probabilities, notes)
 
 
 def load_model(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a network with the columns it was trained on; raises DataError."""
+    """Return a saved network with the columns it was trained on; raise DataError."""
     try:
         saved = Checkpoint.load(path)
     except OSError as error:
@@ -82,15 +82,15 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
     if sum(len(column.feature_names) for column in saved.columns) != saved.network.n_inputs:
         raise DataError(
             f"{path}: does not say which columns it was trained on; use a file that "
-            "`hpsearch export NAME -f npz` has written"
+            "`hpsearch export NAME -f npz` wrote"
         )
     return saved
 
 
 def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return a table as it is, text that looks like numbers as text; raises DataError."""
+    """Return the table in a file; columns that training had as text stay text. Raise DataError."""
     if path.suffix.lower() not in TABLES:
-        raise DataError(f"is no table; use a {' or '.join(TABLES)} file")
+        raise DataError(f"is not a table; use a {' or '.join(TABLES)} file")
     try:
         return read_frame(path, [column.name for column in columns if column.categories])
     except OSError as error:
@@ -100,7 +100,7 @@ def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def _ignored(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
-    """Say which columns are no features."""
+    """Return a note about the columns that are not features, [] if there are none."""
     known = {column.name for column in columns}
     others = [name for name in frame.columns if name not in known]
     if not others:

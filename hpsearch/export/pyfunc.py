@@ -1,6 +1,6 @@
-"""The code of a registered model: MLflow copies this file beside the network and runs it to load.
+"""The code of a registered model: MLflow copies this file beside the network and loads it.
 
-It needs hpsearch where it is loaded, and nothing is unpickled.
+Loading needs hpsearch to be installed, and unpickles nothing.
 """
 
 import logging
@@ -12,19 +12,19 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from numpy.typing import NDArray
 
-from hpsearch.export.predict import load_model, predict_frame
+from hpsearch.prediction import load_model, predict_frame
 
-NETWORK = "network"  # the artifact: what `hpsearch export -f npz` writes
-PROBA = "proba"  # the parameter
+NETWORK = "network"  # the artifact: the file that `hpsearch export -f npz` writes
+PROBA = "proba"  # the parameter of `predict`
 
 logger = logging.getLogger(__name__)
 
 
 class NetworkModel(PythonModel):
-    """Class names of raw rows, or with the parameter `proba` a column of probabilities for each."""
+    """Predicts class names for raw rows; with the parameter `proba`, each class' probability."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the network."""
+        """Read the network from the model's artifacts."""
         self.saved = load_model(context.artifacts[NETWORK])
 
     def predict(
@@ -33,7 +33,7 @@ class NetworkModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> NDArray[np.str_] | pd.DataFrame:
-        """Predict each row of `model_input`; raises DataError as `hpsearch predict` does."""
+        """Return a class name, or probabilities, for each row of `model_input`; raise DataError."""
         prediction = predict_frame(self.saved, model_input)
         for sentence in prediction.notes:
             logger.warning("%s", sentence)

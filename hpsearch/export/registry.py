@@ -1,4 +1,4 @@
-"""The registry: a study's network as a version of the MLflow model that bears the study's name."""
+"""The registry: a study's network as a version of the MLflow model with the study's name."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from hpsearch.tracking.projection import (
     STUDY,
     project,
     run_name,
+    runs_filter,
 )
-from hpsearch.tracking.tracker import runs_of
 from hpsearch.trials.records import experiment_name, metric_of, slot_of, study_id
 
 if TYPE_CHECKING:
@@ -43,45 +43,44 @@ if TYPE_CHECKING:
     from hpsearch.export.winner import Winner
     from hpsearch.tracking.store import TrackingStore
 
-ALIAS = "champion"  # of the version that was registered last, and name of the runs
-MODEL = "model"  # kind of the run, and the folder among its artifacts
+ALIAS = "champion"  # the alias of the version that was registered last, and the name of the runs
+MODEL = "model"  # the kind of the runs, and the model's folder in their artifacts
 NETWORK, TRIAL_RUN = "hpsearch.network", "hpsearch.trial_run"
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The version of the registered model `name` that bears the alias."""
+    """The version of the registered model `name` that has the alias."""
 
     name: str
     version: int
-    fresh: bool  # whether it was made now; else it had this very network before
-    before: str = ""  # what had the alias until now: version 1 (trial 7)
+    fresh: bool  # whether it was created now; if not, it already had exactly this network
+    before: str = ""  # which version had the alias until now: "version 1 (trial 7)"
 
     @property
     def uri(self) -> str:
-        """What `mlflow.pyfunc.load_model` takes."""
+        """The address that `mlflow.pyfunc.load_model` takes."""
         return model_uri(self.name)
 
 
 def model_uri(name: str) -> str:
-    """Return the address of the champion among the versions of the registered model `name`."""
+    """Return the address of the champion of the registered model `name`."""
     return f"models:/{name}@{ALIAS}"
 
 
 def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
-    """Register the network of `winner`, and give it the alias.
+    """Register the network of `winner` as a new version, and give it the alias.
 
-    The model's files are the artifacts of a run of their own. Where the champion has this very
-    network, to the last bit, and these scores, nothing is made. Raises DataError, or TrackingError,
-    and then the alias is where it was; a version was made only if giving it the alias is what
-    failed.
+    The files of the model are the artifacts of a new run. If the champion already has exactly this
+    network and these scores, nothing is created. Raises DataError or TrackingError. After an error
+    the alias is where it was, and there is a new version only if it was the alias that failed.
     """
     store.check(experiment_name(study))
     store.prepare()
     with store.errors(), TemporaryDirectory() as folder:
         file, trial = Path(folder) / "network.npz", winner.trial
         winner.network.save(file)
-        run = find_run(store, study, trial)
+        run = _find_run(store, study, trial)
         origin = _origin(study, trial, run)
         values = {metric_of(study): trial.value, **winner.scores}
         tags = {key: str(value) for key, value in values.items()} | origin | _digest(file)
@@ -100,19 +99,19 @@ def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
             return Champion(study.study_name, version, fresh=True, before=_title(found))
 
 
-def find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
-    """Return the run of `trial`, if it was tracked here; raises TrackingError."""
+def _find_run(store: TrackingStore, study: Study, trial: FrozenTrial) -> Run | None:
+    """Return the run of `trial`, None if it is not in this store; raise TrackingError."""
     experiment = store.experiment_id(experiment_name(study))
     if experiment is None:
         return None
-    which = f"{runs_of(study)} and tags.`{NUMBER}` = '{trial.number}'"
+    condition = f"{runs_filter(study)} and tags.`{NUMBER}` = '{trial.number}'"
     with store.errors():
-        found = store.client.search_runs([experiment], which, max_results=1)
+        found = store.client.search_runs([experiment], condition, max_results=1)
     return found[0] if found else None
 
 
 def _origin(study: Study, trial: FrozenTrial, run: Run | None) -> dict[str, str]:
-    """Return the tags that say which trial a network is from."""
+    """Return the tags that say which trial a network comes from."""
     tags = {STUDY: study.study_name, SLOT: str(slot_of(trial))}
     return tags if run is None else tags | {TRIAL_RUN: run.info.run_id}
 
@@ -122,14 +121,14 @@ def _digest(file: Path) -> dict[str, str]:
 
 
 def _champion(store: TrackingStore, name: str) -> ModelVersion | None:
-    """Return the version of the registered model `name` that bears the alias, if there is one."""
+    """Return the version of the registered model `name` that has the alias, None if none has it."""
     found = store.client.search_registered_models(f"name = '{name}'")
     version = found[0].aliases.get(ALIAS) if found else None
     return store.client.get_model_version(name, str(version)) if version else None
 
 
 def _title(version: ModelVersion | None) -> str:
-    """Return which version it is, and of which trial; "" of none."""
+    """Return the number of a version and of its trial, "version 1 (trial 7)"; "" for None."""
     if version is None:
         return ""
     slot = version.tags.get(SLOT)
@@ -140,7 +139,10 @@ def _title(version: ModelVersion | None) -> str:
 def _model_run(
     store: TrackingStore, study: Study, trial: FrozenTrial, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Make a run with what was trained; it ends as FAILED if what is done with it does."""
+    """Provide the id of a new run with the trial's parameters and data, and end it after.
+
+    An exception in the block ends the run as FAILED.
+    """
     experiment_id = store.open_experiment(experiment_name(study))
     name = run_title(study, ALIAS)
     tags = {KIND: MODEL, ID: study_id(study), **tags, **SOURCE}
@@ -161,10 +163,13 @@ def _model_run(
 def _create_version(
     store: TrackingStore, study: Study, run_id: str, tags: Mapping[str, str], note: str
 ) -> int:
-    """Make a version of the run's model, and the model if need be; give it the alias."""
+    """Create a version of the run's model, give it the alias, and return its number.
+
+    The registered model is created if there is none yet.
+    """
     name = study.study_name
     try:
-        text = f"Networks of the study {name}, the last one as `{ALIAS}`."
+        text = f"Networks of the study {name}; the last one registered is `{ALIAS}`."
         store.client.create_registered_model(name, {KIND: MODEL, STUDY: name}, text)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
@@ -176,26 +181,26 @@ def _create_version(
 
 
 def _note(study: Study, winner: Winner, run: Run | None) -> str:
-    """Return what a person reads on the version's page, as Markdown."""
-    trial, tested = winner.trial, winner.untested
+    """Return the text of the version's page, as Markdown."""
+    trial, score = winner.trial, winner.untested
     name, title = study.study_name, run_name(study, trial)
     if run is not None:
         title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
-    found = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
+    value = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
     if winner.scores:
         scores = winner.scores.items()
-        tested = ", ".join(f"{key} **{format_value(value)}**" for key, value in scores)
+        score = ", ".join(f"{key} **{format_value(each)}**" for key, each in scores)
     return "\n".join(
         [
-            f"{found} of {title} in the study {name}, {winner.how}.",
+            f"The network of {title} in the study {name}, which had {value}; {winner.how}.",
             "",
-            f"{tested}.",
+            f"{score}.",
             "",
             "```python",
             f'mlflow.pyfunc.load_model("{model_uri(name)}").predict(rows)  # class names',
             "```",
             "",
-            "`rows` are a DataFrame with the columns of the signature, in any order. With "
-            '`params={"proba": True}` it gives the probability of every class.',
+            "`rows` is a DataFrame with the columns of the signature, in any order. With "
+            '`params={"proba": True}` it returns the probability of every class.',
         ]
     )

@@ -1,4 +1,4 @@
-"""Where figures and reports go: PNG files in a folder, and a run of their own in MLflow."""
+"""Runs that hold files: the figures, the report or the evaluation of a study, one run each."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
     from hpsearch.tracking.store import TrackingStore
 
-FIGURES_RUN, REPORT_RUN = "figures", "report"  # kind and name of a run
+FIGURES_RUN, REPORT_RUN = "figures", "report"  # both the kind and the name of the run
 
 
 def log_study_figures(store: TrackingStore, study: Study, figures: Mapping[str, Figure]) -> None:
-    """Put the figures of `study` into its one run of them; raises TrackingError."""
+    """Log the figures of `study` to its run for figures; raise TrackingError."""
     _log_of_study(store, study, FIGURES_RUN, as_files(figures))
 
 
 def log_study_report(store: TrackingStore, study: Study, page: str) -> None:
-    """Put the report of `study` into its one run of it; raises TrackingError."""
+    """Log the report of `study` to its run for reports; raise TrackingError."""
     _log_of_study(store, study, REPORT_RUN, {f"{REPORT_RUN}.html": page})
 
 
 def run_title(study: Study, kind: str) -> str:
-    """Return what the run of a study's figures, or of its report, is called in its experiment."""
+    """Return the name of a study's run of this kind: figures, r2-figures."""
     return f"{round_prefix(study)}{kind}"
 
 
 def log_figures(store: TrackingStore, experiment: str, figures: Mapping[str, Figure]) -> None:
-    """Put figures that are of no study into one run of `experiment`; raises TrackingError."""
+    """Log figures that belong to no study to one run of `experiment`; raise TrackingError."""
     tags = {KIND: FIGURES_RUN, STUDY: experiment}
     _log(store, experiment, FIGURES_RUN, tags, as_files(figures))
 
 
 def as_files(figures: Mapping[str, Figure]) -> dict[str, Figure | str]:
-    """Return figures by the names that their files have."""
+    """Return the figures by the names of their files."""
     return {f"{name}.png": figure for name, figure in figures.items()}
 
 
@@ -60,8 +60,8 @@ def publish(
 ) -> list[Path]:
     """Save figures that belong to no study, and log them to MLflow; return the paths.
 
-    Where `save` or `store` is None, that part is left out. Whatever can be checked is checked
-    before anything is written. Raises HpsearchError.
+    save: the folder for PNG files, None for no files. store: None logs nothing. Everything that can
+    be checked is checked before anything is written. Raises HpsearchError.
     """
     if save is not None:
         check_figure_files(save, figures, force=force)
@@ -87,13 +87,13 @@ def _log(
     tags: Mapping[str, str],
     artifacts: Mapping[str, Figure | str],
 ) -> None:
-    """Log figures and texts by their files' names to the run that bears `tags`."""
+    """Log figures and texts, by their file names, to the run that has these tags."""
     with kept_run(store, experiment, tags, name) as run_id:
         log_files(store, run_id, artifacts)
 
 
 def log_files(store: TrackingStore, run_id: str, artifacts: Mapping[str, Figure | str]) -> None:
-    """Log figures and texts by their files' names."""
+    """Log figures and texts, by their file names, to a run."""
     for file, artifact in artifacts.items():
         if isinstance(artifact, str):
             store.client.log_text(run_id, artifact, file)
@@ -105,9 +105,9 @@ def log_files(store: TrackingStore, run_id: str, artifacts: Mapping[str, Figure 
 def kept_run(
     store: TrackingStore, experiment: str, tags: Mapping[str, str], name: str
 ) -> Iterator[str]:
-    """Give the id of the run that bears `tags`, which is made if need be, and end it afterwards.
+    """Provide the id of the run that has these tags, creating it if there is none; end it after.
 
-    What the store throws meanwhile becomes a TrackingError, and the run FAILED.
+    An exception in the block ends the run as FAILED, and one of MLflow's becomes a TrackingError.
     """
     store.prepare()
     experiment_id = store.open_experiment(experiment)
@@ -122,20 +122,22 @@ def kept_run(
             status = "FINISHED"
         finally:
             end_run(store, run_id, status)
-        like_it = {key: tags[key] for key in (KIND, STUDY)}
-        for left in find_runs(store, experiment_id, like_it, "RUNNING"):  # by somebody killed
+        same_kind = {key: tags[key] for key in (KIND, STUDY)}
+        for left in find_runs(store, experiment_id, same_kind, "RUNNING"):  # its process was killed
             end_run(store, left.info.run_id, "KILLED")
 
 
 def find_runs(
     store: TrackingStore, experiment_id: str, tags: Mapping[str, str], status: str = ""
 ) -> list[Run]:
-    """Return the runs that bear `tags`, and are in that status if one is given."""
-    which = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
-    which += [f"attributes.status = '{status}'"] if status else []
-    return list(store.client.search_runs([experiment_id], " and ".join(which)))
+    """Return the runs that have these tags and, if one is given, this status."""
+    # MLflow's filters cannot contain every value, such as a study's name with quotes of both kinds.
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if "'" not in value]
+    conditions += [f"attributes.status = '{status}'"] if status else []
+    runs = store.client.search_runs([experiment_id], " and ".join(conditions))
+    return [run for run in runs if tags.items() <= run.data.tags.items()]
 
 
 def end_run(store: TrackingStore, run_id: str, status: str) -> None:
-    """End a run now, with MLflow's name of how: FINISHED, FAILED or KILLED."""
+    """End a run now with one of MLflow's statuses: FINISHED, FAILED or KILLED."""
     store.client.set_terminated(run_id, status, int(time.time() * 1000))

@@ -1,4 +1,4 @@
-"""What an evaluation is in MLflow: a run of its own kind beside those of what it trained."""
+"""An evaluation in MLflow: one run with its result, beside the runs of the networks it trained."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from hpsearch.evaluation.record import Evaluation
     from hpsearch.tracking.store import TrackingStore
 
-EVALUATION = "evaluation"  # kind and name of the run
-# Version 0.1 named the last two; runs are found by these tags.
+EVALUATION = "evaluation"  # both the kind and the name of the run
+# The keys of the last two are those of version 0.1: runs are found by these tags.
 SEEDS, USE, USED = "hpsearch.seeds", "hpsearch.look", "hpsearch.looked"
 
 
 def log_evaluation(store: TrackingStore, study: Study, evaluation: Evaluation) -> None:
-    """Write an evaluation and its figures to its run; another result gets another run.
+    """Write an evaluation and its figures to its run; raise TrackingError.
 
-    Raises TrackingError.
+    An evaluation with another result gets a run of its own.
     """
     from hpsearch.figures.evaluation import draw_evaluation  # matplotlib takes a second
 
-    use, which = evaluation.own_use, _which(study, evaluation)
+    use, identity = evaluation.own_use, _identity(study, evaluation)
     text = {USED: use.date if use else evaluation.unscored, NOTE: in_markdown(study)}
     trial = find_trial(study, str(evaluation.chosen.slot))
     trained = project(study.study_name, trial, EVALUATION)
-    with kept_run(store, experiment_name(study), which, run_title(study, EVALUATION)) as run_id:
+    with kept_run(store, experiment_name(study), identity, run_title(study, EVALUATION)) as run_id:
         tags = [RunTag(key, value) for key, value in text.items()]
         metrics = [Metric(key, value, 0, 0) for key, value in _metrics(study, evaluation).items()]
         store.client.log_batch(run_id, metrics, trained.params, tags, synchronous=True)
@@ -48,7 +48,7 @@ def log_evaluation(store: TrackingStore, study: Study, evaluation: Evaluation) -
 
 
 def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
-    """Write the run of the last evaluation of `study` if it is missing; return how many were.
+    """Write the run of the last evaluation of `study` if it is missing; return 1 if it was, else 0.
 
     Raises TrackingError.
     """
@@ -57,7 +57,7 @@ def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
         return 0
     experiment_id = store.open_experiment(experiment_name(study))
     with store.errors():
-        known = find_runs(store, experiment_id, _which(study, evaluation), "FINISHED")
+        known = find_runs(store, experiment_id, _identity(study, evaluation), "FINISHED")
     if known:
         return 0
     log_evaluation(store, study, evaluation)
@@ -65,7 +65,7 @@ def log_missing_evaluation(store: TrackingStore, study: Study) -> int:
 
 
 def delete_evaluation(store: TrackingStore, study: Study) -> None:
-    """Delete the runs of all evaluations of `study`; raises TrackingError."""
+    """Delete the runs of all evaluations of `study`; raise TrackingError."""
     experiment_id = store.experiment_id(experiment_name(study))
     if experiment_id is not None:
         with store.errors():
@@ -73,8 +73,8 @@ def delete_evaluation(store: TrackingStore, study: Study) -> None:
                 store.client.delete_run(run.info.run_id)
 
 
-def _which(study: Study, evaluation: Evaluation) -> dict[str, str]:
-    """Return the tags that tell the run of an evaluation from those of others."""
+def _identity(study: Study, evaluation: Evaluation) -> dict[str, str]:
+    """Return the tags that tell the run of this evaluation from the runs of others."""
     use = evaluation.own_use
     return {
         KIND: EVALUATION,
@@ -87,15 +87,15 @@ def _which(study: Study, evaluation: Evaluation) -> dict[str, str]:
 
 
 def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:
-    """Return what the chosen candidate came to over fresh seeds and on the test set."""
+    """Return the chosen candidate's results over fresh seeds and any on the test set."""
     metric, chosen = metric_of(study), evaluation.chosen
     values = {
         f"{metric}_mean": chosen.mean,
         f"{metric}_deviation": chosen.deviation,
         f"{metric}_luck": chosen.luck,
     }
-    seen = {"network": "test/", "ensemble": "test/ensemble_"} if evaluation.own_use else {}
-    for which, prefix in seen.items():
+    prefixes = {"network": "test/", "ensemble": "test/ensemble_"} if evaluation.own_use else {}
+    for which, prefix in prefixes.items():
         if scores := evaluation.test_scores(which):
             values |= {f"{prefix}{name}": getattr(scores, name) for name in SCORES}
     return {key: value for key, value in values.items() if value is not None}

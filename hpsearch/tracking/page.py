@@ -1,4 +1,4 @@
-"""The page of an MLflow experiment: what the study found, and the command to repeat it."""
+"""The page of an MLflow experiment: what the study found, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 
 def update_page(rounds: Sequence[Study], tracker: Tracker | None) -> None:
-    """Write the page of these rounds to MLflow; a store that is away gets it the next time."""
+    """Write the page of these rounds to MLflow; do nothing without a tracker.
+
+    A store that does not answer is a warning: the next update writes the page.
+    """
     if tracker is None:
         return
     try:
@@ -48,7 +51,7 @@ def update_page(rounds: Sequence[Study], tracker: Tracker | None) -> None:
 
 
 def describe(*rounds: Study) -> str:
-    """Return a study, or the rounds of a search, as Markdown."""
+    """Return the page of a study, or of the rounds of a search, as Markdown."""
     first, metric = rounds[0], metric_title(rounds[0])
     if seeds_of(first) > 1:
         rows = _configuration_rows(best_configurations(first, 20), metric)
@@ -64,7 +67,7 @@ def describe(*rounds: Study) -> str:
             "",
             *_evaluated_lines(rounds),
             *_pruned_line(rounds),
-            f"To do it again, save this as `study.toml`: `{command}`",
+            f"To run it again, save this as `study.toml`: `{command}`",
             "",
             "```toml",
             (study_file(first) or "").strip(),
@@ -82,7 +85,7 @@ def _markdown_line(study: Study, metric: str) -> str:
 
 
 def _searched_line(study: Study) -> list[str]:
-    """Say what the study searched; a later round's ranges lie around an earlier one's best."""
+    """Say what the first round searched; later rounds search around its best trials."""
     table = tomllib.loads(study_file(study) or "").get("trial", {})
     searched = SearchSpace.from_table(table).searched.items()
     ranges = ", ".join(f"`{name}` {entry}" for name, entry in searched)
@@ -90,11 +93,11 @@ def _searched_line(study: Study) -> list[str]:
 
 
 def _evaluated_lines(rounds: Sequence[Study]) -> list[str]:
-    """Say what evaluations found, of several rounds with the name of each."""
-    found = ((study.study_name, in_markdown(study)) for study in rounds)
-    names = len(rounds) > 1
-    told = [f"{name}: {text}" if names else text for name, text in found if text]
-    return [line for text in told for line in (text, "")]
+    """Say what evaluations found, with the name of the round if there are several rounds."""
+    texts = ((study.study_name, in_markdown(study)) for study in rounds)
+    several = len(rounds) > 1
+    found = [f"{name}: {text}" if several else text for name, text in texts if text]
+    return [line for text in found for line in (text, "")]
 
 
 def _pruned_line(rounds: Sequence[Study]) -> list[str]:
@@ -119,5 +122,5 @@ def _trial_rows(best: list[tuple[Study, FrozenTrial]], metric: str) -> list[str]
 
 def _table(headings: list[str], rows: list[list[str]]) -> list[str]:
     lines = [headings, ["---"] * len(headings), *rows] if rows else []
-    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)  # of a label, say
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)  # labels may have |
     return [f"| {' | '.join(line)} |" for line in escaped]

@@ -1,4 +1,7 @@
-"""What a trial looks like in MLflow: a pure function from a frozen trial to a run's contents."""
+"""How hpsearch's runs are tagged, named and found in MLflow, and what the run of a trial contains.
+
+The run of a trial is computed from the frozen trial: nothing here reads or writes MLflow.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from hpsearch.trials.records import (
     round_number,
     setup_of,
     slot_of,
+    study_id,
     was_interrupted,
 )
 
@@ -31,18 +35,37 @@ if TYPE_CHECKING:
 
     from hpsearch.trials.records import DataId, Setup
 
-BEST = "_best"  # ends the name of the metric that a trial is judged by
+BEST = "_best"  # the end of the name of the metric that ranks trials
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 ID = "hpsearch.study_id"
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
-TRIALS = f"tags.`{KIND}` = 'trial'"  # which runs of an experiment are trials
-NOTE = "mlflow.note.content"  # what a person reads on a page, as Markdown
+NOTE = "mlflow.note.content"  # Markdown that MLflow shows on the page of a run or an experiment
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
+
+TRIALS_FILTER = f"tags.`{KIND}` = 'trial'"  # MLflow's filter for the runs of trials
+
+
+def runs_filter(study: Study) -> str:
+    """Return MLflow's filter for all runs of `study`, those of trials and those of other kinds."""
+    return f"tags.`{ID}` = '{study_id(study)}'"
+
+
+def run_name(study: Study, trial: FrozenTrial) -> str:
+    """Return the name of a trial's run: trial-0007, r2-trial-0007, repeat-0007-03."""
+    repeat = repeat_of(trial) if evaluation_of(study) is not None else None
+    name = f"trial-{slot_of(trial):04d}" if repeat is None else repeat.name
+    return f"{round_prefix(study)}{name}"
+
+
+def round_prefix(study: Study) -> str:
+    """Return what the names of a later round's runs begin with: "r2-"; "" for a first round."""
+    number = round_number(study)
+    return f"r{number}-" if number else ""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """One MLflow run; times in ms since 1970, `end` is None while the trial runs."""
+    """The contents of an MLflow run; times in ms since 1970, `end` is None while the trial runs."""
 
     name: str
     tags: dict[str, str]
@@ -54,12 +77,21 @@ class Projection:
     status: str
 
 
+def project_trial(study: Study, trial: FrozenTrial) -> Projection:
+    """Return the run of a trial of `study`; in an evaluation, tags say what the trial repeats."""
+    search, tags = evaluation_of(study), dict[str, object]()
+    repeat = repeat_of(trial) if search is not None else None
+    if search is not None and repeat is not None:
+        tags = {KIND: repeat.kind, STUDY: search.name, SLOT: repeat.trial, DRAW: repeat.draw}
+    return project(study.study_name, trial, run_name(study, trial), tags)
+
+
 def project(
     study_name: str, trial: FrozenTrial, name: str, tags: Mapping[str, object] | None = None
 ) -> Projection:
-    """Return the run of `trial`, called `name`; `tags` are said besides or instead of the usual.
+    """Return the run of `trial`, called `name`; `tags` are added to its own or replace them.
 
-    Trials of other objectives have no curves.
+    The trial of another objective has no curves, so its run has no metrics.
     """
     start = _milliseconds(trial, "datetime_start")
     end = _milliseconds(trial, "datetime_complete") if trial.state.is_finished() else None
@@ -82,7 +114,7 @@ def _milliseconds(trial: FrozenTrial, moment: str) -> int | None:
 
 
 def _status(trial: FrozenTrial) -> str:
-    """A pruned trial is finished: one marked KILLED looks like a failure in the UI."""
+    """Return MLflow's status; a pruned trial is FINISHED, because KILLED looks like a failure."""
     if trial.state in DONE:
         return "FINISHED"
     if trial.state is TrialState.FAIL:
@@ -125,7 +157,7 @@ def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Me
         for epoch, (value, time) in enumerate(zip(values, curves.times, strict=True), start=1)
     ]
     if end is not None and len(curves) and metric in curves.values:
-        # At step 0, for the UI draws a bar a run for a metric that has only that one.
+        # At step 0: MLflow draws one bar per run for a metric whose only step is 0.
         best_epoch, best = curves.best(metric)
         ends = {f"{metric}{BEST}": best, "best_epoch": best_epoch, "epochs": len(curves)}
         points += [Metric(name, value, end, 0) for name, value in ends.items()]
@@ -136,27 +168,5 @@ def _inputs(data: DataId | None) -> list[DatasetInput]:
     if data is None:
         return []
     source = json.dumps({"source": data.source, "digest": data.digest})
-    # Eight digits, as in MLflow's own data sets, leave room in the table of runs.
+    # Eight digits, as MLflow's own data sets have, leave room in the table of runs.
     return [DatasetInput(Dataset(data.name, data.digest[:8], "hpsearch", source))]
-
-
-def run_name(study: Study, trial: FrozenTrial) -> str:
-    """Return the name of the trial's run in its experiment: trial-0007, r2-trial-0007."""
-    repeat = repeat_of(trial) if evaluation_of(study) is not None else None
-    name = f"trial-{slot_of(trial):04d}" if repeat is None else repeat.name
-    return f"{round_prefix(study)}{name}"
-
-
-def round_prefix(study: Study) -> str:
-    """Return the beginning of the names of a later round's runs, r2-; "" for a first round."""
-    number = round_number(study)
-    return f"r{number}-" if number else ""
-
-
-def project_trial(study: Study, trial: FrozenTrial) -> Projection:
-    """Return the run of a trial of `study`; an evaluation's run is tagged with what it repeats."""
-    search, tags = evaluation_of(study), dict[str, object]()
-    repeat = repeat_of(trial) if search is not None else None
-    if search is not None and repeat is not None:
-        tags = {KIND: repeat.kind, STUDY: search.name, SLOT: repeat.trial, DRAW: repeat.draw}
-    return project(study.study_name, trial, run_name(study, trial), tags)

@@ -1,4 +1,4 @@
-"""MLflow's own server, started on a tracking store for as long as it is looked at."""
+"""MLflow's own server, started on a tracking store for `hpsearch ui`."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ START_SECONDS = 60
 
 @dataclass(frozen=True)
 class TrackingServer:
-    """A running server of MLflow, for this machine alone."""
+    """A running MLflow server that only this machine can reach."""
 
     address: str
     process: subprocess.Popen[bytes]
 
     def wait(self) -> None:
-        """Wait until the server ends."""
+        """Return when the server has ended."""
         self.process.wait()
 
 
 @contextmanager
 def serve_store(uri: str, port: int) -> Iterator[TrackingServer]:
-    """Run MLflow's server on the store at `uri` while the block runs, on `port` if it is free.
+    """Run MLflow's server on the store at `uri` while the block runs; raise TrackingError.
 
-    Raises TrackingError if the server does not start.
+    port: where it listens, if that port is free; else it listens on another.
     """
     port = _free_port(port)
     process = _start_server(uri, port)
@@ -48,7 +48,7 @@ def serve_store(uri: str, port: int) -> Iterator[TrackingServer]:
 
 
 def _free_port(wanted: int) -> int:
-    """Return `wanted` if it can be bound, else a port that can."""
+    """Return `wanted` if that port is free, else any free port."""
     for port in (wanted, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,7 +61,7 @@ def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
     """Start MLflow's server in a process group of its own, without its job runner."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     environment = os.environ | {
-        "MLFLOW_BACKEND_STORE_URI": uri,  # no argument: others could read a password there
+        "MLFLOW_BACKEND_STORE_URI": uri,  # others could read a password in an argument
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     return subprocess.Popen(
@@ -78,7 +78,8 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise TrackingError(
-                f"MLflow's server ended with code {process.returncode}; `mlflow server` says why"
+                f"MLflow's server ended with code {process.returncode}; run `mlflow server` to see "
+                "why"
             )
         with contextlib.suppress(OSError):
             urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1).close()

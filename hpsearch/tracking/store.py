@@ -1,4 +1,4 @@
-"""The tracking store: how MLflow is reached, and the experiments it holds."""
+"""The tracking store: MLflow at one address, and the experiments in it."""
 
 from __future__ import annotations
 
@@ -25,40 +25,41 @@ from hpsearch.errors import Argument, TrackingError
 from hpsearch.internals import database_engine
 from hpsearch.settings.names import NUMBERED_ROUND
 from hpsearch.storage.open import redact
-from hpsearch.tracking.projection import BEST, TRIALS
+from hpsearch.tracking.projection import BEST, TRIALS_FILTER
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
-VIEW = "workflowType=machine_learning"  # MLflow may open its pages for language models instead
+VIEW = "workflowType=machine_learning"  # without it MLflow may open pages for language models
 
 
 def tracking_uri(given: str | None = None) -> str:
-    """Return the tracking store: as given, or MLFLOW_TRACKING_URI, or the default database."""
+    """Return the URI of the tracking store: `given`, else MLFLOW_TRACKING_URI, else the default."""
     return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
 
 
 class TrackingStore:
-    """MLflow at one address, its experiments by name. Every method raises TrackingError."""
+    """MLflow at one address, with its experiments by name. Every method raises TrackingError."""
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = tracking_uri(uri)
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's client for this store; raises TrackingError."""
-        try:
-            client = MlflowClient(tracking_uri=_absolute(self.uri))
-        except (ImportError, ValueError) as error:
-            # A ValueError is about a port that is no number, and may quote a misplaced password.
-            what = "its port is no number" if isinstance(error, ValueError) else error
-            raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from None
-        if _sqlite_file(self.uri):
-            _commit_fast(client)
-        return client
+        """MLflow's client for this store; making it creates a database that does not exist yet."""
+        with self.errors():
+            try:
+                client = MlflowClient(tracking_uri=_absolute(self.uri))
+            except (ImportError, ValueError) as error:
+                # A ValueError comes from a port that is no number; it may quote a password.
+                what = "its port is no number" if isinstance(error, ValueError) else error
+                raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from None
+            if _sqlite_file(self.uri):
+                _commit_fast(client)
+            return client
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn whatever the store throws into a TrackingError."""
+        """Turn every exception of MLflow and its database into a TrackingError."""
         try:
             yield
         except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
@@ -71,7 +72,8 @@ class TrackingStore:
     def check(self, experiment: str) -> None:
         """Make sure that `experiment` can be written to; create nothing.
 
-        The store has to answer, or its database to have a folder; a deleted experiment is refused.
+        Raises TrackingError if the store does not answer, if the experiment was deleted, or if
+        there is no database yet and no folder to create it in.
         """
         file = _sqlite_file(self.uri)
         if file is None or file.exists():
@@ -84,16 +86,16 @@ class TrackingStore:
             self._refuse_unwritable(file)
 
     def prepare(self) -> None:
-        """Make sure that the store answers; create a database that does not exist yet."""
+        """Make sure that the store answers; create its database if there is none."""
         if file := _sqlite_file(self.uri):
             self._refuse_unwritable(file)
         with self.errors():
             if file:
-                _write_ahead(file)  # of a file that is no database, MLflow would try for minutes
+                _write_ahead(file)  # fails at once if it is no database; MLflow retries
             self.client.search_experiments(max_results=1)
 
     def exists(self) -> bool:
-        """Whether there is a database, if it is a file; a server is taken to be there."""
+        """Whether the database file exists; True for a server, which is not asked."""
         file = _sqlite_file(self.uri)
         return file is None or file.exists()
 
@@ -105,7 +107,7 @@ class TrackingStore:
             raise TrackingError(f"tracking store '{self.uri}': '{place}' cannot be written to")
 
     def open_experiment(self, name: str) -> str:
-        """Return the id of the experiment called `name`, which is made if there is none."""
+        """Return the id of the experiment called `name`; create it if there is none."""
         with self.errors():
             found = self.client.get_experiment_by_name(name) or self._create(name)
         _refuse_deleted(found)
@@ -119,13 +121,13 @@ class TrackingStore:
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 raise
-            return found  # another thread or process of the study's was faster
+            return found  # another thread or process of the study was faster
 
     def log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
-        """Say what data a run had.
+        """Log the data sets that a run used.
 
-        Of several processes that bring the same data for the first time, MLflow refuses all but
-        one ("UNIQUE constraint failed"): the second time it finds them.
+        When several processes log a new data set at once, MLflow refuses all but one with "UNIQUE
+        constraint failed". The second try finds the data set and succeeds.
         """
         with self.errors():
             try:
@@ -141,7 +143,7 @@ class TrackingStore:
             found = self.client.get_experiment_by_name(experiment)
             if found is None:
                 return False
-            if found.lifecycle_stage == "deleted":  # and so could not be renamed
+            if found.lifecycle_stage == "deleted":  # MLflow would not rename it
                 self.client.restore_experiment(found.experiment_id)
             # A deleted experiment keeps its name until `mlflow gc`: free it for a new study.
             number, now = found.experiment_id, time.strftime("%Y-%m-%d %H:%M:%S")
@@ -150,34 +152,36 @@ class TrackingStore:
             return True
 
     def experiment_names(self) -> list[str]:
-        """Return the names of the experiments, without the empty one that MLflow starts with."""
+        """Return the names of the experiments, without the empty one that MLflow creates."""
         with self.errors():
             experiments = self.client.search_experiments()
         return [e.name for e in experiments if e.name != "Default"]
 
     def experiment_id(self, name: str) -> str | None:
-        """Return the id of the experiment called `name`, if there is one to look at."""
+        """Return the id of the experiment called `name`, None if it is missing or deleted."""
         with self.errors():
             found = self.client.get_experiment_by_name(name)
         return found.experiment_id if found and found.lifecycle_stage == "active" else None
 
     @property
     def is_server(self) -> bool:
-        """Whether the store is a tracking server, with pages of its own."""
+        """Whether the store is a tracking server, which has pages of its own."""
         return self.uri.startswith(("http://", "https://"))
 
     def page(self, name: str | None = None) -> str:
-        """Return the page with the curves of a study's trials, or that of all experiments.
+        """Return the address of the page with the curves of a study's trials.
 
-        It is relative to the server. The best trials come first, since MLflow shows ten. Runs of
-        other kinds, such as figures, appear when the filter in the search box is cleared.
+        It is relative to the server's. name: the study; None is the only experiment, or the list of
+        all experiments if there are several. The best trials come first, because MLflow shows only
+        ten. Runs of other kinds, such as figures, appear when the filter in the search box is
+        cleared.
         """
         names = [name] if name else self.experiment_names()
         if len(names) != 1:
             return f"#/experiments?{VIEW}"
         experiment = self.experiment_id(names[0])
         if experiment is None and (numbered := NUMBERED_ROUND.fullmatch(names[0])):
-            experiment = self.experiment_id(numbered[1])  # later rounds are in that of the first
+            experiment = self.experiment_id(numbered[1])  # rounds share the experiment of the first
         if experiment is None:
             raise TrackingError(
                 f"MLflow has no experiment '{names[0]}'; hpsearch list shows the studies"
@@ -185,20 +189,20 @@ class TrackingStore:
         metric = self.best_metric(experiment)
         ascending = str("loss" in metric).lower()
         order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": ascending} if metric else {}
-        parts = {"compareRunsMode": "CHART", "searchFilter": TRIALS, **order}
+        parts = {"compareRunsMode": "CHART", "searchFilter": TRIALS_FILTER, **order}
         query = urlencode(parts, quote_via=quote)
         return f"#/experiments/{experiment}/runs?{VIEW}&{query}"
 
     def best_metric(self, experiment_id: str) -> str:
-        """Return the metric that the experiment's trials are judged by, "" if it has none yet."""
+        """Return the metric that ranks the experiment's trials, "" if no trial has one yet."""
         with self.errors():
-            runs = self.client.search_runs([experiment_id], TRIALS, max_results=100)
+            runs = self.client.search_runs([experiment_id], TRIALS_FILTER, max_results=100)
         names = (name for run in runs for name in run.data.metrics if name.endswith(BEST))
         return next(names, "")
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    """Return the file of an SQLite address, None for any other."""
+    """Return the file of an SQLite address, None for any other address."""
     try:
         database = make_url(uri).database if uri.startswith(SQLITE) else None
     except (ArgumentError, ValueError):
@@ -207,7 +211,7 @@ def _sqlite_file(uri: str) -> Path | None:
 
 
 def _absolute(uri: str) -> str:
-    """Fix a relative SQLite file to this folder: MLflow keeps connections by the address given."""
+    """Return `uri` with an absolute file: MLflow keeps connections by the address as given."""
     file = _sqlite_file(uri)
     return uri.replace(str(file), str(file.absolute()), 1) if file else uri
 
@@ -223,23 +227,25 @@ def _refuse_deleted(experiment: Experiment) -> None:
 
 
 def _commit_fast(client: MlflowClient) -> None:
-    """Have MLflow's own connections to its SQLite database not wait for the disk."""
+    """Let MLflow's connections to this SQLite database commit without waiting for the disk.
+
+    No other engine in the process is changed, not even another one on the same file.
+    """
     engine = database_engine(client)
-    if engine is not None and not event.contains(engine, "connect", _commit_without_the_disk):
-        event.listen(engine, "connect", _commit_without_the_disk)
-        engine.dispose()  # connections that are open already would wait
+    if engine is not None and not event.contains(engine, "connect", _set_synchronous_normal):
+        event.listen(engine, "connect", _set_synchronous_normal)
+        engine.dispose()  # the pool's open connections would go on waiting
 
 
-def _commit_without_the_disk(connection: Any, _: object) -> None:
-    """Let a commit return before the disk has it.
+def _set_synchronous_normal(connection: Any, _: object) -> None:
+    """Let a commit on this connection return before the data are on the disk.
 
-    The database stays consistent whatever happens, and runs that a power failure takes are written
-    again.
+    The database stays consistent even after a power failure, and `sync` writes lost runs again.
     """
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _write_ahead(file: Path) -> None:
-    """Let readers and one writer work side by side; SQLite remembers it in the file."""
+    """Let readers and one writer work at the same time; SQLite stores this in the file."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -1,7 +1,7 @@
-"""Tracker: projects trials into MLflow. A run is computed from one frozen trial and nothing else.
+"""Tracker: writes trials to MLflow. A run is computed from one frozen trial and nothing else.
 
-So MLflow holds no truth of its own: what is missing there can be written again at any time, and
-writing it twice changes nothing.
+So MLflow never has anything that the storage lacks: a missing run can be written again at any time,
+and writing a run twice changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlflow.entities import RunTag, ViewType
 
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial
+from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial, runs_filter
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.trials.records import experiment_name, own_trials, study_id
 
@@ -22,29 +22,25 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities at once, params and tags among them
-NOTE_LENGTH = 20_000  # MLflow takes no longer tag
+METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities in one call, params and tags included
+NOTE_LENGTH = 20_000  # the longest tag that MLflow takes for an experiment
 RUNS_PER_PAGE = 1000
 
 logger = logging.getLogger(__name__)
 
 
-def runs_of(study: Study) -> str:
-    """Return MLflow's filter for all runs of `study`, of trials and of other kinds."""
-    return f"tags.`{ID}` = '{study_id(study)}'"
-
-
 class Tracker:
     """An Optuna callback `(study, trial)` that writes the trial as a run of an MLflow experiment.
 
-    The experiment bears the study's name; that of a first round holds the later ones too. MLflow's
-    global tracking URI and active run are neither read nor changed. A tracking store that fails is
-    said once in the log and costs nothing but a later `sync`; `sync` raises TrackingError instead.
+    The experiment has the name of the study; later rounds of a search share the experiment of the
+    first. MLflow's global tracking URI and active run are neither read nor changed. If the tracking
+    store fails, the tracker logs one warning and writes nothing more until `sync`, which adds the
+    missing runs. The other methods raise TrackingError.
     """
 
     def __init__(self, uri: str | None = None) -> None:
         self.store = TrackingStore(uri)
-        self.lost = False  # the store failed; `sync` finds out whether it is back
+        self.lost = False  # whether the store failed; `sync` tries it again
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, dict[int, Run]] = {}
 
@@ -52,7 +48,7 @@ class Tracker:
         return type(self), (self.store.uri,)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
-        """Write `trial`, finished or still running; never raises for the store's sake."""
+        """Write `trial`, finished or still running; if the store fails, only log a warning."""
         if self.lost:
             return
         try:
@@ -62,9 +58,10 @@ class Tracker:
             logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
 
     def sync(self, study: Study, should_stop: Callable[[], bool] = lambda: False) -> int:
-        """Write the runs that are missing or were left unfinished; return how many those were.
+        """Write the runs that are missing or unfinished, and return how many; raise TrackingError.
 
-        A run that somebody deleted in MLflow stays deleted. Raises TrackingError.
+        should_stop: asked before each trial; True leaves the rest for later. A run that somebody
+        deleted in MLflow stays deleted.
         """
         self.lost = False
         self.forget(study)
@@ -80,11 +77,11 @@ class Tracker:
         return written
 
     def forget(self, study: Study) -> None:
-        """Forget which runs there are: another process may have begun some."""
+        """Forget which runs exist: another process may have created some."""
         self._runs.pop(study.study_name, None)
 
     def describe(self, study: Study, text: str) -> None:
-        """Put Markdown `text` on the experiment's page."""
+        """Put Markdown `text` on the experiment's page, unless the store is lost."""
         if not self.lost:
             with self.store.errors():
                 experiment_id = self._experiment_id(study)
@@ -92,17 +89,17 @@ class Tracker:
                 self.store.client.set_experiment_tag(experiment_id, NOTE, note)
 
     def delete(self, study: Study) -> None:
-        """Delete the study's experiment, or of a later round, which shares one, its runs alone."""
+        """Delete the study's experiment; for a later round, which shares one, only its own runs."""
         name = experiment_name(study)
         if name == study.study_name:
             self.store.delete(name)
         elif self.store.experiment_id(name):
             with self.store.errors():
-                for run in list(self._search(self._experiment_id(study), runs_of(study))):
+                for run in list(self._search(self._experiment_id(study), runs_filter(study))):
                     self.store.client.delete_run(run.info.run_id)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
-        """Bring the run of `trial` up to what the trial says now."""
+        """Create or update the run of `trial`."""
         with self.store.errors():
             runs = self._runs_of(study)
             projection = project_trial(study, trial)
@@ -129,7 +126,7 @@ class Tracker:
         return run
 
     def _log(self, run_id: str, projection: Projection, *, fresh: bool) -> None:
-        """Log params, metrics and, where the run does not have them from its creation, tags."""
+        """Log params, metrics and, unless the run was just created with them, tags."""
         tags = [] if fresh else [RunTag(key, value) for key, value in projection.tags.items()]
         first, rest = projection.metrics[:METRICS_PER_BATCH], projection.metrics[METRICS_PER_BATCH:]
         self.store.client.log_batch(run_id, first, projection.params, tags, synchronous=True)
@@ -147,23 +144,23 @@ class Tracker:
         """Return the runs of a study's trials by the trial's number, deleted ones included."""
         if study.study_name not in self._runs:
             with self.store.errors():
-                found = self._search(self._experiment_id(study), runs_of(study))
+                found = self._search(self._experiment_id(study), runs_filter(study))
                 runs = {int(r.data.tags[NUMBER]): r for r in found if NUMBER in r.data.tags}
-                self._runs.setdefault(study.study_name, runs)  # of two threads, the first's
+                self._runs.setdefault(study.study_name, runs)  # another thread may have been faster
         return self._runs[study.study_name]
 
-    def _search(self, experiment_id: str, which: str) -> Iterator[Run]:
-        """Yield the runs that MLflow's filter `which` finds, deleted ones as well."""
+    def _search(self, experiment_id: str, runs: str) -> Iterator[Run]:
+        """Yield the runs that match MLflow's filter `runs`, deleted ones included."""
         page: str | None = None
         while True:
-            runs = self.store.client.search_runs(
+            found = self.store.client.search_runs(
                 [experiment_id],
-                which,
+                runs,
                 ViewType.ALL,
                 max_results=RUNS_PER_PAGE,
                 page_token=page,
             )
-            yield from runs
-            page = runs.token
+            yield from found
+            page = found.token
             if not page:
                 return

@@ -97,15 +97,22 @@ class Repeat:
         return f"{self.kind}-{self.trial:04d}-{self.draw:02d}"
 
 
+def _table(trial: AnyTrial, key: str) -> Mapping[str, Any]:
+    """Return an attribute that is a table; {} if another program uses its key."""
+    value = trial.user_attrs.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
 def slot_of(trial: AnyTrial) -> int:
     """Return the trial's slot; in a study that hpsearch does not run, the trial's number."""
-    return int(trial.user_attrs.get(_SLOT, trial.number))
+    slot = assigned_slot(trial)
+    return trial.number if slot is None else slot
 
 
 def assigned_slot(trial: AnyTrial) -> int | None:
     """Return the slot that a worker assigned to the trial, None if none did."""
     slot = trial.user_attrs.get(_SLOT)
-    return None if slot is None else int(slot)
+    return slot if isinstance(slot, int) else None
 
 
 def assign(trial: BaseTrial, slot: int, process: ProcessId) -> None:
@@ -125,12 +132,12 @@ def setup_of(trial: AnyTrial) -> Setup | None:
 
     A field that is missing, as another program may leave it, is empty or None.
     """
-    table = trial.user_attrs.get(_SETUP)
-    if table is None:
+    table = _table(trial, _SETUP)
+    if "config" not in table:
         return None
     data = table.get("data")
     return Setup(
-        config=table.get("config", {}),
+        config=table["config"],
         metric=table.get("metric", ""),
         seed=table.get("seed"),
         data=None if data is None else DataId(**data),
@@ -139,14 +146,20 @@ def setup_of(trial: AnyTrial) -> Setup | None:
     )
 
 
+def data_of(trial: AnyTrial) -> DataId | None:
+    """Return the data that the trial was trained on, None if another objective ran it."""
+    setup = setup_of(trial)
+    return None if setup is None else setup.data
+
+
 def config_of(trial: AnyTrial) -> dict[str, Any]:
     """Return the configuration that the trial trains, {} if another objective ran it."""
-    return dict(trial.user_attrs.get(_SETUP, {}).get("config", {}))
+    return dict(_table(trial, _SETUP).get("config", {}))
 
 
 def label_of(trial: AnyTrial) -> str:
     """Return the label of the trial's [[enqueue]] entry, "" if it has none."""
-    return str(trial.user_attrs.get(_SETUP, {}).get("label", ""))
+    return str(_table(trial, _SETUP).get("label", ""))
 
 
 def write_setup(trial: BaseTrial, setup: Setup) -> None:
@@ -161,7 +174,7 @@ def write_setup(trial: BaseTrial, setup: Setup) -> None:
 
 def curves_of(trial: AnyTrial) -> Curves:
     """Return the trial's learning curves, empty if another objective ran it."""
-    return Curves.from_attribute(trial.user_attrs.get(_CURVES, {}))
+    return Curves.from_attribute(_table(trial, _CURVES))
 
 
 def write_curves(trial: BaseTrial, curves: Curves) -> None:

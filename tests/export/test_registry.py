@@ -1,4 +1,4 @@
-"""A study's network as a registered model of MLflow, and what it says in another process."""
+"""A study's network as a registered model of MLflow, and its predictions in another process."""
 
 import json
 import os
@@ -15,21 +15,21 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from hpsearch.errors import DataError, StudyError, TrackingError
-from hpsearch.export.files import choose_trial, retrain, write_network
-from hpsearch.export.flavor import decode, example_rows, signature_of
+from hpsearch.export.files import network_bytes
+from hpsearch.export.flavor import example_rows
 from hpsearch.export.predict import load_model, predict_frame, predict_table
 from hpsearch.export.registry import Champion, register
-from hpsearch.export.winner import Winner, find_winner
+from hpsearch.export.winner import Winner, choose_trial, find_winner, retrain
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
+from hpsearch.storage.open import open_storage
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trials.records import own_trials, slot_of
-from model.columns import Column, encode
 
 NAME, URI = "tiny-random", "models:/tiny-random@champion"
 
-# What a program does that knows nothing but MLflow, the name, and where the store is.
+# A program that knows only MLflow, the name, and the address of the store.
 FRESH = """
 import json, sys
 import mlflow, pandas
@@ -46,7 +46,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder to be in: MLflow puts artifacts beside its database's user."""
+    """A working directory of its own, because MLflow writes artifacts to the working directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("registry"))
         yield Path.cwd()
@@ -97,8 +97,8 @@ def study(folder, table, store):
     return run_study(settings_of(table), storage=str(folder / "j"), tracker=tracker).study
 
 
-def export(store, study, slot=None, scores=None):
-    winner = find_winner(study, slot)
+def export(store, study, slot=None, scores=None, storage="j"):
+    winner = find_winner(open_storage(str(storage)), study, slot)
     return register(store, study, replace(winner, scores=scores) if scores else winner)
 
 
@@ -117,7 +117,7 @@ def model_runs(store):
     return store.client.search_runs([experiment], "tags.`hpsearch.kind` = 'model'")
 
 
-def test_it_predicts_in_a_fresh_process_as_the_command_does(champion, study, store, table):
+def test_it_predicts_the_same_in_a_new_process_as_the_command_does(champion, study, store, table):
     assert champion == Champion(NAME, 1, fresh=True)
     assert champion.uri == URI
     frame = pd.read_csv(table, dtype={"code": str})
@@ -129,20 +129,20 @@ def test_it_predicts_in_a_fresh_process_as_the_command_does(champion, study, sto
     command = [sys.executable, "-c", FRESH, "shuffled.csv"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    said = json.loads(run.stdout)
+    printed = json.loads(run.stdout)
 
-    write_network(retrain(study, choose_trial(study)), "it.npz")
+    Path("it.npz").write_bytes(network_bytes(retrain(study, choose_trial(study))))
     expected = predict_table("it.npz", "shuffled.csv")
-    assert said["labels"] == expected.labels.tolist()
-    assert set(said["labels"]) == {"ant", "bee", "cat, tame"}
-    assert list(said["proba"]) == ["ant", "bee", "cat, tame"]
-    found = np.array(list(said["proba"].values())).T
+    assert printed["labels"] == expected.labels.tolist()
+    assert set(printed["labels"]) == {"ant", "bee", "cat, tame"}
+    assert list(printed["proba"]) == ["ant", "bee", "cat, tame"]
+    found = np.array(list(printed["proba"].values())).T
     np.testing.assert_allclose(found, expected.probabilities, rtol=1e-6)
     example = example_rows(settings_of(table).data)
-    assert said["example"] == predict_frame(load_model("it.npz"), example).labels.tolist()
+    assert printed["example"] == predict_frame(load_model("it.npz"), example).labels.tolist()
 
 
-def test_it_takes_a_column_of_words_however_pandas_has_read_it(champion, store, table, folder):
+def test_a_column_of_words_may_have_any_type_that_pandas_gives_it(champion, store, table, folder):
     version = store.client.get_model_version(NAME, str(champion.version))
     run = store.client.get_run(version.run_id)
     model = mlflow.pyfunc.load_model(f"{run.info.artifact_uri}/model")
@@ -168,13 +168,13 @@ def test_nothing_in_it_is_pickled(champion, store):
     run = store.client.get_run(version.run_id)
     root = Path(run.info.artifact_uri) / "model"
     files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-    assert {"MLmodel", "pyfunc_model.py", "artifacts/network.npz", "input_example.json"} <= files
+    assert {"MLmodel", "pyfunc.py", "artifacts/network.npz", "input_example.json"} <= files
     assert {Path(file).suffix for file in files} <= {"", ".py", ".npz", ".json", ".yaml", ".txt"}
-    assert "python_model" not in (root / "MLmodel").read_text().replace("pyfunc_model.py", "")
+    assert "python_model" not in (root / "MLmodel").read_text()
     assert load_model(root / "artifacts" / "network.npz").columns[0].name == "age"
 
 
-def test_a_version_says_where_it_is_from(champion, study, store):
+def test_a_version_says_where_it_comes_from(champion, study, store):
     version = store.client.get_model_version(NAME, str(champion.version))
     trial = choose_trial(study)
     of_trial = store.client.get_run(version.tags["hpsearch.trial_run"])
@@ -193,7 +193,7 @@ def test_a_version_says_where_it_is_from(champion, study, store):
     assert run.inputs.dataset_inputs[0].dataset == of_trial.inputs.dataset_inputs[0].dataset
 
 
-def test_the_same_network_makes_nothing_and_another_takes_the_alias(champion, study, store):
+def test_the_same_network_creates_nothing_and_another_gets_the_alias(champion, study, store):
     runs = len(model_runs(store))
     assert export(store, study) == Champion(NAME, champion.version, fresh=False)
     assert len(model_runs(store)) == runs
@@ -211,11 +211,11 @@ def test_the_same_network_makes_nothing_and_another_takes_the_alias(champion, st
     assert (version.version, version.tags["test/accuracy"]) == (third.version, "0.97")
     assert "test/accuracy **0.97**" in version.description
     assert store.client.get_run(version.run_id).data.metrics == {"test/accuracy": 0.97}
-    assert not export(store, study).fresh  # the score that is known stays
+    assert not export(store, study).fresh  # it keeps the score that is known
 
 
 @pytest.mark.parametrize("step", ["log_artifacts", "create_model_version"])
-def test_nothing_is_registered_where_a_step_fails(study, store, champion, monkeypatch, step):
+def test_nothing_is_registered_if_a_step_fails(study, store, champion, monkeypatch, step):
     def fail(*_, **__):
         raise OSError("no space left")
 
@@ -230,7 +230,7 @@ def test_nothing_is_registered_where_a_step_fails(study, store, champion, monkey
     assert max(model_runs(store), key=lambda run: run.info.start_time).info.status == "FAILED"
 
 
-def test_a_first_model_is_not_begun_without_its_files(make_settings, store, tmp_path, monkeypatch):
+def test_no_first_model_is_created_without_its_files(make_settings, store, tmp_path, monkeypatch):
     study = run_study(
         make_settings(name="first", search={"trials": 1}), storage=str(tmp_path / "j")
     )
@@ -240,15 +240,15 @@ def test_a_first_model_is_not_begun_without_its_files(make_settings, store, tmp_
 
     monkeypatch.setattr(MlflowClient, "log_artifacts", fail)
     with pytest.raises(TrackingError, match=r"^tracking store 'sqlite:.*': away$"):
-        export(store, study.study)
+        export(store, study.study, storage=tmp_path / "j")
     assert store.client.search_registered_models("name = 'first-random'") == []
     monkeypatch.undo()
-    made = export(store, study.study)  # of a study that was not tracked
+    made = export(store, study.study, storage=tmp_path / "j")  # this study was not tracked
     assert made.version == 1
     assert "hpsearch.trial_run" not in store.client.get_model_version(made.name, "1").tags
 
 
-def test_a_store_that_is_away_and_a_foreign_study_are_refused(study, store, folder):
+def test_a_missing_store_and_a_foreign_study_are_refused(study, store, folder):
     with pytest.raises(TrackingError, match="there is no folder"):
         export(TrackingStore(f"sqlite:///{folder}/no/mlflow.db"), study)
     trial = choose_trial(study)
@@ -261,7 +261,7 @@ def test_the_model_outlives_the_study(make_settings, store, tmp_path):
     settings = make_settings(name="gone", search={"trials": 1})
     tracker = Tracker(store.uri)
     study = run_study(settings, storage=str(tmp_path / "j"), tracker=tracker).study
-    made = export(store, study)
+    made = export(store, study, storage=tmp_path / "j")
     tracker.delete(study)
     code = (
         "import sys, mlflow; print(*mlflow.pyfunc.load_model(sys.argv[1]).predict(__import__("
@@ -277,22 +277,3 @@ def test_the_model_outlives_the_study(make_settings, store, tmp_path):
     assert run.returncode == 0, run.stderr
     assert set(run.stdout.split()) <= set("0123456789")
     assert len(run.stdout.split()) == 9
-
-
-def test_the_example_is_rows_of_the_training_data(table):
-    example = example_rows(settings_of(table).data)
-    frame = pd.read_csv(table, dtype={"code": str}).drop(columns="kind")
-    assert len(example) == 5
-    assert len(frame.merge(example.drop_duplicates())) >= len(example.drop_duplicates())
-
-
-def test_what_was_encoded_is_decoded():
-    columns = (Column("n"), Column("word", ("a", "b", "c")), Column("m"))
-    frame = pd.DataFrame({"n": [1.5, 2.0], "word": ["c", "a"], "m": [0.0, -1.0]})
-    pd.testing.assert_frame_equal(decode(encode(frame, columns), columns), frame, check_dtype=False)
-    said = signature_of(columns).inputs.to_dict()
-    assert [(each["name"], each["type"]) for each in said] == [
-        ("n", "any"),
-        ("word", "any"),
-        ("m", "any"),
-    ]

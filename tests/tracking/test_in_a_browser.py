@@ -1,4 +1,4 @@
-"""What a person sees: MLflow's pages on a study, in a real browser."""
+"""MLflow's pages of a study, in a real browser."""
 
 import re
 import signal
@@ -29,13 +29,13 @@ learning_rate = { low = 1e-3, high = 1e3, log = true }    # some diverge
 kind = "values"
 """
 CURVES = ("train/accuracy", "train/loss", "val/accuracy", "val/loss")
-WIDE = {"width": 3000, "height": 1500}  # MLflow draws what is in view
+WIDE = {"width": 3000, "height": 1500}  # MLflow draws only what is in view
 TRIAL = re.compile(r"trial-\d{4}")
 
 
 @pytest.fixture(scope="module")
 def folder(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    """A study's, where there is a browser to look at it."""
+    """The working directory of a finished study; depends on a browser, so none means no study."""
     folder = tmp_path_factory.mktemp("seen")
     (folder / "seen.toml").write_text(STUDY)
     command = [sys.executable, "-m", "hpsearch", "study", "seen.toml", "--name", "seen"]
@@ -56,7 +56,7 @@ def runs(folder: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    """What `hpsearch ui seen` opens."""
+    """The address that `hpsearch ui seen` prints and opens."""
     command = [sys.executable, "-m", "hpsearch", "ui", "seen", "--no-browser", "--port", "0"]
     ui = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
@@ -68,7 +68,7 @@ def address(folder: Path) -> Iterator[str]:
 
 
 def open_page(page: Any, address: str) -> None:
-    # Else MLflow's assistant opens beside the first page that a browser sees of a server.
+    # Otherwise MLflow's assistant opens beside the first page of a server that a browser shows.
     page.add_init_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'")
     page.set_viewport_size(WIDE)
     page.goto(address)
@@ -89,7 +89,7 @@ def test_ui_lands_on_the_trials_and_their_curves(page: Any, address: str, runs: 
         card.locator("svg path.js-line").first.wait_for(
             state="attached"
         )  # a flat one has no height
-        # A run that had but one epoch is a dot.
+        # A run with a single epoch is a dot.
         long = [run for run in runs[:10] if run.data.metrics["epochs"] > 1]
         assert card.locator("svg path.js-line").count() >= len(long)
 
@@ -100,7 +100,7 @@ def test_the_table_has_data_parameters_and_states(page: Any, address: str, runs:
     data = grid.get_by_text(re.compile(r"digits \([0-9a-f]{8}\)"))
     data.first.wait_for()
     assert data.count() == len(runs)
-    page.get_by_text(re.compile("Show more")).first.click()  # MLflow shows no parameter unasked
+    page.get_by_text(re.compile("Show more")).first.click()  # MLflow shows no parameters at first
     for name in ("learning_rate", "val/accuracy_best", "hpsearch.state"):
         page.get_by_placeholder("Search columns").fill(name)
         page.get_by_text(name, exact=True).last.click()
@@ -110,7 +110,7 @@ def test_the_table_has_data_parameters_and_states(page: Any, address: str, runs:
         row.get_by_text(run.data.tags["hpsearch.state"], exact=True).first.wait_for()
 
 
-def test_a_trials_page_says_what_it_was_and_how_it_ended(
+def test_a_trials_page_shows_its_parameters_and_how_it_ended(
     page: Any, address: str, runs: list[Any]
 ) -> None:
     assert {run.data.tags["hpsearch.state"] for run in runs} == {"complete", "pruned"}
@@ -126,7 +126,9 @@ def test_a_trials_page_says_what_it_was_and_how_it_ended(
     page.locator("svg path.js-line").first.wait_for()
 
 
-def test_the_description_is_worth_reading(page: Any, address: str, runs: list[Any]) -> None:
+def test_the_description_has_the_best_trials_and_the_study_file(
+    page: Any, address: str, runs: list[Any]
+) -> None:
     open_page(page, address)
     note = page.locator("table").filter(has_text="learning_rate")
     best = next(run for run in runs if run.data.tags["hpsearch.state"] == "complete")

@@ -1,4 +1,4 @@
-"""The run that a frozen trial becomes, rule by rule."""
+"""The contents of a frozen trial's run, rule by rule."""
 
 import datetime
 import json
@@ -47,7 +47,7 @@ def points(run):
     return {(m.key, m.step): (m.value, m.timestamp) for m in run.metrics}
 
 
-def test_a_run_is_tagged_with_where_it_is_from():
+def test_tags_say_where_a_run_comes_from():
     run = project("digits-random", make_trial(), "trial-0007")
     assert run.name == "trial-0007"
     assert run.tags == {
@@ -62,7 +62,7 @@ def test_a_run_is_tagged_with_where_it_is_from():
     }
 
 
-def test_params_are_the_whole_configuration():
+def test_the_params_are_the_whole_configuration():
     params = {p.key: p.value for p in project("s", make_trial(), "trial-0007").params}
     expected = asdict(CONFIG) | {"hidden_layer_sizes": "178-46"}
     assert params == {key: str(value) for key, value in expected.items()}
@@ -70,12 +70,12 @@ def test_params_are_the_whole_configuration():
 
 def test_a_network_without_hidden_layers_has_a_shape_too():
     config = TrainConfig(hidden_layer_sizes=()).as_dict()
-    run = project("s", make_trial(setup={"config": config}), "trial-0007")
+    run = project("s", make_trial(setup=SETUP | {"config": config}), "trial-0007")
     params = {p.key: p.value for p in run.params}
     assert params["hidden_layer_sizes"] == "none"
 
 
-def test_metrics_are_stepped_from_1_at_the_times_that_were_stored():
+def test_the_steps_of_metrics_are_epochs_at_their_stored_times():
     run = project("s", make_trial(state=TrialState.RUNNING), "trial-0007")
     assert points(run) == {
         (name, epoch): (CURVES[name][epoch - 1], CURVES["times"][epoch - 1])

@@ -1,4 +1,4 @@
-"""Trials in MLflow, seen through MLflow's own client on a real store."""
+"""Trials in MLflow, read with MLflow's own client from a real store."""
 
 import logging
 import pickle
@@ -12,17 +12,30 @@ import mlflow
 import optuna
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, ViewType
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.entities import ViewType
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking import tracker as tracker_module
-from hpsearch.tracking.store import tracking_uri
 from hpsearch.tracking.tracker import Tracker
-from hpsearch.trials.records import experiment_name
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.records import (
+    DataId,
+    ProcessId,
+    Setup,
+    assign,
+    curves_of,
+    experiment_name,
+    study_id,
+    write_curves,
+    write_interrupted,
+    write_reason,
+    write_round,
+    write_setup,
+)
 
 METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+DATA = DataId("digits", "0123456789abcdef", "digits")
+THIS_PROCESS = ProcessId("host", 1, 0.0)
 
 
 @pytest.fixture
@@ -48,19 +61,19 @@ def closed_port():
 
 
 def ask(study, *, epochs=3):
-    """Start a trial that has trained for so many epochs."""
+    """Start a trial, and return it after so many epochs."""
     trial = study.ask()
-    trial.set_user_attr("slot", trial.number)
-    setup = {"config": {"epochs": epochs, "hidden_layer_sizes": [8]}, "metric": "val/accuracy"}
-    trial.set_user_attr("setup", setup | {"seed": 0})
-    show_epochs(trial, epochs)
+    assign(trial, trial.number, THIS_PROCESS)
+    config = {"epochs": epochs, "hidden_layer_sizes": [8]}
+    write_setup(trial, Setup(config, metric="val/accuracy", seed=0, data=DATA))
+    write_epochs(trial, epochs)
     return trial
 
 
-def show_epochs(trial, epochs):
+def write_epochs(trial, epochs):
     values = [epoch / 1000 for epoch in range(1, epochs + 1)]
     times = [1_700_000_000_000 + 50 * epoch for epoch in range(epochs)]
-    trial.set_user_attr("curves", dict.fromkeys(METRICS, values) | {"times": times})
+    write_curves(trial, Curves(dict.fromkeys(METRICS, values), times))
 
 
 def tell(study, trial, state="COMPLETE"):
@@ -88,14 +101,6 @@ def history(client, run):
     }
 
 
-def test_uri_is_the_given_one_then_the_environment_then_a_database_here(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_uri() == "sqlite:///mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
-    assert tracking_uri() == "http://host:5000"
-    assert Tracker("sqlite:///other.db").store.uri == "sqlite:///other.db"
-
-
 # Writing
 
 
@@ -113,7 +118,7 @@ def test_a_finished_trial_is_one_run_with_a_point_per_epoch(tracker, client, stu
     points = history(client, run)
     assert points.keys() == {*METRICS, "val/accuracy_best", "best_epoch", "epochs"}
     for name in METRICS:
-        times = trial.user_attrs["curves"]["times"]
+        times = curves_of(trial).times
         assert points[name] == [(1, 0.001, times[0]), (2, 0.002, times[1]), (3, 0.003, times[2])]
     assert run.data.metrics["val/accuracy_best"] == 0.003
     assert run.data.metrics["best_epoch"] == run.data.metrics["epochs"] == 3
@@ -126,7 +131,7 @@ def test_writing_a_trial_again_changes_nothing(tracker, client, study, mlflow_ur
     points = history(client, before)
 
     tracker(study, trial)
-    Tracker(mlflow_uri)(study, trial)  # another process would look the run up first
+    Tracker(mlflow_uri)(study, trial)  # like another process, which looks the run up first
 
     (after,) = runs_of(client, study).values()
     assert after.to_dictionary() == before.to_dictionary()
@@ -141,8 +146,8 @@ def test_a_running_trial_is_shown_and_later_finished(tracker, client, study):
     assert run.data.tags["hpsearch.state"] == "running"
     assert [step for step, *_ in history(client, run)["val/loss"]] == [1]
 
-    show_epochs(trial, 2)
-    trial.set_user_attr("reason", "pruned at epoch 2")
+    write_epochs(trial, 2)
+    write_reason(trial, "pruned at epoch 2")
     tracker(study, tell(study, trial, "PRUNED"))
     (run,) = runs_of(client, study).values()
     assert run.info.status == "FINISHED"
@@ -160,9 +165,9 @@ def test_long_curves_arrive_whole(tracker, client, study):
         assert [value for _, value, _ in points[name]] == [n / 1000 for n in range(1, 301)]
 
 
-def test_a_long_reason_does_not_lose_the_run(tracker, client, study):
+def test_a_trial_with_a_long_reason_keeps_its_run(tracker, client, study):
     trial = ask(study)
-    trial.set_user_attr("reason", "ValueError: " + "x" * 20_000)
+    write_reason(trial, "ValueError: " + "x" * 20_000)
     tracker(study, tell(study, trial, "FAIL"))
     assert not tracker.lost
     (run,) = runs_of(client, study).values()
@@ -173,14 +178,14 @@ def test_a_long_reason_does_not_lose_the_run(tracker, client, study):
 # Sync
 
 
-def test_sync_writes_what_is_missing_and_closes_what_was_left_open(tracker, client, study):
+def test_sync_writes_missing_runs_and_ends_unfinished_ones(tracker, client, study):
     for state in ("COMPLETE", "PRUNED", "FAIL", "COMPLETE"):
         tell(study, ask(study), state)
     left = ask(study)
     living = ask(study)
-    tracker(study, study.get_trials()[1])  # is there already
+    tracker(study, study.get_trials()[1])  # has its run already
     tracker(study, study.get_trials()[left.number])
-    left.set_user_attr("interrupted", True)
+    write_interrupted(left)
     tell(study, left, "FAIL")
 
     assert tracker.sync(study) == 4
@@ -205,7 +210,7 @@ def test_sync_finishes_a_run_whose_writer_died_after_creating_it(tracker, client
     tracker.sync(study)
     tell(study, ask(study))
     tags = {"hpsearch.kind": "trial", "hpsearch.number": "0"}
-    tags["hpsearch.study_id"] = study.user_attrs["hpsearch.study_id"]
+    tags["hpsearch.study_id"] = study_id(study)
     experiment = client.get_experiment_by_name(study.study_name)
     client.create_run(experiment.experiment_id, tags=tags, run_name="trial-0000")
 
@@ -215,7 +220,7 @@ def test_sync_finishes_a_run_whose_writer_died_after_creating_it(tracker, client
     assert len(history(client, run)["train/loss"]) == 3
 
 
-def test_sync_looks_at_every_page_of_runs(tracker, client, study, monkeypatch):
+def test_sync_reads_every_page_of_runs(tracker, client, study, monkeypatch):
     for _ in range(5):
         tell(study, ask(study))
     assert tracker.sync(study) == 5
@@ -233,16 +238,10 @@ def test_a_study_of_the_same_name_is_another_study(tracker, client, study):
     experiment = client.get_experiment_by_name(study.study_name)
     runs = client.search_runs([experiment.experiment_id])
     assert {run.data.tags["hpsearch.study_id"] for run in runs} == {
-        *(s.user_attrs["hpsearch.study_id"] for s in (study, twin))
+        study_id(study),
+        study_id(twin),
     }
     assert len(runs) == 2
-
-
-def test_deleting_what_was_deleted_already_frees_the_name_too(tracker, client, study):
-    old = tracker.store.open_experiment(study.study_name)
-    client.delete_experiment(old)
-    assert tracker.store.delete(study.study_name) is True
-    assert tracker.store.open_experiment(study.study_name) != old
 
 
 def test_a_run_that_somebody_deleted_stays_deleted(tracker, client, study):
@@ -280,7 +279,7 @@ def test_studies_in_one_store_do_not_mix(tracker, client, study, others):
 
 def test_studies_may_share_an_experiment(tracker, client, study):
     second = optuna.create_study(study_name="digits-random.r2")
-    second.set_user_attr(tracker_module.EXPERIMENT, study.study_name)
+    write_round(second, study, 2)
     for each in (study, second):
         tell(each, ask(each))
         assert tracker.sync(each) == 1
@@ -294,7 +293,7 @@ def test_studies_may_share_an_experiment(tracker, client, study):
 # The experiment
 
 
-def test_the_experiment_says_what_it_is(tracker, client, study):
+def test_the_experiment_has_a_kind_and_a_page(tracker, client, study):
     tracker.describe(study, "**best**: 0.5")
     experiment = client.get_experiment_by_name("digits-random")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
@@ -303,14 +302,15 @@ def test_the_experiment_says_what_it_is(tracker, client, study):
     assert client.get_experiment("1").tags["mlflow.note.content"] == "better"
 
 
-def test_a_deleted_experiment_is_reported_with_its_remedy(tracker, client, study, mlflow_uri):
+def test_the_error_for_a_deleted_experiment_names_the_remedy(tracker, client, study, mlflow_uri):
     tell(study, ask(study))
     tracker.sync(study)
     number = client.get_experiment_by_name("digits-random").experiment_id
     client.delete_experiment(number)
-    remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.*--name"
-    with pytest.raises(TrackingError, match=remedy):
+    remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.* with name$"
+    with pytest.raises(TrackingError, match=remedy) as refused:
         tracker.store.check("digits-random")
+    assert refused.value.sentence(lambda option: f"--{option}").endswith(" with --name")
     with pytest.raises(TrackingError, match=remedy):
         Tracker(mlflow_uri).sync(study)
 
@@ -335,17 +335,10 @@ def test_delete_frees_the_name(tracker, client, study):
     assert tracker.store.delete("digits-random") is True  # even within the same second
 
 
-# The store
+# A store that fails
 
 
-def test_prepare_creates_the_database_and_lets_readers_work_beside_a_writer(tmp_path, tracker):
-    tracker.store.prepare()
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    database.close()
-
-
-def test_a_relative_address_is_meant_in_the_folder_of_the_moment(
+def test_a_relative_address_is_in_the_current_working_directory(
     tmp_path, study, empty_mlflow, monkeypatch
 ):
     for name in ("one", "two"):
@@ -358,7 +351,7 @@ def test_a_relative_address_is_meant_in_the_folder_of_the_moment(
         assert len(runs_of(MlflowClient(f"sqlite:///{tmp_path / name}/mlflow.db"), study)) == count
 
 
-def test_a_store_that_is_away_stops_prepare_but_no_trial(closed_port, study, caplog):
+def test_a_store_that_does_not_answer_stops_prepare_but_no_trial(closed_port, study, caplog):
     tracker = Tracker(f"http://user:hush@127.0.0.1:{closed_port}")
     with pytest.raises(TrackingError, match=f"tracking store '.*{closed_port}': ") as caught:
         tracker.store.prepare()
@@ -367,14 +360,14 @@ def test_a_store_that_is_away_stops_prepare_but_no_trial(closed_port, study, cap
     with caplog.at_level(logging.WARNING, logger="hpsearch"):
         for _ in range(3):
             tracker(study, tell(study, ask(study)))
-        tracker.describe(study, "not heard")
+        tracker.describe(study, "not written")
     assert tracker.lost
     (record,) = [r for r in caplog.records if r.name.startswith("hpsearch")]
     assert "hpsearch sync" in record.getMessage()
     assert "hush" not in record.getMessage()
 
 
-def test_what_a_lost_store_missed_is_added_by_the_next_sync(tracker, client, study, tmp_path):
+def test_the_next_sync_adds_what_a_lost_store_missed(tracker, client, study, tmp_path):
     tracker(study, tell(study, ask(study)))
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("ALTER TABLE metrics RENAME TO gone")
@@ -395,42 +388,7 @@ def test_what_a_lost_store_missed_is_added_by_the_next_sync(tracker, client, stu
         assert len(history(client, run)["val/accuracy"]) == 3
 
 
-@pytest.mark.parametrize(
-    "content", [b"no database\n" * 500, b"SQLite format 3\x00" + b"\xff" * 5000]
-)
-def test_a_file_that_is_no_database(tmp_path, content):
-    path = tmp_path / "broken.db"
-    path.write_bytes(content)
-    with pytest.raises(TrackingError, match=r"tracking store 'sqlite:///.*broken.db': .*database"):
-        Tracker(f"sqlite:///{path}").store.prepare()
-    assert path.read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("nosuch://u:hush@host", "unsupported URI"),
-        ("oracle+cx_oracle://u:hush@host/db", "."),
-        ("postgresql://u@host:hush/db", "its port is no number"),
-        ("./mlruns", "."),
-    ],
-)
-def test_a_store_that_cannot_be_used(tmp_path, monkeypatch, uri, message):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(TrackingError, match=f"^tracking store '.*': .*{message}") as caught:
-        Tracker(uri).store.prepare()
-    assert "hush" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_the_database_of_another_program_is_refused(tmp_path):
-    uri = f"sqlite:///{tmp_path / 'optuna.db'}"
-    optuna.create_study(storage=uri)
-    with pytest.raises(TrackingError, match=r"tracking store 'sqlite:///.*optuna\.db': "):
-        Tracker(uri).store.prepare()
-
-
-# As a guest in other people's programs
+# As a callback in other programs
 
 
 def test_mlflows_global_state_is_not_touched(
@@ -485,21 +443,3 @@ def test_threads_of_a_study_may_be_the_first_to_use_a_store(tmp_path, study):
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=8, callbacks=[tracker], n_jobs=4)
     assert not tracker.lost
     assert len(runs_of(tracker.store.client, study)) == 8
-
-
-def test_who_brings_the_same_data_as_others_at_once_is_heard_again(tracker, client, monkeypatch):
-    refused, log_inputs = [], MlflowClient.log_inputs
-
-    def refuse_the_first(self, run_id, inputs):
-        if not refused:
-            refused.append(run_id)
-            raise MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
-        log_inputs(self, run_id, inputs)
-
-    monkeypatch.setattr(MlflowClient, "log_inputs", refuse_the_first)
-    run = client.create_run(client.create_experiment("e"))
-    dataset = Dataset("digits", "0123", "code", "{}")
-    tracker.store.log_inputs(run.info.run_id, [DatasetInput(dataset)])
-    assert refused == [run.info.run_id]
-    (found,) = client.get_run(run.info.run_id).inputs.dataset_inputs
-    assert found.dataset.name == "digits"
