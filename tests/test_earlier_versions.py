@@ -5,10 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
+import mlflow
 import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
+from sklearn.datasets import load_digits
 
 from hpsearch.analysis.ranking import searched_values
 from hpsearch.errors import StudyError
@@ -191,6 +193,13 @@ def test_the_network_of_an_evaluation_is_the_one_that_was_scored():
     winner = find_winner(storage, load_study(storage, "tiny-tpe"))
     scored = expected("winner.json")["evaluation"]["test"]["network"]["accuracy"]
     assert winner.scores["test/accuracy"] == scored
+
+
+def test_a_registered_model_still_loads():
+    """Its code is a copy of version 0.1's, and imports hpsearch by the names of that version."""
+    model = mlflow.pyfunc.load_model(str(STORED / "model"))
+    rows = load_digits(as_frame=True).data[:5]
+    assert model.predict(rows).tolist() == ["0", "1", "8", "3", "4"]
 
 
 # The two stores

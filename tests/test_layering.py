@@ -25,7 +25,7 @@ PACKAGES = [
     "tracking",  # MLflow
     "execution",  # running trials
     "search",  # running studies, rounds and evaluations
-    "export",  # the winner, to use
+    "export prediction",  # the winner, to use
     "report",  # one HTML page
     "workspace",  # every use case as a method
     "cli",  # the command line

@@ -24,10 +24,10 @@ from hpsearch.trials.curves import METRICS
 from hpsearch.trials.records import (
     Repeat,
     curves_of,
+    data_of,
     own_trials,
     repeat_of,
     seeds_of,
-    data_of,
     slot_of,
     validation_of,
 )
