@@ -5,7 +5,6 @@ from statistics import fmean, stdev
 
 import optuna
 import pytest
-from hpsearch.analysis.description import study_record
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.configurations import (
@@ -14,6 +13,7 @@ from hpsearch.analysis.configurations import (
     configuration_rows,
     configurations,
 )
+from hpsearch.analysis.summaries import StudySummary
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.figures.outcomes import draw_means
 from hpsearch.report.charts.learning import learning_panels
@@ -80,7 +80,9 @@ def test_repeats_are_slots_that_a_study_goes_on_with(journal, twins):
 
 def test_the_number_of_seeds_is_part_of_what_a_study_is(journal, twins):
     run_study(twins, storage=journal)
-    with pytest.raises(StudyError, match=r"was started with search.seeds 3, now 2; use --name"):
+    with pytest.raises(
+        StudyError, match=r"was started with search.seeds 3, now 2; use name for a new study"
+    ):
         run_study(twins.replace(search={"seeds": 2}), storage=journal)
 
 
@@ -134,7 +136,7 @@ def study():
     values = [(0.5, 0.7), (0.9, 0.8), (0.7, 0.5), (0.99, None)]
     for slot, value in enumerate(value for pair in values for value in pair):
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-        attributes = {"slot": slot, "setup": {"label": "abcd"[slot // 2], "config": {}}}
+        attributes = {"slot": slot, "setup": {"label": "abcd"[slot // 2], "config": {"epochs": 1}}}
         study.add_trial(create_trial(state=state, value=value, user_attrs=attributes))
     failed = create_trial(state=TrialState.FAIL, user_attrs={"slot": 0})
     study.add_trial(failed)
@@ -152,7 +154,7 @@ def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(st
 
 def test_the_trials_of_a_study_are_counted_with_their_repeats(journal, make_settings):
     settings = make_settings(search={"seeds": 2, "trials": 3})
-    record = study_record(run_study(settings, storage=journal).study)
+    record = StudySummary.of(run_study(settings, storage=journal).study).record()
     assert (record["trials"], record["complete"] + record["pruned"]) == (6, 6)
 
 
@@ -178,7 +180,7 @@ def test_a_record_is_plain_data(study):
         "slots": [6, 7],
         "pruned": 1,
         "params": {},
-        "config": {},
+        "config": {"epochs": 1},
     }
 
 
@@ -205,6 +207,7 @@ def test_means_of_small_losses_are_told_apart(metric, values, means):
     study.set_user_attr("definition", {"search.seeds": "2", "search.metric": metric})
     for slot, value in enumerate(value for pair in values for value in pair):
         setup = {"label": "ab"[slot // 2], "config": {}, "metric": metric}
+        setup |= {"seed": 0, "data": {"name": "digits", "digest": "0" * 16, "source": "digits"}}
         curves = {key: [value] for key in METRICS} | {"times": [0]}
         attributes = {"slot": slot, "setup": setup, "curves": curves}
         study.add_trial(create_trial(value=value, user_attrs=attributes))

@@ -6,7 +6,6 @@ import tomllib
 
 import optuna
 import pytest
-from hpsearch.analysis.description import study_record
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.ranking import (
@@ -16,6 +15,7 @@ from hpsearch.analysis.ranking import (
     searched_values,
     trial_record,
 )
+from hpsearch.analysis.summaries import StudySummary
 from hpsearch.errors import StudyError
 from hpsearch.formatting import common_format, format_value
 from hpsearch.search.study import run_study
@@ -75,7 +75,7 @@ def test_the_best_come_first_and_earlier_slots_first_among_equals(direction, slo
 def test_without_complete_trials_there_is_no_best():
     study = study_of("maximize", (0, None, "FAIL"), (1, 0.5, "PRUNED"))
     assert best_trials(study, 5) == []
-    assert study_record(study)["best"] is None
+    assert StudySummary.of(study).record()["best"] is None
     assert "best" not in describe(study)
 
 
@@ -131,7 +131,7 @@ def test_in_another_study_the_number_stands_for_the_slot():
 
 
 def test_records_are_plain_data(study):
-    record = study_record(study)
+    record = StudySummary.of(study).record()
     best = max(t.value for t in study.trials if t.state is TrialState.COMPLETE)
     epochs = [len(t.user_attrs["curves"]["times"]) for t in study.trials]
     assert json.loads(json.dumps(record)) == record
@@ -162,7 +162,7 @@ def test_trial_records_are_plain_data(study):
 
 def test_records_of_another_objective_are_plain_data_too():
     study = study_of("minimize", (None, 0.5, "COMPLETE"))
-    assert json.loads(json.dumps(study_record(study)))["metric"] == "value"
+    assert json.loads(json.dumps(StudySummary.of(study).record()))["metric"] == "value"
     record = trial_record(study.trials[0], curves=True)
     assert (record["slot"], record["value"], record["config"]) == (None, 0.5, None)
 
@@ -217,7 +217,7 @@ def test_a_study_of_several_objectives_has_no_best():
     study = optuna.create_study(directions=["minimize", "maximize"])
     study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=2)
     assert best_trials(study, 5) == []
-    assert study_record(study)["best"] is None
+    assert StudySummary.of(study).record()["best"] is None
     assert "2 complete" in describe(study)
 
 

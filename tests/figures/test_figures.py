@@ -9,19 +9,19 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.analysis.mean_curves import line_of, running_mean, values_of
+from hpsearch.analysis.mean_curves import config_values, mean_curve, running_mean
 from hpsearch.errors import SettingsError, StudyError, TrackingError
 from hpsearch.figures.declared import draw, draw_figures, figures_of
 from hpsearch.figures.drawing import COLOURS
 from hpsearch.figures.illustrations import draw_histograms, draw_paths
-from hpsearch.figures.samples import bins_of
-from hpsearch.figures.saving import publish, save_figures
+from hpsearch.figures.samples import histogram_bins
+from hpsearch.figures.saving import save_figures
 from hpsearch.search.rounds import run_rounds
 from hpsearch.search.study import run_study
 from hpsearch.settings.figures import FigureSettings
 from hpsearch.settings.study import parse_settings
 from hpsearch.space.ranges import Choices, Range
-from hpsearch.tracking.artifacts import log_figures, log_study_figures
+from hpsearch.tracking.artifacts import log_figures, log_study_figures, publish
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.tracking.tracker import Tracker
 from model.diagnostics import Histogram
@@ -112,7 +112,7 @@ def points(line):
 
 def test_a_line_is_the_mean_of_those_that_are_still_there():
     trials = [trial_with(0, [0.1, 0.3, 0.8]), trial_with(1, [0.5])]
-    line = line_of(trials, "val/accuracy")
+    line = mean_curve(trials, "val/accuracy")
     assert line.x == [1, 2, 3]
     assert line.mean == [fmean([0.1, 0.5]), 0.3, 0.8]
     assert (line.low, line.high) == ([0.1, 0.3, 0.8], [0.5, 0.3, 0.8])
@@ -120,7 +120,7 @@ def test_a_line_is_the_mean_of_those_that_are_still_there():
 
 def test_where_an_epoch_is_so_many_batches_x_counts_iterations():
     trials = [trial_with(0, [0.1, 0.3], config={"steps_per_epoch": 100})]
-    assert line_of(trials, "val/loss").x == [100, 200]
+    assert mean_curve(trials, "val/loss").x == [100, 200]
 
 
 def test_a_running_mean_looks_back():
@@ -131,8 +131,8 @@ def test_a_running_mean_looks_back():
 
 def test_values_come_as_the_file_lists_them_and_numbers_of_a_range_in_order():
     trials = [trial_with(n, [], config={"dropout": d}) for n, d in enumerate((0.2, 0.1, 0.3, 0.1))]
-    assert values_of(trials, "dropout", Choices((0.3, 0.1, 0.2, 0.9))) == [0.3, 0.1, 0.2]
-    assert values_of(trials, "dropout", Range(low=0.0, high=0.5)) == [0.1, 0.2, 0.3]
+    assert config_values(trials, "dropout", Choices((0.3, 0.1, 0.2, 0.9))) == [0.3, 0.1, 0.2]
+    assert config_values(trials, "dropout", Range(low=0.0, high=0.5)) == [0.1, 0.2, 0.3]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_values_come_as_the_file_lists_them_and_numbers_of_a_range_in_order():
 def test_a_shape_is_a_value_too(key, sizes, value):
     trial = trial_with(0, [], config={"hidden_layer_sizes": sizes})
     searched = Choices(((9, 4), (3,))) if key == "hidden_layer_sizes" else Range(low=1, high=9)
-    assert values_of([trial], key, searched) == [value]
+    assert config_values([trial], key, searched) == [value]
 
 
 # Curves
@@ -352,7 +352,7 @@ def test_repeats_of_a_configuration_were_sampled_once(grid):
     ],
 )
 def test_bins_are_even_on_the_scale_that_is_sampled(entry, edges, shares):
-    found, parts = bins_of(entry, 4)
+    found, parts = histogram_bins(entry, 4)
     assert edges is None or found == pytest.approx(edges)
     assert parts == pytest.approx(shares)
 
@@ -362,7 +362,7 @@ def test_bins_of_whole_numbers_on_a_log_scale_hold_what_is_drawn_in_them():
     sampler = optuna.samplers.RandomSampler(seed=0)
     study = optuna.create_study(sampler=sampler)
     values = [entry.suggest(study.ask(), "n") for _ in range(draws)]
-    edges, shares = bins_of(entry, 8)
+    edges, shares = histogram_bins(entry, 8)
     counts, _ = np.histogram(values, edges)
     assert counts / draws == pytest.approx(shares, abs=0.03)
 
@@ -453,7 +453,7 @@ def test_a_file_is_overwritten_with_force_alone(tmp_path):
     with pytest.raises(SettingsError) as error:
         save_figures(figures, tmp_path)
     assert str(error.value) == (
-        f"--save: {tmp_path / 'two.png'} exists already; --force overwrites it"
+        f"save: {tmp_path / 'two.png'} exists already; force=True overwrites it"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["two.png"]
     save_figures(figures, tmp_path, force=True)
@@ -462,13 +462,13 @@ def test_a_file_is_overwritten_with_force_alone(tmp_path):
 
 def test_a_folder_is_not_overwritten(tmp_path):
     (tmp_path / "one.png").mkdir()
-    with pytest.raises(SettingsError, match=r"^--save: .*/one\.png is a folder$"):
+    with pytest.raises(SettingsError, match=r"^save: .*/one\.png is a folder$"):
         save_figures({"none": Figure(), "one": Figure()}, tmp_path, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
 def test_a_folder_whose_name_is_too_long_is_an_error_too(tmp_path):
-    with pytest.raises(SettingsError, match=r"^--save: .*one\.png: File name too long$"):
+    with pytest.raises(SettingsError, match=r"^save: .*one\.png: File name too long$"):
         save_figures({"one": Figure()}, tmp_path / ("x" * 300))
 
 
@@ -476,7 +476,7 @@ def test_a_folder_whose_name_is_too_long_is_an_error_too(tmp_path):
 def test_a_folder_is_none_if_it_is_a_file(tmp_path, below):
     file = tmp_path / "file"
     file.write_text("mine")
-    with pytest.raises(SettingsError, match=r"--save: .*/file is not a folder"):
+    with pytest.raises(SettingsError, match=r"^save: .*/file is not a folder"):
         save_figures({"one": Figure()}, file / below)
 
 

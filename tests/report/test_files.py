@@ -11,14 +11,16 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from hpsearch.cli import cli
-from hpsearch.errors import SettingsError, TrackingError
-from hpsearch.report.page import check_page, is_report_of, report_page, write_page
+from hpsearch.errors import Argument, SettingsError, TrackingError
+from hpsearch.files import write_file
+from hpsearch.report.page import check_page, is_report_of, report_page
 from hpsearch.search.rounds import run_rounds
 from hpsearch.storage.catalog import load_study
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.artifacts import log_study_report
 from hpsearch.tracking.tracker import Tracker
 
+OUTPUT = Argument("output")
 STUDY = """
 name = "tiny"
 [data]
@@ -122,14 +124,14 @@ def test_what_cannot_be_reported_leaves_no_file(studied, arguments, sentence):
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(SettingsError, match=r"^-o: .*File name too long$"):
-        write_page("-o", "page", tmp_path / ("x" * 300))
+    with pytest.raises(SettingsError, match=r"^output: .*File name too long$"):
+        write_file(OUTPUT, tmp_path / ("x" * 300), b"page")
     (tmp_path / "mine.html").write_text('<meta name="generator" content="other">')
     with pytest.raises(SettingsError, match="exists already"):
-        check_page("-o", tmp_path / "mine.html", force=False, update="s")
+        check_page(OUTPUT, tmp_path / "mine.html", force=False, update="s")
     os.mkfifo(tmp_path / "pipe.html")
     with pytest.raises(SettingsError, match="is no regular file"):  # and is not waited for
-        check_page("-o", tmp_path / "pipe.html", force=False, update="s")
+        check_page(OUTPUT, tmp_path / "pipe.html", force=False, update="s")
 
 
 def test_a_study_has_one_run_of_its_report(make_settings, mlflow_uri, here):
@@ -192,14 +194,14 @@ def test_a_study_that_could_not_write_its_report_does_not_start(here, name):
 
 @pytest.mark.usefixtures("here")
 def test_a_report_is_written_where_mlflow_is_away(monkeypatch, mlflow_uri, caplog):
-    def away(*_):
+    def away(*_, **__):
         raise TrackingError("tracking store 'x': away")
 
     monkeypatch.setattr("hpsearch.tracking.artifacts.log_study_report", away)
     result = run("study", "tiny.toml", "--report", "--tracking-uri", mlflow_uri)
     assert result.exit_code == 0
     assert is_report_of("tiny-random.html", "tiny-random")
-    assert "away; `hpsearch report tiny-random --force` puts the report there later" in caplog.text
+    assert "away; `hpsearch report tiny-random --force` does it later" in caplog.text
     assert "run report" not in result.stderr
 
 
@@ -208,7 +210,7 @@ def test_a_study_of_which_no_trial_ran_to_its_end_has_no_report(here):
         STUDY.replace("low = 0.01, high = 0.5", "low = 1e30, high = 1e35")
     )
     result = run("study", "tiny.toml", "--no-tracking", "--report")
-    assert "Report:             none of tiny-random: no trial ran to its end" in result.stderr
+    assert "no report of tiny-random: no trial ran to its end" in result.stderr
     assert not list(here.glob("*.html"))
     refused = run("report", "tiny-random", "--no-tracking")
     assert "study 'tiny-random' has no completed trial yet" in refused.stderr
