@@ -159,17 +159,19 @@ def _entry(rounds: Sequence[Study], first: Study) -> Entry:
     study, metric = rounds[0], metric_of(first)
     if not definition_of(study):
         raise StudyError(
-            f"study '{study.study_name}' was not started by hpsearch; only what `hpsearch study` "
-            "has run can be compared"
+            f"study '{study.study_name}' was not started by hpsearch; compare studies that "
+            "`hpsearch study` ran"
         )
     if metric_of(study) != metric:
         raise StudyError(
-            f"study '{study.study_name}' has the metric {metric_of(study)}, and "
-            f"'{first.study_name}' {metric}: their values cannot be compared"
+            f"study '{study.study_name}' has the metric {metric_of(study)} and study "
+            f"'{first.study_name}' has {metric}; compare studies with the same metric"
         )
     history = History.of_rounds(rounds, metric)
     if not history.improvements:
-        raise StudyError(f"study '{study.study_name}' has no trial with an epoch that has ended")
+        raise StudyError(
+            f"study '{study.study_name}' has no finished epoch yet, so there is nothing to compare"
+        )
     searches = [study_settings(each).search for each in rounds]
     search = searches[0]
     options = search.sampler_options, search.pruner_options

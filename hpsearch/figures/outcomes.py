@@ -46,8 +46,8 @@ def draw_gradients(study: Study, settings: FigureSettings) -> Figure:
     norms = [_norms(each) for each in shown]
     if not any(norms):
         raise StudyError(
-            f"figure '{settings.name}': study '{study.study_name}' kept no gradient norms; a study "
-            "keeps them from the start if its [search] says diagnostics = true"
+            f"figure '{settings.name}': study '{study.study_name}' kept no gradient norms; set "
+            "diagnostics = true in [search] before a study starts"
         )
     figure = new_figure(7.6, 3.8, settings.title or f"{study.study_name}: gradients by layer")
     panels, chosen = figure.subplots(1, 2, sharex=True, sharey=True), colours(len(shown))

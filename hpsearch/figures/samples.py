@@ -51,7 +51,10 @@ def draw_values(study: Study, settings: FigureSettings) -> Figure:
     sampled = {key: _sampled(study, key, entry) for key, entry in searched.items()}
     sampled = {key: values for key, values in sampled.items() if values}
     if not sampled:
-        raise StudyError(f"figure '{settings.name}': study '{study.study_name}' sampled nothing")
+        raise StudyError(
+            f"figure '{settings.name}': study '{study.study_name}' has no sampled "
+            "values; this kind of figure needs a searched key"
+        )
     columns = min(COLUMNS, len(sampled))
     rows = math.ceil(len(sampled) / columns)
     title = settings.title or f"{study.study_name}: sampled values"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-DIVERGED = "diverged"  # how the reason of a trial begins that ended because its loss was not finite
+DIVERGED = "diverged"  # the first word of the reason if the loss was not finite
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class Facts:
         """Read `study`; raise StudyError if there is nothing to report."""
         if len(study.directions) > 1:
             raise StudyError(
-                f"study '{study.study_name}' has {len(study.directions)} objectives; a report is "
-                "of one"
+                f"study '{study.study_name}' has {len(study.directions)} objectives; a "
+                "report needs a study with one"
             )
         study = snapshot_of(study)
         if not any(math.isfinite(trial.value or 0.0) for trial in best_trials(study, None)):

@@ -63,13 +63,13 @@ def test_each_labelled_configuration_is_repeated(journal, twins, jobs):
     assert [c.label for c in (one, slow, twin)] == ["one", "slow", "twin"]
     slots = [[t.user_attrs["slot"] for t in c.trials] for c in (one, slow, twin)]
     assert slots == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    # Repeats differ among themselves, and are drawn alike across configurations.
+    # Repeats of a configuration differ, but all configurations have the same draws.
     assert len({str(curves(trial)) for trial in one.trials}) == SEEDS
     assert [curves(t) for t in one.trials] == [curves(t) for t in twin.trials]
     assert one.values != slow.values
 
 
-def test_repeats_are_slots_that_a_study_goes_on_with(journal, twins):
+def test_an_interrupted_study_continues_with_the_missing_repeats(journal, twins):
     calls = iter(range(20))
     first = run_study(twins, storage=journal, should_stop=lambda: next(calls) > 12)
     assert first.reason == "interrupted"
@@ -78,7 +78,7 @@ def test_repeats_are_slots_that_a_study_goes_on_with(journal, twins):
     assert len(configurations(first.study)) == 3
 
 
-def test_the_number_of_seeds_is_part_of_what_a_study_is(journal, twins):
+def test_a_study_cannot_continue_with_another_number_of_seeds(journal, twins):
     run_study(twins, storage=journal)
     with pytest.raises(
         StudyError, match=r"was started with search.seeds 3, now 2; use name for a new study"
@@ -110,7 +110,7 @@ def test_random_draws_are_repeated(journal, make_settings):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc"])
-def test_a_sampler_that_learns_or_spreads_repeats_nothing(make_settings, sampler):
+def test_samplers_other_than_grid_and_random_refuse_repeats(make_settings, sampler):
     with pytest.raises(
         SettingsError,
         match=(f"search.seeds: is 2, but sampler '{sampler}' repeats nothing; use grid or random"),
@@ -122,7 +122,7 @@ def test_repeats_are_not_pruned(make_settings, journal):
     for seeds, pruner in [(1, "median"), (2, "none")]:
         table = {"name": "s", "search": {"sampler": "random", "seeds": seeds}}
         assert parse_settings(table, "file").search.pruner == pruner
-    settings = make_settings(search={"pruner": "halving", "seeds": 2})  # as it may be stored
+    settings = make_settings(search={"pruner": "halving", "seeds": 2})  # stored by version 0.1
     with pytest.raises(SettingsError, match=r"search.pruner: is .halving., which"):
         run_study(settings, storage=journal)
     assert not Path(journal).exists()
@@ -130,7 +130,7 @@ def test_repeats_are_not_pruned(make_settings, journal):
 
 @pytest.fixture
 def study():
-    """Four configurations of two seeds, as another process would have left them."""
+    """A study of four configurations with two seeds each, made by hand; one repeat is pruned."""
     study = optuna.create_study(study_name="s", direction="maximize")
     study.set_user_attr("definition", {"search.seeds": "2", "search.metric": "val/accuracy"})
     values = [(0.5, 0.7), (0.9, 0.8), (0.7, 0.5), (0.99, None)]
@@ -143,7 +143,7 @@ def study():
     return study
 
 
-def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(study):
+def test_the_best_mean_comes_first_and_a_configuration_that_lacks_a_repeat_last(study):
     best = best_configurations(study, 4)
     assert [c.label for c in best] == ["b", "a", "c", "d"]
     assert best[0].mean == fmean([0.9, 0.8])
@@ -152,13 +152,13 @@ def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(st
     assert [c.label for c in best_configurations(study, 1)] == ["b"]
 
 
-def test_the_trials_of_a_study_are_counted_with_their_repeats(journal, make_settings):
+def test_the_number_of_trials_includes_repeats(journal, make_settings):
     settings = make_settings(search={"seeds": 2, "trials": 3})
     record = StudySummary.of(run_study(settings, storage=journal).study).record()
     assert (record["trials"], record["complete"] + record["pruned"]) == (6, 6)
 
 
-def test_a_bar_in_a_label_makes_no_column(study):
+def test_a_vertical_bar_in_a_label_is_escaped_in_markdown(study):
     attributes = {"slot": 8, "setup": {"label": "l1 | l2"}}
     trial = create_trial(state=TrialState.COMPLETE, value=0.95, user_attrs=attributes)
     study.add_trial(trial)
@@ -184,7 +184,7 @@ def test_a_record_is_plain_data(study):
     }
 
 
-def test_one_that_has_not_had_all_its_repeats_comes_after_those_that_have(study):
+def test_a_configuration_that_lacks_a_repeat_ranks_after_complete_ones(study):
     attributes = {"slot": 8, "setup": {"label": "e", "config": {}}}
     study.add_trial(create_trial(value=1.0, user_attrs=attributes))
     assert [c.label for c in best_configurations(study, 5)] == ["b", "a", "c", "e", "d"]
@@ -200,7 +200,7 @@ def test_one_that_has_not_had_all_its_repeats_comes_after_those_that_have(study)
         ("val/accuracy", [[0.002, 0.004], [0.5, 0.25]], ["0.0030", "0.3750"]),
     ],
 )
-def test_means_of_small_losses_are_told_apart(metric, values, means):
+def test_means_of_small_losses_have_enough_decimals(metric, values, means):
     study = optuna.create_study(
         study_name="s", direction="minimize" if metric == "val/loss" else "maximize"
     )

@@ -1,5 +1,6 @@
 """The page: its headline, its sections, and texts from the data."""
 
+import os
 import re
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.errors import StudyError
+from hpsearch.errors import Argument, SettingsError, StudyError
+from hpsearch.files import write_file
 from hpsearch.report.charts.base import escaped
 from hpsearch.report.charts.learning import learning_panels
 from hpsearch.report.charts.trials import pruning_panels, savings_sentence
 from hpsearch.report.facts import Facts, saved_by_pruning
-from hpsearch.report.page import report_page
+from hpsearch.report.page import check_page, report_page
 from hpsearch.report.tables import best_trials_table
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import rounds_of
@@ -37,10 +39,10 @@ def test_plotly_accepts_every_chart_and_the_page_has_an_element_for_it(study, pa
     page = report_page(study)
     figures = page_data(page, "figures")
     complete = sum(trial.state is TrialState.COMPLETE for trial in study.trials)
-    # history, importances, all at once, slices, pairs of three, timeline, pruning
+    # history, importances, parallel lines, slices, pairs of three, timeline, pruning
     assert len(figures) == complete + 2 + 1 + 1 + 3 + 3 + 1 + 1
     for figure in figures:
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})  # raises for what it is not
+        go.Figure({"data": figure["data"], "layout": figure["layout"]})  # raises if it is invalid
         assert page.count(f'id="chart-{figure["name"]}"') == 1
     assert page.count('class="chart"') == len(figures)
 
@@ -78,7 +80,9 @@ def test_headings_break_after_underscores_and_run_nothing():
     study = optuna.create_study()
     study.add_trial(trial)
     page = report_page(study)
-    assert page.count("&lt;b&gt;learning_<wbr>rate/<wbr>x") == 2  # the best, and all
+    assert (
+        page.count("&lt;b&gt;learning_<wbr>rate/<wbr>x") == 2
+    )  # the tables of the best and of all trials
     assert "<b>learning" not in page.split("<script")[0]
 
 
@@ -201,5 +205,18 @@ def test_a_study_without_a_completed_trial_or_with_several_objectives_is_refused
     with pytest.raises(StudyError, match="study 's' has no completed trial yet, so there is noth"):
         report_page(make_study(make_trial(0, [0.5], state=TrialState.PRUNED)))
     several = optuna.create_study(study_name="two", directions=["minimize", "maximize"])
-    with pytest.raises(StudyError, match="study 'two' has 2 objectives; a report is of one"):
+    with pytest.raises(
+        StudyError, match="study 'two' has 2 objectives; a report needs a study with one"
+    ):
         report_page(several)
+
+
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
+    with pytest.raises(SettingsError, match=r"^output: .*File name too long$"):
+        write_file(Argument("output"), tmp_path / ("x" * 300), b"page")
+    (tmp_path / "mine.html").write_text('<meta name="generator" content="other">')
+    with pytest.raises(SettingsError, match="exists already"):
+        check_page(Argument("output"), tmp_path / "mine.html", force=False, update="s")
+    os.mkfifo(tmp_path / "pipe.html")
+    with pytest.raises(SettingsError, match="is no regular file"):
+        check_page(Argument("output"), tmp_path / "pipe.html", force=False, update="s")

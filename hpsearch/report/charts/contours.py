@@ -11,7 +11,6 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from hpsearch.figures.drawing import COLOURS, colours
-from hpsearch.formatting import counted
 from hpsearch.report.charts.axes import SPREAD_Y, ParameterAxis
 from hpsearch.report.charts.base import (
     HOVER_TEXT,
@@ -47,17 +46,17 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
     """Return the metric over each pair of the most important parameters."""
     chosen = most_important(facts, importances)
     if len(chosen) < 2:
-        return Panels(NAME, HEADING, missing="It takes two parameters with different values.")
+        return Panels(NAME, HEADING, missing="Contours need two parameters with different values.")
     if len(facts.points) < LEAST_TRIALS:
-        few = f"{counted(len(facts.points), 'trial')} with a value: too few"
-        return Panels(NAME, HEADING, missing=f"{few}; it takes {LEAST_TRIALS}.")
+        needed = f"Contours need at least {LEAST_TRIALS} trials with a value"
+        return Panels(NAME, HEADING, missing=f"{needed}; this study has {len(facts.points)}.")
     limits = colour_limits(facts)
     charts = [
         _contour(facts, pair, region, limits, f"{NAME}-{number}")
         for number, pair in enumerate(combinations(chosen, 2))
     ]
     note = (
-        f"{_which(facts, chosen, importances)}, in pairs. The colour is the mean "
+        f"{_subject(facts, chosen, importances)}, in pairs. The colour is the mean "
         f"{facts.title} of nearby trials; darker is better. Areas without trials stay empty. "
         "The star is the best trial."
     )
@@ -67,11 +66,11 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
     return Panels(NAME, HEADING, charts, note, columns=3, keys=keys)
 
 
-def _which(facts: Facts, chosen: Sequence[ParameterAxis], importances: Importances) -> str:
+def _subject(facts: Facts, chosen: Sequence[ParameterAxis], importances: Importances) -> str:
     if len(chosen) == len(facts.axes):
         return "All parameters"
-    subject = f"The {len(chosen)} most important" if importances.shares else f"{len(chosen)}"
-    return f"{subject} of {len(facts.axes)} parameters"
+    number = f"The {len(chosen)} most important" if importances.shares else f"{len(chosen)}"
+    return f"{number} of {len(facts.axes)} parameters"
 
 
 def most_important(facts: Facts, importances: Importances) -> list[ParameterAxis]:

@@ -49,8 +49,8 @@ def importances_of(facts: Facts) -> Importances:
     if not varied:
         return Importances({}, "No parameter had different values.")
     if len(facts.points) < LEAST_TRIALS:
-        few = f"{counted(len(facts.points), 'trial')} with a value: too few to tell"
-        return Importances({}, f"{few}; it takes {LEAST_TRIALS}.")
+        needed = f"Importances need at least {LEAST_TRIALS} trials with a value"
+        return Importances({}, f"{needed}; this study has {len(facts.points)}.")
     best = _best_tenth(facts)
     if best == len(facts.points):
         return Importances({}, _equally_good(facts))

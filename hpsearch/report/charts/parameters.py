@@ -117,7 +117,7 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     names = [title.replace(" (", "<br>(", 1) for _, title in columns]
     x = plot_axis(range=[-0.06, len(columns) - 0.94], tickvals=list(range(len(columns))))
     x |= {"ticktext": names, "showgrid": False, "ticks": "", "side": "top", "showline": False}
-    lowest = NOT_SET - 0.06 if _lacking(facts) else -0.03
+    lowest = NOT_SET - 0.06 if _some_lack_a_parameter(facts) else -0.03
     y = {"range": [lowest, 1.04], "visible": False, "fixedrange": True}
     shapes = [*_regions(facts, region), *map(_vertical_line, range(len(columns)))]
     drawn = layout(x, y, shapes=shapes, margin={"l": 90, "r": 56, "t": 48, "b": 8})
@@ -133,7 +133,7 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
     if facts.view.worst:
         end = "bottom" if facts.maximize else "top"
         note += f" On the right, {facts.view.worst} beyond the axis and drawn at its {end}."
-    if _lacking(facts):
+    if _some_lack_a_parameter(facts):
         note += " Lines pass below the axis of a parameter that their trial does not have."
     keys = {"the best": "line-best", "pruned": "line-grey"}
     keys |= region.keys("region")
@@ -211,6 +211,6 @@ def _tick_texts(column: int, ticks: Sequence[tuple[float, str]]) -> list[dict[st
     return [{"x": column, "y": y, "text": escaped(text), **style, **back} for y, text in ticks]
 
 
-def _lacking(facts: Facts) -> bool:
+def _some_lack_a_parameter(facts: Facts) -> bool:
     """Whether any drawn trial lacks one of the parameters."""
     return any(axis.parameter not in p.trial.params for p in facts.points for axis in facts.axes)

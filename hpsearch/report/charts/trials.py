@@ -30,7 +30,7 @@ TIMELINE, PRUNING = "timeline", "pruning"
 LEAST_HEIGHT, MOST_HEIGHT = 140, 460
 MOST_ROWS = 120  # with more trials, those that did not overlap share a row
 COMMON = ("complete", "pruned")
-ON_TOP = (*COMMON, "running", "interrupted", "failed")  # in drawing order, the last on top
+DRAWING_ORDER = (*COMMON, "running", "interrupted", "failed")  # the last is on top
 
 Span = tuple[datetime, datetime]
 
@@ -53,16 +53,16 @@ def timeline_panels(facts: Facts, now: datetime) -> Panels:
         rows, name = assign_rows(spans), "trials at the same time"
         note += "the number of rows is the number of trials that ran at the same time."
     low, high = min(rows.values()), max(rows.values())
-    thick = max(3.0, min(9.0 if name == "trial" else 24.0, 300 / (high - low + 1)))
+    thickness = max(3.0, min(9.0 if name == "trial" else 24.0, 300 / (high - low + 1)))
     passed = running_seconds(list(spans.values()))
     states = {index: state_of(facts.trials[index]) for index in spans}
     traces = []
-    for state in (each for each in ON_TOP if each in states.values()):
+    for state in (each for each in DRAWING_ORDER if each in states.values()):
         indices = [index for index in spans if states[index] == state]
-        traces.append(_bars(indices, spans, rows, passed) | _style(state, thick))
+        traces.append(_bars(indices, spans, rows, passed) | _style(state, thickness))
     y = whole_axis(name, low, high, showgrid=False, nticks=8)
     y["range"] = [high + 0.7, low - 0.7]
-    height = max(LEAST_HEIGHT, min(MOST_HEIGHT, 80 + round(1.6 * thick * (high - low + 1))))
+    height = max(LEAST_HEIGHT, min(MOST_HEIGHT, 80 + round(1.6 * thickness * (high - low + 1))))
     chart = Chart(TIMELINE, traces, layout(plot_axis("seconds, without pauses"), y), height)
     note += " Pauses, in which no trial ran, are left out."
     keys = {state: state for state in STATES if state in states.values()}
@@ -87,13 +87,13 @@ def _span(facts: Facts, index: int, now: datetime) -> Span:
     return trial.datetime_start, max(now, trial.datetime_start)
 
 
-def _style(state: str, thick: float) -> dict[str, Any]:
+def _style(state: str, thickness: float) -> dict[str, Any]:
     """Return the style of bars; rare states get edges, so that even short bars are visible."""
-    line = {"color": STATES[state], "width": thick, "simplify": False}
+    line = {"color": STATES[state], "width": thickness, "simplify": False}
     if state in COMMON:
         return {"mode": "lines", "line": line}
     edge = {"color": STATES[state], "width": 1.5}
-    marker = {"symbol": "line-ns-open", "size": thick, "line": edge}
+    marker = {"symbol": "line-ns-open", "size": thickness, "line": edge}
     return {"mode": "lines+markers", "line": line, "marker": marker}
 
 

@@ -59,32 +59,32 @@ def test_whole_numbers_have_half_a_step_on_either_side_and_so_has_the_region(log
     facts = Facts.of(make_study(*trials), 5)
     kept = Region(now={"n": Range(low=2, high=3, log=log), "x": Range(low=0.0, high=0.5)})
     (chart,) = contour_panels(facts, importances_of(facts), kept).charts
-    along = "x" if chart.layout["xaxis"]["title"]["text"].startswith("n") else "y"
-    assert chart.traces[0][along] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5])
+    which = "x" if chart.layout["xaxis"]["title"]["text"].startswith("n") else "y"
+    assert chart.traces[0][which] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5])
     (shape,) = chart.layout["shapes"]
-    assert (shape[f"{along}0"], shape[f"{along}1"]) == (1.5, 3.5)
+    assert (shape[f"{which}0"], shape[f"{which}1"]) == (1.5, 3.5)
     (shape,) = slice_panels(facts, kept).charts[0].layout["shapes"]
     assert (shape["x0"], shape["x1"]) == (1.5, 3.5)
 
 
 def test_a_long_name_loses_its_middle_and_a_long_choice_loses_its_end():
-    along = ParameterAxis("one_name_that_is_too_long", "x", Choices(("a choice that is too long",)))
-    assert along.title == without_middle(along.name, 23) == "one_name_th…is_too_long"
-    assert along.ticks() == [(0.0, "a choice that i…")]
+    axis = ParameterAxis("one_name_that_is_too_long", "x", Choices(("a choice that is too long",)))
+    assert axis.title == without_middle(axis.name, 23) == "one_name_th…is_too_long"
+    assert axis.ticks() == [(0.0, "a choice that i…")]
     assert without_middle("short", 5) == "short"
 
 
 def test_an_axis_spans_the_ranges_of_all_trials():
     ranges = [IntDistribution(1, 5), IntDistribution(3, 9)]
     trials = [create_trial(value=0, params={"n": 4}, distributions={"n": each}) for each in ranges]
-    (along,) = parameter_axes(trials)
-    assert along.entry == Range(low=1, high=9)
+    (axis,) = parameter_axes(trials)
+    assert axis.entry == Range(low=1, high=9)
 
 
 def test_a_range_of_one_value_has_an_axis():
-    along = ParameterAxis("n", "n", Range(low=2, high=2))
-    assert along.layout()["ticktext"] == ["2"]
-    assert along.share(2) == 0.5
+    axis = ParameterAxis("n", "n", Range(low=2, high=2))
+    assert axis.layout()["ticktext"] == ["2"]
+    assert axis.share(2) == 0.5
 
 
 def test_a_long_name_is_shortened_on_axes_and_complete_in_the_caption(make_study):

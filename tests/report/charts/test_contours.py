@@ -27,11 +27,14 @@ def test_too_few_trials_for_importances_have_contours_in_the_order_of_the_space(
     ]
     facts = Facts.of(make_study(*trials), 5)
     importances = importances_of(facts)
-    assert importances.missing == "29 trials with a value: too few to tell; it takes 30."
+    assert (
+        importances.missing
+        == "Importances need at least 30 trials with a value; this study has 29."
+    )
     panels = contour_panels(facts, importances, Region())
     assert (len(panels.charts), panels.note.partition(",")[0]) == (6, "All parameters")
     pair = [panels.charts[0].layout[each]["title"]["text"] for each in ("xaxis", "yaxis")]
-    assert pair == [along.title for along in facts.axes[:2]]
+    assert pair == [axis.title for axis in facts.axes[:2]]
 
 
 def test_contours_show_the_most_important_parameters_or_else_the_first(make_study):
@@ -53,8 +56,8 @@ def test_contours_show_the_most_important_parameters_or_else_the_first(make_stud
 
 
 def test_a_surface_is_the_mean_of_nearby_trials_and_empty_without_any():
-    along = ParameterAxis("x", "x", Range(low=0.0, high=1.0))
-    up = ParameterAxis("c", "c", Choices(("a", "b")))
+    x_axis = ParameterAxis("x", "x", Range(low=0.0, high=1.0))
+    y_axis = ParameterAxis("c", "c", Choices(("a", "b")))
     trials = [
         create_trial(
             value=value,
@@ -67,12 +70,12 @@ def test_a_surface_is_the_mean_of_nearby_trials_and_empty_without_any():
         for x, value in [(0.1, 1.0), (0.1, 3.0), (0.12, 50.0)]
     ]
     points = [Point(n, trial, trial.value) for n, trial in enumerate(trials)]
-    places = np.array([0.1, 0.9])
-    z = smoothed(points[:2], (along, places), (up, np.array([0.25, 0.75])), 0.0, 10.0)
+    shares = np.array([0.1, 0.9])
+    z = smoothed(points[:2], (x_axis, shares), (y_axis, np.array([0.25, 0.75])), 0.0, 10.0)
     assert z[0, 0] == pytest.approx(2)
     assert np.isnan(z[0, 1])  # far away
     assert np.isnan(z[1]).all()  # another choice
-    z = smoothed(points[2:], (along, places), (up, np.array([0.25, 0.75])), 0.0, 10.0)
+    z = smoothed(points[2:], (x_axis, shares), (y_axis, np.array([0.25, 0.75])), 0.0, 10.0)
     assert z[0, 0] == pytest.approx(10)  # as much as is told apart
 
 

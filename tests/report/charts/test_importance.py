@@ -25,7 +25,7 @@ def test_the_parameter_that_determines_the_value_is_the_most_important(make_tria
     assert [*importances.shares] == ["learning_rate", "width"]
     assert sum(importances.shares.values()) == pytest.approx(1)
     assert importances == importances_of(facts)
-    assert [along.name for along in most_important(facts, importances)] == [
+    assert [axis.name for axis in most_important(facts, importances)] == [
         "learning_rate",
         "width",
     ]
