@@ -218,5 +218,5 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(SettingsError, match="exists already"):
         check_page(Argument("output"), tmp_path / "mine.html", force=False, update="s")
     os.mkfifo(tmp_path / "pipe.html")
-    with pytest.raises(SettingsError, match="is no regular file"):
+    with pytest.raises(SettingsError, match="is no regular file"):  # it does not wait for a writer
         check_page(Argument("output"), tmp_path / "pipe.html", force=False, update="s")

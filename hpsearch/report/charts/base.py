@@ -123,6 +123,40 @@ def layout(x: Mapping[str, Any], y: Mapping[str, Any], **options: Any) -> dict[s
     }
 
 
+def marker_trace(
+    x: Sequence[float], y: Sequence[float], indices: Sequence[int], marker: Mapping[str, Any]
+) -> Trace:
+    """Return a trace with a mark for each trial; `indices` are those of `Facts.trials`."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": list(x),
+        "y": list(y),
+        "customdata": list(indices),
+        "hovertemplate": HOVER_TEXT,
+        "marker": dict(marker),
+    }
+
+
+def line_trace(lines: Iterable[tuple[int, Sequence[float], Sequence[float]]]) -> Trace:
+    """Return one trace with a line for each trial: its index in `Facts.trials`, x and y."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    indices: list[int | None] = []
+    for index, line_x, line_y in lines:  # None makes a gap after each line
+        x += [*line_x, None]
+        y += [*line_y, None]
+        indices += [*[index] * len(line_x), None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "customdata": indices,
+        "hovertemplate": HOVER_TEXT,
+    }
+
+
 def marker_style(state: str, size: float = 6) -> dict[str, Any]:
     """Return the marker for trials in a state: rings for pruned ones, dots for others."""
     symbol = "circle-open" if state == "pruned" else "circle"

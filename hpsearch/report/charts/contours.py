@@ -13,13 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from hpsearch.figures.drawing import COLOURS, colours
 from hpsearch.report.charts.axes import SPREAD_Y, ParameterAxis
 from hpsearch.report.charts.base import (
-    HOVER_TEXT,
     REGION,
     Chart,
     Panels,
     Trace,
     box,
     layout,
+    marker_trace,
     plot_axis,
     rounded,
 )
@@ -231,12 +231,9 @@ def _dots(
         if (x := x_axis.coordinate(point.trial)) is not None
         and (y := y_axis.coordinate(point.trial)) is not None
     ]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": rounded(x for _, x, _ in known),
-        "y": rounded(y for _, _, y in known),
-        "customdata": [point.index for point, _, _ in known],
-        "hovertemplate": HOVER_TEXT,
-        "marker": marker,
-    }
+    return marker_trace(
+        rounded(x for _, x, _ in known),
+        rounded(y for _, _, y in known),
+        [point.index for point, _, _ in known],
+        marker,
+    )

@@ -6,7 +6,6 @@ from itertools import accumulate
 
 from hpsearch.analysis.history import History, sorted_by_end
 from hpsearch.report.charts.base import (
-    HOVER_TEXT,
     INK,
     STATES,
     Chart,
@@ -15,6 +14,7 @@ from hpsearch.report.charts.base import (
     layout,
     marker_size,
     marker_style,
+    marker_trace,
     rounded,
     whole_axis,
 )
@@ -65,15 +65,12 @@ def _against_epochs(facts: Facts) -> Chart:
 def _markers(facts: Facts, x_by_index: dict[int, int]) -> list[Trace]:
     """Return a trace for each state, with the trials at their values."""
     return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [x_by_index[point.index] for point in group],
-            "y": rounded(point.value for point in group),
-            "customdata": [point.index for point in group],
-            "hovertemplate": HOVER_TEXT,
-            "marker": marker_style(state, marker_size(len(facts.points))),
-        }
+        marker_trace(
+            [x_by_index[point.index] for point in group],
+            rounded(point.value for point in group),
+            [point.index for point in group],
+            marker_style(state, marker_size(len(facts.points))),
+        )
         for state, group in by_state(facts.points).items()
     ]
 

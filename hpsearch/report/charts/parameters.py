@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from hpsearch.figures.drawing import COLOURS, colours
 from hpsearch.report.charts.axes import ParameterAxis
 from hpsearch.report.charts.base import (
-    HOVER_TEXT,
     INK,
     LINE,
     REGION,
@@ -23,8 +22,10 @@ from hpsearch.report.charts.base import (
     box,
     escaped,
     layout,
+    line_trace,
     marker_size,
     marker_style,
+    marker_trace,
     plot_axis,
     rounded,
 )
@@ -74,15 +75,12 @@ def _slice(facts: Facts, axis: ParameterAxis, region: Region, name: str) -> Char
         ]
         have += len(known)
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": rounded(x for _, x in known),
-                "y": rounded(point.value for point, _ in known),
-                "customdata": [point.index for point, _ in known],
-                "hovertemplate": HOVER_TEXT,
-                "marker": marker_style(state, marker_size(len(facts.points)) - 1),
-            }
+            marker_trace(
+                rounded(x for _, x in known),
+                rounded(point.value for point, _ in known),
+                [point.index for point, _ in known],
+                marker_style(state, marker_size(len(facts.points)) - 1),
+            )
         )
     y = facts.value_axis()
     shapes = [box(interval, None) for interval in region.of(axis)]
@@ -161,29 +159,20 @@ def _groups(facts: Facts) -> list[tuple[list[Point], str, float, float]]:
 
 
 def _lines(facts: Facts, points: Sequence[Point], line: dict[str, Any], opacity: float) -> Trace:
-    """Return one trace for several trials: lines with a gap after each."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    customdata: list[int | None] = []
-    for point in points:
-        shares = []
-        for axis in facts.axes:
-            coordinate = axis.coordinate(point.trial)
-            offset = axis.jitter(point.trial)
-            shares.append(NOT_SET if coordinate is None else axis.share(coordinate + offset))
-        x += [*range(len(shares) + 1), None]
-        y += [*rounded([*shares, facts.share(point.value)]), None]
-        customdata += [*[point.index] * (len(shares) + 1), None]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "y": y,
-        "customdata": customdata,
-        "hovertemplate": HOVER_TEXT,
-        "line": line,
-        "opacity": opacity,
-    }
+    """Return one trace with the lines of several trials."""
+    columns = range(len(facts.axes) + 1)
+    lines = ((point.index, columns, rounded(_shares(facts, point))) for point in points)
+    return line_trace(lines) | {"line": line, "opacity": opacity}
+
+
+def _shares(facts: Facts, point: Point) -> list[float]:
+    """Return the positions of a trial on all axes, the metric's last."""
+    shares = []
+    for axis in facts.axes:
+        coordinate = axis.coordinate(point.trial)
+        offset = axis.jitter(point.trial)
+        shares.append(NOT_SET if coordinate is None else axis.share(coordinate + offset))
+    return [*shares, facts.share(point.value)]
 
 
 def _vertical_line(column: int) -> dict[str, Any]:

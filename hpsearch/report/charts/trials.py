@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -17,8 +17,8 @@ from hpsearch.report.charts.base import (
     STATES,
     Chart,
     Panels,
-    Trace,
     layout,
+    line_trace,
     plot_axis,
     rounded,
     whole_axis,
@@ -59,7 +59,11 @@ def timeline_panels(facts: Facts, now: datetime) -> Panels:
     traces = []
     for state in (each for each in DRAWING_ORDER if each in states.values()):
         indices = [index for index in spans if states[index] == state]
-        traces.append(_bars(indices, spans, rows, passed) | _style(state, thickness))
+        bars = (
+            (index, rounded(passed[moment] for moment in spans[index]), [rows[index]] * 2)
+            for index in indices
+        )
+        traces.append(line_trace(bars) | _style(state, thickness))
     y = whole_axis(name, low, high, showgrid=False, nticks=8)
     y["range"] = [high + 0.7, low - 0.7]
     height = max(LEAST_HEIGHT, min(MOST_HEIGHT, 80 + round(1.6 * thickness * (high - low + 1))))
@@ -95,29 +99,6 @@ def _style(state: str, thickness: float) -> dict[str, Any]:
     edge = {"color": STATES[state], "width": 1.5}
     marker = {"symbol": "line-ns-open", "size": thickness, "line": edge}
     return {"mode": "lines+markers", "line": line, "marker": marker}
-
-
-def _bars(
-    indices: Sequence[int],
-    spans: Mapping[int, Span],
-    rows: Mapping[int, int],
-    passed: Mapping[datetime, float],
-) -> Trace:
-    """Return one trace for several trials: lines with a gap after each."""
-    x: list[float | None] = []
-    y: list[int | None] = []
-    customdata: list[int | None] = []
-    for index in indices:
-        x += [*rounded(passed[moment] for moment in spans[index]), None]
-        y += [rows[index], rows[index], None]
-        customdata += [index, index, None]
-    return {
-        "type": "scatter",
-        "x": x,
-        "y": y,
-        "customdata": customdata,
-        "hovertemplate": HOVER_TEXT,
-    }
 
 
 def pruning_panels(facts: Facts, saved: Savings) -> Panels:
