@@ -158,6 +158,10 @@ class Facts:
         """An axis for each searched parameter."""
         return parameter_axes(self.trials)
 
+    def varies(self, axis: ParameterAxis) -> bool:
+        """Whether trials differ in a parameter, or only some of them have it."""
+        return len({axis.coordinate(point.trial) for point in self.points}) > 1
+
     @cached_property
     def seeds(self) -> int:
         """How many times each configuration is trained."""

@@ -91,9 +91,9 @@ def test_points_of_a_grid_are_repeated(journal, make_settings):
         search={"sampler": "grid", "seeds": 2, "trials": 4},
         trial={"learning_rate": {"choices": [0.01, 0.1]}, "momentum": {"choices": [0.5, 0.9]}},
     )
-    found = configurations(run_study(settings, storage=journal).study)
+    repeated = configurations(run_study(settings, storage=journal).study)
     points = [(0.01, 0.5), (0.01, 0.9), (0.1, 0.5), (0.1, 0.9)]
-    for configuration, (rate, momentum) in zip(found, points, strict=True):
+    for configuration, (rate, momentum) in zip(repeated, points, strict=True):
         assert [t.params for t in configuration.trials] == 2 * [
             {"learning_rate": rate, "momentum": momentum}
         ]
@@ -102,9 +102,9 @@ def test_points_of_a_grid_are_repeated(journal, make_settings):
 
 def test_random_draws_are_repeated(journal, make_settings):
     settings = make_settings(search={"seeds": 2, "trials": 3})
-    found = configurations(run_study(settings, storage=journal).study)
-    drawn = [configuration.trials[0].params for configuration in found]
-    assert [[t.params for t in c.trials] for c in found] == [[params] * 2 for params in drawn]
+    repeated = configurations(run_study(settings, storage=journal).study)
+    drawn = [configuration.trials[0].params for configuration in repeated]
+    assert [[t.params for t in c.trials] for c in repeated] == [[params] * 2 for params in drawn]
     once = run_study(make_settings(search={"trials": 3}), name="once", storage=journal).study
     assert [trial.params for trial in once.trials] == drawn
 

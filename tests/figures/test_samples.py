@@ -53,8 +53,8 @@ def test_repeats_of_a_configuration_count_once(grid):
     ],
 )
 def test_bins_are_even_on_the_scale_of_the_range(entry, edges, shares):
-    found, parts = histogram_bins(entry, 4)
-    assert edges is None or found == pytest.approx(edges)
+    bins, parts = histogram_bins(entry, 4)
+    assert edges is None or bins == pytest.approx(edges)
     assert parts == pytest.approx(shares)
 
 

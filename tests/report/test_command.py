@@ -83,11 +83,11 @@ def test_the_command_on_the_page_repeats_the_study(here, monkeypatch):
     Path("study.toml").write_text(pre["study-file"])
     monkeypatch.setenv("HPSEARCH_STORAGE", store)
     assert run(*shlex.split(pre["command"])[1:], "--no-tracking").exit_code == 0
-    found = [
+    studies = [
         load_study(open_storage(where), "tiny-random.r2")
         for where in (store, str(here / "again" / "hpsearch.journal"))
     ]
-    then, now = ([trial.params for trial in study.trials] for study in found)
+    then, now = ([trial.params for trial in study.trials] for study in studies)
     assert then == now
 
 

@@ -31,15 +31,15 @@ def test_the_charts_and_the_page_show_the_region_of_narrow(study):
     charts = {c.name: c for c in slice_panels(facts, region).charts}
     for number, axis in enumerate(facts.axes):
         shapes = charts[f"slices-{number}"].layout["shapes"]
-        found = [(shape["x0"], shape["x1"]) for shape in shapes]
+        intervals = [(shape["x0"], shape["x1"]) for shape in shapes]
         entry = narrowed[axis.name]
         if isinstance(entry, Choices):
             kept = [["relu", "tanh"].index(value) for value in entry.values]
-            assert found == [(n - 0.5, n + 0.5) for n in kept]
+            assert intervals == [(n - 0.5, n + 0.5) for n in kept]
         else:
             low, high = entry.low, entry.high
             complement = axis.name == "momentum"
-            assert found[0] == pytest.approx((1 - low, 1 - high) if complement else (low, high))
+            assert intervals[0] == pytest.approx((1 - low, 1 - high) if complement else (low, high))
     rows = {key: (before, then) for key, before, then in region.rows()}
     assert rows["momentum"][1] == str(narrowed["momentum"])
     assert f"<td>{narrowed['momentum']}</td>" in report_page(study)

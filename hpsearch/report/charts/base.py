@@ -23,9 +23,7 @@ STATES = {
 }
 REGION = COLOURS[2]  # the region that `narrow` would keep
 DIGITS = 5  # significant digits of the numbers in the page
-LOG_FROM = (
-    30  # positive values get a logarithmic axis if the largest is this many times the smallest
-)
+LOG_FROM = 30  # positive values that differ by more than this factor get a logarithmic axis
 HOVER_TEXT = "%{text}<extra></extra>"  # page.js fills in the hover text of the trial
 
 

@@ -75,7 +75,7 @@ def _subject(facts: Facts, chosen: Sequence[ParameterAxis], importances: Importa
 
 def most_important(facts: Facts, importances: Importances) -> list[ParameterAxis]:
     """Return the axes to draw: the most important ones, or the first ones if that is unknown."""
-    varied = [a for a in facts.axes if len({a.coordinate(p.trial) for p in facts.points}) > 1]
+    varied = [axis for axis in facts.axes if facts.varies(axis)]
     ranks = {parameter: rank for rank, parameter in enumerate(importances.shares)}
     return sorted(varied, key=lambda a: ranks.get(a.parameter, len(ranks)))[:MOST_PARAMETERS]
 

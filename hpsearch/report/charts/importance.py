@@ -13,7 +13,6 @@ from optuna.trial import create_trial
 
 from hpsearch.figures.drawing import COLOURS
 from hpsearch.formatting import counted, without_middle
-from hpsearch.report.charts.axes import ParameterAxis
 from hpsearch.report.charts.base import Chart, Panels, escaped, layout, plot_axis, rounded
 from hpsearch.report.facts import Facts
 
@@ -45,7 +44,7 @@ def importances_of(facts: Facts) -> Importances:
     A pruned trial counts with its best value. Without pruned trials, whatever got them pruned would
     seem unimportant: for example a learning rate so low that no completed trial has it.
     """
-    varied = [axis.parameter for axis in facts.axes if _varied(facts, axis)]
+    varied = [axis.parameter for axis in facts.axes if facts.varies(axis)]
     if not varied:
         return Importances({}, "No parameter had different values.")
     if len(facts.points) < LEAST_TRIALS:
@@ -89,11 +88,6 @@ def _equally_good(facts: Facts) -> str:
     return f"{subject} are equally good."
 
 
-def _varied(facts: Facts, axis: ParameterAxis) -> bool:
-    """Whether trials differ in a parameter, or only some of them have it."""
-    return len({axis.coordinate(point.trial) for point in facts.points}) > 1
-
-
 def importance_panels(facts: Facts, importances: Importances) -> Panels:
     """Return a bar for each parameter, with the most important at the top."""
     if importances.missing:
@@ -122,5 +116,5 @@ def importance_panels(facts: Facts, importances: Importances) -> Panels:
     )
     if importances.best < FEW:
         best = counted(importances.best, "trial")
-        note += f" The best tenth is only {best} here, so a small difference may be chance."
+        note += f" The best tenth has only {best} here, so a small difference may be chance."
     return Panels(NAME, HEADING, [chart], note)

@@ -32,14 +32,14 @@ def test_the_parameter_that_determines_the_value_is_the_most_important(make_tria
 
 
 def test_the_note_warns_if_the_best_tenth_is_small(make_trial, make_study):
-    for number, words in ((30, "The best tenth is only 3 trials here"), (100, "")):
+    for number, words in ((30, "The best tenth has only 3 trials here"), (100, "")):
         trials = [
             make_trial(n, [0.01 * n], params={"width": 10 + n % 3 * 20}) for n in range(number)
         ]
         facts = Facts.of(make_study(*trials), 5)
         note = importance_panels(facts, importances_of(facts)).note
         assert words in note
-        assert ("The best tenth is" in note) is bool(words)
+        assert ("The best tenth has" in note) is bool(words)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_equally_good_trials_have_no_importances(direction, better, sentence, ma
         )
         for n in range(30)
     ]
-    found = importances_of(Facts.of(make_study(*trials, direction=direction), 5))
-    assert found.missing == sentence
-    assert found.best == (0 if sentence else 3)
+    importances = importances_of(Facts.of(make_study(*trials, direction=direction), 5))
+    assert importances.missing == sentence
+    assert importances.best == (0 if sentence else 3)
 
 
 def test_a_parameter_of_a_single_trial_causes_no_warning(make_trial, make_study):
