@@ -1,6 +1,6 @@
-"""The configurations of a study whose `seeds` repeat each of them: means, and how far they spread.
+"""The configurations of a study that repeats each over several `seeds`: means and deviations.
 
-With one seed a configuration is a trial, and all of this holds as well.
+With one seed, a configuration is a single trial.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One configuration and its repeats that are done, in their order."""
+    """One configuration and its finished repeats, in slot order."""
 
     number: int
     trials: tuple[FrozenTrial, ...]
-    seeds: int  # repeats there are to be
+    seeds: int  # planned repeats
 
     @property
     def label(self) -> str:
-        """Its label, or what was searched: "batch_norm none, weight_std 0.1"."""
+        """Its label, or else its searched values: "batch_norm none, weight_std 0.1"."""
         trial = self.trials[0]
         if label := label_of(trial):
             return label
@@ -42,43 +42,43 @@ class Configuration:
 
     @property
     def values(self) -> list[float]:
-        """The values of the repeats that ran to their end."""
+        """The values of the completed repeats."""
         complete = (t for t in self.trials if t.state is TrialState.COMPLETE)
         return [trial.value for trial in complete if trial.value is not None]
 
     @property
     def mean(self) -> float:
-        """The mean of the values; there has to be one."""
+        """The mean of the values; needs at least one."""
         return fmean(self.values)
 
     @property
     def deviation(self) -> float | None:
-        """The standard deviation of the values (of a sample), None of less than two."""
+        """The sample standard deviation of the values, None for fewer than two."""
         return stdev(self.values) if len(self.values) > 1 else None
 
     @property
     def repeats(self) -> str:
-        """How many of its repeats ran to their end: "3 of 5"."""
+        """How many repeats are complete: "3 of 5"."""
         return f"{len(self.values)} of {self.seeds}"
 
 
 def configurations(study: Study) -> list[Configuration]:
-    """Return the configurations of which a repeat is done, in their order."""
-    found: dict[int, dict[int, FrozenTrial]] = {}
+    """Return the configurations that have a finished repeat, in their order."""
+    by_number: dict[int, dict[int, FrozenTrial]] = {}
     seeds = seeds_of(study)
     for trial in own_trials(study, DONE):
-        found.setdefault(slot_of(trial) // seeds, {})[slot_of(trial)] = trial
+        by_number.setdefault(slot_of(trial) // seeds, {})[slot_of(trial)] = trial
     return [
         Configuration(number, tuple(trials[slot] for slot in sorted(trials)), seeds)
-        for number, trials in sorted(found.items())
+        for number, trials in sorted(by_number.items())
     ]
 
 
 def best_configurations(study: Study, top: int | None = None) -> list[Configuration]:
-    """Return the best `top` by their mean, or all, best first.
+    """Return the `top` configurations with the best means, or all of them, best first.
 
-    One that lacks a repeat, which diverged perhaps or has not run yet, comes after those that have
-    all of theirs: its mean leaves out what may have gone wrong.
+    A configuration that lacks a repeat comes after all complete ones: the repeat may have diverged
+    or not have run yet, and the mean does not show that.
     """
     sign = -1 if study.direction is StudyDirection.MAXIMIZE else 1
     known = [c for c in configurations(study) if c.values]
@@ -87,9 +87,9 @@ def best_configurations(study: Study, top: int | None = None) -> list[Configurat
 
 
 def best_value(study: Study) -> float | None:
-    """Return the best value of a trial, or the best mean of a configuration, if there is one."""
+    """Return the best value of a trial, or with repeats the best mean; None before there is one."""
     if seeds_of(study) > 1:
-        return next((found.mean for found in best_configurations(study, 1)), None)
+        return next((best.mean for best in best_configurations(study, 1)), None)
     return next((trial.value for trial in best_trials(study, 1)), None)
 
 
@@ -97,21 +97,21 @@ HEADINGS = ("±", "lowest", "highest", "repeats")  # after the configuration and
 
 
 def configuration_rows(best: Sequence[Configuration], metric: str) -> list[list[str]]:
-    """Return configurations with their means and what HEADINGS say, for a table."""
-    how = common_format((value for found in best for value in found.values), metric)
-    return [_row(found, how) for found in best]
+    """Return a table row for each configuration: label, mean and the columns of HEADINGS."""
+    spec = common_format((value for each in best for value in each.values), metric)
+    return [_row(each, spec) for each in best]
 
 
-def _row(configuration: Configuration, how: str) -> list[str]:
+def _row(configuration: Configuration, spec: str) -> list[str]:
     values, deviation = configuration.values, configuration.deviation
     spread = "" if deviation is None else f"{deviation:.2g}"
     numbers = [configuration.mean, min(values), max(values)]
-    mean, lowest, highest = (f"{number:{how}}" for number in numbers)
+    mean, lowest, highest = (f"{number:{spec}}" for number in numbers)
     return [configuration.label, mean, spread, lowest, highest, configuration.repeats]
 
 
 def configuration_record(configuration: Configuration) -> dict[str, Any]:
-    """Return a configuration as plain data: what `--json` prints."""
+    """Return a configuration as plain data, which `--json` prints."""
     trials, values = configuration.trials, configuration.values
     return {
         "configuration": configuration.number,

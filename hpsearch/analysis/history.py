@@ -1,7 +1,7 @@
-"""The best so far against what was spent, epochs or seconds: how a search went, whatever it pruned.
+"""The history of a search: the best value so far against the epochs or the seconds spent.
 
-Seconds are those in which a trial ran. Trials side by side share them, and where none ran, between
-two starts of an interrupted study say, none pass.
+Only seconds in which at least one trial ran count, and each of them counts once, however many
+trials ran at the same time. The pause before an interrupted study goes on does not count.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Improvement(NamedTuple):
-    """A value better than all before it, and what had been spent when its epoch ended."""
+    """A value that is better than all earlier ones, and the cost when its epoch ended."""
 
     epochs: int  # of all trials
     seconds: float
@@ -36,23 +36,23 @@ class Improvement(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """When a search improved, and what it spent in all."""
+    """When a search improved, and what it cost in total."""
 
     improvements: list[Improvement]
     spent: int  # epochs
     maximize: bool = True
     elapsed: float = 0.0  # seconds
-    trials: int = 0  # that ran to their end or were pruned
-    ends: list[int] = field(default_factory=list)  # epochs spent as each trial ended, in order
+    trials: int = 0  # complete and pruned ones
+    ends: list[int] = field(default_factory=list)  # epochs spent by the end of each trial, in order
 
     @classmethod
     def of(cls, trials: Iterable[FrozenTrial], metric: str) -> History:
-        """Read the finished ones of `trials`, of one study or several rounds.
+        """Return the history of the finished `trials` of one study or of several rounds.
 
-        Epochs count as they ended, of trials side by side in turns. A value counts from the epoch
-        that reached it, of trials that were pruned later as well.
+        Epochs count in the order in which they ended, also when trials ran at the same time. A
+        value counts from the epoch that reached it, even if its trial was pruned later.
         """
-        ended = as_they_ended(trials)
+        ended = sorted_by_end(trials)
         spans, maximize = [span_of(trial) for trial in ended], higher_is_better(metric)
         epochs = sorted(
             (epoch for trial in ended for epoch in _epochs(trial, metric)), key=itemgetter(0)
@@ -61,7 +61,7 @@ class History:
         for spent, (moment, value) in enumerate(epochs, 1):
             if not better or _better(value, better[-1][-1], maximize=maximize):
                 better.append((spent, moment, value))
-        passed = seconds_passed(spans, [moment for _, moment, _ in better])
+        passed = running_seconds(spans, [moment for _, moment, _ in better])
         improvements = [Improvement(spent, passed[when], value) for spent, when, value in better]
         moments = [moment for moment, _ in epochs]
         ends = [bisect_right(moments, end) for _, end in spans]
@@ -71,27 +71,27 @@ class History:
 
     @classmethod
     def of_rounds(cls, rounds: Iterable[Study], metric: str) -> History:
-        """Read a study, or all rounds of one; a trial that a round was given counts once."""
+        """Return the history of a study with its rounds; trials copied between them count once."""
         return cls.of((trial for study in rounds for trial in own_trials(study)), metric)
 
     @property
     def best(self) -> float:
-        """The value that it ended with, NaN if it has none."""
+        """The best value of all, NaN if there is none."""
         return self.improvements[-1].value if self.improvements else nan
 
     def epochs_until(self, target: float) -> tuple[int, bool]:
-        """Epochs spent when `target` was reached, True; or all there were, False."""
+        """Return the epochs spent when `target` was reached and True, or all epochs and False."""
         for improvement in self.improvements:
             if not _better(target, improvement.value, maximize=self.maximize):
                 return improvement.epochs, True
         return self.spent, False
 
     def best_after(self, spent: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The best so far after each of these numbers of epochs, NaN before there is one."""
+        """Return the best so far after each of these numbers of epochs, NaN before the first."""
         return self._best_at([each.epochs for each in self.improvements], spent)
 
     def best_within(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The best so far after each of these numbers of seconds, NaN before there is one."""
+        """Return the best so far after each of these numbers of seconds, NaN before the first."""
         return self._best_at([each.seconds for each in self.improvements], seconds)
 
     def _best_at(
@@ -102,9 +102,10 @@ class History:
 
 
 def span_of(trial: FrozenTrial) -> tuple[datetime, datetime]:
-    """Return when a trial began and ended.
+    """Return when a trial started and ended.
 
-    One whose process was killed is declared dead at the next start: its last epoch ended it.
+    A trial whose process was killed is only marked as failed at the next start of the study, so it
+    ends with its last epoch here.
     """
     end = trial.datetime_complete
     assert end is not None
@@ -115,18 +116,18 @@ def span_of(trial: FrozenTrial) -> tuple[datetime, datetime]:
     return start, end
 
 
-def as_they_ended(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return those of `trials` that have ended, in the order in which they did."""
+def sorted_by_end(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that have ended, in the order in which they ended."""
     ended = (trial for trial in trials if trial.datetime_complete is not None)
     return sorted(ended, key=lambda trial: span_of(trial)[1])
 
 
-def seconds_passed(
+def running_seconds(
     spans: Sequence[tuple[datetime, datetime]], between: Iterable[datetime] = ()
 ) -> dict[datetime, float]:
-    """Return the seconds that any span covers until each span's start and end.
+    """Return how many seconds the spans cover up to each start and end.
 
-    Those until the moments `between` are returned too.
+    Overlapping spans count once. The result also has an entry for each of the moments `between`.
     """
     moments = [(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans]
     moments += [(moment, 0) for moment in between]
@@ -141,16 +142,17 @@ def seconds_passed(
 
 
 def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
-    """Return when each epoch of an ended trial ended, and its value, in their order.
+    """Return when each epoch of an ended trial ended, and its value, in epoch order.
 
-    Whatever the clock did, that is while the trial ran. Where times are not known it is its end.
+    Times outside the trial's span, which a changed clock can cause, are moved into it. If the times
+    are unknown, all epochs end with the trial.
     """
     curves, (start, end) = curves_of(trial), span_of(trial)
     values = curves.values[metric]
     if len(curves.times) != len(values):
         return [(end, value) for value in values]
-    told = (datetime.fromtimestamp(time / 1000) for time in curves.times)
-    moments = accumulate((min(max(moment, start), end) for moment in told), max)
+    recorded = (datetime.fromtimestamp(time / 1000) for time in curves.times)
+    moments = accumulate((min(max(moment, start), end) for moment in recorded), max)
     return list(zip(moments, values, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Lines to draw: the learning curves of several trials as their mean, and how far they spread."""
+"""Mean learning curves of several trials, and which configurations a figure draws."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ LONGEST_LABEL = 60  # letters
 
 
 @dataclass(frozen=True)
-class Line:
-    """A mean over trials with the lowest and the highest, point by point; x are epochs from 1, or
-    iterations where an epoch is so many batches.
+class MeanCurve:
+    """The mean, lowest and highest value of several trials at each point.
+
+    x: the epochs from 1, or the iterations if an epoch is a fixed number of batches.
     """
 
     x: list[int]
@@ -35,12 +36,12 @@ class Line:
     high: list[float]
 
 
-def line_of(trials: Sequence[FrozenTrial], metric: str, smooth: int = 1) -> Line:
-    """Return the line of a metric; where some trials have ended, it is that of the others."""
+def mean_curve(trials: Sequence[FrozenTrial], metric: str, smooth: int = 1) -> MeanCurve:
+    """Return the mean curve of a metric; each point is the mean of the trials that got that far."""
     curves = [running_mean(curves_of(trial).values[metric], smooth) for trial in trials]
     columns = [[v for v in column if v is not None] for column in zip_longest(*curves)]
     steps = steps_per_epoch(trials) or 1
-    return Line(
+    return MeanCurve(
         [steps * epoch for epoch in range(1, len(columns) + 1)],
         [fmean(column) for column in columns],
         [min(column) for column in columns],
@@ -49,7 +50,7 @@ def line_of(trials: Sequence[FrozenTrial], metric: str, smooth: int = 1) -> Line
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:
-    """Return at each point the mean of the last `width` values, or of all where they are fewer."""
+    """Return the mean of the last `width` values at each point, or of all if there are fewer."""
     sums = [0.0, *accumulate(values)]
     starts = [max(0, end - width) for end in range(len(sums))]
     return [
@@ -60,13 +61,13 @@ def running_mean(values: Sequence[float], width: int) -> list[float]:
 
 
 def steps_per_epoch(trials: Sequence[FrozenTrial]) -> int:
-    """Return the batches of an epoch, 0 where it is a pass over the rows for one of the trials."""
+    """Return how many batches an epoch has, 0 if an epoch of any trial is a pass over all rows."""
     steps = [int(config_of(trial).get("steps_per_epoch", 0)) for trial in trials]
     return steps[0] if steps and all(steps) else 0
 
 
-def value_of(trial: FrozenTrial, key: str) -> Any:
-    """Return what a trial had under a key of the [trial] table, None if it had no such key."""
+def config_value(trial: FrozenTrial, key: str) -> Any:
+    """Return the value that a trial has for a key of the [trial] table, None if it has none."""
     config = config_of(trial)
     sizes = config.get(SHAPE, [])
     if key == DEPTH:
@@ -77,25 +78,27 @@ def value_of(trial: FrozenTrial, key: str) -> Any:
     return shape_name(tuple(value)) if isinstance(value, list) else value
 
 
-def values_of(trials: Sequence[FrozenTrial], key: str, searched: Searched) -> list[Any]:
-    """Return the values that trials had under a searched key: as the study file lists them, and
-    numbers of a range in their order.
+def config_values(trials: Sequence[FrozenTrial], key: str, searched: Searched) -> list[Any]:
+    """Return the different values that trials have for a searched key.
+
+    Choices are in the order of the study file, numbers of a range in ascending order.
     """
-    found = dict.fromkeys(value_of(trial, key) for trial in trials)
+    values = dict.fromkeys(config_value(trial, key) for trial in trials)
     if isinstance(searched, Choices):
         listed = [searched.to_optuna(value) for value in searched.values]
-        return [v for v in listed if v in found] + [v for v in found if v not in listed]
-    return sorted(found, key=lambda value: (value is None, value))
+        return [v for v in listed if v in values] + [v for v in values if v not in listed]
+    return sorted(values, key=lambda value: (value is None, value))
 
 
 def drawn_configurations(study: Study, settings: FigureSettings) -> list[Configuration]:
-    """Return those a figure names, or all; where they are more than its `top`, the best of them.
+    """Return the configurations that a figure shows, in the order of the study file.
 
-    They are in file order. Raises StudyError if none of those that it names has run yet.
+    These are the ones with the figure's labels, or else all, or the best `top` of them. Raises
+    StudyError if the figure has labels and no configuration with one of them has run yet.
     """
     known, top = configurations(study), settings.top
     if settings.labels:
-        named = [found for found in known if found.label in settings.labels]
+        named = [each for each in known if each.label in settings.labels]
         if not named:
             labels = " and ".join(f"'{label}'" for label in settings.labels)
             raise StudyError(
@@ -104,13 +107,13 @@ def drawn_configurations(study: Study, settings: FigureSettings) -> list[Configu
         return named
     if top is None or len(known) <= top:
         return known
-    return sorted(best_configurations(study, top), key=lambda found: found.number)
+    return sorted(best_configurations(study, top), key=lambda each: each.number)
 
 
-def short_label(study: Study, found: Configuration) -> str:
-    """Return a configuration's label, or where that is long what `hpsearch show` knows it by."""
-    if len(found.label) <= LONGEST_LABEL:
-        return found.label
+def short_label(study: Study, configuration: Configuration) -> str:
+    """Return a configuration's label, or its slots if that is too long for a legend."""
+    if len(configuration.label) <= LONGEST_LABEL:
+        return configuration.label
     seeds = seeds_of(study)
-    first = found.number * seeds
+    first = configuration.number * seeds
     return f"trials {first} to {first + seeds - 1}" if seeds > 1 else f"trial {first}"

@@ -1,4 +1,4 @@
-"""What a study has found so far, for a person: counts, the best trials, a page in Markdown."""
+"""Counts of trials by state, the best trials of a study or of its rounds, and a trial as data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials ended how."""
+    """How many trials are in each state."""
 
     complete: int
     pruned: int
@@ -63,23 +63,24 @@ def count_trials(trials: Sequence[FrozenTrial]) -> Counts:
 
 
 def best_trials(study: Study, top: int | None = None) -> list[FrozenTrial]:
-    """Return the best `top` completed trials, or all, best first, earlier slots first among equals.
+    """Return the best `top` completed trials, or all: best first, then in the order of their slots.
 
-    Trials that an earlier round has run are that round's.
+    Trials that were copied from an earlier round are left out. A study with several objectives has
+    no best trials.
     """
     if len(study.directions) > 1:
-        return []  # somebody else's study of several objectives has no best
+        return []
     return rank(own_trials(study, (TrialState.COMPLETE,)), study.direction)[:top]
 
 
 def rank(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """Return completed trials, best first, earlier slots first among equals."""
+    """Return completed trials, best first; equal ones in the order of their slots."""
     sign = -1 if direction is StudyDirection.MAXIMIZE else 1
     return sorted(trials, key=lambda t: (sign * (t.value or 0.0), slot_of(t)))
 
 
 def searched_values(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the sampled values of a trial as its study file names them."""
+    """Return the sampled values of a trial by the names that the study file uses."""
     config = config_of(trial)
     values = {}
     for parameter, value in trial.params.items():
@@ -92,21 +93,24 @@ def searched_values(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
-    """Return what any of the trials sampled, without epochs: these have a column of their own."""
+    """Return the names of sampled values for the columns of a table.
+
+    Epochs are left out, because tables have a column of their own for them.
+    """
     names = dict.fromkeys(name for trial in trials for name in searched_values(trial))
     return [name for name in names if name != "epochs"]
 
 
 def best_epoch(trial: FrozenTrial) -> int | None:
-    """Return the epoch with the trial's best value, None if it has no curves."""
+    """Return the epoch with the trial's best value, None if the trial has no curves."""
     curves, setup = curves_of(trial), setup_of(trial)
     return curves.best(setup.metric)[0] if len(curves) and setup else None
 
 
 def metric_title(study: Study, metric: str | None = None) -> str:
-    """Return `metric`, or the study's, as an axis or a column is called.
+    """Return the title of `metric`, or of the study's metric, for an axis or a column.
 
-    It says where the test set validates.
+    If the study validates on the test set, the title says so.
     """
     metric = metric or metric_of(study)
     on_test = validation_of(study) == "test" and metric.startswith("val/")
@@ -114,29 +118,27 @@ def metric_title(study: Study, metric: str | None = None) -> str:
 
 
 def find_trial(study: Study, slot: str) -> FrozenTrial:
-    """Return the last trial in `slot`, or in somebody else's study the one with that number.
+    """Return the last trial in `slot`; raise StudyError if there is none.
 
-    Raises StudyError.
+    In a study that hpsearch does not run, trials have no slots and `slot` is a trial number.
     """
     trials = own_trials(study)
-    trials = [
-        t for t in trials if assigned_slot(t) is not None
-    ] or trials  # somebody else's have none
-    found = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
-    if not found:
+    trials = [trial for trial in trials if assigned_slot(trial) is not None] or trials
+    matching = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
+    if not matching:
         raise StudyError(f"study '{study.study_name}' has no trial {slot}")
-    return found[-1]
+    return matching[-1]
 
 
 def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
-    """Return a trial as plain data: what `--json` prints."""
-    learned = curves_of(trial)
-    return ({"curves": learned.values} if curves else {}) | {
+    """Return a trial as plain data, which `--json` prints."""
+    trial_curves = curves_of(trial)
+    return ({"curves": trial_curves.values} if curves else {}) | {
         "slot": assigned_slot(trial),
         "number": trial.number,
         "state": trial.state.name.lower(),
         "value": trial.value if trial.state is TrialState.COMPLETE else None,
-        "epochs": len(learned),
+        "epochs": len(trial_curves),
         "best_epoch": best_epoch(trial),
         "params": searched_values(trial),
         "config": config_of(trial) or None,
@@ -146,16 +148,16 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
 
 
 def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, FrozenTrial]]:
-    """Return the best trials of several rounds, best first, each with the study that ran it."""
-    found = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
-    trials = [trial for _, trial in found.values()]
-    if not trials:  # somebody else's study of several objectives has no direction either
+    """Return the best `top` trials of several rounds, best first, each with its study."""
+    ran_by = {id(trial): (study, trial) for study in studies for trial in best_trials(study, top)}
+    trials = [trial for _, trial in ran_by.values()]
+    if not trials:  # a study with several objectives has no single direction either
         return []
-    return [found[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
+    return [ran_by[id(trial)] for trial in rank(trials, studies[0].direction)[:top]]
 
 
 def better_round(rounds: Sequence[Study], study: Study) -> str:
-    """Return the round that has the best trial of all `rounds`, "" if `study` is as good."""
+    """Return the name of the round with the best trial of all, "" if `study` is as good."""
     best, own = best_of_rounds(rounds, 1), best_trials(study, 1)
     if not best or (own and own[0].value == best[0][1].value):
         return ""
@@ -163,7 +165,7 @@ def better_round(rounds: Sequence[Study], study: Study) -> str:
 
 
 def better_found(rounds: Sequence[Study], study: Study, command: str, *options: str) -> str:
-    """Say which round is better than `study`, and the command that uses it; "" if none is."""
+    """Return a sentence that names the better round and a command for it, "" if none is better."""
     name = better_round(rounds, study)
     line = shlex.join(["hpsearch", command, name, *options])
     return f"{name} is better: {line}" if name else ""

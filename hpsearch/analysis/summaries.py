@@ -20,15 +20,11 @@ from hpsearch.analysis.ranking import (
     count_trials,
     find_trial,
     metric_title,
-    searched_columns,
-    searched_values,
     trial_record,
 )
-from hpsearch.analysis.tables import Cell, Table
-from hpsearch.formatting import format_value
+from hpsearch.analysis.tables import Cell, Column, Table, label_column, parameter_columns
 from hpsearch.trials.records import (
     curves_of,
-    label_of,
     metric_of,
     own_trials,
     seeds_of,
@@ -50,9 +46,9 @@ if TYPE_CHECKING:
 class StudySummary:
     """A study in a few numbers, as it is at one moment.
 
-    title: the metric, with "(test set)" where that validates. planned: how many trials it is to
-    have, None if that is unknown. best: the best value, or the best mean over repeats. file: the
-    study file, None where hpsearch did not start the study.
+    title: the metric, with "(test set)" if the study validates on that. planned: the number of
+    trials that the study file asks for, None if that is unknown. best: the best value, or the best
+    mean over repeats. file: the study file, None if hpsearch did not start the study.
     """
 
     name: str
@@ -71,7 +67,7 @@ class StudySummary:
 
     @classmethod
     def of(cls, study: Study) -> StudySummary:
-        """Read a study."""
+        """Return the summary of a study."""
         trials, best, seeds = own_trials(study), best_trials(study, 1), seeds_of(study)
         file = study_file(study)
         planned = tomllib.loads(file or "").get("search", {}).get("trials")
@@ -93,7 +89,7 @@ class StudySummary:
         )
 
     def record(self) -> dict[str, Any]:
-        """Return the summary as plain data: what `--json` prints."""
+        """Return the summary as plain data, which `--json` prints."""
         return {
             "study": self.name,
             "metric": self.metric,
@@ -117,7 +113,7 @@ class StudySummary:
 class TrialSummary:
     """One trial: its record with the learning curves, and the traceback if it failed.
 
-    titles: how each metric of the curves is called.
+    titles: the title of each metric of the curves.
     """
 
     record: dict[str, Any]
@@ -126,7 +122,7 @@ class TrialSummary:
 
     @classmethod
     def of(cls, study: Study, slot: str) -> TrialSummary:
-        """Read the trial in `slot`; raise StudyError if there is none."""
+        """Return the summary of the trial in `slot`; raise StudyError if there is none."""
         trial = find_trial(study, slot)
         record = trial_record(trial, curves=True)
         titles = [metric_title(study, metric) for metric in record["curves"]]
@@ -135,7 +131,7 @@ class TrialSummary:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The best trials of a study or of its rounds; of a study with repeats, its configurations.
+    """The best trials of a study or of its rounds, or the best configurations if it repeats them.
 
     trials: best first, each with the name of the study that ran it.
     """
@@ -147,7 +143,7 @@ class Leaderboard:
 
     @classmethod
     def of(cls, rounds: Sequence[Study], top: int) -> Leaderboard:
-        """Read the best `top` of a study, or of all rounds of a search together."""
+        """Return the best `top` of a study, or of all rounds of a search together."""
         title = metric_title(rounds[0])
         if seeds_of(rounds[0]) > 1:
             return cls(title, [], best_configurations(rounds[0], top), len(rounds))
@@ -155,13 +151,13 @@ class Leaderboard:
         return cls(title, best, [], len(rounds))
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the best as plain data: what `--json` prints."""
+        """Return the entries as plain data, which `--json` prints."""
         if self.configurations:
             return [configuration_record(each) for each in self.configurations]
         return [{"study": name} | trial_record(trial) for name, trial in self.trials]
 
     def table(self) -> Table | None:
-        """Return the best as a table, None if nothing is complete yet."""
+        """Return the entries as a table, None if no trial is complete yet."""
         if self.configurations:
             rows = configuration_rows(self.configurations, self.title)
             headings = ["configuration", self.title, *HEADINGS]
@@ -170,15 +166,14 @@ class Leaderboard:
 
     def _trial_table(self) -> Table:
         trials = [trial for _, trial in self.trials]
-        names, labelled = searched_columns(trials), any(map(label_of, trials))
-        rows = []
-        for study, trial in self.trials:
-            slot, values = slot_of(trial), searched_values(trial)
-            title = f"{study}#{slot}" if self.rounds > 1 else str(slot)
-            cells = [trial.value, best_epoch(trial) or "", len(curves_of(trial))]
-            cells += [values.get(name, "") for name in names]
-            cells += [label_of(trial)] if labelled else []
-            rows.append([Cell(title), *(Cell(format_value(cell)) for cell in cells)])
-        labels = ["label"] if labelled else []
-        headings = ["trial", self.title, "at epoch", "epochs", *names, *labels]
-        return Table(headings, rows, text_columns=len(labels))
+        slots = [(study, slot_of(trial)) for study, trial in self.trials]
+        labels = label_column(trials)
+        columns: list[Column] = [
+            ("trial", [f"{study}#{slot}" if self.rounds > 1 else slot for study, slot in slots]),
+            (self.title, [trial.value for trial in trials]),
+            ("at epoch", [best_epoch(trial) for trial in trials]),
+            ("epochs", [len(curves_of(trial)) for trial in trials]),
+            *parameter_columns(trials),
+            *labels,
+        ]
+        return Table.of(columns, text_columns=len(labels))

@@ -1,17 +1,26 @@
-"""Tables as data: texts, and the numbers behind them. Terminals and pages draw them."""
+"""Tables as data: texts, and the numbers to sort by. The terminal and the report render them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from hpsearch.analysis.ranking import searched_columns, searched_values
 from hpsearch.formatting import format_value
 from hpsearch.space.ranges import shape_name
+from hpsearch.trials.records import label_of
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+Column = tuple[str, Sequence[object]]  # a heading, and a value for each row
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, and the number to sort it by where it is one."""
+    """A text, and the number to sort by if the text stands for one."""
 
     text: str
     number: float | None = None
@@ -23,16 +32,23 @@ class Table:
 
     headings: list[str]
     rows: list[list[Cell]]
-    text_columns: int = 0  # this many columns at the right hold text, and are aligned to the left
+    text_columns: int = 0  # how many of the last columns hold text and are left-aligned
+
+    @classmethod
+    def of(cls, columns: Iterable[Column], text_columns: int = 0) -> Table:
+        """Return a table of columns of equal length; several may have the same heading."""
+        headings, values = zip(*columns, strict=True)
+        rows = [[cell(value) for value in row] for row in zip(*values, strict=True)]
+        return cls(list(headings), rows, text_columns)
 
     def numeric(self, column: int) -> bool:
-        """Whether a column holds numbers alone, and stands at the right."""
+        """Whether a column holds only numbers, and so is right-aligned."""
         cells = [row[column] for row in self.rows if row[column].text]
         return bool(cells) and all(cell.number is not None for cell in cells)
 
 
 def cell(value: object) -> Cell:
-    """Return a value as a table shows it: nothing for None, a shape as 100-50."""
+    """Return a value as a table shows it: empty for None, a shape as 100-50."""
     if value is None:
         return Cell("")
     if isinstance(value, list | tuple):
@@ -42,6 +58,21 @@ def cell(value: object) -> Cell:
     return Cell(format_value(value))
 
 
-def fixed(value: float | None, how: str = ".4f") -> Cell:
-    """Return a score with as many places as those above and below it."""
-    return Cell("") if value is None else Cell(f"{value:{how}}", value)
+def parameter_columns(trials: Sequence[FrozenTrial]) -> list[Column]:
+    """Return a column for each parameter that any of the trials sampled, except epochs."""
+    sampled = [searched_values(trial) for trial in trials]
+    for values in sampled:  # a choice may be None, which is not the same as a missing parameter
+        values.update({name: str(value) for name, value in values.items() if value is None})
+    names = searched_columns(trials)
+    return [(name, [values.get(name) for values in sampled]) for name in names]
+
+
+def label_column(trials: Sequence[FrozenTrial]) -> list[Column]:
+    """Return a column of labels, or no column if no trial has one."""
+    labels = [label_of(trial) for trial in trials]
+    return [("label", labels)] if any(labels) else []
+
+
+def fixed(value: float | None, spec: str = ".4f") -> Cell:
+    """Return a score with a fixed number of decimals, so that a column of them lines up."""
+    return Cell("") if value is None else Cell(f"{value:{spec}}", value)

@@ -1,4 +1,4 @@
-"""The figure of a comparison: the best so far, against epochs and against seconds."""
+"""The figure of a comparison: the best value so far against epochs and against seconds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from hpsearch.analysis.comparison import Spent
+from hpsearch.analysis.comparison import Cost
 from hpsearch.errors import SettingsError
 from hpsearch.figures.drawing import (
     GREY,
-    axis_names,
-    calm,
     colour_keys,
     colours,
     draw_band,
+    label_axes,
     legend_beside,
     new_figure,
+    style_axes,
 )
 from hpsearch.figures.saving import SAVE, check_figure_files, save_figures
 from hpsearch.formatting import format_value
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
 
     from hpsearch.analysis.comparison import Band, Comparison
 
-NAMES: dict[Spent, str] = {
+NAMES: dict[Cost, str] = {
     "epochs": "epochs spent",
     "seconds": "seconds in which trials ran",
 }
-BEGINNING = 0.1  # the share of each search that the scale need not show: first guesses are far off
+BEGINNING = 0.1  # this share of each search may be off the scale: early values are far off
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
-    """Draw a line for each group: the study's best so far, or the median and a band of several.
+    """Draw a line for each group: a study's best so far, or the median and band of several studies.
 
-    A dot marks where it ends, for the lines often cover each other.
+    A dot marks the end of each line, because lines often cover each other.
     """
     figure = new_figure(9.0, 3.8, "best so far")
     panels, chosen = figure.subplots(1, 2, sharey=True), colours(len(comparison.groups))
-    seen = [comparison.target]
-    for axes, spent in zip(panels, get_args(Spent), strict=True):
+    shown = [comparison.target]
+    for axes, cost in zip(panels, get_args(Cost), strict=True):
         for group, colour in zip(comparison.groups, chosen, strict=True):
-            band = group.band(spent)
+            band = group.band(cost)
             middle, low, high = band.median.tolist(), band.low.tolist(), band.high.tolist()
-            draw_band(calm(axes), band.x.tolist(), middle, low, high, colour, step=True)
-            axes.plot(band.x[-1], middle[-1], "o", color=colour, markersize=4)  # its end
-            seen += _after_the_beginning(band)
+            draw_band(style_axes(axes), band.x.tolist(), middle, low, high, colour, step=True)
+            axes.plot(band.x[-1], middle[-1], "o", color=colour, markersize=4)
+            shown += _after_the_beginning(band)
         axes.axhline(comparison.target, color=GREY, linestyle="--", linewidth=0.8)
-        axis_names(axes, NAMES[spent], comparison.metric if spent == "epochs" else "")
+        label_axes(axes, NAMES[cost], comparison.metric if cost == "epochs" else "")
         axes.set_xlim(left=0)
-    margin = 0.05 * (max(seen) - min(seen)) or 0.01
-    panels[0].set_ylim(min(seen) - margin, max(seen) + margin)
+    margin = 0.05 * (max(shown) - min(shown)) or 0.01
+    panels[0].set_ylim(min(shown) - margin, max(shown) + margin)
     keys = colour_keys([group.label for group in comparison.groups], chosen)
     target = f"target {format_value(comparison.target)}"
     keys += colour_keys([target], [GREY], linestyle="--", linewidth=0.8)
@@ -66,7 +66,10 @@ def draw_comparison(comparison: Comparison) -> Figure:
 def save_comparison(
     comparison: Comparison, path: str | os.PathLike[str], *, force: bool = False
 ) -> Path:
-    """Draw a comparison into the PNG file `path`; raise SettingsError if it cannot be written."""
+    """Draw a comparison, write it to the PNG file `path` and return the path.
+
+    Raises SettingsError if the file cannot be written.
+    """
     file = Path(path)
     if file.suffix != ".png":
         raise SettingsError(SAVE, f": '{file}' is no name of a PNG file, which ends in .png")
@@ -75,7 +78,7 @@ def save_comparison(
 
 
 def _after_the_beginning(band: Band) -> list[float]:
-    """Return the values that the scale has to show."""
-    begun = int(np.searchsorted(band.x, BEGINNING * band.x[-1], side="right")) - 1
-    shown = slice(max(0, begun), None)
-    return [*band.median[shown].tolist(), *band.low[-1:].tolist(), *band.high[-1:].tolist()]
+    """Return the values that the y axis has to include."""
+    start = int(np.searchsorted(band.x, BEGINNING * band.x[-1], side="right")) - 1
+    rest = slice(max(0, start), None)
+    return [*band.median[rest].tolist(), *band.low[-1:].tolist(), *band.high[-1:].tolist()]

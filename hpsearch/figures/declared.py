@@ -1,4 +1,4 @@
-"""Figures of a study: what its file declares, drawn with matplotlib."""
+"""The figures that a study file declares, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ DRAWERS: dict[str, Draw] = {
     "values": draw_values,
     "means": draw_means,
 }
-DEFAULT = (FigureSettings(kind="best"),)  # of a study whose file declares none
+DEFAULT = (FigureSettings(kind="best"),)  # for a study whose file declares none
 
 
 def figures_of(study: Study) -> tuple[FigureSettings, ...]:
-    """Return the figures that the study's file declares, or the best trials'."""
+    """Return the settings of the figures that the study file declares, or DEFAULT."""
     declared = study_settings(study).figure if study_file(study) is not None else ()
     return declared or DEFAULT
 
 
 def draw(study: Study, figure: FigureSettings) -> Figure:
-    """Draw one figure of `study` as it is now.
+    """Return one figure of `study` as it is now.
 
-    Raises StudyError before a trial has completed, and where the study has not what it shows.
+    Raises StudyError if no trial is complete, or if the study lacks the data that the figure shows.
     """
     if not best_trials(study, 1):
         raise StudyError(
@@ -49,5 +49,5 @@ def draw(study: Study, figure: FigureSettings) -> Figure:
 
 
 def draw_figures(study: Study) -> dict[str, Figure]:
-    """Draw all figures of `study`; return them by name. Raises StudyError."""
+    """Return all figures of `study` by their names. Raises StudyError."""
     return {figure.name: draw(study, figure) for figure in figures_of(study)}

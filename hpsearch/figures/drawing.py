@@ -1,4 +1,7 @@
-"""How figures look: calm, readable whatever colours somebody sees; nothing global is changed."""
+"""The style of all figures: colours for colour-blind readers, plain axes, legends.
+
+Nothing here changes matplotlib's global settings.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe & Ito (2008), without the yellow that white paper swallows.
+# The palette of Okabe & Ito (2008) without its yellow, which is too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 Style = Literal["-", "--"]
 STYLES: tuple[Style, ...] = ("-", "--")
@@ -25,26 +28,26 @@ SMALL, NORMAL, LARGE = 8, 9, 11  # points
 
 
 def colours(number: int) -> list[Any]:
-    """Return so many colours that can be told apart: names, or from dark to light if many."""
+    """Return `number` distinct colours: the palette, or a dark-to-light scale for more."""
     if number <= len(COLOURS):
         return list(COLOURS[:number])
     return list(matplotlib.colormaps["viridis"](np.linspace(0, 0.92, number)))
 
 
-def plain(text: object) -> str:
-    """Return a text of the user's in which a dollar is one, and begins no formula."""
+def escape_dollars(text: object) -> str:
+    """Return `text` with its dollar signs escaped, so that matplotlib draws no formula."""
     return str(text).replace("$", r"\$")
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """Return an empty figure of so many inches."""
+    """Return an empty figure; its size is in inches."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    figure.suptitle(plain(title), fontsize=LARGE, x=0.01, horizontalalignment="left")
+    figure.suptitle(escape_dollars(title), fontsize=LARGE, x=0.01, horizontalalignment="left")
     return figure
 
 
-def calm(axes: Axes) -> Axes:
-    """Take from `axes` what is not about the data."""
+def style_axes(axes: Axes) -> Axes:
+    """Give `axes` a light grid and no frame, and return them."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.grid(True, color="0.92", linewidth=0.8)
@@ -53,34 +56,37 @@ def calm(axes: Axes) -> Axes:
     return axes
 
 
-def axis_names(axes: Axes, x: str, y: str) -> None:
-    """Say what the axes measure."""
-    axes.set_xlabel(plain(x), fontsize=NORMAL)
-    axes.set_ylabel(plain(y), fontsize=NORMAL)
+def label_axes(axes: Axes, x: str, y: str) -> None:
+    """Label both axes."""
+    axes.set_xlabel(escape_dollars(x), fontsize=NORMAL)
+    axes.set_ylabel(escape_dollars(y), fontsize=NORMAL)
 
 
-def whole_numbers(axes: Axes) -> None:
-    """Number the x axis by whole numbers."""
+def integer_ticks(axes: Axes) -> None:
+    """Put the ticks of the x axis at whole numbers."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis on which all is drawn logarithmic, with numbers as a person writes them."""
+    """Make an axis logarithmic, with ticks like 0.01 and 200; call it after drawing."""
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = sorted(axis.get_view_interval())
-    few = high < 100 * low  # less than two powers of ten: number what is between them as well
+    few = high < 100 * low  # less than two powers of ten need ticks between them
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
-def grid_of_panels(figure: Figure, number: int, columns: int) -> list[Axes]:
-    """Return so many panels, row by row, with one scale for all and numbers at the rim alone."""
+def grid_of_panels(figure: Figure, number: int, columns: int, *, shared: bool = True) -> list[Axes]:
+    """Return `number` panels, row by row.
+
+    shared: all panels have the same scales, and only those at the edge have tick labels.
+    """
     rows = math.ceil(number / columns)
-    made = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    panels = [calm(axes) for axes in made.flat]
-    for axes in panels:
+    grid = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False)
+    panels = [style_axes(axes) for axes in grid.flat]
+    for axes in panels if shared else ():
         axes.label_outer(remove_inner_ticks=True)
     for axes in panels[number:]:
         axes.remove()
@@ -98,33 +104,35 @@ def draw_band(
     style: Style = "-",
     step: bool = False,
 ) -> None:
-    """Draw a mean or a median, and a light band from low to high where these differ.
+    """Draw a mean or a median as a line, and a light band from `low` to `high`.
 
-    With `step` a value holds until the next one.
+    step: a value holds until the next one.
     """
-    marker = "o" if len(x) == 1 else ""  # of one epoch there is no line
-    look: dict[str, Any] = {"marker": marker, "markersize": 4, "linewidth": 1.4}
-    drawn = "steps-post" if step else "default"
-    axes.plot(x, middle, color=colour, linestyle=style, drawstyle=drawn, **look)
+    marker = "o" if len(x) == 1 else ""  # one point makes no line
+    options: dict[str, Any] = {"marker": marker, "markersize": 4, "linewidth": 1.4}
+    drawstyle = "steps-post" if step else "default"
+    axes.plot(x, middle, color=colour, linestyle=style, drawstyle=drawstyle, **options)
     if list(low) != list(high):
         shade: dict[str, Any] = {"color": colour, "alpha": 0.15, "linewidth": 0}
         axes.fill_between(x, low, high, step="post" if step else None, **shade)
 
 
 def style_keys(names: Sequence[str]) -> list[Line2D]:
-    """Return what a legend shows for the styles of lines, where there are several."""
-    several = zip(names, STYLES, strict=False) if len(names) > 1 else ()
-    return [Line2D([], [], color=GREY, linestyle=style, label=name) for name, style in several]
+    """Return the legend entries for line styles, none if there is only one."""
+    styles = zip(names, STYLES, strict=False) if len(names) > 1 else ()
+    return [Line2D([], [], color=GREY, linestyle=style, label=name) for name, style in styles]
 
 
 def colour_keys(names: Iterable[str], chosen: Iterable[Any], **options: Any) -> list[Line2D]:
-    """Return what a legend shows for the colours of lines."""
-    pairs = zip(names, chosen, strict=True)
-    return [Line2D([], [], color=colour, label=plain(name), **options) for name, colour in pairs]
+    """Return the legend entries for line colours."""
+    return [
+        Line2D([], [], color=colour, label=escape_dollars(name), **options)
+        for name, colour in zip(names, chosen, strict=True)
+    ]
 
 
 def legend_beside(figure: Figure, keys: Sequence[Line2D]) -> None:
-    """Put a legend to the right of all panels, where it covers nothing."""
+    """Put a legend to the right of all panels, and widen the figure so that it fits."""
     if keys:
         longest = max(len(str(key.get_label())) for key in keys)
         width, height = figure.get_size_inches()

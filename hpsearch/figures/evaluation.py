@@ -1,4 +1,4 @@
-"""Figures of an evaluation: the candidates over fresh seeds, and what was taken for what."""
+"""Figures of an evaluation: the candidates over fresh seeds, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hpsearch.figures.drawing import (
     GREY,
     NORMAL,
     SMALL,
-    axis_names,
-    calm,
     colour_keys,
+    escape_dollars,
+    label_axes,
     legend_beside,
     new_figure,
-    plain,
+    style_axes,
 )
 from hpsearch.formatting import shortened
 
@@ -29,43 +29,44 @@ if TYPE_CHECKING:
     from hpsearch.evaluation.scores import Scores
 
 EVALUATION_FIGURES = ("evaluation", "confusion")
-MOST_NUMBERED = 30  # classes whose cells have room for a number
-LONGEST_CLASS = 20  # letters of its name
+MOST_NUMBERED = 30  # with more classes, cells have no room for a number
+LONGEST_CLASS = 20  # letters of a class name
 
 
 def draw_evaluation(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return the figures by name; the confusion matrix needs test scores."""
-    figures = {EVALUATION_FIGURES[0]: draw_candidates(evaluation)}
+    """Return the figures by name, with a confusion matrix if there are test scores."""
+    candidates, confusion = EVALUATION_FIGURES
+    figures = {candidates: draw_candidates(evaluation)}
     scores = evaluation.test_scores("network")
-    return (
-        figures
-        if scores is None
-        else figures | {EVALUATION_FIGURES[1]: draw_confusion(evaluation, scores)}
-    )
+    if scores is not None:
+        figures[confusion] = draw_confusion(evaluation, scores)
+    return figures
 
 
 def draw_candidates(evaluation: Evaluation) -> Figure:
-    """Draw a row for each candidate: its values over fresh seeds, their mean with its 95 %
-    interval, and what the search had found.
+    """Draw a row for each candidate.
+
+    It shows the values over fresh seeds, their mean with its 95 % interval, and the value in the
+    search.
     """
     shown = evaluation.candidates
     figure = new_figure(
         7.2,
         1.3 + 0.42 * len(shown),
-        f"{evaluation.study}: the best again, over {evaluation.seeds} fresh seeds",
+        f"{evaluation.study}: the best, trained again with {evaluation.seeds} fresh seeds",
     )
-    axes = calm(figure.subplots())
+    axes = style_axes(figure.subplots())
     axes.grid(False, axis="y")
     for row, candidate in enumerate(shown):
         _draw_row(axes, row, candidate)
     titles = [f"trial {candidate.slot}{_verdict(evaluation, candidate)}" for candidate in shown]
     axes.set_yticks(range(len(shown)), titles, fontsize=SMALL)
     axes.set_ylim(len(shown) - 0.5, -0.5)  # the best at the top
-    axis_names(axes, evaluation.metric, "")
-    look = {"linestyle": "", "markersize": 6}
-    keys = colour_keys(["mean, 95 %"], COLOURS[:1], marker="|", **look)
-    keys += colour_keys(["each seed"], [GREY], marker="o", **look | {"markersize": 4})
-    keys += colour_keys([evaluation.in_the_search], COLOURS[1:2], marker="D", **look)
+    label_axes(axes, evaluation.metric, "")
+    options = {"linestyle": "", "markersize": 6}
+    keys = colour_keys(["mean, 95 %"], COLOURS[:1], marker="|", **options)
+    keys += colour_keys(["each seed"], [GREY], marker="o", **options | {"markersize": 4})
+    keys += colour_keys([evaluation.in_the_search], COLOURS[1:2], marker="D", **options)
     legend_beside(figure, keys)
     return figure
 
@@ -86,11 +87,11 @@ def _draw_row(axes: Axes, row: int, candidate: Candidate) -> None:
 
 
 def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
-    """Draw how many test rows of each class the network took for which, and each class's F1."""
-    names = [plain(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
+    """Draw the confusion matrix of the test rows, and the F1 score of each class."""
+    names = [escape_dollars(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
     counts, size = np.array(scores.confusion), max(3.2, 0.36 * len(names))
-    whose = f"{evaluation.study}, trial {evaluation.test_use.slot}" if evaluation.test_use else ""
-    title = f"{whose}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
+    network = f"{evaluation.study}, trial {evaluation.test_use.slot}" if evaluation.test_use else ""
+    title = f"{network}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
     figure = new_figure(size + 3.6, size + 1.0, title)
     matrix, bars = figure.subplots(1, 2, width_ratios=(size, 1.6))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -98,14 +99,14 @@ def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
     if len(names) <= MOST_NUMBERED:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
-            where = {"ha": "center", "va": "center", "fontsize": SMALL}
-            matrix.text(column, row, str(count) if count else "", color=colour, **where)
+            options = {"ha": "center", "va": "center", "fontsize": SMALL}
+            matrix.text(column, row, str(count) if count else "", color=colour, **options)
         rotation = 90 if max(map(len, names)) > 3 else 0
         matrix.set_xticks(range(len(names)), names, fontsize=SMALL, rotation=rotation)
         matrix.set_yticks(range(len(names)), names, fontsize=SMALL)
-    matrix.set_xlabel("taken for", fontsize=NORMAL)
+    matrix.set_xlabel("predicted class", fontsize=NORMAL)
     matrix.set_ylabel("true class", fontsize=NORMAL)
-    calm(bars).barh(range(len(names)), scores.f1, color=COLOURS[0])
+    style_axes(bars).barh(range(len(names)), scores.f1, color=COLOURS[0])
     bars.set_yticks([])
     bars.set_ylim(len(names) - 0.5, -0.5)
     bars.set_xlim(0, 1)

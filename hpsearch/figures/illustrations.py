@@ -1,4 +1,4 @@
-"""Figures that are about no study: paths of optimizers, activations layer by layer."""
+"""Figures that show no study: paths of optimizers, and activations by layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpsearch.figures.drawing import COLOURS, GREY, SMALL, axis_names, calm, new_figure, plain
+from hpsearch.figures.drawing import (
+    COLOURS,
+    GREY,
+    SMALL,
+    escape_dollars,
+    label_axes,
+    new_figure,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +41,8 @@ def draw_paths(
 ) -> Figure:
     """Draw a panel for each path, over the contours of f(x, y) in the ranges `x` and `y`.
 
-    `f` takes and returns arrays of one shape; `levels` are its contours, or how many there are.
+    f: takes two arrays and returns one, all of the same shape. levels: the heights of the contours,
+    or how many to draw.
     """
     columns = math.ceil(math.sqrt(len(paths)))
     rows = math.ceil(len(paths) / columns)
@@ -42,12 +51,12 @@ def draw_paths(
     grid = np.meshgrid(np.linspace(*x, FINENESS), np.linspace(*y, FINENESS))
     heights = f(*grid)
     for axes, (name, points) in zip(panels, paths.items(), strict=False):
-        calm(axes).grid(False)
+        style_axes(axes).grid(False)
         axes.contour(*grid, heights, levels=levels, colors=GREY, linewidths=0.5, alpha=0.6)
         _draw_path(axes, points)
-        axes.set_title(plain(name), fontsize=SMALL)
+        axes.set_title(escape_dollars(name), fontsize=SMALL)
         axes.set(xlim=x, ylim=y)
-        axis_names(axes, "x", "y")
+        label_axes(axes, "x", "y")
         axes.label_outer()
     for axes in panels[len(paths) :]:
         axes.remove()
@@ -55,7 +64,7 @@ def draw_paths(
 
 
 def _draw_path(axes: Axes, points: Points) -> None:
-    """Draw where it went, from a ring to a square."""
+    """Draw a path from a ring at its start to a square at its end."""
     xs, ys = zip(*points, strict=True)
     axes.plot(xs, ys, "o-", color=COLOURS[1], markersize=3, linewidth=1.2)
     axes.plot(xs[0], ys[0], "o", color=COLOURS[1], markerfacecolor="white", markersize=7)
@@ -63,9 +72,9 @@ def _draw_path(axes: Axes, points: Points) -> None:
 
 
 def draw_histograms(rows: Mapping[str, Sequence[Histogram]], *, title: str = "") -> Figure:
-    """Draw a row of panels for each setting, in it a histogram for each layer, input side first.
+    """Draw a row for each setting, with a histogram for each layer from input to output.
 
-    The panels of a row have one x axis, and each says the mean and the deviation of its values.
+    The panels of a row share their x axis. Each shows the mean and deviation of its values.
     """
     columns = max(len(layers) for layers in rows.values())
     figure = new_figure(0.8 + 1.9 * columns, 0.9 + 1.7 * len(rows), title)
@@ -74,16 +83,16 @@ def draw_histograms(rows: Mapping[str, Sequence[Histogram]], *, title: str = "")
         axes.set_title(f"layer {number}", fontsize=SMALL)
     for panels, (name, layers) in zip(grid, rows.items(), strict=True):
         for axes, layer in zip(panels, layers, strict=False):
-            _draw_histogram(calm(axes), layer)
+            _draw_histogram(style_axes(axes), layer)
         for axes in panels[len(layers) :]:
             axes.remove()
-        panels[0].set_ylabel(plain(name), fontsize=SMALL)
+        panels[0].set_ylabel(escape_dollars(name), fontsize=SMALL)
     figure.supxlabel("activation", fontsize=SMALL + 1)
     return figure
 
 
 def _draw_histogram(axes: Axes, layer: Histogram) -> None:
-    """Draw one, its outline too: where all values are alike, a bar is too thin to be seen."""
+    """Draw a histogram with its outline: a bar of nearly equal values is too thin to see."""
     axes.stairs(layer.counts, layer.edges, fill=True, color=COLOURS[0], alpha=0.6)
     axes.stairs(layer.counts, layer.edges, color=COLOURS[0], linewidth=0.9)
     axes.set_yticks([])

@@ -1,4 +1,4 @@
-"""Figures of learning curves: by configuration, by what was searched, and of the best trials."""
+"""Figures of learning curves: by configuration, by searched value, and of the best trials."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from typing import TYPE_CHECKING
 
 from hpsearch.analysis.configurations import configurations
 from hpsearch.analysis.mean_curves import (
+    config_value,
+    config_values,
     drawn_configurations,
-    line_of,
+    mean_curve,
     short_label,
     steps_per_epoch,
-    value_of,
-    values_of,
 )
 from hpsearch.analysis.ranking import best_trials, metric_title
 from hpsearch.errors import StudyError
 from hpsearch.figures.drawing import (
+    NORMAL,
+    SMALL,
     STYLES,
-    axis_names,
-    calm,
     colour_keys,
     colours,
     draw_band,
+    escape_dollars,
     grid_of_panels,
+    integer_ticks,
+    label_axes,
     legend_beside,
     log_scale,
     new_figure,
-    plain,
+    style_axes,
     style_keys,
-    whole_numbers,
 )
 from hpsearch.formatting import format_value
 from hpsearch.storage.catalog import study_settings
@@ -51,53 +53,53 @@ MOST_PANELS = 36
 
 
 def draw_curves(study: Study, settings: FigureSettings) -> Figure:
-    """Draw a line for each configuration: its repeats' mean, and a band from lowest to highest."""
+    """Draw the mean over the repeats of each configuration, with a band from lowest to highest."""
     shown, every = drawn_configurations(study, settings), configurations(study)
-    some = len(shown) < len(every) and not settings.labels
-    part = f", the best {len(shown)} of {len(every)}" if some else ""
+    cut = len(shown) < len(every) and not settings.labels
+    part = f", the best {len(shown)} of {len(every)}" if cut else ""
     figure = new_figure(6.4, 4.4, settings.title or f"{study.study_name}{part}")
-    axes, chosen = calm(figure.subplots()), colours(len(shown))
-    for found, colour in zip(shown, chosen, strict=True):
-        _draw_metrics(axes, found.trials, settings, colour)
-    trials = [trial for found in shown for trial in found.trials]
+    axes, chosen = style_axes(figure.subplots()), colours(len(shown))
+    for each, colour in zip(shown, chosen, strict=True):
+        _draw_metrics(axes, each.trials, settings, colour)
+    trials = [trial for each in shown for trial in each.trials]
     _set_scales(axes, settings)
-    axis_names(axes, _x_name(trials), _y_name(study, settings))
-    labels = [short_label(study, found) for found in shown]
+    label_axes(axes, _x_name(trials), _y_name(study, settings))
+    labels = [short_label(study, each) for each in shown]
     legend_beside(figure, [*colour_keys(labels, chosen), *_styles(study, settings)])
     return figure
 
 
 def draw_panels(study: Study, settings: FigureSettings) -> Figure:
-    """Draw a panel for each value of one searched key, in it a line for each value of another.
+    """Draw a panel for each value of one searched key, with a line for each value of another.
 
-    A line is the mean over all trials of its two values. Labelled configurations, which may differ
-    in other ways too, are left out, unless there are no others.
-    Raises StudyError for too many panels.
+    A line is the mean over all trials with its two values. Labelled configurations may differ in
+    other keys too, so they are left out unless there are no others. Raises StudyError for too many
+    panels.
     """
     searched = study_settings(study).trial.searched
-    every = [trial for found in configurations(study) for trial in found.trials]
+    every = [trial for each in configurations(study) for trial in each.trials]
     trials = [trial for trial in every if not label_of(trial)] or every
     key, other = str(settings.panels), settings.lines
-    values = values_of(trials, key, searched[key])
+    values = config_values(trials, key, searched[key])
     if len(values) > MOST_PANELS:
         raise StudyError(
             f"figure '{settings.name}': {key} has {len(values)} values; a figure has at most "
             f"{MOST_PANELS} panels"
         )
-    lines = values_of(trials, other, searched[other]) if other else [None]
+    lines = config_values(trials, other, searched[other]) if other else [None]
     columns, chosen = _columns(len(values)), colours(len(lines))
     rows = math.ceil(len(values) / columns)
     title = settings.title or f"{study.study_name}: a panel for each {key}"
     figure = new_figure(1.2 + 1.9 * columns, 1.1 + 1.6 * rows, title)
     panels = grid_of_panels(figure, len(values), columns)
     for value, axes in zip(values, panels, strict=True):
-        axes.set_title(plain(format_value(value)), fontsize=8)
-        here = [trial for trial in trials if value_of(trial, key) == value]
+        axes.set_title(escape_dollars(format_value(value)), fontsize=SMALL)
+        here = [trial for trial in trials if config_value(trial, key) == value]
         for line, colour in zip(lines, chosen, strict=True):
-            its = [t for t in here if other is None or value_of(t, other) == line]
-            _draw_metrics(axes, its, settings, colour)
+            same = [t for t in here if other is None or config_value(t, other) == line]
+            _draw_metrics(axes, same, settings, colour)
     _set_scales(panels[0], settings)
-    _name_rim(figure, study, trials, settings)
+    _label_figure(figure, study, trials, settings)
     labels = [f"{other} {format_value(line)}" for line in lines] if other else []
     legend_beside(figure, [*colour_keys(labels, chosen[: len(labels)]), *_styles(study, settings)])
     return figure
@@ -112,10 +114,10 @@ def draw_best(study: Study, settings: FigureSettings) -> Figure:
     figure = new_figure(1.2 + 1.7 * columns, 1.1 + 1.5 * rows, title)
     panels, colour = grid_of_panels(figure, len(trials), columns), colours(1)[0]
     for number, (trial, axes) in enumerate(zip(trials, panels, strict=True), start=1):
-        axes.set_title(f"Best-{number} {format_value(trial.value)}", fontsize=8)
+        axes.set_title(f"Best-{number} {format_value(trial.value)}", fontsize=SMALL)
         _draw_metrics(axes, [trial], settings, colour)
     _set_scales(panels[0], settings)
-    _name_rim(figure, study, trials, settings)
+    _label_figure(figure, study, trials, settings)
     legend_beside(figure, _styles(study, settings))
     return figure
 
@@ -128,23 +130,23 @@ def _draw_metrics(
     axes: Axes, trials: Sequence[FrozenTrial], settings: FigureSettings, colour: Any
 ) -> None:
     for metric, style in zip(settings.metrics, STYLES, strict=False):
-        line = line_of(trials, metric, settings.smooth)
-        draw_band(axes, line.x, line.mean, line.low, line.high, colour, style=style)
+        curve = mean_curve(trials, metric, settings.smooth)
+        draw_band(axes, curve.x, curve.mean, curve.low, curve.high, colour, style=style)
 
 
 def _set_scales(axes: Axes, settings: FigureSettings) -> None:
-    """Set the scales, which all panels share."""
+    """Set the scales of all panels, which they share."""
     if settings.log:
         log_scale(axes, "y")
-    whole_numbers(axes)
+    integer_ticks(axes)
 
 
-def _name_rim(
+def _label_figure(
     figure: Figure, study: Study, trials: Sequence[FrozenTrial], settings: FigureSettings
 ) -> None:
-    """Name the axes once for all panels."""
-    figure.supxlabel(_x_name(trials), fontsize=9)
-    figure.supylabel(plain(_y_name(study, settings)), fontsize=9)
+    """Label the axes once for all panels."""
+    figure.supxlabel(_x_name(trials), fontsize=NORMAL)
+    figure.supylabel(escape_dollars(_y_name(study, settings)), fontsize=NORMAL)
 
 
 def _x_name(trials: Sequence[FrozenTrial]) -> str:

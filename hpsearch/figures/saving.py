@@ -1,4 +1,4 @@
-"""Figures as PNG files in a folder."""
+"""Save figures as PNG files in a folder."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def check_figure_files(
 def save_figures(
     figures: Mapping[str, Figure], folder: str | os.PathLike[str], *, force: bool = False
 ) -> list[Path]:
-    """Write each figure to NAME.png in `folder`, which is made if it is missing; return the paths.
+    """Write each figure to NAME.png in `folder`, and return the paths.
 
-    `force` overwrites existing files. Whatever can be checked is checked before a file is written.
-    Raises SettingsError.
+    A missing folder is created. force: overwrite existing files. Everything that can be checked is
+    checked before the first file is written. Raises SettingsError.
     """
     check_figure_files(folder, figures, force=force)
     paths = [_file(folder, name) for name in figures]

@@ -1,1 +1,1 @@
-"""The report: a study as one page of HTML."""
+"""The report: one HTML page about a study."""

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a report shows it: tables and sentences."""
+"""The evaluation section of a report: sentences and tables."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from hpsearch.evaluation.wording import overtaken, tested, verdict
 from hpsearch.formatting import capitalized
 
 if TYPE_CHECKING:
+    from hpsearch.evaluation.record import Evaluation
     from hpsearch.evaluation.scores import Scores
     from hpsearch.report.facts import Facts
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """The candidates over fresh seeds; and where the test set was looked at, the scores there."""
+class EvaluationSection:
+    """The candidates over fresh seeds, and their test scores if the test set was used."""
 
     verdict: str
     candidates: Table
@@ -28,27 +29,38 @@ class Evaluated:
     classes: Table | None = None
 
 
-def evaluated(facts: Facts) -> Evaluated | None:
-    """Return what the study's last evaluation found, None if there was none."""
+def evaluation_section(facts: Facts) -> EvaluationSection | None:
+    """Return the section on the study's last evaluation, None if there is none."""
     evaluation = last_evaluation(facts.study)
     if evaluation is None:
         return None
-    found, since = verdict(evaluation), overtaken(facts.study, evaluation)
-    told = f"{capitalized(found)} {capitalized(since)}." if since else capitalized(found)
-    seen = [tested(evaluation)] if evaluation.test_use else []
-    seen += [f"no look now: {evaluation.unscored}"] if evaluation.unscored else []
-    text = " ".join(f"{capitalized(each)}." for each in seen)
+    summary, since = capitalized(verdict(evaluation)), overtaken(facts.study, evaluation)
     network = evaluation.test_scores("network")
-    classes = None if network is None else _classes(evaluation.class_names, network)
-    return Evaluated(told, candidate_table(evaluation), text, score_table(evaluation), classes)
+    return EvaluationSection(
+        verdict=f"{summary} {capitalized(since)}." if since else summary,
+        candidates=candidate_table(evaluation),
+        tested=_tested(evaluation),
+        scores=score_table(evaluation),
+        classes=None if network is None else class_table(evaluation.class_names, network),
+    )
 
 
-def _classes(names: Sequence[str], scores: Scores) -> Table:
-    """Return the scores of each class, and as what its rows were taken, most frequent first."""
+def _tested(evaluation: Evaluation) -> str:
+    """Return sentences on the use of the test set, and on why these networks have not used it."""
+    sentences = [tested(evaluation)] if evaluation.test_use else []
+    if evaluation.unscored:
+        sentences.append(f"not scored on the test set: {evaluation.unscored}")
+    return " ".join(f"{capitalized(each)}." for each in sentences)
+
+
+def class_table(names: Sequence[str], scores: Scores) -> Table:
+    """Return the scores of each class, and the classes it is mistaken for, most frequent first."""
     rows = []
     for number, (name, counts) in enumerate(zip(names, scores.confusion, strict=True)):
         wrong = [(count, names[n]) for n, count in enumerate(counts) if n != number and count]
-        taken = ", ".join(f"{other} ({count})" for count, other in sorted(wrong, reverse=True)[:5])
+        mistakes = ", ".join(
+            f"{other} ({count})" for count, other in sorted(wrong, reverse=True)[:5]
+        )
         each = (scores.precision[number], scores.recall[number], scores.f1[number])
-        rows.append([Cell(name), cell(sum(counts)), *map(fixed, each), Cell(taken)])
-    return Table(["class", "rows", "precision", "recall", "F1", "wrongly taken for"], rows)
+        rows.append([Cell(name), cell(sum(counts)), *map(fixed, each), Cell(mistakes)])
+    return Table(["class", "rows", "precision", "recall", "F1", "mistaken for"], rows)

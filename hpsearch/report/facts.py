@@ -1,4 +1,4 @@
-"""What a report says, read once from a study: its own trials, their values, what pruning saved."""
+"""The data of a report, read once from a study: its trials, their values, the pruned epochs."""
 
 from __future__ import annotations
 
@@ -38,36 +38,39 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-DIVERGED = "diverged"  # begins the reason of a trial that no pruner has ended
+DIVERGED = "diverged"  # the first word of the reason if the loss was not finite
 
 
 @dataclass(frozen=True)
 class Point:
-    """A trial that has a value to draw: the one it ended with, or of a pruned one its best."""
+    """A trial with a value to draw: its final value, or the best value of a pruned trial."""
 
-    place: int  # among the trials of the facts
+    index: int  # of the trial in `Facts.trials`
     trial: FrozenTrial
     value: float
 
     @property
     def state(self) -> str:
-        """How it ended."""
+        """The state of the trial, as `state_of` returns it."""
         return state_of(self.trial)
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What pruned trials did not run. Seconds are an estimate, from each trial's own pace."""
+class Savings:
+    """What pruning saved. The seconds are an estimate from each trial's own seconds per epoch."""
 
     trials: int
     epochs: int
     seconds: float
-    diverged: int  # trials that ended early without a pruner, and are not counted here
+    diverged: int  # trials that ended early by themselves, which are not counted above
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A study as its report reads it, at one time, and the trials that it ran itself."""
+    """A copy of a study at one moment, and the trials that it ran itself.
+
+    top: how many of the best trials or configurations the report shows.
+    """
 
     study: Study
     trials: Sequence[FrozenTrial]
@@ -75,11 +78,11 @@ class Facts:
 
     @classmethod
     def of(cls, study: Study, top: int) -> Facts:
-        """Read `study`; raises StudyError where there is nothing to report."""
+        """Read `study`; raise StudyError if there is nothing to report."""
         if len(study.directions) > 1:
             raise StudyError(
-                f"study '{study.study_name}' has {len(study.directions)} objectives; a report is "
-                "of one"
+                f"study '{study.study_name}' has {len(study.directions)} objectives; a "
+                "report needs a study with one"
             )
         study = snapshot_of(study)
         if not any(math.isfinite(trial.value or 0.0) for trial in best_trials(study, None)):
@@ -91,101 +94,106 @@ class Facts:
 
     @cached_property
     def metric(self) -> str:
-        """The metric of the study's value; "value" of an objective that is not hpsearch's."""
+        """The metric of the study's values, "value" for an objective that is not hpsearch's."""
         setups = (setup.metric for trial in self.trials if (setup := setup_of(trial)))
         known = metric_of(self.study)
         return known if known in METRICS else next(setups, "value")
 
     @cached_property
     def title(self) -> str:
-        """The metric, as axes and columns call it."""
+        """The title of the metric, for axes and columns."""
         return metric_title(self.study, self.metric)
 
     @cached_property
     def maximize(self) -> bool:
-        """Whether more is better."""
+        """Whether higher values are better."""
         return self.study.direction.name == "MAXIMIZE"
 
     @cached_property
     def has_curves(self) -> bool:
-        """Whether any trial that is drawn has learning curves of the metric."""
+        """Whether any trial with a value has learning curves of the metric."""
         return self.metric in METRICS and any(len(curves_of(p.trial)) for p in self.points)
 
     @cached_property
     def points(self) -> list[Point]:
-        """The trials to draw, in the order in which they ended."""
-        found = [
-            Point(place, trial, value)
-            for place, trial in enumerate(self.trials)
+        """The trials with a value, in the order in which they ended."""
+        points = [
+            Point(index, trial, value)
+            for index, trial in enumerate(self.trials)
             if (value := metric_value(trial, self.metric, maximize=self.maximize)) is not None
         ]
-        return sorted(found, key=lambda point: span_of(point.trial)[1])
+        return sorted(points, key=lambda point: span_of(point.trial)[1])
 
     @cached_property
     def best(self) -> Point:
-        """The best of them that ran to its end."""
+        """The best completed trial."""
         complete = {p.trial.number: p for p in self.points if p.state == "complete"}
         ranked = rank((point.trial for point in complete.values()), self.study.direction)
         return complete[ranked[0].number]
 
     @cached_property
     def view(self) -> View:
-        """The part of the metric's axis that charts show at first."""
+        """The part of the metric's axis that charts show until the reader zooms."""
         values = [point.value for point in self.points]
         sound = [point.value for point in self.points if not diverged(point.trial)]
         return View.of(values, maximize=self.maximize, sound=sound)
 
     @cached_property
     def scale(self) -> ParameterAxis:
-        """What of the metric's axis charts show at first, as the axis of a parameter."""
+        """The part of the metric's axis that `view` shows, as a `ParameterAxis`."""
         view = self.view
         entry = Range(low=float(view.low), high=float(view.high), log=view.log)
         return ParameterAxis(self.title, self.title, entry)
 
     def share(self, value: float) -> float:
-        """Return where a value is on this scale, from 0 to 1; one beyond it is at its end."""
+        """Return the position of a value on `scale`, clipped to the range from 0 to 1."""
         return self.scale.share(min(max(value, self.view.low), self.view.high))
 
     def value_axis(self) -> dict[str, Any]:
-        """Return the metric's axis, for plotly."""
+        """Return the metric's axis for plotly."""
         return self.view.axis(self.title, self.metric)
 
     @cached_property
     def axes(self) -> list[ParameterAxis]:
-        """The axes of what was searched."""
+        """An axis for each searched parameter."""
         return parameter_axes(self.trials)
+
+    def varies(self, axis: ParameterAxis) -> bool:
+        """Whether trials differ in a parameter, or only some of them have it."""
+        return len({axis.coordinate(point.trial) for point in self.points}) > 1
 
     @cached_property
     def seeds(self) -> int:
-        """How often each configuration is repeated."""
+        """How many times each configuration is trained."""
         return seeds_of(self.study)
 
     @cached_property
     def epochs(self) -> int:
-        """Epochs that its trials ran."""
+        """The number of epochs that all trials ran."""
         return sum(len(curves_of(trial)) for trial in self.trials)
 
-    def names(self) -> list[str]:
-        """Return for each trial what hovering says of it, for plotly."""
-        return [self._name(trial) for trial in self.trials]
+    def hover_texts(self) -> list[str]:
+        """Return the hover text of each trial, for plotly."""
+        return [self._hover_text(trial) for trial in self.trials]
 
-    def _name(self, trial: FrozenTrial) -> str:
+    def _hover_text(self, trial: FrozenTrial) -> str:
         label = f" · {label_of(trial)}" if label_of(trial) else ""
         value = metric_value(trial, self.metric, maximize=self.maximize)
         how = reason_of(trial) or state_of(trial)
-        found = f"{self.title} {format_value(value)} ({how})" if value is not None else how
+        outcome = f"{self.title} {format_value(value)} ({how})" if value is not None else how
         values = searched_values(trial).items()
-        lines = [found, *(f"{key} {format_value(each)}" for key, each in values)]
-        return "<br>".join([f"<b>{escaped(f'{title_of(trial)}{label}')}</b>", *map(escaped, lines)])
+        lines = [outcome, *(f"{key} {format_value(each)}" for key, each in values)]
+        title = f"<b>{escaped(f'{trial_title(trial)}{label}')}</b>"
+        return "<br>".join([title, *map(escaped, lines)])
 
 
-def title_of(trial: FrozenTrial) -> str:
-    """Return what a trial is called: trial 7."""
+def trial_title(trial: FrozenTrial) -> str:
+    """Return the title of a trial: "trial 7"."""
     return f"trial {slot_of(trial)}"
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """Return how a trial ended, or that it has not."""
+    """Return "complete", "pruned", "failed", "interrupted" or "running"."""
     if trial.state is TrialState.FAIL:
         return "interrupted" if was_interrupted(trial) else "failed"
     known = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
@@ -193,12 +201,12 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def diverged(trial: FrozenTrial) -> bool:
-    """Whether a trial ended because its loss was not finite, and not by a pruner."""
+    """Whether a trial ended because its loss was not finite, not because a pruner ended it."""
     return str(reason_of(trial)).startswith(DIVERGED)
 
 
 def metric_value(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | None:
-    """Return the value of a completed trial, or the best that a pruned one had; None of others."""
+    """Return a completed trial's value or a pruned trial's best value, None for any other trial."""
     values: list[float] = []
     if trial.state is TrialState.COMPLETE and trial.value is not None:
         values = [trial.value]
@@ -209,9 +217,9 @@ def metric_value(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | 
     return (max if maximize else min)(values) if values else None
 
 
-def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
-    """Return what the trials that a pruner ended did not run of the epochs that they were to."""
-    count = epochs = by_themselves = 0
+def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Savings:
+    """Return how many planned epochs the pruned trials did not run."""
+    pruned = epochs = by_themselves = 0
     seconds = 0.0
     for trial in trials:
         ran, planned = len(curves_of(trial)), int(config_of(trial).get("epochs", 0))
@@ -220,13 +228,16 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved:
         if diverged(trial):
             by_themselves += 1
             continue
-        count, epochs = count + 1, epochs + planned - ran
+        pruned, epochs = pruned + 1, epochs + planned - ran
         seconds += (planned - ran) * seconds_per_epoch(trial)
-    return Saved(count, epochs, seconds, by_themselves)
+    return Savings(pruned, epochs, seconds, by_themselves)
 
 
 def seconds_per_epoch(trial: FrozenTrial) -> float:
-    """Return a trial's pace, without what it took to begin where there are epochs to compare."""
+    """Return a trial's mean seconds per epoch.
+
+    The first epoch, which includes the time to start, only counts if it is the only one.
+    """
     times = curves_of(trial).times
     if len(times) > 1:
         return (times[-1] - times[0]) / 1000 / (len(times) - 1)
@@ -237,14 +248,14 @@ def seconds_per_epoch(trial: FrozenTrial) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them, tenths too where there are few."""
+    """Return a duration like "6.5 s" or "1:05 min", with tenths below ten seconds."""
     return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
 
 
 def snapshot_of(study: Study) -> Study:
-    """Return a copy of `study` in memory, of which no trial changes and to which none is added.
+    """Return a copy of `study` in memory, which later changes to the study do not reach.
 
-    Trials keep their numbers, their times and what they carry; what is written to the copy is lost.
+    Trials keep their numbers, times and attributes. Nothing that is written to the copy is stored.
     """
     copy = optuna.create_study(study_name=study.study_name, directions=study.directions)
     copy_attributes(study, copy)

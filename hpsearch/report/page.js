@@ -2,13 +2,13 @@
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
-// Charts. A trace names its trials by their places in one list, so that each name is here once.
-const names = read("names");
+// Charts. A trace refers to trials by index, so that the page contains each hover text only once.
+const hoverTexts = read("hover-texts");
 const charts = [];
 for (const { name, data, layout } of read("figures")) {
   for (const trace of data) {
     if (trace.customdata) {
-      trace.text = trace.customdata.map((place) => (place === null ? "" : names[place]));
+      trace.text = trace.customdata.map((index) => (index === null ? "" : hoverTexts[index]));
     }
   }
   const chart = document.getElementById(`chart-${name}`);
@@ -16,7 +16,7 @@ for (const { name, data, layout } of read("figures")) {
   charts.push(chart);
 }
 
-// Zooming one panel of learning curves zooms them all.
+// Zooming one panel of learning curves zooms all of them.
 const linked = charts.filter((chart) => chart.dataset.group === "learning");
 let following = false;
 for (const chart of linked) {
@@ -30,7 +30,7 @@ for (const chart of linked) {
   });
 }
 
-// Tables.
+// Sortable tables.
 const compare = (one, other) => {
   if (one.dataset.n !== undefined && other.dataset.n !== undefined) return one.dataset.n - other.dataset.n;
   return one.textContent.localeCompare(other.textContent, "en", { numeric: true });
@@ -47,7 +47,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rows = [...table.tBodies[0].rows];
       rows.sort((a, b) => {
         const [one, other] = [a.cells[column], b.cells[column]];
-        if (isEmpty(one) || isEmpty(other)) return isEmpty(one) - isEmpty(other); // last, either way
+        if (isEmpty(one) || isEmpty(other)) return isEmpty(one) - isEmpty(other); // empty cells stay last in both directions
         return up ? compare(one, other) : compare(other, one);
       });
       table.tBodies[0].append(...rows);
@@ -55,7 +55,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Paper is narrower than a screen.
+// Paper is narrower than a screen, so charts are resized for printing.
 const fit = () => charts.forEach((chart) => Plotly.relayout(chart, { width: chart.clientWidth }));
 window.addEventListener("beforeprint", () => {
   document.body.classList.add("on-paper");

@@ -1,4 +1,4 @@
-"""One self-contained page about a study: it opens from a disk, and asks no network for anything."""
+"""One self-contained HTML page about a study, which opens from the disk and needs no network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from hpsearch import __version__
 from hpsearch.analysis.configurations import best_configurations
-from hpsearch.analysis.history import seconds_passed, span_of
+from hpsearch.analysis.history import running_seconds, span_of
 from hpsearch.analysis.ranking import better_found, count_trials
 from hpsearch.files import check_output
 from hpsearch.formatting import common_format, counted, format_value
@@ -26,11 +26,11 @@ from hpsearch.report.charts.importance import importance_panels, importances_of
 from hpsearch.report.charts.learning import learning_panels
 from hpsearch.report.charts.parameters import parallel_panels, slice_panels
 from hpsearch.report.charts.trials import pruning_panels, timeline_panels
-from hpsearch.report.evaluation import Evaluated, evaluated
-from hpsearch.report.facts import Facts, Saved, duration, saved_by_pruning, title_of
+from hpsearch.report.evaluation import EvaluationSection, evaluation_section
+from hpsearch.report.facts import Facts, Savings, duration, saved_by_pruning, trial_title
 from hpsearch.report.region import Region, region_of
-from hpsearch.report.reproduction import again_of, reproduction
-from hpsearch.report.tables import best_table, trials_table
+from hpsearch.report.reproduction import provenance, reproduction_of
+from hpsearch.report.tables import all_trials_table, best_trials_table
 from hpsearch.trials.records import label_of
 from model.files import is_special
 
@@ -41,14 +41,13 @@ if TYPE_CHECKING:
 
     from hpsearch.errors import Argument
 
-BEGINNING = 4096  # bytes of a page, in which it says what it is
-
+BEGINNING = 4096  # bytes of a page; the meta tags that identify it are within them
 TOP = 20
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of the page: its anchor, its title, and what is in it."""
+class Section:
+    """A section of the page: its anchor, its title and its charts."""
 
     anchor: str
     title: str
@@ -58,19 +57,19 @@ class Part:
 def report_page(
     study: Study, *, rounds: Sequence[Study] = (), top: int = TOP, storage: str = ""
 ) -> str:
-    """Return a page of HTML about `study` as it is now.
+    """Return an HTML page about `study` as it is now.
 
-    rounds: all rounds of its search, which a later round needs to say how to run it again.
-    top: how many of the best are shown with their curves. storage: the URL of the storage, whose
-    password is not shown.
+    rounds: all rounds of its search; the page of a later round needs them for the command that runs
+    it again. top: how many of the best trials are shown with their curves. storage: the URL of the
+    storage; the page hides its password.
 
-    Raises StudyError for a study of several objectives, or without a completed trial.
+    Raises StudyError for a study with several objectives or without a completed trial.
     """
     facts, now = Facts.of(study, top), datetime.now()
     region, saved = region_of(facts), saved_by_pruning(facts.trials)
-    evaluation = evaluated(facts)
-    parts = _parts(facts, region, saved, evaluation, now)
-    panels = [each for part in parts for each in part.panels]
+    evaluation = evaluation_section(facts)
+    sections = _sections(facts, region, saved, evaluation, now)
+    panels = [each for section in sections for each in section.panels]
     return (
         _environment()
         .get_template("page.html")
@@ -81,22 +80,22 @@ def report_page(
             headline=_headline(facts, saved),
             better=better_found(rounds or [study], study, "report"),
             running=count_trials(facts.trials).running,
-            parts=parts,
-            best=best_table(facts),
-            trials=trials_table(facts),
-            evaluated=evaluation,
+            sections=sections,
+            best=best_trials_table(facts),
+            trials=all_trials_table(facts),
+            evaluation=evaluation,
             region=region,
-            again=again_of(study, rounds or [study], storage),
-            reproduction=reproduction(facts, storage),
+            reproduction=reproduction_of(study, rounds or [study], storage),
+            provenance=provenance(facts, storage),
             figures=[{"name": c.name, **c.figure} for each in panels for c in each.charts],
-            names=facts.names(),
+            hover_texts=facts.hover_texts(),
             plotly=get_plotlyjs(),
         )
     )
 
 
 def _environment() -> Environment:
-    """Return what fills in the template: it escapes whatever it is given."""
+    """Return the environment that renders the template and escapes all values."""
     environment = Environment(
         loader=PackageLoader("hpsearch.report", "."),
         autoescape=True,
@@ -111,13 +110,17 @@ def _environment() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """Return a text of the user's, escaped, which may break after each _ and /."""
+    """Return `text` escaped for HTML, with a possible line break after each _ and /."""
     return Markup("<wbr>").join(part for part in re.split("(?<=[_/])", text) if part)
 
 
-def _parts(
-    facts: Facts, region: Region, saved: Saved, evaluation: Evaluated | None, now: datetime
-) -> list[Part]:
+def _sections(
+    facts: Facts,
+    region: Region,
+    saved: Savings,
+    evaluation: EvaluationSection | None,
+    now: datetime,
+) -> list[Section]:
     importances = importances_of(facts)
     parameters = [
         importance_panels(facts, importances),
@@ -127,34 +130,34 @@ def _parts(
     ]
     trials = [timeline_panels(facts, now), pruning_panels(facts, saved)]
     return [
-        Part("best", "The best"),
-        *([Part("evaluation", "Evaluation")] if evaluation else []),
-        Part("curves", "Learning curves", [learning_panels(facts)]),
-        Part("search", "The search", [history_panels(facts)]),
-        Part("parameters", "Parameters", parameters),
-        Part("runs", "Time and pruning", trials),
-        Part("trials", "All trials"),
-        Part("again", "To do it again"),
+        Section("best", "The best"),
+        *([Section("evaluation", "Evaluation")] if evaluation else []),
+        Section("curves", "Learning curves", [learning_panels(facts)]),
+        Section("search", "Search history", [history_panels(facts)]),
+        Section("parameters", "Parameters", parameters),
+        Section("runs", "Time and pruning", trials),
+        Section("trials", "All trials"),
+        Section("again", "Run it again"),
     ]
 
 
-def _headline(facts: Facts, saved: Saved) -> list[tuple[str, str, str]]:
-    """Return what is said first: a name, a figure, and what there is to add."""
+def _headline(facts: Facts, saved: Savings) -> list[tuple[str, str, str]]:
+    """Return the large figures at the top of the page: figure, name and detail of each."""
     seconds = _seconds(facts)
-    found = [_best(facts)]
+    headline = [_best(facts)]
     counts = count_trials(facts.trials)
     figure, name = counted(len(facts.trials), "trial").split()
-    found.append((figure, name, str(counts)))
+    headline.append((figure, name, str(counts)))
     if facts.has_curves:
         figure, name = counted(facts.epochs, "epoch").split()
-        found.append((figure, name, "trained"))
+        headline.append((figure, name, "trained"))
         if saved.trials:
             share = saved.epochs / (facts.epochs + saved.epochs)
-            spared = f"{counted(saved.epochs, 'epoch')}, about {duration(saved.seconds)}"
-            found.append((f"{share:.0%}", "saved by pruning", spared))
+            detail = f"{counted(saved.epochs, 'epoch')}, about {duration(saved.seconds)}"
+            headline.append((f"{share:.0%}", "saved by pruning", detail))
     if seconds is not None:
-        found.append((duration(seconds), "in all", "in which a trial ran"))
-    return found
+        headline.append((duration(seconds), "running time", "without pauses"))
+    return headline
 
 
 def _best(facts: Facts) -> tuple[str, str, str]:
@@ -164,34 +167,34 @@ def _best(facts: Facts) -> tuple[str, str, str]:
         return f"{mean}{spread}", f"best {facts.title}", f"in {best[0].label}"
     trial = facts.best.trial
     label = f" “{label_of(trial)}”" if label_of(trial) else ""
-    return format_value(facts.best.value), f"best {facts.title}", f"in {title_of(trial)}{label}"
+    return format_value(facts.best.value), f"best {facts.title}", f"in {trial_title(trial)}{label}"
 
 
 def _seconds(facts: Facts) -> float | None:
-    """Return the seconds in which a trial ran, None if the trials do not say."""
+    """Return the seconds in which at least one trial ran, None if the trials have no times."""
     spans = [span_of(trial) for trial in facts.trials if trial.datetime_complete is not None]
-    return max(seconds_passed(spans).values(), default=None)
+    return max(running_seconds(spans).values(), default=None)
 
 
 def check_page(
     argument: Argument, path: str | os.PathLike[str], *, force: bool, update: str | None = None
 ) -> None:
-    """Raise SettingsError, naming `argument`, if no page can be written to `path`.
+    """Raise SettingsError, which names `argument`, if no page can be written to `path`.
 
-    update: the name of a study whose earlier report may be overwritten without `force`.
+    update: the name of a study; an earlier report of it is overwritten even without `force`.
     """
     force = force or (update is not None and is_report_of(path, update))
     check_output(argument, path, force=force)
 
 
 def is_report_of(path: str | os.PathLike[str], study: str) -> bool:
-    """Whether the file at `path` is a report that hpsearch made about the study of that name."""
+    """Whether the file at `path` is an hpsearch report on the study with that name."""
     try:
-        if is_special(path):  # nobody may ever write to a pipe
+        if is_special(path):  # reading a pipe would wait for a writer
             return False
         with open(path, "rb") as file:
             beginning = file.read(BEGINNING).decode(errors="replace")
     except OSError:
         return False
-    marks = [("generator", "hpsearch"), ("hpsearch-study", html.escape(study))]
-    return all(f'<meta name="{name}" content="{content}">' in beginning for name, content in marks)
+    tags = [("generator", "hpsearch"), ("hpsearch-study", html.escape(study))]
+    return all(f'<meta name="{name}" content="{content}">' in beginning for name, content in tags)

@@ -1,4 +1,4 @@
-"""The region that `narrow` would choose, for charts to draw and the page to tell."""
+"""The region that `hpsearch narrow` would search next, for the charts and the page."""
 
 from __future__ import annotations
 
@@ -16,25 +16,34 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Region:
-    """What the next round would search, by key; or why that is not known."""
+    """What the next round would search, by key; or the reason why there is no such region.
+
+    now: the narrowed ranges and choices. before: the current ones. notes: sentences on ties with
+    the best trials, and on the ends that the best values crowd. best: how many of the best trials
+    the region surrounds. missing: the reason, "" if there is a region.
+    """
 
     now: Mapping[str, Searched] = field(default_factory=dict)
     before: Mapping[str, Searched] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()  # others as good as the best, and ends that these crowd
-    best: int = 0  # how many trials it is around
+    notes: tuple[str, ...] = ()
+    best: int = 0
     missing: str = ""
 
     def of(self, axis: ParameterAxis) -> list[Interval]:
-        """Return the intervals of coordinates that it leaves on an axis, none if it is unknown."""
+        """Return the intervals of the region on an axis, as coordinates; none if it is missing."""
         return axis.region(self.now[axis.name]) if axis.name in self.now else []
 
+    def keys(self, style: str) -> dict[str, str]:
+        """Return the region's entry for a chart's legend, none if it is missing."""
+        return {"what narrow would keep": style} if self.now else {}
+
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return for each key what it is, and what it would be."""
+        """Return a row for each key: its name, what it searches now, and what it would search."""
         return [(key, str(was), str(self.now[key])) for key, was in self.before.items()]
 
 
 def region_of(facts: Facts) -> Region:
-    """Return what `hpsearch narrow` would say of the study now."""
+    """Return the region that `hpsearch narrow` would choose for the study now."""
     try:
         following = next_round(facts.study)
     except HpsearchError as error:

@@ -1,4 +1,4 @@
-"""How to do a study again: a file, a command, and what else there is to know."""
+"""How to run a study again: its study file, a command, and the facts to check the result by."""
 
 from __future__ import annotations
 
@@ -28,41 +28,42 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 PACKAGES = ("hpsearch", "optuna", "mlflow", "numpy", "scikit-learn")
-INDEPENDENT = ("random", "qmc", "grid")  # samplers for which it is the same how trials ended
+INDEPENDENT = ("random", "qmc", "grid")  # samplers whose draws do not depend on earlier results
 
 
 @dataclass(frozen=True)
-class Again:
-    """The study file and the command that runs it; or why there is none."""
+class Reproduction:
+    """The study file and the command that runs it, or in `missing` the reason why there is none."""
 
     file: str = ""
     command: str = ""
-    beside: str = ""  # the data file that the study file names, where it is relative
+    beside: str = ""  # the data file that the study file names, if its path is relative
     notes: tuple[str, ...] = ()
     missing: str = ""
 
 
-def again_of(study: Study, rounds: Sequence[Study], storage: str) -> Again:
-    """Return how to run `study` again, a later round with all rounds before it.
+def reproduction_of(study: Study, rounds: Sequence[Study], storage: str) -> Reproduction:
+    """Return how to run `study` again; a later round needs all rounds before it.
 
-    storage: where the study is kept, "" if that is not known. The command names another one.
+    rounds: all rounds of the search. storage: the URL of the study's storage, "" if unknown; the
+    command uses a different one.
     """
     own, name = study_file(study), study.study_name
     if own is None:
-        return Again(
+        return Reproduction(
             missing="The study was not started by hpsearch, so there is no study file and no "
             "command that runs it again."
         )
     first, number = study, round_number(study)
     if number:
         name = experiment_name(study)
-        found = _first_round(study, rounds)
-        if found is None:
-            return Again(
-                missing=f"It is round {number} of the search {name}, and starts from the trials of "
-                "the first round, which is not in the storage any more: so it cannot be done again."
+        first_round = _first_round(study, rounds)
+        if first_round is None:
+            return Reproduction(
+                missing=f"This is round {number} of the search {name}. It started from the trials "
+                "of the first round, which is no longer in the storage, so it cannot be run again."
             )
-        first = found
+        first = first_round
     command = f"hpsearch study study.toml --name {shlex.quote(name)}"
     file = study_file(first) or ""
     command += f" --rounds {number}{_own_trials(own, file)}" if number else ""
@@ -70,41 +71,41 @@ def again_of(study: Study, rounds: Sequence[Study], storage: str) -> Again:
     table = tomllib.loads(file)
     source = Path(table.get("data", {}).get("source", ""))
     beside = str(source) if source.suffix and not source.is_absolute() else ""
-    notes = _chance(table.get("search", {}))
+    notes = _order_notes(table.get("search", {}))
     if number:
-        notes = [f"It runs the rounds 1 to {number}; this page is about round {number}.", *notes]
-    return Again(file, command, beside, tuple(notes))
+        notes = [f"It runs rounds 1 to {number}; this page is about round {number}.", *notes]
+    return Reproduction(file, command, beside, tuple(notes))
 
 
 def _own_trials(own: str, first: str) -> str:
-    """Return the option for as many trials as a round had, where the first has gone on since."""
+    """Return `--trials` for a round's own number, "" if the first round's file has the same one."""
     trials, now = (tomllib.loads(file).get("search", {}).get("trials") for file in (own, first))
     return "" if trials in (None, now) else f" --trials {trials}"
 
 
 def _first_round(study: Study, rounds: Sequence[Study]) -> Study | None:
-    """Return the first round of a later one, None if it is gone."""
+    """Return the first round of a later round's search, None if it was deleted."""
     wanted = first_round_id(study)
     same = (each for each in rounds if study_file(each) and known_study_id(each) == wanted)
     return next(same, None)
 
 
-def _chance(search: dict[str, Any]) -> list[str]:
-    """Say what goes by the order in which trials end, which is chance where several run."""
+def _order_notes(search: dict[str, Any]) -> list[str]:
+    """Return a sentence on what depends on the order in which parallel trials end."""
     sampler, pruner = search.get("sampler", "tpe"), search.get("pruner", "median")
-    parts = [] if sampler in INDEPENDENT else [f"the sampler {sampler}"]
-    parts += [] if pruner == "none" else [f"the pruner {pruner}"]
+    parts = [] if sampler in INDEPENDENT else [f"the {sampler} sampler"]
+    parts += [] if pruner == "none" else [f"the {pruner} pruner"]
     if not parts:
         return []
-    go = "goes" if len(parts) == 1 else "go"
+    depend = "depends" if len(parts) == 1 else "depend"
     return [
-        "With several --jobs, then or now, it does not come out exactly the same: "
-        f"{' and '.join(parts)} {go} by the trials that have ended so far."
+        "If either run uses several --jobs, the results are not exactly the same: "
+        f"{' and '.join(parts)} {depend} on which trials have ended so far."
     ]
 
 
-def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
-    """Return what there is to know beside the study file, as names and values."""
+def provenance(facts: Facts, storage: str) -> list[tuple[str, str]]:
+    """Return names and values of what the study file does not contain: seed, data, versions."""
     setups = filter(None, map(setup_of, facts.trials))
     setup = next(setups, None)
     data = setup.data if setup else None
@@ -116,10 +117,10 @@ def reproduction(facts: Facts, storage: str) -> list[tuple[str, str]]:
         ),
         "repeats": f"{facts.seeds} of each configuration" if facts.seeds > 1 else "",
         "data": data.name if data else "",
-        "digest of the data": definition.get("data.digest", data.digest if data else ""),
+        "data digest": definition.get("data.digest", data.digest if data else ""),
         "round": _round(facts),
         "storage": redact(storage),
-        "versions here": ", ".join([f"Python {platform.python_version()}", *packages]),
+        "installed versions": ", ".join([f"Python {platform.python_version()}", *packages]),
     }
     return [(name, value) for name, value in rows.items() if value]
 
@@ -129,8 +130,8 @@ def _round(facts: Facts) -> str:
     if not number:
         return ""
     return (
-        f"{number} of the search {experiment_name(facts.study)}: it began with trials of the "
-        "rounds before it, which are not counted here"
+        f"{number} of the search {experiment_name(facts.study)}; it started with copies of trials "
+        "from earlier rounds, which are not counted here"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which part of a metric's axis charts show at first."""
+"""The part of a metric's axis that charts show until the reader zooms."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.report.charts.base import far_apart, value_axis
+from hpsearch.report.charts.base import needs_log_axis, value_axis
 
-WORST = 0.1  # this share of the values may lie outside
-ROOM = 0.06  # of what is shown, on either side
-AROUND = 0.05  # of a value, on either side where it is the only one
-BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}  # what a metric can be
+WORST = 0.1  # at most this share of the values is out of view
+ROOM = 0.06  # added on either side, as a share of the range shown
+AROUND = 0.05  # added on either side of a single value, as a share of it
+BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}  # the possible values of a metric
 
 
 @dataclass(frozen=True)
 class View:
-    """From where to where a chart shows values at first, and how many are worse than that."""
+    """The range of values that a chart shows first, and how many values are outside it."""
 
     low: float
     high: float
@@ -28,11 +28,11 @@ class View:
     def of(
         cls, values: Sequence[float], *, maximize: bool, sound: Sequence[float] | None = None
     ) -> View:
-        """Leave out the worst tenth where it would take more than half of the axis.
+        """Return a view without the worst tenth if that would take more than half of the axis.
 
-        sound: the values of trials that did not diverge, which a logarithmic axis is for.
+        sound: the values of trials that did not diverge; a logarithmic axis is fitted to them.
         """
-        log = far_apart(values)
+        log = needs_log_axis(values)
         shown = sound if log and sound else values
         low, high = min(shown), max(shown)
         edge = sorted(shown, reverse=not maximize)[round(WORST * (len(shown) - 1))]
@@ -43,13 +43,13 @@ class View:
         return cls(low, high, log, sum(not low <= value <= high for value in values))
 
     def axis(self, title: str, metric: str) -> dict[str, Any]:
-        """Return plotly's axis of the metric, as wide in every chart."""
+        """Return the metric's axis for plotly, with the same range in every chart."""
         ends = [math.log10(end) for end in self._ends(metric)] if self.log else self._ends(metric)
         room = ROOM * (ends[1] - ends[0])
         return value_axis(title, log=self.log) | {"range": [ends[0] - room, ends[1] + room]}
 
     def _ends(self, metric: str) -> list[float]:
-        """Return from where to where, which of one value alone is a little around it."""
+        """Return both ends of the range; a single value gets some room on either side."""
         if self.low < self.high:
             return [self.low, self.high]
         least, most = BOUNDS.get(metric.partition("/")[2], (-math.inf, math.inf))
@@ -57,14 +57,14 @@ class View:
         return [max(least, self.low - around), min(most, self.high + around)]
 
     def __str__(self) -> str:
-        """What a chart's note says of values that it does not show, "" if it shows all."""
-        return (
-            f" At first {self.worst} out of sight: double-click to see all." if self.worst else ""
-        )
+        """A sentence for a chart's note on the trials out of view, "" if there are none."""
+        if not self.beyond:
+            return ""
+        return f" At first, {self.worst} out of view: double-click to see all."
 
     @property
     def worst(self) -> str:
-        """The trials beyond, as a sentence begins of them; "" where there are none."""
+        """The beginning of a sentence on the trials out of view, "" if there are none."""
         if not self.beyond:
             return ""
         return "the worst trial is" if self.beyond == 1 else f"the worst {self.beyond} trials are"

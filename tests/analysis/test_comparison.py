@@ -1,4 +1,4 @@
-"""Studies side by side: what is compared, what is a repetition, and what cannot be."""
+"""Comparisons of studies: targets, repetitions, notes and refusals."""
 
 from datetime import datetime, timedelta
 
@@ -8,7 +8,6 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.comparison import compare, open_searches
 from hpsearch.errors import StudyError
-from hpsearch.figures.comparison import draw_comparison
 from hpsearch.search.rounds import run_rounds
 from hpsearch.settings.definition import definition
 from hpsearch.storage.open import open_storage
@@ -19,7 +18,7 @@ DIGEST = "0123456789abcdef"
 
 @pytest.fixture
 def made(make_settings):
-    """A function to a study of trials of one epoch and one second each, one after the other."""
+    """A function that makes a study of successive trials of one epoch and one second each."""
 
     def make(name, *accuracies, digest=DIGEST, **tables):
         settings = make_settings(**tables)
@@ -40,26 +39,26 @@ def trial(second, accuracy):
     return made
 
 
-def test_the_target_is_what_all_have_reached(made):
+def test_the_default_target_is_the_best_value_that_all_reached(made):
     slow, fast = made("slow", 0.1, 0.7, 0.8), made("fast", 0.8, 0.9, trial={"epochs": 2})
     compared = compare([slow, fast])
     assert compared.target == 0.8
     assert [group.epochs_until(compared.target) for group in compared.groups] == [(3, 0), (1, 0)]
     assert [group.epochs_until(0.9) for group in compared.groups] == [(None, 1), (2, 0)]
     record = compare([slow, fast], target=0.9).as_record()
-    assert [its["studies"][0]["epochs_to_target"] for its in record["groups"]] == [None, 2]
-    (its,) = record["groups"][1]["studies"]
-    assert (its["trials"], its["epochs"], its["seconds"], its["best"]) == (2, 2, 2.0, 0.9)
-    assert its["improvements"][1] == {"epochs": 2, "seconds": 2.0, "value": 0.9}
+    assert [group["studies"][0]["epochs_to_target"] for group in record["groups"]] == [None, 2]
+    (entry,) = record["groups"][1]["studies"]
+    assert (entry["trials"], entry["epochs"], entry["seconds"], entry["best"]) == (2, 2, 2.0, 0.9)
+    assert entry["improvements"][1] == {"epochs": 2, "seconds": 2.0, "value": 0.9}
 
 
-def test_of_losses_the_worst_is_the_highest(made):
+def test_the_default_target_of_losses_is_the_highest_of_their_bests(made):
     loss = {"search": {"metric": "val/loss"}}
     low, high = made("low", 0.9, **loss), made("high", 0.5, trial={"epochs": 2}, **loss)
     assert compare([low, high]).target == 0.5
 
 
-def test_studies_that_differ_in_their_seeds_alone_are_one_group(made):
+def test_studies_that_differ_only_in_their_seeds_are_one_group(made):
     seeds = [
         made(f"tpe-{n}", *values, search={"seed": n, "sampler": "tpe"}, data={"split_seed": n})
         for n, values in enumerate([[0.1, 0.5], [0.2, 0.3, 0.9], [0.3]])
@@ -80,7 +79,7 @@ def test_studies_that_differ_in_their_seeds_alone_are_one_group(made):
     assert [group.label for group in apart.groups] == ["tpe-0", "tpe-1", "tpe-2", "random"]
 
 
-def test_a_repetition_need_not_have_come_to_its_end(made):
+def test_a_repetition_may_be_unfinished(made):
     whole, begun = made("whole", 0.5, 0.6, 0.7, 0.8), made("begun", 0.4, search={"seed": 1})
     (group,) = compare([whole, begun]).groups
     assert [history.trials for history in group.histories] == [4, 1]
@@ -100,11 +99,11 @@ def test_a_repetition_need_not_have_come_to_its_end(made):
         {"search": {"target": 0.9}},
     ],
 )
-def test_what_differs_in_more_is_no_repetition(made, tables):
+def test_studies_with_any_other_difference_are_not_repetitions(made, tables):
     assert len(compare([made("a", 0.5), made("b", 0.5, **tables)]).groups) == 2
 
 
-def test_a_difference_that_matters_is_noted(made):
+def test_notes_describe_differences_in_data_space_and_budget(made):
     first, same = made("first", 0.5), made("same", 0.5, search={"sampler": "tpe"})
     assert compare([first, same]).notes == []
     others = [
@@ -121,22 +120,22 @@ def test_a_difference_that_matters_is_noted(made):
     ]
 
 
-def test_what_cannot_be_compared_is_refused(made):
+def test_studies_that_cannot_be_compared_are_refused(made):
     theirs = [optuna.create_study(study_name="theirs")]
     for searches, sentence in (
         (
             [made("a", 0.5), made("b", 0.5, search={"metric": "val/loss"})],
-            "study 'b' has the metric val/loss, and 'a' val/accuracy: their values cannot",
+            "study 'b' has the metric val/loss and study 'a' has val/accuracy; compare",
         ),
         ([made("a", 0.5), theirs], "study 'theirs' was not started by hpsearch"),
         ([theirs, made("a", 0.5)], "study 'theirs' was not started by hpsearch"),
-        ([made("a", 0.5), made("new")], "study 'new' has no trial with an epoch that has ended"),
+        ([made("a", 0.5), made("new")], "study 'new' has no finished epoch yet, so there is"),
     ):
         with pytest.raises(StudyError, match=sentence):
             compare(searches)
 
 
-def test_rounds_count_with_their_study_and_once(make_settings, tmp_path):
+def test_each_round_counts_once_with_its_study(make_settings, tmp_path):
     storage = str(tmp_path / "j")
     for seed in (0, 1):
         settings = make_settings(search={"seed": seed})
@@ -152,21 +151,3 @@ def test_rounds_count_with_their_study_and_once(make_settings, tmp_path):
     assert [history.trials for history in two.histories] == [8, 8]
     assert [history.spent for history in two.histories] == [24, 24]
     assert one.histories[0].trials == 4
-
-
-def test_the_figure_has_a_step_line_for_each_group(made):
-    seeds = [made(f"s{n}", 0.1, 0.5 + n / 10, search={"seed": n}) for n in (0, 1)]
-    figure = draw_comparison(compare([*seeds, made("$other", 0.4, trial={"epochs": 9})]))
-    epochs, seconds = figure.axes
-    assert (epochs.get_xlabel(), epochs.get_ylabel()) == ("epochs spent", "val/accuracy")
-    assert seconds.get_xlabel() == "seconds in which trials ran"
-    for axes in (epochs, seconds):
-        band, its_end, other, _, target = axes.get_lines()
-        assert list(band.get_xdata()) == [1, 2]
-        assert (list(its_end.get_xdata()), its_end.get_marker()) == ([2], "o")
-        assert list(band.get_ydata()) == pytest.approx([0.1, 0.55])
-        assert list(other.get_ydata()) == [0.4]
-        assert list(target.get_ydata()) == [0.4, 0.4]
-        assert len(axes.collections) == 1  # the band
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["s0 (median of 2)", r"\$other", "target 0.4"]

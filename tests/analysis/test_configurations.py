@@ -5,7 +5,6 @@ from statistics import fmean, stdev
 
 import optuna
 import pytest
-from hpsearch.analysis.description import study_record
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.configurations import (
@@ -14,6 +13,7 @@ from hpsearch.analysis.configurations import (
     configuration_rows,
     configurations,
 )
+from hpsearch.analysis.summaries import StudySummary
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.figures.outcomes import draw_means
 from hpsearch.report.charts.learning import learning_panels
@@ -63,13 +63,13 @@ def test_each_labelled_configuration_is_repeated(journal, twins, jobs):
     assert [c.label for c in (one, slow, twin)] == ["one", "slow", "twin"]
     slots = [[t.user_attrs["slot"] for t in c.trials] for c in (one, slow, twin)]
     assert slots == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    # Repeats differ among themselves, and are drawn alike across configurations.
+    # Repeats of a configuration differ, but all configurations have the same draws.
     assert len({str(curves(trial)) for trial in one.trials}) == SEEDS
     assert [curves(t) for t in one.trials] == [curves(t) for t in twin.trials]
     assert one.values != slow.values
 
 
-def test_repeats_are_slots_that_a_study_goes_on_with(journal, twins):
+def test_an_interrupted_study_continues_with_the_missing_repeats(journal, twins):
     calls = iter(range(20))
     first = run_study(twins, storage=journal, should_stop=lambda: next(calls) > 12)
     assert first.reason == "interrupted"
@@ -78,9 +78,11 @@ def test_repeats_are_slots_that_a_study_goes_on_with(journal, twins):
     assert len(configurations(first.study)) == 3
 
 
-def test_the_number_of_seeds_is_part_of_what_a_study_is(journal, twins):
+def test_a_study_cannot_continue_with_another_number_of_seeds(journal, twins):
     run_study(twins, storage=journal)
-    with pytest.raises(StudyError, match=r"was started with search.seeds 3, now 2; use --name"):
+    with pytest.raises(
+        StudyError, match=r"was started with search.seeds 3, now 2; use name for a new study"
+    ):
         run_study(twins.replace(search={"seeds": 2}), storage=journal)
 
 
@@ -89,9 +91,9 @@ def test_points_of_a_grid_are_repeated(journal, make_settings):
         search={"sampler": "grid", "seeds": 2, "trials": 4},
         trial={"learning_rate": {"choices": [0.01, 0.1]}, "momentum": {"choices": [0.5, 0.9]}},
     )
-    found = configurations(run_study(settings, storage=journal).study)
+    repeated = configurations(run_study(settings, storage=journal).study)
     points = [(0.01, 0.5), (0.01, 0.9), (0.1, 0.5), (0.1, 0.9)]
-    for configuration, (rate, momentum) in zip(found, points, strict=True):
+    for configuration, (rate, momentum) in zip(repeated, points, strict=True):
         assert [t.params for t in configuration.trials] == 2 * [
             {"learning_rate": rate, "momentum": momentum}
         ]
@@ -100,15 +102,15 @@ def test_points_of_a_grid_are_repeated(journal, make_settings):
 
 def test_random_draws_are_repeated(journal, make_settings):
     settings = make_settings(search={"seeds": 2, "trials": 3})
-    found = configurations(run_study(settings, storage=journal).study)
-    drawn = [configuration.trials[0].params for configuration in found]
-    assert [[t.params for t in c.trials] for c in found] == [[params] * 2 for params in drawn]
+    repeated = configurations(run_study(settings, storage=journal).study)
+    drawn = [configuration.trials[0].params for configuration in repeated]
+    assert [[t.params for t in c.trials] for c in repeated] == [[params] * 2 for params in drawn]
     once = run_study(make_settings(search={"trials": 3}), name="once", storage=journal).study
     assert [trial.params for trial in once.trials] == drawn
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc"])
-def test_a_sampler_that_learns_or_spreads_repeats_nothing(make_settings, sampler):
+def test_samplers_other_than_grid_and_random_refuse_repeats(make_settings, sampler):
     with pytest.raises(
         SettingsError,
         match=(f"search.seeds: is 2, but sampler '{sampler}' repeats nothing; use grid or random"),
@@ -120,7 +122,7 @@ def test_repeats_are_not_pruned(make_settings, journal):
     for seeds, pruner in [(1, "median"), (2, "none")]:
         table = {"name": "s", "search": {"sampler": "random", "seeds": seeds}}
         assert parse_settings(table, "file").search.pruner == pruner
-    settings = make_settings(search={"pruner": "halving", "seeds": 2})  # as it may be stored
+    settings = make_settings(search={"pruner": "halving", "seeds": 2})  # stored by version 0.1
     with pytest.raises(SettingsError, match=r"search.pruner: is .halving., which"):
         run_study(settings, storage=journal)
     assert not Path(journal).exists()
@@ -128,20 +130,20 @@ def test_repeats_are_not_pruned(make_settings, journal):
 
 @pytest.fixture
 def study():
-    """Four configurations of two seeds, as another process would have left them."""
+    """A study of four configurations with two seeds each, made by hand; one repeat is pruned."""
     study = optuna.create_study(study_name="s", direction="maximize")
     study.set_user_attr("definition", {"search.seeds": "2", "search.metric": "val/accuracy"})
     values = [(0.5, 0.7), (0.9, 0.8), (0.7, 0.5), (0.99, None)]
     for slot, value in enumerate(value for pair in values for value in pair):
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-        attributes = {"slot": slot, "setup": {"label": "abcd"[slot // 2], "config": {}}}
+        attributes = {"slot": slot, "setup": {"label": "abcd"[slot // 2], "config": {"epochs": 1}}}
         study.add_trial(create_trial(state=state, value=value, user_attrs=attributes))
     failed = create_trial(state=TrialState.FAIL, user_attrs={"slot": 0})
     study.add_trial(failed)
     return study
 
 
-def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(study):
+def test_the_best_mean_comes_first_and_a_configuration_that_lacks_a_repeat_last(study):
     best = best_configurations(study, 4)
     assert [c.label for c in best] == ["b", "a", "c", "d"]
     assert best[0].mean == fmean([0.9, 0.8])
@@ -150,13 +152,13 @@ def test_the_best_is_that_of_the_best_mean_and_one_that_lost_a_repeat_is_last(st
     assert [c.label for c in best_configurations(study, 1)] == ["b"]
 
 
-def test_the_trials_of_a_study_are_counted_with_their_repeats(journal, make_settings):
+def test_the_number_of_trials_includes_repeats(journal, make_settings):
     settings = make_settings(search={"seeds": 2, "trials": 3})
-    record = study_record(run_study(settings, storage=journal).study)
+    record = StudySummary.of(run_study(settings, storage=journal).study).record()
     assert (record["trials"], record["complete"] + record["pruned"]) == (6, 6)
 
 
-def test_a_bar_in_a_label_makes_no_column(study):
+def test_a_vertical_bar_in_a_label_is_escaped_in_markdown(study):
     attributes = {"slot": 8, "setup": {"label": "l1 | l2"}}
     trial = create_trial(state=TrialState.COMPLETE, value=0.95, user_attrs=attributes)
     study.add_trial(trial)
@@ -178,11 +180,11 @@ def test_a_record_is_plain_data(study):
         "slots": [6, 7],
         "pruned": 1,
         "params": {},
-        "config": {},
+        "config": {"epochs": 1},
     }
 
 
-def test_one_that_has_not_had_all_its_repeats_comes_after_those_that_have(study):
+def test_a_configuration_that_lacks_a_repeat_ranks_after_complete_ones(study):
     attributes = {"slot": 8, "setup": {"label": "e", "config": {}}}
     study.add_trial(create_trial(value=1.0, user_attrs=attributes))
     assert [c.label for c in best_configurations(study, 5)] == ["b", "a", "c", "e", "d"]
@@ -198,13 +200,14 @@ def test_one_that_has_not_had_all_its_repeats_comes_after_those_that_have(study)
         ("val/accuracy", [[0.002, 0.004], [0.5, 0.25]], ["0.0030", "0.3750"]),
     ],
 )
-def test_means_of_small_losses_are_told_apart(metric, values, means):
+def test_means_of_small_losses_have_enough_decimals(metric, values, means):
     study = optuna.create_study(
         study_name="s", direction="minimize" if metric == "val/loss" else "maximize"
     )
     study.set_user_attr("definition", {"search.seeds": "2", "search.metric": metric})
     for slot, value in enumerate(value for pair in values for value in pair):
         setup = {"label": "ab"[slot // 2], "config": {}, "metric": metric}
+        setup |= {"seed": 0, "data": {"name": "digits", "digest": "0" * 16, "source": "digits"}}
         curves = {key: [value] for key in METRICS} | {"times": [0]}
         attributes = {"slot": slot, "setup": setup, "curves": curves}
         study.add_trial(create_trial(value=value, user_attrs=attributes))

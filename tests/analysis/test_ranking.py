@@ -1,4 +1,4 @@
-"""What a study has found: the best trials, plain records, and a page in Markdown."""
+"""The best trials of a study, counts by state, a trial as data, and the study as Markdown."""
 
 import json
 import re
@@ -6,7 +6,6 @@ import tomllib
 
 import optuna
 import pytest
-from hpsearch.analysis.description import study_record
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.analysis.ranking import (
@@ -16,31 +15,12 @@ from hpsearch.analysis.ranking import (
     searched_values,
     trial_record,
 )
+from hpsearch.analysis.summaries import StudySummary
 from hpsearch.errors import StudyError
 from hpsearch.formatting import common_format, format_value
-from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.tracking.page import describe
 from hpsearch.trials.records import metric_of
-
-
-@pytest.fixture(scope="module")
-def settings(make_settings):
-    entries = [{"label": "wide", "hidden_layer_sizes": [16, 8], "momentum": 0.75}]
-    return make_settings(
-        search={"trials": 9, "pruner": "halving"},
-        trial={"epochs": 5, "hidden_layer_sizes": {"choices": [[8], [16, 8]]}},
-        enqueue=entries,
-    )
-
-
-@pytest.fixture(scope="module")
-def study(settings, tmp_path_factory):
-    """A finished study with complete and pruned trials, and one that was interrupted."""
-    journal = str(tmp_path_factory.mktemp("summary") / "s.journal")
-    answers = iter([False] * 3)  # asked for the first trial and its first two epochs
-    run_study(settings, storage=journal, should_stop=lambda: next(answers, True))
-    return run_study(settings, storage=journal).study
 
 
 def study_of(direction, *trials):
@@ -57,7 +37,7 @@ def study_of(direction, *trials):
 @pytest.mark.parametrize(
     ("direction", "slots"), [("maximize", [0, 2, 5, 4]), ("minimize", [4, 5, 0, 2])]
 )
-def test_the_best_come_first_and_earlier_slots_first_among_equals(direction, slots):
+def test_trials_are_ranked_by_value_and_then_by_slot(direction, slots):
     study = study_of(
         direction,
         (5, 0.5, "COMPLETE"),
@@ -75,7 +55,7 @@ def test_the_best_come_first_and_earlier_slots_first_among_equals(direction, slo
 def test_without_complete_trials_there_is_no_best():
     study = study_of("maximize", (0, None, "FAIL"), (1, 0.5, "PRUNED"))
     assert best_trials(study, 5) == []
-    assert study_record(study)["best"] is None
+    assert StudySummary.of(study).record()["best"] is None
     assert "best" not in describe(study)
 
 
@@ -111,38 +91,23 @@ def test_values_of_another_objective_are_its_parameters():
 
 
 @pytest.mark.parametrize("text", ["0", "00", "0000"])
-def test_a_trial_is_found_by_its_slot_and_the_last_one_counts(study, text):
+def test_the_last_trial_of_a_slot_is_found(study, text):
     trial = find_trial(study, text)
     assert (trial.number, trial.user_attrs["slot"]) == (1, 0)  # number 0 was interrupted
 
 
 @pytest.mark.parametrize("text", ["9", "-1", "x", "1.0", ""])
-def test_a_trial_that_is_not_there(study, text):
+def test_a_missing_trial_is_an_error(study, text):
     with pytest.raises(StudyError, match=f"study 'tiny-random' has no trial {text}"):
         find_trial(study, text)
 
 
-def test_in_another_study_the_number_stands_for_the_slot():
+def test_a_trial_of_a_foreign_study_is_found_by_its_number():
     study = study_of("maximize", (None, 0.5, "COMPLETE"), (None, 0.75, "COMPLETE"))
     assert find_trial(study, "1").value == 0.75
 
 
 # Records
-
-
-def test_records_are_plain_data(study):
-    record = study_record(study)
-    best = max(t.value for t in study.trials if t.state is TrialState.COMPLETE)
-    epochs = [len(t.user_attrs["curves"]["times"]) for t in study.trials]
-    assert json.loads(json.dumps(record)) == record
-    assert (record["study"], record["metric"], record["trials"]) == (
-        "tiny-random",
-        "val/accuracy",
-        9,
-    )
-    assert (record["best"], record["epochs"]) == (best, sum(epochs))
-    assert find_trial(study, str(record["best_slot"])).value == best
-    assert record["settings"]["data"]["limit"] == 120
 
 
 def test_trial_records_are_plain_data(study):
@@ -162,7 +127,7 @@ def test_trial_records_are_plain_data(study):
 
 def test_records_of_another_objective_are_plain_data_too():
     study = study_of("minimize", (None, 0.5, "COMPLETE"))
-    assert json.loads(json.dumps(study_record(study)))["metric"] == "value"
+    assert json.loads(json.dumps(StudySummary.of(study).record()))["metric"] == "value"
     record = trial_record(study.trials[0], curves=True)
     assert (record["slot"], record["value"], record["config"]) == (None, 0.5, None)
 
@@ -193,7 +158,7 @@ def test_the_page_says_what_was_searched_and_what_pruning_did(study):
     assert ("hpsearch.reason" in page) == pruned
 
 
-def test_the_page_holds_the_file_that_does_it_again(study, settings):
+def test_the_page_contains_the_study_file_and_the_command(study, settings):
     page = describe(study)
     (_, file, _) = page.split("```")
     table = tomllib.loads(file.removeprefix("toml\n"))
@@ -201,7 +166,7 @@ def test_the_page_holds_the_file_that_does_it_again(study, settings):
     assert "`hpsearch study study.toml --name tiny-random`" in page
 
 
-def test_the_metric_is_the_studys(study):
+def test_a_study_has_one_metric(study):
     assert metric_of(study) == "val/accuracy"
 
 
@@ -209,7 +174,7 @@ def test_the_metric_is_the_studys(study):
     ("value", "text"),
     [(0.98611111, "0.9861"), (0.00123, "0.00123"), (3.86e-7, "3.86e-07"), (100, "100"), ("8", "8")],
 )
-def test_numbers_are_written_for_a_person(value, text):
+def test_numbers_have_four_significant_digits(value, text):
     assert format_value(value) == text
 
 
@@ -217,7 +182,7 @@ def test_a_study_of_several_objectives_has_no_best():
     study = optuna.create_study(directions=["minimize", "maximize"])
     study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=2)
     assert best_trials(study, 5) == []
-    assert study_record(study)["best"] is None
+    assert StudySummary.of(study).record()["best"] is None
     assert "2 complete" in describe(study)
 
 
@@ -235,5 +200,5 @@ def test_a_study_of_several_objectives_has_no_best():
         ("val/loss", [], ".4f"),
     ],
 )
-def test_values_side_by_side_are_written_as_suits_the_smallest(metric, values, how):
+def test_the_smallest_value_of_a_column_sets_its_decimals(metric, values, how):
     assert common_format(values, metric) == how

@@ -459,7 +459,7 @@ def test_the_report_shows_it(search):
     evaluate(NAME, top=1, seeds=4)
     page = report_page(study)
     assert f"first use, on {found.test_use.date}, by 3 networks of trial {row.slot}." in page
-    assert "Not scored now: the test set of these data has been used once, last on " in page
+    assert "Not scored on the test set: the test set of these data has been used once, last" in page
     assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page  # what was seen stays
 
 

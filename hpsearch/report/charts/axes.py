@@ -1,7 +1,8 @@
-"""Axes of what was searched: each on its own scale, numbered in its own units.
+"""The axes of searched parameters, each on its own scale and with ticks in its own units.
 
-A coordinate is what plotly is given: a value as Optuna holds it, which of `log = "complement"` is
-1 − x, or the number of a choice. A share is where that is on the axis, from 0 at the low end to 1.
+A coordinate is the number that plotly gets: a value as Optuna stores it (1 − x for a key with
+`log = "complement"`), or the number of a choice. A share is the position of a coordinate on the
+axis, from 0 at the low end to 1 at the high end.
 """
 
 from __future__ import annotations
@@ -17,29 +18,32 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from hpsearch.formatting import shortened, without_middle
 from hpsearch.report.charts.base import escaped
 from hpsearch.space.ranges import COMPLEMENT, Choices, Range, Searched, field_name
-from hpsearch.trials.records import config_of
+from hpsearch.trials.records import config_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 Tick = tuple[float, str]
-PADDING = 0.05  # of the axis, on either side
+PADDING = 0.05  # on either side, as a share of the axis
 MOST_TICKS = 6
-FEW = 12  # values of a range, that are told apart one by one
+FEW = 12  # a range with fewer values is drawn value by value, like choices
+JITTER = 0.24  # width in steps: marks stay close to the tick of their value
+# Multiples of either number are spread evenly modulo 1, and the two sequences are independent.
+SPREAD_X, SPREAD_Y = (math.sqrt(5) - 1) / 2, math.sqrt(2) - 1
 LONGEST_TICK, LONGEST_NAME = 16, 23  # letters
 
 
 @dataclass(frozen=True)
 class ParameterAxis:
-    """One searched key: its name in the study file, Optuna's name for it, and what it may be."""
+    """One searched key: its names in the study file and in Optuna, and its range or choices."""
 
     name: str
     parameter: str
     entry: Searched
 
     def coordinate(self, trial: FrozenTrial) -> float | None:
-        """Return where a trial is, None if it did not have this parameter."""
+        """Return a trial's coordinate, None if the trial does not have this parameter."""
         if self.parameter not in trial.params:
             return None
         value = trial.params[self.parameter]
@@ -49,34 +53,43 @@ class ParameterAxis:
 
     @property
     def half(self) -> float:
-        """Half a step, by which what is drawn of a value goes to either side; 0 of dense ones."""
+        """Half the distance between two values, 0 for a dense range."""
         return 0.5 if isinstance(self.entry, Choices) else (self.entry.spacing or 0) / 2
 
     def ends(self) -> tuple[float, float]:
-        """Return the coordinates of the low and the high end, past the outer values if stepped."""
+        """Return the coordinates of both ends, which are half a step beyond the outer values."""
         if isinstance(self.entry, Choices):
             return -self.half, len(self.entry.values) - self.half
         return self._around(self.entry)
 
     def share(self, coordinate: float) -> float:
-        """Return where a coordinate is between the ends."""
+        """Return the share of a coordinate."""
         low, high = (self._scaled(end) for end in self.ends())
         return 0.5 if low == high else (self._scaled(coordinate) - low) / (high - low)
 
     def at(self, share: float) -> float:
-        """Return the coordinate at a share: the other way round."""
+        """Return the coordinate of a share."""
         low, high = (self._scaled(end) for end in self.ends())
         if low == high:
             low, high = low - 0.5, high + 0.5
-        place = low + share * (high - low)
-        return math.exp(place) if self.is_log else place
+        scaled = low + share * (high - low)
+        return math.exp(scaled) if self.is_log else scaled
 
     def values(self) -> list[float]:
-        """Return the coordinates there can be, where these are few; none where they are dense."""
+        """Return all possible coordinates if there are only a few, else an empty list."""
         if isinstance(self.entry, Choices):
-            return [float(place) for place in range(len(self.entry.values))]
+            return [float(number) for number in range(len(self.entry.values))]
         steps = self.entry.steps_to(self.entry.high) if self.entry.spacing else FEW
         return [self.entry.at_step(step) for step in range(steps + 1)] if steps < FEW else []
+
+    def jitter(self, trial: FrozenTrial, width: float = JITTER, spread: float = SPREAD_X) -> float:
+        """Return an offset, so that trials with the same value do not cover each other.
+
+        It follows from the trial's slot. On an axis of more than a few values it is 0.
+        """
+        if not self.values():
+            return 0.0
+        return 2 * self.half * width * (slot_of(trial) * spread % 1 - 0.5)
 
     @property
     def is_log(self) -> bool:
@@ -85,16 +98,16 @@ class ParameterAxis:
 
     @property
     def title(self) -> str:
-        """The key, for plotly, and its scale where that is not linear.
+        """The key, and its scale if that is not linear, for plotly.
 
-        One that is too long for its place plotly cuts, or leaves out.
+        A long key loses its middle, because plotly cuts off or drops titles that are too long.
         """
         scale = {True: " (log)", "complement": " (log of 1 − x)"}
         log = self.entry.log if isinstance(self.entry, Range) else False
         return escaped(f"{without_middle(self.name, LONGEST_NAME)}{scale.get(log, '')}")
 
     def ticks(self) -> list[Tick]:
-        """Return a few coordinates with their texts, in the key's own units."""
+        """Return a few coordinates, each with a text in the key's own units."""
         if isinstance(self.entry, Choices):
             texts = (str(self.entry.to_optuna(value)) for value in self.entry.values)
             return [(float(n), shortened(text, LONGEST_TICK)) for n, text in enumerate(texts)]
@@ -108,7 +121,7 @@ class ParameterAxis:
         return [(value, f"{self.entry.to_optuna(value):.10g}") for value in values]
 
     def layout(self) -> dict[str, Any]:
-        """Return what plotly is to know of this axis, beside its title."""
+        """Return plotly's options for this axis, without its title."""
         ends = [self.at(-PADDING), self.at(1 + PADDING)]
         values, texts = zip(*self.ticks(), strict=True)
         return {
@@ -120,24 +133,24 @@ class ParameterAxis:
         }
 
     def region(self, narrowed: Searched) -> list[tuple[float, float]]:
-        """Return the intervals of coordinates that a narrower range or choices leave."""
+        """Return the intervals of coordinates that a narrowed range or narrowed choices keep."""
         if isinstance(narrowed, Range):
             return [self._around(narrowed)]
         kept = {narrowed.to_optuna(value) for value in narrowed.values}
         values = self.entry.values if isinstance(self.entry, Choices) else ()
         return [(n - self.half, n + self.half) for n, value in enumerate(values) if value in kept]
 
-    def _around(self, found: Range) -> tuple[float, float]:
-        return found.to_optuna(found.low) - self.half, found.to_optuna(found.high) + self.half
+    def _around(self, entry: Range) -> tuple[float, float]:
+        return entry.to_optuna(entry.low) - self.half, entry.to_optuna(entry.high) + self.half
 
     def _scaled(self, coordinate: float) -> float:
         return math.log(coordinate) if self.is_log else coordinate
 
 
 def parameter_axes(trials: Sequence[FrozenTrial]) -> list[ParameterAxis]:
-    """Return an axis for each parameter that any of the trials has, in the order of the first.
+    """Return an axis for each parameter of any trial, in the order in which they first appear.
 
-    Where trials searched different ranges, it spans them all.
+    If trials searched different ranges, the axis spans all of them.
     """
     entries: dict[str, Searched] = {}
     complements = {
@@ -151,7 +164,7 @@ def parameter_axes(trials: Sequence[FrozenTrial]) -> list[ParameterAxis]:
             entry = _entry(distribution, complement=parameter in complements)
             known = entries.get(parameter)
             if known != entry:
-                entries[parameter] = entry if known is None else _joined(known, entry)
+                entries[parameter] = entry if known is None else _union(known, entry)
     return [
         ParameterAxis(field_name(name) if name in complements else name, name, entry)
         for name, entry in entries.items()
@@ -159,20 +172,21 @@ def parameter_axes(trials: Sequence[FrozenTrial]) -> list[ParameterAxis]:
 
 
 def _entry(distribution: BaseDistribution, *, complement: bool) -> Searched:
-    """Return Optuna's distribution as a study file has it."""
+    """Return the range or choices that an Optuna distribution stands for."""
     if isinstance(distribution, CategoricalDistribution):
         return Choices(tuple(distribution.choices))  # type: ignore[arg-type]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    found = Range(low=distribution.low, high=distribution.high, log=distribution.log)
+    entry = Range(low=distribution.low, high=distribution.high, log=distribution.log)
     if complement:
-        whole = replace(found, log="complement")
-        return replace(whole, low=whole.to_optuna(found.high), high=whole.to_optuna(found.low))
+        swapped = replace(entry, log="complement")
+        low, high = swapped.to_optuna(entry.high), swapped.to_optuna(entry.low)
+        return replace(swapped, low=low, high=high)
     step = distribution.step
-    return found if distribution.log or step in (None, 1) else replace(found, step=step)
+    return entry if distribution.log or step in (None, 1) else replace(entry, step=step)
 
 
-def _joined(one: Searched, other: Searched) -> Searched:
-    """Return what holds both."""
+def _union(one: Searched, other: Searched) -> Searched:
+    """Return the range or choices that include both."""
     if isinstance(one, Choices) and isinstance(other, Choices):
         return Choices(tuple(dict.fromkeys(one.values + other.values)))
     if isinstance(one, Range) and isinstance(other, Range):
@@ -182,7 +196,7 @@ def _joined(one: Searched, other: Searched) -> Searched:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten, with what is between them where these are few."""
+    """Return powers of ten, and 2 and 5 times these if there are only a few."""
     parts = (1,) if high >= 100 * low else (1, 2, 5)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     values = [float(f"{part}e{power}") for power in powers for part in parts]

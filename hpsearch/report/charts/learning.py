@@ -1,4 +1,4 @@
-"""The best trials' learning curves, a panel each (after Saito, 2016, figure 6-24)."""
+"""The learning curves of the best trials, one panel each (after Saito, 2016, figure 6-24)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.configurations import best_configurations
-from hpsearch.analysis.mean_curves import line_of, short_label, steps_per_epoch
+from hpsearch.analysis.mean_curves import mean_curve, short_label, steps_per_epoch
 from hpsearch.analysis.ranking import best_trials, metric_title
 from hpsearch.figures.drawing import COLOURS
 from hpsearch.formatting import common_format, format_value
-from hpsearch.report.charts.base import WIDE, Chart, Panels, Trace, layout, rounded, whole_axis
-from hpsearch.report.facts import Facts, title_of
+from hpsearch.report.charts.base import LOG_FROM, Chart, Panels, Trace, layout, rounded, whole_axis
+from hpsearch.report.facts import Facts, trial_title
 from hpsearch.report.view import View
 from hpsearch.trials.records import curves_of, label_of
 
@@ -31,28 +31,31 @@ class _Panel:
 
 
 def learning_panels(facts: Facts) -> Panels:
-    """Return a panel for each of the best, all on the same axes; of repeats, a line each."""
+    """Return a panel for each of the best trials, or configurations with a line for each repeat.
+
+    All panels have the same axes.
+    """
     panels = _panels(facts)
     several = facts.seeds > 1
     which = "configurations" if several else "trials"
     heading = f"The best {len(panels)} {which}, best first" if len(panels) > 1 else "The best"
     if not panels:
-        missing = "Its trials kept no learning curves: only hpsearch's own objective keeps them."
+        missing = "The trials kept no learning curves: only hpsearch's own objective keeps them."
         return Panels(NAME, "The best trials", missing=missing)
     quantity = facts.metric.partition("/")[2]
     trials = [trial for panel in panels for trial in panel.trials]
     step = "iterations" if steps_per_epoch(trials) else "epochs"
-    repeats = " Each of a panel's lines is one repeat." if several else ""
+    repeats = " Each line of a panel is one repeat." if several else ""
     note = (
-        f"{quantity} against {step}, on the same axes everywhere; zooming one zooms all.{repeats}"
+        f"{quantity} against {step}. All panels have the same axes; zooming one zooms all.{repeats}"
     )
     view = _view(quantity, trials)
     if view.beyond:
-        note += " At first the worst values are out of sight: double-click to see all."
+        note += " At first, the worst values are out of view: double-click to see all."
     layouts = _layout(facts, view, trials)
-    places = {trial.number: place for place, trial in enumerate(facts.trials)}
+    indices = {trial.number: index for index, trial in enumerate(facts.trials)}
     charts = [
-        Chart(f"{NAME}-{number}", _traces(facts, panel, places), layouts, HEIGHT, panel.title)
+        Chart(f"{NAME}-{number}", _traces(facts, panel, indices), layouts, HEIGHT, panel.title)
         for number, panel in enumerate(panels, start=1)
     ]
     keys = {metric_title(facts.study, f"{part}/{quantity}"): _key(part) for part in LINES}
@@ -60,46 +63,46 @@ def learning_panels(facts: Facts) -> Panels:
 
 
 def _panels(facts: Facts) -> list[_Panel]:
-    """Return the best of which there is something to draw."""
-    found = _best(facts) if facts.has_curves else []
-    return [panel for panel in found if any(len(curves_of(trial)) for trial in panel.trials)]
+    """Return a panel for each of the best that has a learning curve."""
+    best = _best(facts) if facts.has_curves else []
+    return [panel for panel in best if any(len(curves_of(trial)) for trial in panel.trials)]
 
 
 def _best(facts: Facts) -> list[_Panel]:
     if facts.seeds == 1:
         best = best_trials(facts.study, facts.top)
         return [_Panel(_title(number, trial), [trial]) for number, trial in enumerate(best, 1)]
-    found, configurations = [], best_configurations(facts.study, facts.top)
-    how = common_format((each.mean for each in configurations), facts.metric)
+    panels, configurations = [], best_configurations(facts.study, facts.top)
+    spec = common_format((each.mean for each in configurations), facts.metric)
     for number, each in enumerate(configurations, start=1):
         spread = "" if each.deviation is None else f" ± {each.deviation:.2g}"
         name = short_label(facts.study, each)
-        found.append(_Panel(f"{number} · {name} · {each.mean:{how}}{spread}", each.trials))
-    return found
+        panels.append(_Panel(f"{number} · {name} · {each.mean:{spec}}{spread}", each.trials))
+    return panels
 
 
 def _title(number: int, trial: FrozenTrial) -> str:
     label = f" “{label_of(trial)}”" if label_of(trial) else ""
-    return f"{number} · {title_of(trial)}{label} · {format_value(trial.value)}"
+    return f"{number} · {trial_title(trial)}{label} · {format_value(trial.value)}"
 
 
-def _traces(facts: Facts, panel: _Panel, places: dict[int, int]) -> list[Trace]:
+def _traces(facts: Facts, panel: _Panel, indices: dict[int, int]) -> list[Trace]:
     quantity = facts.metric.partition("/")[2]
-    found = []
+    traces = []
     for trial in panel.trials:
         for part, (dash, colour) in LINES.items():
             metric = f"{part}/{quantity}"
-            line = line_of([trial], metric)
-            if line.x:
-                trace = _trace(line.x, line.mean, dash, colour)
-                trace["customdata"] = [places[trial.number]] * len(line.x)
+            curve = mean_curve([trial], metric)
+            if curve.x:
+                trace = _trace(curve.x, curve.mean, dash, colour)
+                trace["customdata"] = [indices[trial.number]] * len(curve.x)
                 trace["hovertemplate"] = f"{metric} %{{y}} at %{{x}}<br>%{{text}}<extra></extra>"
-                found.append(trace)
-    return found
+                traces.append(trace)
+    return traces
 
 
 def _trace(x: Sequence[float], y: Sequence[float], dash: str, colour: str) -> Trace:
-    mode = "lines" if len(x) > 1 else "markers"  # of one epoch there is no line
+    mode = "lines" if len(x) > 1 else "markers"  # one point makes no line
     line = {"color": colour, "dash": dash, "width": 1.6}
     return {
         "type": "scatter",
@@ -112,22 +115,22 @@ def _trace(x: Sequence[float], y: Sequence[float], dash: str, colour: str) -> Tr
 
 
 def _view(quantity: str, trials: Sequence[FrozenTrial]) -> View:
-    """Return from the least to the most of any panel; a diverged loss does not flatten the rest."""
+    """Return the view that fits all panels, without the values of diverged losses."""
     curves = [curves_of(trial).values[f"{part}/{quantity}"] for trial in trials for part in LINES]
     values = [value for curve in curves for value in curve]
     low, high = min(values), max(values)
-    far = quantity == "loss" and high > WIDE * low
+    far = quantity == "loss" and high > LOG_FROM * low
     return View.of(values, maximize=False) if far else View(low, high)
 
 
 def _layout(facts: Facts, view: View, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-    """Return the layout that all panels share."""
-    last = max(x for trial in trials for x in line_of([trial], facts.metric).x or [1])
+    """Return the layout of all panels, which they share."""
+    last = max(x for trial in trials for x in mean_curve([trial], facts.metric).x or [1])
     x = whole_axis("", min(1, last), last, most=5, nticks=5)
     y = {"nticks": 5} | view.axis("", facts.metric) | {"title": {"text": ""}}
-    found = layout(x, y, margin={"l": 36, "r": 6, "t": 4, "b": 24})
-    found["font"] = found["font"] | {"size": 10}
-    return found
+    shared = layout(x, y, margin={"l": 36, "r": 6, "t": 4, "b": 24})
+    shared["font"] = shared["font"] | {"size": 10}
+    return shared
 
 
 def _key(part: str) -> str:

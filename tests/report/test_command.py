@@ -1,7 +1,6 @@
-"""Where a report goes: a file, a run in MLflow, and what stands in its way."""
+"""The `report` command: its file, its MLflow run and its errors."""
 
 import html
-import os
 import re
 import shlex
 from pathlib import Path
@@ -11,8 +10,8 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from hpsearch.cli import cli
-from hpsearch.errors import SettingsError, TrackingError
-from hpsearch.report.page import check_page, is_report_of, report_page, write_page
+from hpsearch.errors import TrackingError
+from hpsearch.report.page import is_report_of, report_page
 from hpsearch.search.rounds import run_rounds
 from hpsearch.storage.catalog import load_study
 from hpsearch.storage.open import open_storage
@@ -41,7 +40,7 @@ def run(*arguments):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The working directory, with a study file."""
+    """The working directory, which contains a study file."""
     monkeypatch.chdir(tmp_path)
     for name in ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
@@ -51,12 +50,12 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def studied(here):
-    """The same, with the study done."""
+    """The working directory after the study has run."""
     assert run("study", "tiny.toml", "--no-tracking").exit_code == 0
     return here
 
 
-def test_a_report_is_written_where_it_is_said(studied):
+def test_the_command_writes_the_page_and_prints_its_path(studied):
     result = run("report", "tiny-random", "--no-tracking", "--top", "1")
     assert (result.exit_code, result.stdout) == (0, "tiny-random.html\n")
     assert result.stderr.startswith("4.") or result.stderr.startswith("5.")
@@ -69,7 +68,7 @@ def test_a_report_is_written_where_it_is_said(studied):
     assert run("report", "tiny-random", "-o", "x.html", "--no-tracking").stdout == "x.html\n"
 
 
-def test_what_the_page_says_makes_the_study_again(here, monkeypatch):
+def test_the_command_on_the_page_repeats_the_study(here, monkeypatch):
     store = str(here / "elsewhere.journal")
     command = ["study", "tiny.toml", "--no-tracking", "--rounds", "2", "--storage", store]
     assert run(*command).exit_code == 0
@@ -84,17 +83,17 @@ def test_what_the_page_says_makes_the_study_again(here, monkeypatch):
     Path("study.toml").write_text(pre["study-file"])
     monkeypatch.setenv("HPSEARCH_STORAGE", store)
     assert run(*shlex.split(pre["command"])[1:], "--no-tracking").exit_code == 0
-    found = [
+    studies = [
         load_study(open_storage(where), "tiny-random.r2")
         for where in (store, str(here / "again" / "hpsearch.journal"))
     ]
-    then, now = ([trial.params for trial in study.trials] for study in found)
+    then, now = ([trial.params for trial in study.trials] for study in studies)
     assert then == now
 
 
-def test_a_file_is_overwritten_with_force_alone(studied, monkeypatch):
+def test_a_file_is_only_overwritten_with_force(studied, monkeypatch):
     (studied / "tiny-random.html").write_text("mine")
-    with monkeypatch.context() as patch:  # refused before anything is read
+    with monkeypatch.context() as patch:  # it is refused before anything is drawn
         patch.setattr("hpsearch.report.page.report_page", lambda *_, **__: pytest.fail("worked"))
         result = run("report", "tiny-random", "--no-tracking")
     assert result.exit_code == 1
@@ -114,25 +113,14 @@ def test_a_file_is_overwritten_with_force_alone(studied, monkeypatch):
         (["tiny-random", "--tracking-uri", "sqlite:///no/where.db"], "there is no folder"),
     ],
 )
-def test_what_cannot_be_reported_leaves_no_file(studied, arguments, sentence):
+def test_a_refused_report_leaves_no_file(studied, arguments, sentence):
     result = run("report", *arguments)
     assert result.exit_code == 1
     assert sentence in result.stderr
     assert not list(studied.glob("**/*.html"))
 
 
-def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(SettingsError, match=r"^-o: .*File name too long$"):
-        write_page("-o", "page", tmp_path / ("x" * 300))
-    (tmp_path / "mine.html").write_text('<meta name="generator" content="other">')
-    with pytest.raises(SettingsError, match="exists already"):
-        check_page("-o", tmp_path / "mine.html", force=False, update="s")
-    os.mkfifo(tmp_path / "pipe.html")
-    with pytest.raises(SettingsError, match="is no regular file"):  # and is not waited for
-        check_page("-o", tmp_path / "pipe.html", force=False, update="s")
-
-
-def test_a_study_has_one_run_of_its_report(make_settings, mlflow_uri, here):
+def test_a_study_has_one_run_for_its_report(make_settings, mlflow_uri, here):
     tracker, client = Tracker(mlflow_uri), MlflowClient(mlflow_uri)
     rounds = run_rounds(make_settings(search={"trials": 2}), 2, storage="j", tracker=tracker)
     first, second = (outcome.study for outcome in rounds)
@@ -147,20 +135,20 @@ def test_a_study_has_one_run_of_its_report(make_settings, mlflow_uri, here):
     assert [each.path for each in client.list_artifacts(run_id)] == ["report.html"]
     path = client.download_artifacts(run_id, "report.html", str(here))
     assert is_report_of(path, "tiny-random")
-    assert tracker.sync(first) == 0  # it is no trial
+    assert tracker.sync(first) == 0  # the run is not a trial
     tracker.delete(second)
     left = client.search_runs([experiment], "tags.`hpsearch.kind` = 'report'")
     assert [each.info.run_name for each in left] == ["report"]
 
 
 @pytest.mark.usefixtures("studied")
-def test_the_command_says_where_it_is_in_mlflow(mlflow_uri):
+def test_the_command_names_the_mlflow_run(mlflow_uri):
     result = run("report", "tiny-random", "--tracking-uri", mlflow_uri)
     assert result.stderr.endswith("in MLflow: experiment tiny-random, run report\n")
 
 
 @pytest.mark.usefixtures("here")
-def test_a_study_makes_its_report_at_the_end_and_again_when_it_goes_on():
+def test_a_study_writes_its_report_at_the_end_and_again_when_continued():
     first = run("study", "tiny.toml", "--no-tracking", "--report")
     assert first.exit_code == 0
     assert "Report:             tiny-random.html (" in first.stderr
@@ -191,7 +179,7 @@ def test_a_study_that_could_not_write_its_report_does_not_start(here, name):
 
 
 @pytest.mark.usefixtures("here")
-def test_a_report_is_written_where_mlflow_is_away(monkeypatch, mlflow_uri, caplog):
+def test_a_report_is_written_if_mlflow_cannot_be_reached(monkeypatch, mlflow_uri, caplog):
     def away(*_, **__):
         raise TrackingError("tracking store 'x': away")
 
@@ -199,16 +187,16 @@ def test_a_report_is_written_where_mlflow_is_away(monkeypatch, mlflow_uri, caplo
     result = run("study", "tiny.toml", "--report", "--tracking-uri", mlflow_uri)
     assert result.exit_code == 0
     assert is_report_of("tiny-random.html", "tiny-random")
-    assert "away; `hpsearch report tiny-random --force` puts the report there later" in caplog.text
+    assert "away; `hpsearch report tiny-random --force` does it later" in caplog.text
     assert "run report" not in result.stderr
 
 
-def test_a_study_of_which_no_trial_ran_to_its_end_has_no_report(here):
+def test_a_study_without_a_completed_trial_has_no_report(here):
     (here / "tiny.toml").write_text(
         STUDY.replace("low = 0.01, high = 0.5", "low = 1e30, high = 1e35")
     )
     result = run("study", "tiny.toml", "--no-tracking", "--report")
-    assert "Report:             none of tiny-random: no trial ran to its end" in result.stderr
+    assert "no report of tiny-random: no trial ran to its end" in result.stderr
     assert not list(here.glob("*.html"))
     refused = run("report", "tiny-random", "--no-tracking")
     assert "study 'tiny-random' has no completed trial yet" in refused.stderr
