@@ -19,12 +19,12 @@ from typing import Any
 import optuna
 
 from hpsearch.analysis.history import History, Improvement
-from hpsearch.execution import objective
 from hpsearch.execution.progress import Progress
 from hpsearch.search.rounds import run_rounds
 from hpsearch.settings.study import StudySettings, parse_settings
 from hpsearch.space.narrowing import MARGIN
-from hpsearch.trials.records import SLOT, own_trials
+from hpsearch.trainables import network
+from hpsearch.trials.records import assigned_slot, own_trials
 
 METRIC = "val/accuracy"
 
@@ -158,14 +158,14 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> History:
             trial
             for outcome in outcomes
             for trial in own_trials(outcome.study)
-            if SLOT in trial.user_attrs
+            if assigned_slot(trial) is not None
         ]
     return History.of(trials, METRIC)
 
 
 def keep_data() -> None:
     """Load the data only once in this process: it is the same for all runs."""
-    objective.load_dataset = cache(objective.load_dataset)
+    network.load_dataset = cache(network.load_dataset)
 
 
 def run_all(

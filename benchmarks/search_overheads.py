@@ -34,8 +34,8 @@ TIMED = [
     ("Optuna: report to the journal", "optuna.trial.Trial", "report"),
     ("Optuna: should_prune", "optuna.trial.Trial", "should_prune"),
     ("Optuna: attributes (setup, curves, slot)", "optuna.trial.Trial", "set_user_attr"),
-    ("Optuna: tell", "optuna.study._optimize", "_tell_with_warning"),
-    ("MLflow: projection", "hpsearch.tracking.tracker", "project"),
+    ("Optuna: tell", "optuna.storages.JournalStorage", "set_trial_state_values"),
+    ("MLflow: projection", "hpsearch.tracking.tracker", "project_trial"),
     ("MLflow: create_run", "mlflow.MlflowClient", "create_run"),
     ("MLflow: log_inputs", "mlflow.MlflowClient", "log_inputs"),
     ("MLflow: log_batch", "mlflow.MlflowClient", "log_batch"),
@@ -91,8 +91,8 @@ class Stopwatch:
                     return
                 yield epoch
 
-        def start_training(*args: Any) -> tuple[Any, Iterator[Any]]:
-            network, epochs = begin(*args)
+        def start_training(*args: Any, **kwargs: Any) -> tuple[Any, Iterator[Any]]:
+            network, epochs = begin(*args, **kwargs)
             return network, timed_epochs(epochs)
 
         objective.start_training = start_training

@@ -20,8 +20,8 @@ from pathlib import Path
 class Argument:
     """The name of an argument in the sentence of an error.
 
-    A Python user reads `name`, or `force=True` where `value` is "=True"; the command line writes
-    its option instead, `--name` or `--force`.
+    A Python user reads the name and the value, `output` or `force=True`; the command line writes
+    its option instead, `--output` or `--force`.
     """
 
     name: str

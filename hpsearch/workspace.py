@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 OUTPUT, REPORT, SAVE = Argument("output"), Argument("report"), Argument("save")
 TARGET = Argument("target")
-NOTHING_COMPLETE = "no trial ran to its end"
 ExportFormat = Literal["toml", "json", "npz"]
 
 P = ParamSpec("P")
@@ -271,7 +270,7 @@ class Workspace:
         from hpsearch.tracking import artifacts
 
         if not best_trials(study, 1):
-            return Drawing(missing=NOTHING_COMPLETE)
+            return Drawing(missing=f"no trial of {study.study_name} ran to its end")
         drawn = {}
         for figure in figures_of(study):
             try:
@@ -291,7 +290,7 @@ class Workspace:
 
         name = study.study_name
         if not best_trials(study, 1):
-            return Drawing(missing=NOTHING_COMPLETE)
+            return Drawing(missing=f"no trial of {study.study_name} ran to its end")
         page = report_page(study, rounds=rounds, storage=self.storage_url)
         check_page(
             REPORT, f"{name}.html", force=force, update=name

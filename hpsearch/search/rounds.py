@@ -17,7 +17,7 @@ from hpsearch.errors import SettingsError, StudyError
 from hpsearch.execution.coordinator import RunOptions
 from hpsearch.formatting import format_value
 from hpsearch.search.study import Outcome, run, study_name
-from hpsearch.settings.names import NAME, NUMBERED_ROUND, check_name, with_suffix
+from hpsearch.settings.names import NEW_NAME, NUMBERED_ROUND, check_name, with_suffix
 from hpsearch.settings.study import StudySettings
 from hpsearch.space.grid import grid_size
 from hpsearch.space.narrowing import MARGIN, Narrowing, narrow
@@ -156,7 +156,7 @@ def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
     if first_round_id(found) != study_id(first):
         raise StudyError(
             f"study '{name}' is no round of this '{first.study_name}'; delete it, or use ",
-            NAME,
+            NEW_NAME,
             " for a new search",
         )
     return study_settings(found).trial

@@ -22,7 +22,7 @@ from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.execution.run import run_slots
 from hpsearch.samplers.registry import check_sampler
 from hpsearch.settings.definition import definition, differences
-from hpsearch.settings.names import NAME, check_name
+from hpsearch.settings.names import NEW_NAME, check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
 from hpsearch.storage.catalog import has_study
 from hpsearch.storage.leases import leased
@@ -205,7 +205,7 @@ def refuse_other(
     elif changes := differences(known, definition(settings, data_digest)):
         what = f"was started with {'; '.join(changes)}"
     if what:
-        raise StudyError(f"study '{name}' {what}; use ", NAME, " for a new study")
+        raise StudyError(f"study '{name}' {what}; use ", NEW_NAME, " for a new study")
 
 
 def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_digest: str) -> Study:

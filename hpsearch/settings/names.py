@@ -13,7 +13,7 @@ REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # samplers that can rep
 
 MAX_LENGTH = 100
 NUMBERED_ROUND = re.compile(r"(.+)\.r([0-9]+)")  # digits.r2 is the second round of digits
-NAME = Argument("name")
+NAME, NEW_NAME = Argument("name"), Argument("name", "=…")
 NAME_PATTERN = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_LENGTH}}}")
 
 

@@ -102,7 +102,7 @@ def open_journal(path: Path) -> BaseStorage:
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise StorageError(
             f"storage '{path}': this file is no Optuna journal; name another one with ",
-            Argument("storage"),
+            Argument("storage", "=…"),
         ) from error
 
 

@@ -54,7 +54,7 @@ def _free_port(wanted: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
             return int(probe.getsockname()[1])
-    raise TrackingError(f"no port is free on {HOST}; name one with ", Argument("port"))
+    raise TrackingError(f"no port is free on {HOST}; name one with ", Argument("port", "=…"))
 
 
 def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:

@@ -222,7 +222,7 @@ def _refuse_deleted(experiment: Experiment) -> None:
             f"MLflow experiment '{experiment.name}' was deleted; bring it back with `mlflow "
             f"experiments restore --experiment-id {experiment.experiment_id}`, or start a study "
             "under another name with ",
-            Argument("name"),
+            Argument("name", "=…"),
         )
 
 

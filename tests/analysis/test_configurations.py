@@ -81,7 +81,7 @@ def test_an_interrupted_study_continues_with_the_missing_repeats(journal, twins)
 def test_a_study_cannot_continue_with_another_number_of_seeds(journal, twins):
     run_study(twins, storage=journal)
     with pytest.raises(
-        StudyError, match=r"was started with search.seeds 3, now 2; use name for a new study"
+        StudyError, match=r"was started with search.seeds 3, now 2; use name=… for a new study"
     ):
         run_study(twins.replace(search={"seeds": 2}), storage=journal)
 

@@ -739,7 +739,7 @@ def test_a_study_of_which_no_trial_ran_to_its_end_has_no_figures(empty: Path) ->
     (empty / "flowers.toml").write_text(diverging + FIGURE)
     result = run("study", "flowers.toml", "--trials", "1", "--no-tracking", "--save", "plots")
     assert result.exit_code == 0
-    assert "Figures:            none: no trial ran to its end\n" in result.stderr
+    assert "Figures:            none: no trial of flowers-random ran to its end\n" in result.stderr
     assert not (empty / "plots").exists()
     refused = run("figures", "flowers-random", "--save", "plots")
     assert refused.stderr == (
@@ -947,7 +947,10 @@ def test_small_losses_are_told_apart(empty: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["a-0", "losses"], "study 'losses' has the metric val/loss, and 'a-0' val/accuracy: "),
+        (
+            ["a-0", "losses"],
+            "study 'losses' has the metric val/loss and study 'a-0' has val/accuracy; ",
+        ),
         (["a-0", "a-2"], "'a-2' is not a study in this storage; did you mean 'a-"),
         (["a-0", "--target", "nan"], "--target: must be a finite number, but got nan"),
         (["a-0", "--save", "new/a.jpg"], "--save: 'new/a.jpg' is no name of a PNG file"),

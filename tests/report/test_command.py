@@ -187,7 +187,7 @@ def test_a_report_is_written_if_mlflow_cannot_be_reached(monkeypatch, mlflow_uri
     result = run("study", "tiny.toml", "--report", "--tracking-uri", mlflow_uri)
     assert result.exit_code == 0
     assert is_report_of("tiny-random.html", "tiny-random")
-    assert "away; `hpsearch report tiny-random --force` does it later" in caplog.text
+    assert "away; `hpsearch report tiny-random --force` puts the report there later" in caplog.text
     assert "run report" not in result.stderr
 
 
@@ -196,7 +196,7 @@ def test_a_study_without_a_completed_trial_has_no_report(here):
         STUDY.replace("low = 0.01, high = 0.5", "low = 1e30, high = 1e35")
     )
     result = run("study", "tiny.toml", "--no-tracking", "--report")
-    assert "no report of tiny-random: no trial ran to its end" in result.stderr
+    assert "none: no trial of tiny-random ran to its end" in result.stderr
     assert not list(here.glob("*.html"))
     refused = run("report", "tiny-random", "--no-tracking")
     assert "study 'tiny-random' has no completed trial yet" in refused.stderr

@@ -128,7 +128,7 @@ def test_another_search_under_the_same_name_is_refused(run, make_settings, chang
     before = study.user_attrs, study.trials
     with pytest.raises(StudyError) as caught:
         run(make_settings(**changes))
-    expected = f"study 'tiny-random' was started with {message}; use name for a new study"
+    expected = f"study 'tiny-random' was started with {message}; use name=… for a new study"
     assert str(caught.value) == expected
     assert (study.user_attrs, study.trials) == before
 
@@ -144,7 +144,7 @@ def test_data_that_changed_are_refused_but_may_be_moved(run, tmp_path, make_sett
     assert run(moved).new == 0
 
     (tmp_path / "moved.csv").write_text(f"{(tmp_path / 'moved.csv').read_text()}99,1\n")
-    with pytest.raises(StudyError, match=r"with other data \(digest \w+, now \w+\); use name"):
+    with pytest.raises(StudyError, match=r"with other data \(digest \w+, now \w+\); use name=…"):
         run(moved)
 
 
@@ -164,7 +164,7 @@ def test_somebody_elses_study_is_refused(run, journal, make_settings, directions
     )
     for _ in range(trials):
         theirs.tell(theirs.ask(), 1.0)
-    with pytest.raises(StudyError, match="'tiny-random' was not started by hpsearch; use name"):
+    with pytest.raises(StudyError, match="'tiny-random' was not started by hpsearch; use name=…"):
         run(make_settings())
     assert len(theirs.trials) == trials
     assert theirs.user_attrs == {}
