@@ -17,7 +17,7 @@ from typing import Any
 import click
 import pytest
 
-from hpsearch.cli import cli
+from hpsearch.cli import COMMANDS, cli
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import KINDS, FigureSettings
@@ -172,15 +172,16 @@ def test_the_error_they_quote_is_the_error(tmp_path: Path) -> None:
     assert not (tmp_path / "hpsearch.journal").exists()
 
 
-@pytest.mark.parametrize("name", cli.commands)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_shown(name: str) -> None:
     shown = [command for page in PAGES for command in commands(page)]
     assert any(command.startswith(f"hpsearch {name}") for command in shown)
 
 
-@pytest.mark.parametrize("name", cli.commands)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_reference_has_every_option(name: str) -> None:
-    command = cli.commands[name]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     (title,) = re.findall(rf"^### `hpsearch {name}\b.*$", TEXT[REFERENCE], re.MULTILINE)
     text = section(REFERENCE, title)
     options = {option for each in command.params for option in each.opts if option[0] == "-"}

@@ -1,0 +1,1 @@
+"""Reading studies, and changing nothing: rankings, configurations, histories, tables."""

@@ -1,1 +1,1 @@
-"""The report: one HTML page about a study."""
+"""A study as one page of HTML."""

@@ -1,0 +1,1 @@
+"""Running studies: one study, its rounds from coarse to fine, and the evaluation of its best."""

@@ -1,0 +1,1 @@
+"""The study file, checked: its tables, its names and what it defines."""

@@ -1,0 +1,1 @@
+"""MLflow: the tracking store, what a run contains, and the tracker that writes runs."""

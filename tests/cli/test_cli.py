@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState, create_trial
 from sklearn.datasets import load_iris
 
-from hpsearch.cli import cli
+from hpsearch.cli import COMMANDS, cli
 from hpsearch.errors import TrackingError
 from hpsearch.settings.study import STUDIES
 from hpsearch.storage.leases import leased
@@ -484,7 +484,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 
 
 def test_every_command_has_a_help_with_an_example() -> None:
-    for name in cli.commands:
+    for name in COMMANDS:
         help_text = run(name, "--help").stdout
         assert f"hpsearch {name}" in help_text.split("\n\n", 1)[1], name
 

@@ -17,7 +17,9 @@ from hpsearch.storage.open import open_storage
 
 TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="gp needs torch")
 # "grid" needs a declared space and has its own tests in test_slot.py.
-NAMES = ["random", "tpe", "qmc", pytest.param("gp", marks=TORCH)]
+NAMES = [
+    pytest.param(name, marks=TORCH if name == "gp" else ()) for name in SAMPLERS if name != "grid"
+]  # a grid needs choices: tests/samplers/test_slot.py
 
 EPOCHS = 3
 SPACE = {

@@ -1,0 +1,1 @@
+"""The charts of a report: functions from `Facts` to `Panels`, which `report.page` places."""
