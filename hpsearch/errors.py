@@ -11,7 +11,6 @@ Interrupted         no error: somebody asked the running trial to stop
 """
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,11 @@ class Argument:
     def __str__(self) -> str:
         return f"{self.name}{self.value}"
 
+    @property
+    def option(self) -> str:
+        """How a command line writes it: --tracking-uri."""
+        return f"--{self.name.replace('_', '-')}"
+
 
 class HpsearchError(Exception):
     """Base of everything that hpsearch raises on purpose.
@@ -41,13 +45,13 @@ class HpsearchError(Exception):
         super().__init__(*parts)
 
     def __str__(self) -> str:
-        return self.sentence(str)
+        return "".join(map(str, self.args))
 
-    def sentence(self, write: Callable[[Argument], str]) -> str:
-        """Return the sentence, with `write` to word its arguments."""
-        return "".join(
-            write(part) if isinstance(part, Argument) else str(part) for part in self.args
-        )
+    @property
+    def for_command_line(self) -> str:
+        """The sentence with options in place of arguments."""
+        parts = (part.option if isinstance(part, Argument) else part for part in self.args)
+        return "".join(map(str, parts))
 
 
 class SettingsError(HpsearchError):

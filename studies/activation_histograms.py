@@ -75,7 +75,7 @@ def main() -> None:
     try:
         publish(figures, "activation_histograms", save=given.save, force=given.force, store=store)
     except HpsearchError as error:
-        parser.exit(1, f"Error: {error}\n")
+        parser.exit(1, f"Error: {error.for_command_line}\n")
     print(f"ReLU, std 0.01: mean activation by layer, the median of {given.seeds} seeds")
     for number, (mean, text) in enumerate(
         zip(median_means(given.seed, given.seeds), TEXT, strict=True), start=1

@@ -148,4 +148,4 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         raise SystemExit("interrupted; the same command continues") from None
     except HpsearchError as error:
-        raise SystemExit(f"Error: {error}") from None
+        raise SystemExit(f"Error: {error.for_command_line}") from None

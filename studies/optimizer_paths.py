@@ -82,7 +82,7 @@ def main() -> None:
             store=store,
         )
     except HpsearchError as error:
-        parser.exit(1, f"Error: {error}\n")
+        parser.exit(1, f"Error: {error.for_command_line}\n")
     for name, points in paths.items():
         x, y = points[-1]
         print(f"{name:8}  from (-7, 2) to ({x:.4f}, {y:.4f}) in {STEPS} steps")

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import click
 
 from hpsearch import __version__
-from hpsearch.errors import Argument, HpsearchError, refuse_shadowed_model
+from hpsearch.errors import HpsearchError, refuse_shadowed_model
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 
 COMMANDS = {
@@ -55,14 +55,9 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HpsearchError as error:
-            raise click.ClickException(error.sentence(_option)) from error
+            raise click.ClickException(error.for_command_line) from error
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
-
-
-def _option(argument: Argument) -> str:
-    """Return the option of an argument: --tracking-uri."""
-    return f"--{argument.name.replace('_', '-')}"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

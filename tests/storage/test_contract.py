@@ -34,10 +34,12 @@ def url(request, tmp_path):
     return STORAGES[request.param].format(tmp_path)
 
 
-class TestWhatOptunaAsks(StorageTestCase):
+class TestTheJournalAsOptunaAsks(StorageTestCase):
+    """Optuna tests its own databases; the journal has a lock and a way of writing of its own."""
+
     @pytest.fixture
-    def storage(self, url):
-        return open_storage(url)
+    def storage(self, tmp_path):
+        return open_storage(str(tmp_path / "s.journal"))
 
 
 def study_of(url):

@@ -135,7 +135,7 @@ def test_the_winner_is_scored_on_the_sealed_images(work: Path) -> None:
     sizes = ("--top", "2", "--seeds", "2")
     found = run("evaluate", "best_mnist-tpe", *sizes, "--no-tracking")
     assert found.exit_code == 0, found.stderr
-    assert "Test set of 200 rows, the first look, on " in found.stdout
+    assert "Test set of 200 rows, first use, on " in found.stdout
 
 
 def test_without_mnist_a_study_says_where_it_looked_and_how_to_get_it(

@@ -307,7 +307,7 @@ def test_the_error_for_a_deleted_experiment_names_the_remedy(tracker, client, st
     tracker.sync(study)
     number = client.get_experiment_by_name("digits-random").experiment_id
     client.delete_experiment(number)
-    remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.* with name$"
+    remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.* with name=…$"
     with pytest.raises(TrackingError, match=remedy) as refused:
         tracker.store.check("digits-random")
     assert refused.value.sentence(lambda option: f"--{option}").endswith(" with --name")
