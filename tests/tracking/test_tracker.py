@@ -310,7 +310,7 @@ def test_the_error_for_a_deleted_experiment_names_the_remedy(tracker, client, st
     remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.* with name=…$"
     with pytest.raises(TrackingError, match=remedy) as refused:
         tracker.store.check("digits-random")
-    assert refused.value.sentence(lambda option: f"--{option}").endswith(" with --name")
+    assert refused.value.for_command_line.endswith(" with --name")
     with pytest.raises(TrackingError, match=remedy):
         Tracker(mlflow_uri).sync(study)
 
