@@ -1,4 +1,4 @@
-"""What can go wrong, each in one sentence for a person, its place first.
+"""The errors of hpsearch. Each is one sentence for a person: where, what is wrong, what is right.
 
 HpsearchError       the command line turns these, and nothing else, into one line and exit 1
 ├── SettingsError   a study file or an argument asks for something impossible
@@ -7,7 +7,7 @@ HpsearchError       the command line turns these, and nothing else, into one lin
 ├── StudyError      the study cannot be found, continued or finished
 └── TrackingError   the MLflow tracking store cannot be reached or used
 
-Interrupted         no error: somebody asked the running trial to stop
+Interrupted         not an error: the running trial was asked to stop
 """
 
 import importlib.util

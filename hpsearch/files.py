@@ -1,4 +1,4 @@
-"""Files that hpsearch writes for a user: whole or not at all, never over another one unasked."""
+"""Writing files for a user: whole or not at all; existing files are kept unless `force` is set."""
 
 from __future__ import annotations
 

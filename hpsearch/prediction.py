@@ -1,6 +1,6 @@
-"""The names that a registered model imports, at an address that does not move.
+"""The names that a registered model imports; this module keeps its name in every version.
 
-MLflow copies the code of a model beside it, and that copy has to run with later versions too.
+MLflow stores a copy of a model's code with it, and that copy has to run with later versions too.
 """
 
 from hpsearch.export.predict import load_model as load_model

@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunTitle:
-    """An MLflow run by the names that a person finds it by."""
+    """An MLflow run, by the names of its experiment and of the run."""
 
     experiment: str
     run: str
@@ -62,7 +62,7 @@ class RunTitle:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Files that were written, and the MLflow run that holds them; or why there are none."""
+    """Files that were written and the MLflow run that has them, or why there are none."""
 
     files: list[Path] = field(default_factory=list)
     tracked_as: RunTitle | None = None
@@ -71,7 +71,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What `Workspace.run` did: an outcome for each round, and what it drew at the end.
+    """The result of `Workspace.run`: an outcome for each round, figures and reports.
 
     best: the best trials of all rounds. best_round: the study that has the best of them. figures:
     None where none were asked for. reports: one for each round, where they were asked for.
@@ -91,9 +91,9 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Report:
-    """What `Workspace.report` made: a file, and the MLflow run that holds it.
+    """The result of `Workspace.report`: a file, and the MLflow run that has it.
 
-    better_round: another round of the same search that has found better, "" if none has.
+    better_round: another round of the same search that has a better trial, "" if none has.
     """
 
     path: Path
@@ -108,17 +108,18 @@ class Report:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What `Workspace.evaluate` found.
+    """The result of `Workspace.evaluate`.
 
     equals: how many more configurations have the best value of the search. better_round: another
-    round that has found better, "" if none has. figures: the files that were written.
+    round that has a better trial, "" if none has. tracked_as: None where the evaluation is not in
+    MLflow. figures: the files that were written.
     """
 
     evaluation: Evaluation
     equals: int
     better_round: str
     tracked_as: RunTitle | None
-    figures: list[Path]
+    figures: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,6 @@ class Workspace:
 
     # Running ---------------------------------------------------------------------------------
 
-    @_storage_border
     def run(
         self,
         settings: StudySettings,
@@ -211,9 +211,6 @@ class Workspace:
         should_stop: asked after each epoch; True interrupts the study, and nothing is drawn.
         on_result: called with the result when the trials are done, before anything is drawn.
         """
-        from hpsearch.analysis.ranking import best_of_rounds
-        from hpsearch.analysis.summaries import Leaderboard
-        from hpsearch.search.rounds import run_all
         from hpsearch.search.study import study_name
 
         name = study_name(settings, name)
@@ -222,18 +219,35 @@ class Workspace:
         if report:
             self._check_reports(name, rounds, force=force)
         options = self._options(jobs, on_progress, should_stop)
+        result = self._run_trials(settings, name, rounds, options)
+        on_result(result)  # an OSError of the caller is no StorageError
+        if result.last.reason == "interrupted":
+            return result
+        draw = save is not None or bool(settings.figure and self.tracker is not None)
+        return self._finish(result, save, draw=draw, report=report, force=force)
+
+    @_storage_border
+    def _run_trials(
+        self, settings: StudySettings, name: str, rounds: int, options: RunOptions
+    ) -> RunResult:
+        from hpsearch.analysis.ranking import best_of_rounds
+        from hpsearch.analysis.summaries import Leaderboard
+        from hpsearch.search.rounds import run_all
+
         outcomes = run_all(settings, name, rounds, options)
         studies = [outcome.study for outcome in outcomes]
         best = next((study for study, _ in best_of_rounds(studies, 1)), studies[-1])
-        result = RunResult(outcomes, Leaderboard.of(studies, 5), best.study_name)
-        on_result(result)
-        if result.last.reason == "interrupted":
-            return result
-        figures, reports = None, list[Drawing]()
-        if save is not None or (settings.figure and self.tracker is not None):
-            figures = self._draw_at_the_end(studies[0], save, force=force)
-        if report:
-            reports = [self._report_at_the_end(study, studies, force=force) for study in studies]
+        return RunResult(outcomes, Leaderboard.of(studies, 5), best.study_name)
+
+    @_storage_border
+    def _finish(
+        self, result: RunResult, save: PathLike | None, *, draw: bool, report: bool, force: bool
+    ) -> RunResult:
+        """Return the result with the figures and the reports that are wanted."""
+        studies = [outcome.study for outcome in result.outcomes]
+        figures = self._draw_at_the_end(studies[0], save, force=force) if draw else None
+        wanted = studies if report else []
+        reports = [self._report_at_the_end(study, studies, force=force) for study in wanted]
         return replace(result, figures=figures, reports=tuple(reports))
 
     def _options(
@@ -263,7 +277,7 @@ class Workspace:
             check_page(REPORT, f"{each}.html", force=force, update=each)
 
     def _draw_at_the_end(self, study: Study, save: PathLike | None, *, force: bool) -> Drawing:
-        """Draw what can be drawn; a figure that cannot, and a store that is away, are warnings."""
+        """Draw the figures; one that cannot be drawn and a store that is away are warnings."""
         from hpsearch.analysis.ranking import best_trials
         from hpsearch.figures.declared import draw, figures_of
         from hpsearch.figures.saving import save_figures
@@ -292,10 +306,9 @@ class Workspace:
         if not best_trials(study, 1):
             return Drawing(missing=f"no trial of {study.study_name} ran to its end")
         page = report_page(study, rounds=rounds, storage=self.storage_url)
-        check_page(
-            REPORT, f"{name}.html", force=force, update=name
-        )  # another file may be there now
-        path = write_file(REPORT, f"{name}.html", page.encode())
+        output = f"{name}.html"
+        check_page(REPORT, output, force=force, update=name)  # another file may be there now
+        path = write_file(REPORT, output, page.encode())
         again = f"`hpsearch report {name} --force` puts the report there later"
         log = partial(artifacts.log_study_report, study=study, page=page)
         return Drawing([path], self._log_at_the_end(study, artifacts.REPORT_RUN, log, again))
@@ -303,7 +316,7 @@ class Workspace:
     def _log_at_the_end(
         self, study: Study, kind: str, log: Callable[[TrackingStore], None], again: str
     ) -> RunTitle | None:
-        """Log what a study has at its end, and return where; a store that is away is a warning."""
+        """Log figures or a report, and return where; a store that is away is a warning."""
         if self.tracker is None:
             return None
         try:
@@ -403,7 +416,6 @@ class Workspace:
 
     # Evaluating ------------------------------------------------------------------------------
 
-    @_storage_border
     def evaluate(
         self,
         name: str,
@@ -416,35 +428,44 @@ class Workspace:
         force: bool = False,
         on_progress: OnProgress = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
+        on_result: Callable[[EvaluationResult], None] = lambda _: None,
     ) -> EvaluationResult:
         """Train the best `top` of a search again, with `seeds` draws each, and test the winner.
 
         again: use the test set even if it has been used before. save: a folder for the figures.
-        The evaluation becomes a run in MLflow. Raises Interrupted where `should_stop` says so.
+        The evaluation becomes a run in MLflow. should_stop: asked after each epoch; True raises
+        Interrupted. on_result: called with the result before figures are saved.
         """
-        from hpsearch.evaluation.candidates import count_equals
-        from hpsearch.figures.saving import check_figure_files, save_figures
-        from hpsearch.search.evaluation import run_evaluation
-        from hpsearch.tracking.evaluations import EVALUATION
-
         if save is not None:
-            from hpsearch.figures.evaluation import EVALUATION_FIGURES
+            from hpsearch.figures.evaluation import EVALUATION_FIGURES, draw_evaluation
+            from hpsearch.figures.saving import check_figure_files, save_figures
 
             check_figure_files(save, EVALUATION_FIGURES, force=force)
         options = self._options(jobs, on_progress, should_stop)
-        evaluation = run_evaluation(name, options, top=top, seeds=seeds, again=again)
-        figures = []
+        result = self._evaluate(name, options, top=top, seeds=seeds, again=again)
+        on_result(result)  # an OSError of the caller is no StorageError
         if save is not None:
-            from hpsearch.figures.evaluation import draw_evaluation
+            figures = save_figures(draw_evaluation(result.evaluation), save, force=force)
+            result = replace(result, figures=tuple(figures))
+        return result
 
-            figures = save_figures(draw_evaluation(evaluation), save, force=force)
+    @_storage_border
+    def _evaluate(
+        self, name: str, options: RunOptions, *, top: int, seeds: int, again: bool
+    ) -> EvaluationResult:
+        from hpsearch.evaluation.candidates import count_equals
+        from hpsearch.search.evaluation import run_evaluation
+        from hpsearch.tracking.evaluations import EVALUATION
+
         store, study = self._search(name)
+        evaluation, tracked = run_evaluation(
+            store, study, options, top=top, seeds=seeds, again=again
+        )
         return EvaluationResult(
             evaluation=evaluation,
             equals=count_equals(study, {each.slot for each in evaluation.candidates}),
             better_round=_better_round(store, study),
-            tracked_as=_run_title(study, EVALUATION) if self.tracker is not None else None,
-            figures=figures,
+            tracked_as=_run_title(study, EVALUATION) if tracked else None,
         )
 
     # Showing ---------------------------------------------------------------------------------
@@ -555,9 +576,9 @@ class Workspace:
 
     @_storage_border
     def export_notes(self, name: str, *command: str) -> list[str]:
-        """Return what speaks against exporting the winner of a search now.
+        """Return the reasons not to export the winner of a search yet, as sentences.
 
-        That is a trial which is better than what was evaluated, and a round which is better than
+        They name a trial that is better than the evaluated ones, and a round that is better than
         this one. command: the rest of the command that exports the better round.
         """
         from hpsearch.analysis.ranking import better_found
@@ -602,8 +623,8 @@ class Workspace:
     ) -> list[str]:
         """Delete a study with its rounds, its evaluation and its runs; return the studies' names.
 
-        Of a later round or an evaluation only that one goes. A registered model stays. confirm:
-        called before anything is deleted; it raises to keep everything.
+        A later round or an evaluation is deleted by itself. A registered model stays. confirm:
+        called before anything is deleted; it can raise to keep everything.
         """
         import optuna
 
@@ -639,7 +660,7 @@ class Workspace:
         return names
 
     def _forget_evaluation(self, store: BaseStorage, study: Study, tracker: Tracker | None) -> None:
-        """If `study` is an evaluation, remove from its search, and from MLflow, what it found."""
+        """If `study` is an evaluation, remove its result from its search and from MLflow."""
         from hpsearch.storage.catalog import find_evaluated, rounds_of
         from hpsearch.trials.records import write_evaluation_table
 

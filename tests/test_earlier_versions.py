@@ -156,7 +156,7 @@ def test_a_finished_evaluation_trains_nothing_again(workspace):
     assert len(held.trials) == numbers
 
 
-def test_an_interrupted_evaluation_goes_on(workspace):
+def test_an_interrupted_evaluation_continues(workspace):
     storage = open_storage("hpsearch.journal")
     held = find_evaluation(storage, workspace.study("coarse"))
     before = {repeat_of(trial): trial.value for trial in own_trials(held, DONE)}
@@ -210,7 +210,7 @@ def test_mlflow_has_all_runs_already(workspace):
     assert workspace.sync("repeated-grid") == 0
 
 
-def test_deleting_takes_rounds_evaluation_and_runs(workspace, client):
+def test_delete_includes_rounds_evaluation_and_runs(workspace, client):
     assert workspace.delete("coarse") == ["coarse", "coarse.r2", "coarse.evaluation"]
     left = optuna.get_all_study_names(open_storage("hpsearch.journal"))
     assert not [name for name in left if name.startswith("coarse")]

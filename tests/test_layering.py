@@ -1,4 +1,4 @@
-"""Packages import downward, modules have no circles, and heavy imports are late."""
+"""Packages import downward, modules have no import cycles, and heavy imports are late."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# A package may import from those above it in this list, and from `model`, which imports none.
+# A package may import from the packages above it in this list and from `model`.
 PACKAGES = [
     "errors formatting files internals",  # the exception tree, numbers as text, safe writing
     "space",  # what may be searched
@@ -20,12 +20,12 @@ PACKAGES = [
     "samplers",  # samplers and pruners by name
     "storage",  # where studies are kept, and who runs them
     "analysis",  # reading studies
-    "evaluation",  # what an evaluation says of a study
+    "evaluation",  # the results of an evaluation
     "figures",  # PNG files
     "tracking",  # MLflow
     "execution",  # running trials
     "search",  # running studies, rounds and evaluations
-    "export prediction",  # the winner, to use
+    "export prediction",  # using the winner
     "report",  # one HTML page
     "workspace",  # every use case as a method
     "cli",  # the command line
@@ -53,7 +53,7 @@ def imported(path: Path) -> set[str]:
 
 
 def imported_at_run_time(path: Path) -> set[str]:
-    """Without what is imported for type annotations alone."""
+    """The modules that `path` imports, except those only for type annotations."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -92,7 +92,7 @@ def test_packages_import_downward(path: Path) -> None:
     assert above == set(), f"{name_of(path)} imports from {above}, which {parts[1]} must not know"
 
 
-def test_modules_have_no_circles() -> None:
+def test_modules_have_no_import_cycles() -> None:
     known = {name_of(path): path for path in [*modules("hpsearch"), *modules("model")]}
     del known["hpsearch"], known["model"]  # the public faces, which import late or only re-export
     graph = {name: imported(path) & known.keys() - {name} for name, path in known.items()}
@@ -102,7 +102,7 @@ def test_modules_have_no_circles() -> None:
         pytest.fail(f"these modules import each other: {' → '.join(error.args[1])}")
 
 
-def test_model_does_not_know_the_search() -> None:
+def test_model_does_not_import_the_search() -> None:
     everything = "; ".join(f"import model.{path.stem}" for path in modules("model"))
     outside = {"hpsearch", "optuna", "mlflow", "click", "rich"}
     for path in modules("model"):
@@ -148,7 +148,7 @@ def test_only_records_touches_user_attributes() -> None:
             assert not names & {"user_attrs", "set_user_attr"}, path
 
 
-def test_the_command_line_only_knows_the_workspace() -> None:
+def test_the_command_line_uses_only_the_workspace() -> None:
     """Use cases live in the workspace; a command parses, calls one of its methods, and prints."""
     doing = {"execution", "search", "tracking", "storage", "evaluation", "export", "figures"}
     allowed = {
@@ -176,7 +176,7 @@ def test_the_search_never_opens_the_test_set() -> None:
     assert openers == {"hpsearch.search.evaluation"}
 
 
-def test_public_names_are_all_there() -> None:
+def test_all_public_names_can_be_imported() -> None:
     import hpsearch
 
     for name in hpsearch.__all__:

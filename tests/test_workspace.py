@@ -1,4 +1,4 @@
-"""The workspace: what the commands do, from Python; and a lost database is one sentence."""
+"""The workspace: the commands as Python methods, and a lost database as a one-line error."""
 
 import inspect
 import sqlite3
@@ -11,7 +11,14 @@ from mlflow import MlflowClient
 
 from hpsearch import Workspace
 from hpsearch.cli import COMMANDS, cli
-from hpsearch.errors import Interrupted, SettingsError, StorageError, StudyError
+from hpsearch.errors import (
+    Interrupted,
+    SettingsError,
+    StorageError,
+    StudyError,
+    TrackingError,
+)
+from hpsearch.storage.journal import open_journal
 from model import MLPClassifier
 
 NAME = "tiny-random"
@@ -29,7 +36,7 @@ def runs_of_kind(workspace, kind):
     return client.search_runs([experiment], f"tags.`hpsearch.kind` = '{kind}'")
 
 
-def test_running_draws_reports_and_tracks(workspace, make_settings):
+def test_run_draws_figures_writes_reports_and_tracks(workspace, make_settings):
     seen = []
     settings = make_settings(figure=[{"kind": "curves"}])
     result = workspace.run(settings, save="plots", report=True, on_result=seen.append)
@@ -44,7 +51,9 @@ def test_running_draws_reports_and_tracks(workspace, make_settings):
     assert result.best.records()[0]["value"] == workspace.study(NAME).best_value
 
 
-def test_what_cannot_be_written_is_refused_before_anything_runs(workspace, make_settings, tmp_path):
+def test_files_that_cannot_be_written_are_refused_before_anything_runs(
+    workspace, make_settings, tmp_path
+):
     (tmp_path / f"{NAME}.html").write_text("mine")
     with pytest.raises(SettingsError, match=r"^report: .* exists already; force=True overwrites"):
         workspace.run(make_settings(), report=True)
@@ -59,7 +68,7 @@ def test_an_interrupted_run_draws_nothing(workspace, make_settings):
     assert (result.last.reason, result.figures, result.reports) == ("interrupted", None, ())
 
 
-def test_evaluating_logs_the_evaluation(workspace, make_settings):
+def test_evaluate_logs_the_evaluation(workspace, make_settings):
     workspace.run(make_settings())
     result = workspace.evaluate(NAME, top=2, seeds=2, save="plots")
     assert [path.name for path in result.figures] == ["evaluation.png", "confusion.png"]
@@ -67,6 +76,67 @@ def test_evaluating_logs_the_evaluation(workspace, make_settings):
     assert run.data.metrics["test/accuracy"] == result.evaluation.test_scores("network").accuracy
     with pytest.raises(Interrupted):
         workspace.evaluate(NAME, top=2, seeds=5, should_stop=lambda: True)
+
+
+def test_an_evaluation_that_is_not_in_mlflow_names_no_run(workspace, make_settings, monkeypatch):
+    def away(*_):
+        raise TrackingError("tracking store 'x': away")
+
+    workspace.run(make_settings())
+    with monkeypatch.context() as patch:
+        patch.setattr("hpsearch.search.evaluation.log_evaluation", away)
+        assert workspace.evaluate(NAME, top=1, seeds=2).tracked_as is None
+    assert str(workspace.evaluate(NAME, top=1, seeds=2).tracked_as).endswith("run evaluation")
+
+
+def test_an_evaluation_reports_its_result_before_it_saves_figures(workspace, make_settings):
+    seen = []
+    workspace.run(make_settings())
+    result = workspace.evaluate(NAME, top=1, seeds=2, save="plots", on_result=seen.append)
+    assert (seen[0].evaluation, seen[0].figures) == (result.evaluation, ())
+    assert len(result.figures) == 2
+
+
+def test_an_error_in_on_result_is_not_a_storage_error(workspace, make_settings):
+    def print_result(_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        workspace.run(make_settings(), on_result=print_result)
+    with pytest.raises(BrokenPipeError):
+        workspace.evaluate(NAME, top=1, seeds=2, on_result=print_result)
+
+
+def test_every_use_case_opens_the_journal_once(workspace, make_settings, monkeypatch):
+    opened = []
+
+    def counting(path):
+        opened.append(path)
+        return open_journal(path)
+
+    monkeypatch.setattr("hpsearch.storage.open.open_journal", counting)
+    uses = [
+        lambda: workspace.run(make_settings(), report=True),
+        lambda: workspace.evaluate(NAME, top=1, seeds=2),
+        lambda: workspace.report(NAME, force=True),
+        lambda: workspace.export(NAME, "npz"),
+        lambda: workspace.export_notes(NAME),
+        lambda: workspace.best(NAME),
+        lambda: workspace.studies(),
+        lambda: workspace.compare([NAME]),
+        lambda: workspace.sync(NAME),
+        lambda: workspace.delete(NAME),
+    ]
+    for number, use in enumerate(uses, start=1):
+        use()
+        assert len(opened) == number
+
+
+@pytest.mark.parametrize(("argument", "value"), [("jobs", 0), ("rounds", 0), ("jobs", -1)])
+def test_less_than_one_job_or_round_is_refused(workspace, make_settings, argument, value):
+    with pytest.raises(SettingsError, match=rf"^{argument}: must be at least 1, but got {value}$"):
+        workspace.run(make_settings(), **{argument: value})
+    assert workspace.studies() == []
 
 
 def test_an_untracked_workspace_leaves_mlflow_alone(tmp_path, monkeypatch, make_settings):
@@ -90,7 +160,7 @@ def test_a_network_is_exported_to_a_file(workspace, make_settings):
         workspace.export(NAME, "toml", "winner.npz")
 
 
-def test_deleting_asks_first_and_keeps_everything_on_a_no(workspace, make_settings):
+def test_delete_asks_first_and_keeps_everything_if_refused(workspace, make_settings):
     workspace.run(make_settings())
     asked = []
 
@@ -106,7 +176,7 @@ def test_deleting_asks_first_and_keeps_everything_on_a_no(workspace, make_settin
     assert workspace.studies() == []
 
 
-def test_nothing_is_created_by_looking(tmp_path, monkeypatch):
+def test_reading_creates_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     workspace = Workspace("s.journal", f"sqlite:///{tmp_path / 'm.db'}")
     assert workspace.studies() == []
@@ -116,7 +186,7 @@ def test_nothing_is_created_by_looking(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_study_is_named_with_those_there_are(workspace, make_settings):
+def test_an_unknown_study_is_listed_with_the_known_ones(workspace, make_settings):
     workspace.run(make_settings())
     with pytest.raises(StudyError, match=rf"'tiny-randon' is not a study .*'{NAME}'"):
         workspace.best("tiny-randon")
@@ -154,7 +224,9 @@ USES = {
 
 
 @pytest.mark.parametrize("command", USES)
-def test_a_lost_database_is_one_sentence_in_every_command(broken, mlflow_uri, monkeypatch, command):
+def test_a_lost_database_is_a_one_line_error_in_every_command(
+    broken, mlflow_uri, monkeypatch, command
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
     result = CliRunner().invoke(cli, [*USES[command], "--storage", broken])
     assert result.exit_code == 1
@@ -166,12 +238,12 @@ def test_a_lost_database_is_one_sentence_in_every_command(broken, mlflow_uri, mo
     assert "Traceback" not in result.output
 
 
-def test_every_command_that_reads_the_storage_was_tried():
+def test_every_command_that_reads_the_storage_is_tested():
     assert USES.keys() == COMMANDS.keys() - {"predict", "ui"}
 
 
 @pytest.mark.usefixtures("workspace")
-def test_every_use_case_says_what_it_does():
+def test_every_use_case_has_a_docstring():
     public = [m for name, m in inspect.getmembers(Workspace) if not name.startswith("_")]
     assert len(public) > 15
     assert all(inspect.getdoc(method) for method in public)

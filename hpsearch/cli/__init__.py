@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -77,34 +80,57 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the console script."""
-    sys.stdout = _standard_output()
+    sys.stdout = output = _standard_output()
     try:
         cli(prog_name="hpsearch")
     finally:
-        gc.freeze()  # saves a second: the interpreter does not look at everything as it ends
-        _finish_output()
+        gc.freeze()  # saves a second: at exit the interpreter does not collect every object
+        _finish_output(output)
 
 
-def _standard_output() -> TextIO:
-    """Return a buffered standard output, also under PYTHONUNBUFFERED."""
+class _Output(io.TextIOWrapper):
+    """Standard output, buffered also under PYTHONUNBUFFERED; it remembers why a write failed."""
+
+    error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        with self._remembering():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._remembering():
+            super().flush()
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _standard_output() -> _Output:
     output = sys.stdout
     if output is None:  # it was closed from the start
-        return open(os.devnull, "w")
-    if not getattr(output, "write_through", False):
-        return output
-    return open(output.fileno(), "w", encoding=output.encoding, errors=output.errors, closefd=False)
+        return _Output(open(os.devnull, "wb"))
+    binary = os.fdopen(output.fileno(), "wb", closefd=False)
+    lines = output.isatty()
+    return _Output(binary, output.encoding, output.errors, line_buffering=lines)
 
 
-def _finish_output() -> None:
-    """Exit with 1 if standard output does not take what was printed.
+def _finish_output(output: _Output) -> None:
+    """Exit with 1 if standard output could not take what was printed.
 
-    A sentence says so, unless the reader has just stopped reading, as in `hpsearch list | head -1`.
+    It prints why, unless the reader has just stopped reading, as in `hpsearch list | head -1`.
     """
     try:
-        sys.stdout.flush()  # what could not be written is still in its buffer, and fails again
+        output.flush()
+        if output.error is not None:
+            raise output.error
     except OSError as error:
         with open(os.devnull, "wb") as nowhere:  # the interpreter tries a last time
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            os.dup2(nowhere.fileno(), output.fileno())
         if not isinstance(error, BrokenPipeError):
             click.ClickException(f"standard output: {error.strerror}").show()
         raise SystemExit(1) from None

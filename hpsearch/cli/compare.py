@@ -40,9 +40,9 @@ def compare_command(
     """Compare studies: what each found, and after how many epochs.
 
     Studies that differ only in seed and split_seed are repetitions, and share a line with their
-    medians. All rounds of a study count. The best value is that of any epoch, of pruned trials too;
-    seconds are those in which a trial ran. Notes on stderr say which studies share a line, and what
-    makes lines hard to compare.
+    medians. All rounds of a study count. The best value is that of any epoch, also of pruned
+    trials. The seconds are those in which a trial ran. Notes on stderr name the studies that share
+    a line, and what makes lines hard to compare.
 
     \b
     hpsearch compare digits-random digits-tpe --save compared.png

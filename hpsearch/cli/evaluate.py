@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hpsearch.evaluation.record import Evaluation
+    from hpsearch.workspace import EvaluationResult
 
 LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; the figure shows a wider confusion matrix
 
@@ -78,12 +80,18 @@ def evaluate_command(
     if jobs > 1:
         start_forkserver()  # it imports what workers need while this process does
     from hpsearch.cli.console import note, quiet_optuna, show_progress, training_line
-    from hpsearch.evaluation.record import evaluation_record
     from hpsearch.workspace import Workspace
 
     quiet_optuna()
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
-    with stop_on_signals() as received, show_progress(training_line) as on_progress:
+    with ExitStack() as while_training:
+        received = while_training.enter_context(stop_on_signals())
+
+        def print_result(result: EvaluationResult) -> None:
+            while_training.close()  # from now on a signal ends the process
+            _print_json(result) if as_json else _print_evaluation(result.evaluation)
+            _print_notes(result)
+
         try:
             result = workspace.evaluate(
                 name,
@@ -93,23 +101,31 @@ def evaluate_command(
                 jobs=jobs,
                 save=save,
                 force=force,
-                on_progress=on_progress,
+                on_progress=while_training.enter_context(show_progress(training_line)),
                 should_stop=lambda: bool(received),
+                on_result=print_result,
             )
         except Interrupted as stopped:
             note(f"{name}: interrupted, {stopped}; the same command continues")
             raise SystemExit(128 + received[0]) from None
-    if as_json:
-        click.echo(json.dumps(evaluation_record(result.evaluation), indent=2))
-    else:
-        _print_evaluation(result.evaluation)
+    for path in result.figures:
+        note(str(path))
+
+
+def _print_json(result: EvaluationResult) -> None:
+    from hpsearch.evaluation.record import evaluation_record
+
+    click.echo(json.dumps(evaluation_record(result.evaluation), indent=2))
+
+
+def _print_notes(result: EvaluationResult) -> None:
+    from hpsearch.cli.console import note
+
     if result.equals:
         more = "configuration has" if result.equals == 1 else "configurations have"
         note(f"{result.equals} more {more} the best value of the search: raise --top to include it")
     if result.better_round:
         note(f"{result.better_round} is better: hpsearch evaluate {result.better_round}")
-    for path in result.figures:
-        note(str(path))
     if result.tracked_as:
         note(f"in MLflow: {result.tracked_as}")
 

@@ -1,4 +1,4 @@
-"""`hpsearch export` and `predict`: the winner, to use."""
+"""`hpsearch export` and `predict`: using the winner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpsearch.files import file_name
 if TYPE_CHECKING:
     from hpsearch.workspace import ExportFormat, Workspace
 
-LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # as str.splitlines has them
+LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # those of str.splitlines
 
 
 @click.command("export")
@@ -88,7 +88,7 @@ def export_command(
 
 
 def _register(workspace: Workspace, name: str, slot: int | None, tracking_uri: str | None) -> None:
-    """Register the winner's network; print the model's address, and say how to use it."""
+    """Register the winner's network; print the model's address and how to use it."""
     from hpsearch.cli.console import note
     from hpsearch.storage.open import redact
 

@@ -28,7 +28,7 @@ def figures_command(
 ) -> None:
     """Draw the figures of study NAME.
 
-    These are the [[figure]] tables of its file, or where there are none the best trials. They
+    These are the [[figure]] tables of its file, or the best trials if it has none. They
     become artifacts of the run "figures" of its experiment in MLflow and, with --save, PNG files,
     whose paths are printed.
 
@@ -36,7 +36,7 @@ def figures_command(
     hpsearch figures digits-random --save plots
     """
     if no_tracking and save is None:
-        raise click.UsageError("with --no-tracking, --save says where the figures are to go")
+        raise click.UsageError("--no-tracking needs --save, a folder for the figures")
     from hpsearch.cli.console import note
     from hpsearch.workspace import Workspace
 

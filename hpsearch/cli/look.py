@@ -1,4 +1,4 @@
-"""`hpsearch list`, `show` and `best`: what has been found."""
+"""`hpsearch list`, `show` and `best`: the studies and their results."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def best_command(name: str, top: int, storage: str | None, as_json: bool) -> Non
 def show_command(name: str, storage: str | None, as_json: bool) -> None:
     """Show study NAME, or one of its trials.
 
-    Of a study that is its file and how it went; of a trial its configuration and its curves.
+    For a study, that is its file and its result; for a trial, its configuration and its curves.
 
     \b
     hpsearch show digits-random
@@ -146,7 +146,7 @@ def _column(metric: str, values: Sequence[float]) -> list[str]:
 
 
 def _ending(record: dict[str, Any]) -> str:
-    """Say how a trial ended and when: pruned at epoch 2."""
+    """Return how a trial ended and when: pruned at epoch 2."""
     state, reason, epochs = record["state"], record["reason"] or "", record["epochs"]
     if reason.startswith(f"{state} at "):
         return str(reason)

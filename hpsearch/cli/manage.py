@@ -24,7 +24,7 @@ def delete_command(
     """Delete study NAME with its trials, and its runs in MLflow.
 
     Its rounds and its evaluation are deleted too. A model that `hpsearch export -f mlflow` has
-    registered stays: somebody may be using it.
+    registered stays: it may be in use.
 
     \b
     hpsearch delete digits-random

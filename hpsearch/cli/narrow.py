@@ -33,8 +33,8 @@ def narrow_command(
 
     Each range becomes the span of the best values with a margin, inside the old range; choices keep
     those that the best trials used. The file's comments show each range before and now. Where more
-    than half of the best values lie near an end of a range, the command says so: even better values
-    may lie beyond it.
+    than half of the best values lie near an end of a range, a note on stderr names it: even better
+    values may lie beyond it.
 
     \b
     hpsearch narrow digits-tpe > finer.toml

@@ -61,7 +61,7 @@ class _Duration(click.ParamType[float]):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
         seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
         if not seconds:
-            self.fail(f"{value!r} is no length of time; use 90, 90s, 15m or 2h", param, ctx)
+            self.fail(f"{value!r} is not a length of time; use 90, 90s, 15m or 2h", param, ctx)
         return seconds
 
 

@@ -1,4 +1,4 @@
-"""`hpsearch study`: run a study, or go on with it."""
+"""`hpsearch study`: run a study, or continue it."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def study_command(
 
     FILE is a study file, or the name of one that comes with hpsearch, such as digits or mnist; an
     unknown name lists them all. Options override the file. With another sampler or pruner, the
-    file's options for its own one are ignored. Each trial trains a network, stops early if it does
-    badly, and is logged to MLflow.
+    options that the file has for its sampler or pruner are ignored. Each trial trains a network,
+    stops early if it does badly, and is logged to MLflow.
 
     The figures that FILE declares are drawn at the end; of several rounds, those of the first. With
-    --report each round has a page of its own, which replaces that of an earlier start.
+    --report each round gets a page, which replaces the page of an earlier start.
 
     \b
     hpsearch study --sampler random
@@ -103,10 +103,11 @@ def study_command(
         points = grid_size(settings.trial)
         note("grid: 1 point" if points == 1 else f"grid: {points} points")
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
-    with stop_on_signals() as received, ExitStack() as progress:
+    with ExitStack() as while_running:
+        received = while_running.enter_context(stop_on_signals())
 
         def print_result(result: RunResult) -> None:
-            progress.close()
+            while_running.close()  # from now on a signal ends the process
             (_print_json if as_json else _print_result)(result, settings, tracked=workspace.tracked)
             if received:
                 raise SystemExit(128 + received[0])
@@ -119,7 +120,7 @@ def study_command(
             save=save,
             report=report,
             force=force,
-            on_progress=progress.enter_context(show_progress()),
+            on_progress=while_running.enter_context(show_progress()),
             should_stop=lambda: bool(received),
             on_result=print_result,
         )
@@ -151,7 +152,7 @@ def _print_result(result: RunResult, settings: StudySettings, *, tracked: bool) 
 
 
 def _print_files(result: RunResult) -> None:
-    """Name the figures and reports that the study has at its end."""
+    """Print where the figures and the reports are."""
     from hpsearch.cli.console import note
 
     for heading, drawings in [("Figures", [result.figures]), ("Report", result.reports)]:
@@ -170,7 +171,7 @@ def _with_size(path: Path) -> str:
 
 
 def _why(outcome: Outcome, settings: StudySettings) -> str:
-    """Say why the study ended, and what would continue it."""
+    """Return why the study ended, and what would continue it."""
     search, total = settings.search, outcome.total
     done = f"{len(outcome.slots.done)} of {total} trials"
     match outcome.reason:

@@ -162,7 +162,7 @@ def is_tied(first: Candidate, other: Candidate, comparisons: int = 1) -> bool:
     That is so where the interval of the mean of their differences contains 0, at 95 % for all
     `comparisons` together (Bonferroni). Both began each draw with the same random numbers, so
     differences are compared, draw by draw, and not means. Where all differences are equal, as those
-    of accuracies on few rows may be, their deviation says nothing: then as many of them have to
+    of accuracies on few rows may be, their deviation is no help: then as many of them have to
     agree as the sign test requires. A candidate that diverged more often is never tied.
     """
     if other.diverged > first.diverged:

@@ -21,7 +21,7 @@ class Scores:
     """How predictions of k classes did, as scikit-learn has these scores; plain data."""
 
     accuracy: float
-    balanced_accuracy: float  # the mean recall of the classes that there are
+    balanced_accuracy: float  # the mean recall of the classes among the labels
     macro_f1: float  # the mean of their F1
     confusion: list[list[int]]  # (k, k): rows of the true class, predicted as
     precision: list[float]  # (k,)

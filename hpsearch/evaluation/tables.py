@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def candidate_table(evaluation: Evaluation) -> Table:
-    """Return the candidates, best mean first: what they came to, and their parameters."""
+    """Return the candidates, best mean first, with their results and their parameters."""
     candidates, how = evaluation.candidates, evaluation.score_format
     names = list(dict.fromkeys(key for each in candidates for key in each.params))
     headings = ["trial", evaluation.metric, "±", "95 % interval"]
@@ -40,9 +40,9 @@ def candidate_table(evaluation: Evaluation) -> Table:
 
 
 def score_table(evaluation: Evaluation) -> Table | None:
-    """Return what one network, the mean of all, and all together scored on the test set.
+    """Return the test scores of one network, of the mean of all, and of the ensemble.
 
-    None where nobody has looked at it.
+    None if the test set has not been used.
     """
     network, ensemble = (evaluation.test_scores(which) for which in ("network", "ensemble"))
     if evaluation.test_use is None or network is None or ensemble is None:

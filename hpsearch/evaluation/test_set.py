@@ -1,6 +1,6 @@
-"""The test-set log: every use of a test set is entered before the set is opened, and stays.
+"""The test-set log: every use of a test set is logged before the set is opened, and is kept.
 
-The log lies in the storage as a study without trials, and outlives the studies it tells of.
+The log is a study without trials in the same storage. Its entries stay when studies are deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Networks:
 
     study_id: str
     slot: int  # of the search's trial
-    seeds: int  # how many networks
+    seeds: int  # the number of networks
     epochs: int  # how long each was trained
 
 
@@ -89,9 +89,9 @@ def uses_of(storage: BaseStorage, digest: str) -> list[LoggedUse]:
 def request_use(
     storage: BaseStorage, digest: str, study: str, networks: Networks, *, again: bool
 ) -> tuple[LoggedUse | None, str]:
-    """Return the use of a test set that `networks` have had or may have now, or None and why not.
+    """Return the use of a test set that `networks` had or may have now, or None and why not.
 
-    The first use of a test set is free, an interrupted one goes on, and `again` allows another.
+    The first use needs no permission, an interrupted use continues, and `again` allows another.
     """
     uses = uses_of(storage, digest)
     own = [use for use in uses if use.is_by(networks)]
@@ -123,7 +123,7 @@ def last_use_by(storage: BaseStorage, digest: str, study_id: str) -> LoggedUse |
 def log_use(
     storage: BaseStorage, digest: str, study: str, networks: Networks, searched_by: str = ""
 ) -> LoggedUse:
-    """Enter a use that is about to happen, and return it with its number."""
+    """Log a use that is about to happen, and return it with its number."""
     use = LoggedUse(
         key=uuid4().hex,
         digest=digest,
@@ -137,14 +137,14 @@ def log_use(
 
 
 def complete_use(storage: BaseStorage, use: LoggedUse, scores: dict[str, Any]) -> LoggedUse:
-    """Enter the scores of a use, and return it with them."""
+    """Log the scores of a use, and return the use with them."""
     completed = replace(use, scores=scores)
     write_use(_log(storage), use.key, asdict(completed))
     return completed
 
 
 def log_deleted_search(storage: BaseStorage, study: Study) -> None:
-    """Enter that a study which is about to be deleted validated on its test set, if it did."""
+    """Before a study is deleted, log it if it validated on its test set."""
     if validation_of(study) == "test":
         write_deleted_search(_log(storage), definition_of(study)["data.digest"], study.study_name)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from hpsearch.errors import Interrupted, StudyError
+from hpsearch.errors import Argument, Interrupted, SettingsError, StudyError
 from hpsearch.execution.progress import Progress
 from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 OnProgress = Callable[[Progress], None]
 SUMMARY_SECONDS = 10.0
 RENEW_SECONDS = 30.0
+JOBS = Argument("jobs")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How trials are run: the same for a study, its rounds and an evaluation.
+    """How to run the trials of a study, its rounds or an evaluation.
 
     storage: the URL where workers find the study. tracker: None leaves MLflow alone. jobs: how many
-    trials run at a time, in processes of their own if there are several. on_progress: called with
+    trials run at a time, in worker processes if there are several. on_progress: called with
     the study's progress after each epoch. should_stop: asked after each epoch; True interrupts.
     """
 
@@ -47,6 +48,10 @@ class RunOptions:
     jobs: int = 1
     on_progress: OnProgress = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise SettingsError(JOBS, f": must be at least 1, but got {self.jobs}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +71,11 @@ class Work:
 
 
 class Coordinator:
-    """Hands the slots of a leased study to workers, and hears from them.
+    """Hands the slots of a leased study to workers, and receives their reports.
 
-    It is itself the channel of a worker in this process; an engine with other processes calls it
-    for them. `reason` says why it hands out no more slots before all are done: "interrupted",
-    "timeout", "target" or "patience"; "" while there is no reason.
+    It is the channel of a worker in this process; an engine with other processes calls it for them.
+    `reason` is why the study stops before all slots are done: "interrupted", "timeout", "target" or
+    "patience"; "" while it does not stop.
     """
 
     def __init__(self, storage: BaseStorage, lease: Lease, work: Work, options: RunOptions) -> None:
@@ -103,7 +108,7 @@ class Coordinator:
         self.progress.recount(trials)
 
     def next_slot(self) -> int | None:
-        """Return the next slot that is neither done nor running, None if there is none."""
+        """Return the next slot that is neither done nor running, None if none is left."""
         if self.stopping() or not self.todo:
             return None
         self.progress.running[slot := self.todo.popleft()] = 0
@@ -163,7 +168,7 @@ class Coordinator:
         self.recount()
 
     def clean_up(self) -> None:
-        """Close what dead workers left in either store; only they could have done the rest."""
+        """Close what dead workers left in either store."""
         close_dead_trials(self.storage, self.study)
         if self.tracker is not None and not self.tracker.lost:
             self.tracker.sync(self.study)

@@ -42,7 +42,7 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class WorkerFailed:
-    """A worker cannot go on, and neither can the study."""
+    """A worker cannot continue, and neither can the study."""
 
     error: HpsearchError
 
@@ -69,5 +69,5 @@ ToWorker: TypeAlias = "SlotAssigned | NothingLeft | StopRequested"
 
 
 def unknown(message: object) -> TypeError:
-    """Return the error for a message that the receiver does not know: a mistake in hpsearch."""
+    """Return the error for a message that the receiver does not know, a bug in hpsearch."""
     return TypeError(f"unknown message {message!r}; worker and coordinator have to know it")

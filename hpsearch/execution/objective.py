@@ -110,7 +110,7 @@ class Objective:
             return curves.best(search.metric)[1]
 
     def _check_direction(self, trial: BaseTrial) -> None:
-        """Raise SettingsError in a study that looks for the worst, as Optuna's default may."""
+        """Raise SettingsError if the study optimizes in the wrong direction, as its default may."""
         study, search = getattr(trial, "study", None), self.settings.search
         if study is not None and study.direction.name.lower() != search.direction:
             raise SettingsError(

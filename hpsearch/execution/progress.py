@@ -33,7 +33,7 @@ class Progress:
     since_best: int = 0  # trials done since the best one
     running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
     counted: set[int] = field(default_factory=set)  # numbers of trials
-    untracked: bool = False  # the tracking store was lost meanwhile
+    untracked: bool = False  # the tracking store was lost during this start
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -1,4 +1,4 @@
-"""Recovery: what a killed process left in the storage is put in order."""
+"""Recovery: closing the trials that killed processes left in the storage."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from hpsearch.trials.records import ProcessId
 
-ORPHAN_SECONDS = 60.0  # how long workers whose coordinator was killed may go on
+ORPHAN_SECONDS = 60.0  # how long to wait for workers whose coordinator was killed
 POLL_SECONDS = 0.05
 
 
 def close_dead_trials(
     storage: BaseStorage, study: Study, pid: int | None = None
 ) -> list[FrozenTrial]:
-    """Fail the running trials whose process died, and return them as they are then.
+    """Mark the running trials whose process died as failed, and return them.
 
     pid: only the trials of this process on this host. The caller holds the lease on the study, so
     a worker on another host has lost its coordinator, and its trial is closed as well. A trial that
-    its worker finishes in the meantime stays as it is.
+    its worker finishes at the same moment stays as it is.
     """
     closed = []
     study_id = storage.get_study_id_from_name(study.study_name)
@@ -45,7 +45,7 @@ def close_dead_trials(
             storage.set_trial_user_attr(trial_id, *reason_attribute("process died"))
             storage.set_trial_state_values(trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
-            continue  # its worker was alive and has just finished it
+            continue  # its worker is alive and has just finished it
         closed.append(storage.get_trial(trial_id))
     return closed
 
@@ -55,7 +55,7 @@ def wait_for_orphans(
 ) -> None:
     """Wait for the workers of a killed coordinator, which stop after their current epoch.
 
-    Raises StudyError if one of them goes on for longer than ORPHAN_SECONDS.
+    Raises StudyError if one of them still runs after ORPHAN_SECONDS.
     """
     until = time.monotonic() + ORPHAN_SECONDS
     while True:

@@ -22,6 +22,7 @@ from hpsearch.storage.open import open_storage
 from hpsearch.trials.records import assign
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import BaseTrial, FrozenTrial
 
@@ -54,16 +55,22 @@ class Channel(Protocol):
         """Report a trial that has ended, whatever its state."""
 
 
-def work(objective: WorkerObjective, task: WorkerTask, channel: Channel) -> None:
+def work(
+    objective: WorkerObjective,
+    task: WorkerTask,
+    channel: Channel,
+    storage: BaseStorage | None = None,
+) -> None:
     """Run trials of the task's study until `channel` has no slot left.
 
-    All arguments but the channel can be pickled, so the same function serves in this process, in
-    others and on other machines. Matrix products run on one thread: trials are small, and on a busy
-    machine two threads are several times slower than one.
+    The objective and the task can be pickled, so the same function serves in this process, in
+    others and on other machines. storage: the task's, where this process has it open already:
+    opening a journal reads all of it. Matrix products run on one thread: trials are small, and on a
+    busy machine two threads are several times slower than one.
     """
     settings, search, tracker = objective.settings, objective.settings.search, task.tracker
     pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
-    storage = open_storage(task.storage)
+    storage = open_storage(task.storage) if storage is None else storage
     study = optuna.load_study(study_name=task.study_name, storage=storage, pruner=pruner)
     sampler = build_sampler(
         search.sampler,
@@ -86,11 +93,11 @@ def work(objective: WorkerObjective, task: WorkerTask, channel: Channel) -> None
                     callbacks=[*callbacks, lambda _, trial: channel.finished(trial)],
                 )
             except (_TrialTakenAway, UpdateFinishedTrialError):
-                continue  # this worker was taken for dead; the slot belongs to another one now
+                continue  # this worker was declared dead, and another one has its slot
 
 
 def _run_slot(objective: WorkerObjective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
-    """Run the objective in `slot`; the first thing that is written on the trial is its slot."""
+    """Run the objective in `slot`; before anything else, write the slot on the trial."""
     try:
         assign(trial, slot, this_process())
         return objective(trial, on_epoch)
@@ -101,13 +108,13 @@ def _run_slot(objective: WorkerObjective, slot: int, on_epoch: OnEpoch, trial: B
 class _TrialTakenAway(BaseException):
     """Another process has finished this trial.
 
-    No Exception, because Optuna would take it for the trial's failure, and then fail itself when it
-    tells a finished trial that it failed.
+    It is a BaseException because Optuna treats an Exception as a failure of the trial, and then
+    cannot set the state of a trial that is finished already.
     """
 
 
 def _on_epoch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -> OnEpoch:
-    """Return what happens after each epoch: a report on the channel, and now and then to MLflow."""
+    """Return a function that reports each epoch to the channel, and now and then to MLflow."""
     shown = time.monotonic()
 
     def on_epoch(trial: BaseTrial, epoch: Epoch) -> None:

@@ -1,4 +1,4 @@
-"""Evaluating a search: its best are trained again over fresh seeds, then tested, once.
+"""Evaluating a search: its best trials are trained again over fresh seeds, then tested once.
 
 This is the only module that opens the test set.
 """
@@ -73,12 +73,12 @@ def evaluate(
 
     again: use the test set even if it has been used before.
 
-    Nothing is trained twice: an interrupted evaluation goes on where it stopped. Asking for less
-    does not help a luckier configuration to win: every configuration that was trained as often
-    before is compared as well, and so is the one that was chosen last, over all draws that all of
-    them have.
+    Nothing is trained twice: an interrupted evaluation continues where it stopped. A smaller `top`
+    or `seeds` cannot make a lucky configuration win: every configuration that has as many draws
+    from earlier evaluations is compared too, and so is the one that was chosen last, over all draws
+    that all of them have.
 
-    Raises HpsearchError, and Interrupted where `should_stop` says so.
+    Raises HpsearchError, and Interrupted when `should_stop` returns True.
     """
     options = RunOptions(
         storage=storage_url(storage),
@@ -87,19 +87,20 @@ def evaluate(
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    return run_evaluation(name, options, top=top, seeds=seeds, again=again)
+    with storage_errors(options.storage):
+        store = open_storage(options.storage, create=False)
+        study = load_search(store, name)
+    return run_evaluation(store, study, options, top=top, seeds=seeds, again=again)[0]
 
 
 def run_evaluation(
-    name: str, options: RunOptions, *, top: int, seeds: int, again: bool
-) -> Evaluation:
-    """Evaluate the study called `name`, as `evaluate` does."""
+    store: BaseStorage, study: Study, options: RunOptions, *, top: int, seeds: int, again: bool
+) -> tuple[Evaluation, bool]:
+    """Evaluate `study` as `evaluate` does; return also whether MLflow has the evaluation."""
     tracker = options.tracker
     if options.jobs > 1:
         start_forkserver()
-    store = open_storage(options.storage, create=False)
     with storage_errors(options.storage, hint=KEPT):
-        study = load_search(store, name)
         settings = evaluation_settings(study)
         results, seeds = _results(store, study, top, seeds)
         data = load_data(settings.data.model_dump())
@@ -115,7 +116,7 @@ def run_evaluation(
             configs = {each.slot: trained_config(each.trial) for each in results}
             retraining = Retraining(store, lease, settings, data, configs, options)
             evaluation = Evaluation(
-                study=name,
+                study=study.study_name,
                 metric=metric_title(study),
                 seeds=seeds,
                 candidates=tuple(by_mean(retraining.repeat(results, seeds))),
@@ -124,8 +125,7 @@ def run_evaluation(
             )
             evaluation = _score(retraining, study, evaluation, again=again)
             keep_evaluation(study, evaluation)
-        _track(tracker, store, study, evaluation)
-    return evaluation
+        return evaluation, _track(tracker, store, study, evaluation)
 
 
 def _results(
@@ -182,13 +182,15 @@ def _test_scores(networks: Sequence[Network], settings: StudySettings) -> dict[s
 
 def _track(
     tracker: Tracker | None, store: BaseStorage, study: Study, evaluation: Evaluation
-) -> None:
-    """Log the evaluation to MLflow; a tracking store that is away is a warning."""
+) -> bool:
+    """Log the evaluation to MLflow, and return whether that worked; if not, log a warning."""
     if tracker is None:
-        return
+        return False
     if not tracker.lost:
         update_page(rounds_of(store, study), tracker)
     try:
         log_evaluation(tracker.store, study, evaluation)
     except TrackingError as error:
-        logger.warning("%s; the same command puts the evaluation there later", error)
+        logger.warning("%s; the same command logs the evaluation later", error)
+        return False
+    return True

@@ -1,8 +1,8 @@
-"""Training the best of a search again, in a study of its own: NAME.evaluation.
+"""Training the best trials of a search again, in another study: NAME.evaluation.
 
-Because the repeats are trials of an Optuna study, they have all that a search has: workers,
-progress, resumption, and runs in the search's MLflow experiment. A trial says in attributes what it
-repeats; its slot is a mere number.
+Because the repeats are trials of an Optuna study, they have everything that a search has: workers,
+progress, resumption, and runs in the search's MLflow experiment. A trial records in its attributes
+what it repeats; its slot is only a number.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class FinalObjective:
 def final_network(trial: FrozenTrial, settings: StudySettings, data: Dataset) -> Network:
     """Return the network that a final trial trained; raise StudyError if `data` do not fit it."""
     repeat = repeat_of(trial)
-    assert repeat is not None  # a trial that is complete says what it repeats
+    assert repeat is not None  # a complete trial records what it repeats
     network, _ = draw_network(data, trained_config(trial), settings.search.seed, repeat.draw)
     state = np.frombuffer(weights_of(trial), network.state.dtype)
     if state.shape != network.state.shape:
@@ -171,8 +171,8 @@ def final_network(trial: FrozenTrial, settings: StudySettings, data: Dataset) ->
 def evaluation_settings(study: Study) -> StudySettings:
     """Return the settings of the study that evaluates `study`; raise StudyError.
 
-    Data, split and space are the same. The seed follows from the search's, so weights and batches
-    are none that the search has drawn.
+    Data, split and space are the same. The seed is derived from the search's, so weights and
+    batches differ from those of the search.
     """
     settings = study_settings(study)
     table, search = settings_table(settings), settings.search
@@ -194,7 +194,7 @@ def evaluation_settings(study: Study) -> StudySettings:
 
 
 def check_data(study: Study, digest: str) -> None:
-    """Raise DataError if the data are not those that `study` searched on."""
+    """Raise DataError if the data have changed since `study` was run."""
     if digest != definition_of(study)["data.digest"]:
         source = study_settings(study).data.source
         raise DataError(f"data.source: {source} has changed since '{study.study_name}' was run")
@@ -224,7 +224,9 @@ def check_evaluation(storage: BaseStorage, study: Study) -> None:
         raise StudyError(
             f"study '{name}' evaluates a '{study.study_name}' that is gone; hpsearch delete {name}"
         )
-    if other.get_trials(deepcopy=False):  # if not, its creator died before it wrote what it is
+    if other.get_trials(
+        deepcopy=False
+    ):  # if not, its creator died before it marked it as an evaluation
         raise StudyError(
             f"study '{name}' has the name that the evaluation of '{study.study_name}' needs, but "
             "is another search"
@@ -243,7 +245,7 @@ def open_evaluation(
 
 
 def plan_slots(evaluation: Study, repeats: Sequence[Repeat]) -> dict[int, Repeat]:
-    """Return a slot for each of the repeats: the one that it has already, or a free one."""
+    """Return a slot for each of the repeats: the slot that it already has, or a free one."""
     trials = [trial for trial in own_trials(evaluation) if assigned_slot(trial) is not None]
     slots = {repeat: slot_of(t) for t in trials if (repeat := repeat_of(t)) is not None}
     taken = {slot_of(trial) for trial in trials}
@@ -265,9 +267,9 @@ class Retraining:
     def repeat(self, results: Sequence[SearchResult], seeds: int) -> list[Candidate]:
         """Train each of the results with `seeds` draws, and return them as candidates.
 
-        Raises Interrupted where `should_stop` says so, and HpsearchError as a trial does.
+        Raises Interrupted when `should_stop` returns True, and HpsearchError as a trial does.
         """
-        # Draw by draw, so that after an interruption as much is known of one as of another.
+        # Draw by draw, so that after an interruption all candidates have about as many draws.
         repeats = [Repeat(each.slot, draw) for draw in range(seeds) for each in results]
         plan = plan_slots(self.lease.study, repeats)
         objective = RepeatObjective(self.settings, plan, self.configs, self.data)

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import rank, searched_values
-from hpsearch.errors import SettingsError, StudyError
+from hpsearch.errors import Argument, SettingsError, StudyError
 from hpsearch.execution.coordinator import RunOptions
 from hpsearch.formatting import format_value
 from hpsearch.search.study import Outcome, run, study_name
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hpsearch.tracking.tracker import Tracker
 
 LEAST_TOP = 5
+ROUNDS = Argument("rounds")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class NextRound:
     settings: StudySettings
     narrowing: Narrowing
     best: tuple[FrozenTrial, ...]  # best first
-    completed: int  # how many trials there were to choose from
+    completed: int  # the number of trials to choose from
     tied: int = 0  # how many other trials are as good as the last of the best
 
     @property
     def tie(self) -> str:
-        """A sentence that says how many other trials are as good, "" where none is."""
+        """A sentence about how many other trials are as good, "" if none is."""
         if not self.tied:
             return ""
         found = f"{self.settings.search.metric} {format_value(self.best[-1].value)}"
@@ -60,7 +61,7 @@ class NextRound:
         return f"{have} {found} too: {shlex.join(everyone)} takes all"
 
     def as_file(self) -> str:
-        """Return the next study file: comments that say what changed, then the settings."""
+        """Return the next study file: comments on what changed, then the settings."""
         origin = [self._origin(), self.tie] if self.tie else [self._origin()]
         comments = [*origin, "", *self._table(), ""]
         comments += [*map(str, self.narrowing.crowded), ""] if self.narrowing.crowded else []
@@ -121,6 +122,8 @@ def run_all(
     """Run the study called `name` and the rounds after it, as `run_rounds` does."""
     timeout, outcomes = settings.search.timeout, list[Outcome]()
     deadline = math.inf if timeout is None else time.monotonic() + timeout
+    if rounds < 1:
+        raise SettingsError(ROUNDS, f": must be at least 1, but got {rounds}")
     if rounds > 1:
         check_name(f"{name}.r{rounds}")
         _refuse_fixed(name, settings)
@@ -145,7 +148,7 @@ def run_all(
 def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
     """Return the space of the round called `name`, None if it has not begun.
 
-    Raises StudyError for a study of that name which is no round of this search.
+    Raises StudyError if the study of that name is not a round of this search.
     """
     store = open_storage(storage)
     if not has_study(store, name):
@@ -155,7 +158,7 @@ def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
         return None
     if first_round_id(found) != study_id(first):
         raise StudyError(
-            f"study '{name}' is no round of this '{first.study_name}'; delete it, or use ",
+            f"study '{name}' is not a round of this '{first.study_name}'; delete it, or use ",
             NEW_NAME,
             " for a new search",
         )
@@ -163,7 +166,7 @@ def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
 
 
 def _narrowed(settings: StudySettings, space: SearchSpace) -> StudySettings:
-    """Return the settings of the next round, which draws other numbers."""
+    """Return the settings of the next round, which has another seed."""
     search = {"seed": int(derive_rng(settings.search.seed, 0, "next round").integers(2**31))}
     if settings.search.sampler == "grid":
         search["trials"] = min(settings.search.trials, grid_size(space))
@@ -191,8 +194,8 @@ def next_round(
 ) -> NextRound:
     """Return what to search after `study`: the same, in a space narrowed as `narrow` does it.
 
-    top: how many of the best completed trials to keep around; None takes a tenth of them, and at
-    least 5. All there are, if they are fewer.
+    top: how many of the best completed trials to search around, all if there are fewer; None takes
+    a tenth of them, but at least 5.
 
     Labelled configurations belong to the first round and are left out, and so are figures that
     name them. Raises StudyError for a study that hpsearch did not start, that searches nothing, or

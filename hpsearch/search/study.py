@@ -58,8 +58,8 @@ class Outcome:
     """The result of `run_study`.
 
     `reason` is "finished", "given up" (a trial failed three times), "interrupted", or a stop rule:
-    "timeout", "target" or "patience". "nothing completed" is a round after which `run_rounds` has
-    nothing to search around.
+    "timeout", "target" or "patience". It is "nothing completed" for a round that leaves
+    `run_rounds` no trial to search around.
     """
 
     study: Study
@@ -92,7 +92,7 @@ def run_study(
     """Run the study until `settings.search.slots` slots are done; continue it if it exists.
 
     storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
-    jobs: how many trials run at a time, in processes of their own if there are several.
+    jobs: how many trials run at a time, in worker processes if there are several.
     earlier: the rounds before this one. The study shares their MLflow experiment, and starts with
     those of their trials that lie in its space.
     deadline: when `time.monotonic()` ends the study; None follows `settings.search.timeout`.
@@ -224,8 +224,8 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
 def transfer_trials(earlier: Iterable[Study], study: Study, space: SearchSpace) -> None:
     """Copy into `study` the trials of `earlier` ones that `space` could have proposed.
 
-    So a sampler starts with what is known. A copy has no slot, and no MLflow run of its own. Copies
-    that an interrupted start has already made are not made again.
+    A sampler then starts with these results. A copy has no slot and no MLflow run. Copies that an
+    interrupted start made are not made again.
     """
     trials = study.get_trials(deepcopy=False)
     known = {transferred_from(trial) for trial in trials}
@@ -237,13 +237,13 @@ def transfer_trials(earlier: Iterable[Study], study: Study, space: SearchSpace) 
 
 
 def _copy_within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenTrial | None:
-    """Return the trial with the distributions of `space`; None where that cannot propose it."""
+    """Return the trial with the distributions of `space`, None if `space` cannot propose it."""
     given = FixedTrial(trial.params)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about values out of range
             config = space.suggest(given)
-        if config.as_dict() != config_of(trial):  # a labelled trial that sets what is fixed
+        if config.as_dict() != config_of(trial):  # a labelled trial that sets a fixed value
             return None
         return create_trial(
             state=trial.state,

@@ -1,4 +1,4 @@
-"""The studies of a storage, found by name and by what they are to each other."""
+"""The studies of a storage: by name, and the rounds and evaluations of a search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def has_study(storage: BaseStorage, name: str) -> bool:
 
 
 def load_study(storage: BaseStorage, name: str) -> Study:
-    """Return the study called `name`; raise StudyError, which names those there are."""
+    """Return the study called `name`; raise StudyError, which lists the studies in the storage."""
     if name == TEST_SET_LOG or not has_study(storage, name):
         names = sorted(study.study_name for study in all_searches(storage))
         if not names:

@@ -66,8 +66,8 @@ def _cut_unfinished_line(file: int) -> None:
 class JournalFile(JournalFileBackend):
     """Optuna's journal, which waits for the disk when a trial ends and not at each report.
 
-    What was written survives the death of its process. A power failure may take entries of a
-    running trial, which would be run again anyway; it takes none of a finished trial.
+    What was written survives a kill of its process. A power failure may lose entries of a running
+    trial, which would be run again anyway, but none of a finished trial.
     """
 
     def __init__(self, path: Path, lock: JournalLock) -> None:
@@ -101,7 +101,7 @@ def open_journal(path: Path) -> BaseStorage:
         raise StorageError(f"storage '{path}': {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise StorageError(
-            f"storage '{path}': this file is no Optuna journal; name another one with ",
+            f"storage '{path}': this file is not an Optuna journal; name another one with ",
             Argument("storage", "=…"),
         ) from error
 

@@ -59,7 +59,7 @@ class Lease:
 
     Each process writes its lease and then reads all leases. Of two processes at least one sees the
     other, and a process that sees another valid lease releases its own. So two never hold the study
-    together. When both have given way, each tries again after a random moment.
+    together. When both have released theirs, each tries again after a random time.
     """
 
     def __init__(self, study: Study) -> None:
@@ -100,7 +100,7 @@ def leased(study: Study) -> Iterator[Lease]:
 
 
 def holder(study: Study, *, ignore: str = "") -> LeaseRecord | None:
-    """Return a valid lease on the study, without the one whose key is `ignore`; None if free."""
+    """Return a valid lease on the study other than the one with the key `ignore`, None if free."""
     leases = leases_of(study).items()
     return next((lease for key, lease in leases if key != ignore and _is_valid(lease)), None)
 

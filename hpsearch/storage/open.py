@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_STORAGE = "hpsearch.journal"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
-KEPT = "what was finished is kept, and the same command continues"  # after a lost storage
+KEPT = "finished trials are kept, and the same command continues"  # after a lost storage
 
 
 def storage_url(given: str | None = None) -> str:
@@ -69,7 +69,7 @@ def redact(url: str) -> str:
 
 @contextmanager
 def storage_errors(url: str, *, hint: str = "") -> Iterator[None]:
-    """Turn what a storage raises, for a full disk or a lost database, into a StorageError.
+    """Turn the errors of a storage, such as a full disk or a lost database, into a StorageError.
 
     hint: what to do about it.
     """
@@ -86,7 +86,7 @@ def storage_errors(url: str, *, hint: str = "") -> Iterator[None]:
 
 def _cause(error: BaseException | None) -> BaseException | None:
     """Return the storage's own error, which Optuna wraps."""
-    if isinstance(error, AssertionError):  # Optuna takes the trial for finished, which it is not
+    if isinstance(error, AssertionError):  # Optuna wrongly assumes that the trial is finished
         error = error.__context__
     return error.__cause__ if isinstance(error, StorageInternalError) else error
 
@@ -96,9 +96,7 @@ def _open_database(url: str) -> BaseStorage:
         raise StorageError(f"storage '{url}': a database in memory keeps nothing; name a file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ExperimentalWarning
-            )  # Optuna calls heartbeats experimental
+            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are experimental
             return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A ValueError complains about the port, and may quote a misplaced password.

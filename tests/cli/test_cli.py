@@ -1,4 +1,4 @@
-"""The command line, as it is typed: what it prints where, and how it ends."""
+"""The command line: what each command prints to which stream, and its exit code."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def run(*arguments: str) -> Result:
 
 
 def client(database: str) -> MlflowClient:
-    """MLflow's client, on an absolute path: it keeps connections by the address as given."""
+    """MLflow's client, with an absolute path: it caches connections by the URL that it gets."""
     return MlflowClient(f"sqlite:///{Path(database).absolute()}")
 
 
@@ -75,7 +75,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_study_prints_the_best_five_and_says_the_rest_on_stderr(here: Path) -> None:
+def test_study_prints_the_best_five_and_everything_else_on_stderr(here: Path) -> None:
     heading, *rows = (here / "stdout").read_text().splitlines()
     assert heading.split() == [
         *["trial", "val/accuracy", "at", "epoch", "epochs", "hidden_units", "learning_rate"]
@@ -92,13 +92,13 @@ def test_study_prints_the_best_five_and_says_the_rest_on_stderr(here: Path) -> N
     assert "hpsearch ui flowers-random" in said
 
 
-def test_study_again_says_that_it_is_done_and_how_to_go_on(here: Path) -> None:  # noqa: ARG001
+def test_a_finished_study_names_the_option_that_continues_it(here: Path) -> None:  # noqa: ARG001
     result = run("study", "flowers.toml")
     assert result.exit_code == 0
     assert "all 6 trials are already done; --trials 12 continues it" in result.stderr
 
 
-def test_study_json(here: Path) -> None:  # noqa: ARG001
+def test_study_prints_json(here: Path) -> None:  # noqa: ARG001
     record = json.loads(run("study", "flowers.toml", "--json").stdout)
     assert (record["study"], record["stopped"]) == ("flowers-random", "finished")
     assert (record["done"], record["total"], record["given_up"]) == (6, 6, [])
@@ -140,7 +140,11 @@ def test_jobs_and_rounds(empty: Path) -> None:  # noqa: ARG001
         (["--timeout", "1s"], r"stopped by --timeout with \d+ of 30 trials done; the same command"),
     ],
 )
-def test_what_stopped_a_study_is_said(empty: Path, options: list[str], reason: str) -> None:  # noqa: ARG001
+def test_the_rule_that_stopped_a_study_is_printed(
+    empty: Path,  # noqa: ARG001
+    options: list[str],
+    reason: str,
+) -> None:
     epochs = "100000" if "--timeout" in options else "1"
     always = ["study", "--trials", "30", "--epochs", epochs, "--no-tracking", "--sampler", "random"]
     result = run(*always, *options)
@@ -152,11 +156,11 @@ def test_what_stopped_a_study_is_said(empty: Path, options: list[str], reason: s
 def test_a_duration_is_checked(empty: Path, value: str) -> None:
     result = run("study", "--timeout", value)
     assert result.exit_code == 2
-    assert f"{value!r} is no length of time; use 90, 90s, 15m or 2h" in result.stderr
+    assert f"{value!r} is not a length of time; use 90, 90s, 15m or 2h" in result.stderr
     assert list(empty.iterdir()) == []
 
 
-def test_a_grid_says_how_many_points_it_has_and_tries_them_all(empty: Path) -> None:
+def test_a_grid_prints_how_many_points_it_has_and_tries_them_all(empty: Path) -> None:
     rates = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "{ choices = [0.01, 0.1] }")
     grid = rates.replace("high = 20 }", "high = 20, step = 5 }").replace("trials = 6\n", "")
     (empty / "flowers.toml").write_text(grid)
@@ -165,7 +169,7 @@ def test_a_grid_says_how_many_points_it_has_and_tries_them_all(empty: Path) -> N
     assert "flowers-grid: all 8 trials are done" in result.stderr
 
 
-def test_one_point_and_one_trial_are_not_several(empty: Path) -> None:
+def test_one_point_and_one_trial_are_in_the_singular(empty: Path) -> None:
     rates = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "{ choices = [0.1] }")
     grid = rates.replace("{ low = 5, high = 20 }", "8").replace("trials = 6\n", "")
     (empty / "flowers.toml").write_text(grid)
@@ -178,19 +182,19 @@ def test_one_point_and_one_trial_are_not_several(empty: Path) -> None:
     assert "search.trials: is 2, but the grid has 1 point; leave" in refused.stderr
 
 
-def test_a_grid_of_nothing_is_not_spoken_of(empty: Path) -> None:
+def test_a_grid_without_ranges_prints_no_number_of_points(empty: Path) -> None:
     (empty / "twice.toml").write_text(REPEATED)
     assert "grid: " not in run("study", "twice.toml", "--no-tracking", "--name", "it").stderr
 
 
-def test_help_tells_how_to_see_the_studies_that_come_with_it() -> None:
+def test_the_help_explains_how_to_list_the_included_studies() -> None:
     said = " ".join(run("study", "--help").stdout.split())
     assert "such as digits or mnist; an unknown name lists them all" in said
     listed = run("study", "none-of-them").stderr
     assert all(file.stem in listed for file in STUDIES.glob("*.toml"))
 
 
-def test_another_sampler_leaves_the_options_of_the_files_own_aside(empty: Path) -> None:
+def test_options_for_the_sampler_of_the_file_are_ignored_with_another_sampler(empty: Path) -> None:
     options = 'sampler = "qmc"\nsampler_options = { qmc_type = "halton" }\n'
     (empty / "flowers.toml").write_text(STUDY.replace('sampler = "random"\n', options))
     arguments = ["study", "flowers.toml", "--trials", "2", "--epochs", "1", "--no-tracking"]
@@ -200,7 +204,7 @@ def test_another_sampler_leaves_the_options_of_the_files_own_aside(empty: Path) 
         assert shown["search"].get("sampler_options") == written
 
 
-def test_environment_stands_below_options(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_the_environment(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPSEARCH_STORAGE", "from-environment.journal")
     (empty / "flowers.toml").write_text(STUDY)
     options = ["flowers.toml", "--trials", "1", "--no-tracking"]
@@ -210,7 +214,7 @@ def test_environment_stands_below_options(empty: Path, monkeypatch: pytest.Monke
     assert (empty / "from-option.journal").exists()
 
 
-def test_list(here: Path) -> None:  # noqa: ARG001
+def test_list_shows_the_studies(here: Path) -> None:  # noqa: ARG001
     heading, row = run("list").stdout.splitlines()
     assert heading.split()[:3] == ["study", "planned", "complete"]
     assert row.split()[:6] == ["flowers-random", "6", "6", "0", "0", "18"]
@@ -219,7 +223,7 @@ def test_list(here: Path) -> None:  # noqa: ARG001
     assert record["trials"] == 6
 
 
-def test_list_of_nothing_creates_nothing(empty: Path) -> None:
+def test_list_without_a_storage_creates_nothing(empty: Path) -> None:
     assert run("list").stderr == "no studies yet; hpsearch study starts one\n"
     assert json.loads(run("list", "--json").stdout) == []
     assert list(empty.iterdir()) == []
@@ -258,7 +262,7 @@ def test_show_one_trial(here: Path) -> None:  # noqa: ARG001
         (TrialState.FAIL, "process died", [], "fail (process died) after 0 epochs\n"),
     ],
 )
-def test_show_says_once_how_a_trial_ended(
+def test_show_prints_once_how_a_trial_ended(
     empty: Path,  # noqa: ARG001
     state: TrialState,
     reason: str,
@@ -274,7 +278,7 @@ def test_show_says_once_how_a_trial_ended(
     assert run("show", "s#0").stdout.startswith(said)
 
 
-def test_best(here: Path) -> None:  # noqa: ARG001
+def test_best_shows_the_best_trials(here: Path) -> None:  # noqa: ARG001
     assert len(run("best", "flowers-random", "--top", "3").stdout.splitlines()) == 4
     best = json.loads(run("best", "flowers-random", "--json").stdout)
     study = optuna.load_study(study_name="flowers-random", storage=open_storage("hpsearch.journal"))
@@ -301,7 +305,7 @@ def test_narrow_prints_the_next_study_file(here: Path) -> None:
     assert 'name = "flowers.r3"' in run("narrow", "flowers.r2-random", *storage).stdout
 
 
-def test_narrow_says_which_ends_are_crowded_and_widens_them(empty: Path) -> None:
+def test_narrow_names_the_crowded_ends_and_widens_them(empty: Path) -> None:
     two_values = STUDY.replace("high = 20 }", "high = 6 }")  # so any is at an end
     (empty / "flowers.toml").write_text(two_values)
     assert run("study", "flowers.toml", "--trials", "1", "--no-tracking").exit_code == 0
@@ -316,7 +320,7 @@ def test_narrow_says_which_ends_are_crowded_and_widens_them(empty: Path) -> None
     assert moved in wider.stdout.partition("hidden_units = ")[2].splitlines()[0]
 
 
-def test_a_list_tells_what_is_planned_from_what_is_done(empty: Path) -> None:
+def test_list_shows_planned_and_complete_trials(empty: Path) -> None:
     (empty / "flowers.toml").write_text(STUDY.replace("trials = 6", "trials = 40"))
     options = ["--target", "0", "--no-tracking"]  # which the first trial reaches
     assert run("study", "flowers.toml", *options).exit_code == 0
@@ -325,7 +329,7 @@ def test_a_list_tells_what_is_planned_from_what_is_done(empty: Path) -> None:
     assert row[:3] == ["flowers-random", "40", "1"]
 
 
-def test_narrow_says_how_many_others_are_as_good(empty: Path) -> None:
+def test_narrow_counts_the_other_trials_that_are_as_good(empty: Path) -> None:
     # From zeros, by steps that small, any network says the same of every row.
     alike = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "1e-9\ninitializer = 'zeros'")
     (empty / "flowers.toml").write_text(alike)
@@ -337,7 +341,7 @@ def test_narrow_says_how_many_others_are_as_good(empty: Path) -> None:
     assert "takes all" not in run("narrow", "flowers-random", "--top", "6").output
 
 
-def test_narrow_refuses_what_it_cannot_narrow(empty: Path) -> None:
+def test_narrow_refuses_a_study_that_it_cannot_narrow(empty: Path) -> None:
     store = open_storage("hpsearch.journal")
     optuna.create_study(study_name="theirs", storage=store)
     for arguments, sentence in (
@@ -352,7 +356,7 @@ def test_narrow_refuses_what_it_cannot_narrow(empty: Path) -> None:
     assert [path.name for path in empty.iterdir()] == ["hpsearch.journal"]
 
 
-def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
+def test_sync_writes_the_missing_runs(here: Path) -> None:  # noqa: ARG001
     elsewhere = ["--tracking-uri", "sqlite:///rebuilt.db"]
     for options, written in (([], 0), (elsewhere, 6), (elsewhere, 0)):
         said = run("sync", "flowers-random", *options).stderr
@@ -370,7 +374,7 @@ def test_sync_writes_what_is_missing(here: Path) -> None:  # noqa: ARG001
     assert len(runs[0]) == 6
 
 
-def test_delete_takes_the_rounds_of_a_study_with_it(empty: Path) -> None:  # noqa: ARG001
+def test_delete_includes_the_rounds_of_a_study(empty: Path) -> None:  # noqa: ARG001
     options = ["--trials", "2", "--epochs", "1", "--no-tracking", "--rounds", "2"]
     run("study", "digits", *options)
     asked = run("delete", "digits-tpe", "--no-tracking")
@@ -383,7 +387,7 @@ def test_delete_takes_the_rounds_of_a_study_with_it(empty: Path) -> None:  # noq
 
 
 @pytest.mark.parametrize("command", [["sync"], ["delete", "--yes"]])
-def test_what_is_being_run_is_left_alone(empty: Path, command: list[str]) -> None:  # noqa: ARG001
+def test_a_running_study_is_not_touched(empty: Path, command: list[str]) -> None:  # noqa: ARG001
     run("study", "digits", "--trials", "1", "--epochs", "1", "--no-tracking")
     study = optuna.load_study(study_name="digits-tpe", storage=open_storage("hpsearch.journal"))
     with leased(study):
@@ -456,7 +460,7 @@ def test_gp_without_torch_leaves_nothing_behind(
     assert list(empty.iterdir()) == []
 
 
-def test_an_unknown_study_is_named_with_a_near_miss(here: Path) -> None:  # noqa: ARG001
+def test_an_unknown_study_name_gets_a_suggestion(here: Path) -> None:  # noqa: ARG001
     result = run("show", "flower-random")
     assert result.stderr == (
         "Error: 'flower-random' is not a study in this storage; did you mean 'flowers-random'? "
@@ -547,6 +551,36 @@ def test_two_processes_cannot_run_one_study(empty: Path) -> None:
         first.communicate()
 
 
+def test_an_interrupt_while_figures_are_drawn_exits_with_130(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    (empty / "flowers.toml").write_text(STUDY)
+    with monkeypatch.context() as patch:
+        patch.setattr("hpsearch.figures.declared.draw", interrupted)
+        result = run("study", "flowers.toml", "--no-tracking", "--save", "plots")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (130, 6)
+    monkeypatch.setattr("hpsearch.figures.evaluation.draw_evaluation", interrupted)
+    evaluate = ("evaluate", "flowers-random", "--top", "1", "--seeds", "2", "--no-tracking")
+    result = run(*evaluate, "--save", "plots")
+    assert (result.exit_code, "Test set of 30 rows" in result.stdout) == (130, True)
+    assert not (empty / "plots").exists()
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["best", "flowers-random"], ["show", "flowers-random#0"]]
+)
+def test_commands_that_only_read_do_not_import_mlflow(arguments: list[str]) -> None:
+    code = f"import sys; from hpsearch.cli import cli; cli({arguments}, standalone_mode=False)"
+    code += "; print(sorted({'mlflow', 'sklearn', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+
+
 def test_an_interrupt_during_the_start_exits_with_130(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -603,7 +637,7 @@ def test_repeated_configurations_are_compared_by_their_means(empty: Path) -> Non
     assert (listed["seeds"], listed["best"], listed["best_slot"]) == (3, mean, None)
 
 
-def test_what_repeats_is_not_narrowed(empty: Path) -> None:
+def test_a_study_with_repeats_is_not_narrowed(empty: Path) -> None:
     (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 2\nseeds = 2"))
     assert run("study", "s.toml", "--no-tracking").exit_code == 0
     result = run("narrow", "flowers-random")
@@ -620,14 +654,14 @@ kind = "best"
 """
 
 
-def test_a_figure_that_cannot_be_drawn_takes_no_other_with_it(empty: Path) -> None:
+def test_a_figure_that_cannot_be_drawn_does_not_stop_the_others(empty: Path) -> None:
     (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 40") + PANELS)
     result = run("study", "s.toml", "--no-tracking", "--epochs", "1", "--save", "plots")
     assert result.exit_code == 0, result.output
     assert [file.name for file in (empty / "plots").iterdir()] == ["best.png"]
 
 
-def test_rounds_do_not_repeat(empty: Path) -> None:
+def test_rounds_with_repeats_are_refused(empty: Path) -> None:
     (empty / "s.toml").write_text(STUDY.replace("trials = 6", "trials = 6\nseeds = 2"))
     result = run("study", "s.toml", "--rounds", "2", "--no-tracking")
     assert result.exit_code == 1
@@ -655,7 +689,7 @@ def logged(database: str, experiment: str) -> list[str]:
     return sorted(artifact.path for artifact in store.list_artifacts(run.info.run_id))
 
 
-def test_figures_of_a_study_that_declares_none_are_the_best(here: Path) -> None:
+def test_without_declared_figures_the_best_trials_are_drawn(here: Path) -> None:
     drawn = run("figures", "flowers-random")
     assert (drawn.exit_code, drawn.stdout) == (0, "")
     assert drawn.stderr == "in MLflow: experiment flowers-random, run figures\n"
@@ -666,7 +700,7 @@ def test_figures_of_a_study_that_declares_none_are_the_best(here: Path) -> None:
     assert run("sync", "flowers-random").stderr == "flowers-random: 0 runs written\n"
 
 
-def test_figures_overwrite_with_force_alone(here: Path) -> None:
+def test_figures_overwrite_only_with_force(here: Path) -> None:
     (here / "taken").mkdir()
     (here / "taken" / "best.png").write_text("mine")
     arguments = ["figures", "flowers-random", "--save", "taken", "--no-tracking"]
@@ -684,11 +718,15 @@ def test_figures_overwrite_with_force_alone(here: Path) -> None:
     ("arguments", "code", "sentence"),
     [
         (["flower-random"], 1, "did you mean 'flowers-random'?"),
-        (["flowers-random", "--no-tracking"], 2, "--save says where the figures are to go"),
+        (
+            ["flowers-random", "--no-tracking"],
+            2,
+            "--no-tracking needs --save, a folder for the figures",
+        ),
         (["flowers-random", "--tracking-uri", "sqlite:///no/m.db"], 1, "there is no folder 'no'"),
     ],
 )
-def test_figures_that_have_nowhere_to_go_are_not_written(
+def test_figures_that_cannot_be_saved_are_refused(
     here: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     save = [] if "--no-tracking" in arguments else ["--save", "nowhere"]
@@ -698,7 +736,7 @@ def test_figures_that_have_nowhere_to_go_are_not_written(
     assert not (here / "nowhere").exists()
 
 
-def test_a_study_draws_what_its_file_declares_at_its_end(empty: Path) -> None:
+def test_a_study_draws_the_declared_figures_at_its_end(empty: Path) -> None:
     (empty / "flowers.toml").write_text(STUDY + FIGURE)
     result = run("study", "flowers.toml", "--save", "plots", "--trials", "3")
     assert result.exit_code == 0, result.output
@@ -716,14 +754,14 @@ def test_a_study_draws_what_its_file_declares_at_its_end(empty: Path) -> None:
     assert run("study", "flowers.toml", "--save", "plots", "--force").exit_code == 0
 
 
-def test_a_study_without_figures_draws_none_unless_they_are_to_be_saved(empty: Path) -> None:
+def test_a_study_without_declared_figures_draws_only_with_save(empty: Path) -> None:
     (empty / "flowers.toml").write_text(STUDY)
     arguments = ["study", "flowers.toml", "--trials", "2", "--no-tracking"]
     assert "Figures" not in run(*arguments).stderr
     assert "Figures:            plots/best.png\n" in run(*arguments, "--save", "plots").stderr
 
 
-def test_of_several_rounds_the_first_is_drawn(empty: Path) -> None:
+def test_the_first_of_several_rounds_is_drawn(empty: Path) -> None:
     (empty / "flowers.toml").write_text(STUDY + FIGURE)
     result = run("study", "flowers.toml", "--trials", "2", "--rounds", "2")
     assert "in MLflow: experiment flowers-random, run figures\n" in result.stderr
@@ -734,7 +772,7 @@ def test_of_several_rounds_the_first_is_drawn(empty: Path) -> None:
     ]
 
 
-def test_a_study_of_which_no_trial_ran_to_its_end_has_no_figures(empty: Path) -> None:
+def test_a_study_without_a_complete_trial_has_no_figures(empty: Path) -> None:
     diverging = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "1e30")
     (empty / "flowers.toml").write_text(diverging + FIGURE)
     result = run("study", "flowers.toml", "--trials", "1", "--no-tracking", "--save", "plots")
@@ -747,7 +785,7 @@ def test_a_study_of_which_no_trial_ran_to_its_end_has_no_figures(empty: Path) ->
     )
 
 
-def test_a_tracking_store_that_goes_away_at_the_end_costs_no_figure(
+def test_figures_are_saved_when_the_tracking_store_is_lost_at_the_end(
     empty: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def away(*_: object, **__: object) -> None:
@@ -784,7 +822,7 @@ def test_the_winner_is_exported_and_trained_again(empty: Path, flowers: Path) ->
     assert json.loads((empty / "one.json").read_text())["slot"] == 1
 
 
-def test_a_round_that_found_better_is_named(empty: Path) -> None:
+def test_a_better_round_is_named(empty: Path) -> None:
     (empty / "s.toml").write_text(STUDY)
     options = ["--trials", "2", "--epochs", "1", "--no-tracking", "--rounds", "2"]
     assert run("study", "s.toml", *options, "--name", "co").exit_code == 0
@@ -896,7 +934,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_compare(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_prints_a_line_for_each_study(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ways)
     result = run("compare", "a-0", "b", "a-1", "--save", "plots/ways.png")
     assert result.exit_code == 0, result.output
@@ -914,7 +952,7 @@ def test_compare(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ways / "plots" / "ways.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_compare_json(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_prints_json(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ways)
     options = ["--json", "--target", "2", "--each"]
     record = json.loads(run("compare", "a-0", "a-1", "b", *options).stdout)
@@ -929,7 +967,7 @@ def test_compare_json(ways: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert table[1].split()[-4:] == ["never", "1", "of", "1"]
 
 
-def test_small_losses_are_told_apart(empty: Path) -> None:
+def test_small_losses_are_printed_with_enough_digits(empty: Path) -> None:
     (empty / "s.toml").write_text(STUDY.replace("[search]", '[search]\nmetric = "val/loss"'))
     assert run("study", "s.toml", "--no-tracking", "--name", "small").exit_code == 0
     study = optuna.load_study(study_name="small", storage=open_storage("hpsearch.journal"))
@@ -958,7 +996,7 @@ def test_small_losses_are_told_apart(empty: Path) -> None:
         (["a-0", "--save", "flowers.toml/a.png"], "--save: "),
     ],
 )
-def test_compare_refuses_in_a_sentence_and_writes_nothing(
+def test_compare_refuses_in_one_sentence_and_writes_nothing(
     ways: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(ways)
@@ -978,7 +1016,7 @@ def test_compare_overwrites_with_force(ways: Path, monkeypatch: pytest.MonkeyPat
     assert (ways / "old.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_label_is_shown_as_it_is_written(empty: Path) -> None:
+def test_a_label_with_markup_is_shown_as_it_is(empty: Path) -> None:
     entry = '[[enqueue]]\nlabel = "[red] one"\nlearning_rate = 0.05\n'
     (empty / "flowers.toml").write_text(f"{STUDY}\n{entry}")
     studied = run("study", "flowers.toml", "--no-tracking")

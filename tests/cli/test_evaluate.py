@@ -1,4 +1,4 @@
-"""`hpsearch evaluate` as it is typed: what it prints, how it stops, and what becomes of it."""
+"""`hpsearch evaluate`: what it prints, how it stops, and what the other commands do with it."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_it_prints_the_verdict_and_the_scores() -> None:
     assert "--force overwrites it" in again.stderr
 
 
-def test_as_many_as_are_equally_good_in_the_search_are_counted(
+def test_configurations_that_are_as_good_in_the_search_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -89,7 +89,7 @@ def test_as_many_as_are_equally_good_in_the_search_are_counted(
 
 
 @pytest.mark.usefixtures("flowers")
-def test_a_further_use_needs_again_and_is_shown_as_one() -> None:
+def test_a_second_use_needs_again_and_is_shown_as_the_second() -> None:
     run(*EVALUATE, "--no-tracking")
     more = run("evaluate", NAME, "--top", "2", "--seeds", "4", "--no-tracking")
     assert more.exit_code == 0
@@ -103,7 +103,7 @@ def test_a_further_use_needs_again_and_is_shown_as_one() -> None:
 
 
 @pytest.mark.usefixtures("flowers")
-def test_labels_tell_candidates_apart() -> None:
+def test_candidates_are_shown_with_their_labels() -> None:
     entries = "".join(
         f'[[enqueue]]\nlabel = "{label}"\nlearning_rate = {rate}\n'
         for label, rate in [("slow one", 0.01), ("fast one", 0.1)]
@@ -116,7 +116,7 @@ def test_labels_tell_candidates_apart() -> None:
 
 
 @pytest.mark.usefixtures("flowers")
-def test_a_better_trial_since_then_is_named_and_exported() -> None:
+def test_a_better_later_trial_is_named_and_exported() -> None:
     study = ("study", "flowers.toml", "--seed", "1", "--name", "s", "--no-tracking")
     assert run(*study, "--trials", "1").exit_code == 0
     assert run("evaluate", "s", "--seeds", "2", "--no-tracking").exit_code == 0
@@ -133,7 +133,7 @@ def test_a_better_trial_since_then_is_named_and_exported() -> None:
         assert "is the evaluation of 's'; name that instead" in refused.stderr
 
 
-def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path) -> None:
+def test_list_shows_only_searches_and_delete_includes_the_evaluation(flowers: Path) -> None:
     assert run(*EVALUATE).exit_code == 0
     assert [each["study"] for each in json.loads(run("list", "--json").stdout)] == [NAME]
     deleted = run("delete", NAME, "--yes")
@@ -145,7 +145,7 @@ def test_list_shows_searches_and_delete_takes_the_evaluation_along(flowers: Path
     assert "has been used once" in found.stdout
 
 
-def test_a_deleted_evaluation_is_gone_from_mlflow_and_the_search_stays(flowers: Path) -> None:
+def test_deleting_an_evaluation_removes_it_from_mlflow_and_keeps_the_search(flowers: Path) -> None:
     run("sync", NAME)
     assert run(*EVALUATE).exit_code == 0
     client = MlflowClient(f"sqlite:///{flowers / 'mlflow.db'}")
@@ -175,7 +175,7 @@ def test_sync_writes_what_an_evaluation_trained_without_mlflow() -> None:
         (("evaluate", NAME, "--tracking-uri", "sqlite:///no/where.db"), "there is no folder"),
     ],
 )
-def test_nonsense_is_one_sentence_and_makes_nothing(
+def test_a_wrong_command_is_one_sentence_and_creates_nothing(
     flowers: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     before = sorted(os.listdir(flowers)), (flowers / "hpsearch.journal").read_bytes()
@@ -188,7 +188,7 @@ def test_nonsense_is_one_sentence_and_makes_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_it_goes_on_where_it_was_ended(flowers: Path, number: signal.Signals) -> None:
+def test_it_continues_where_it_was_stopped(flowers: Path, number: signal.Signals) -> None:
     arguments = ["evaluate", NAME, "--seeds", "60", "--jobs", "2", "--no-tracking"]
     command = [sys.executable, "-m", "hpsearch", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The test-set log: uses are counted over all studies, and outlive them."""
+"""The test-set log: uses are counted over all studies, and stay when studies are deleted."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def storage(tmp_path):
     return open_storage(str(tmp_path / "s.journal"))
 
 
-def test_the_first_use_is_free_and_found_again(storage):
+def test_the_first_use_needs_no_permission_and_is_found_again(storage):
     assert uses_of(storage, "d") == []
     use, why = request_use(storage, "d", "s", OURS, again=False)
     assert (use.number, use.scores, why) == (1, None, "")
@@ -28,7 +28,7 @@ def test_the_first_use_is_free_and_found_again(storage):
     assert len(uses_of(storage, "d")) == 1
 
 
-def test_an_interrupted_use_goes_on_even_with_again(storage):
+def test_an_interrupted_use_continues_even_with_again(storage):
     use, _ = request_use(storage, "d", "s", OURS, again=False)
     for again in (False, True):
         assert request_use(storage, "d", "s", OURS, again=again) == (use, "")
@@ -59,13 +59,13 @@ def test_again_is_another_use_by_the_same_networks(storage):
     assert (second.number, second.scores) == (2, None)
 
 
-def test_other_data_have_uses_of_their_own(storage):
+def test_uses_of_other_data_are_counted_separately(storage):
     request_use(storage, "d", "s", OURS, again=False)
     use, _ = request_use(storage, "e", "s", OURS, again=False)
     assert use.number == 1
 
 
-def test_of_two_at_once_one_gives_way(storage, monkeypatch):
+def test_only_one_of_two_simultaneous_uses_is_allowed(storage, monkeypatch):
     def use_first(*arguments, **options):
         monkeypatch.undo()  # another process is faster
         request_use(storage, "d", "faster", replace(OURS, study_id="b"), again=False)
@@ -78,7 +78,7 @@ def test_of_two_at_once_one_gives_way(storage, monkeypatch):
     assert [known.study for known in uses_of(storage, "d")] == ["faster"]
 
 
-def test_the_log_is_no_search(storage):
+def test_the_log_is_not_a_search(storage):
     request_use(storage, "d", "s", OURS, again=False)
     assert not is_search(optuna.load_study(storage=storage, study_name=TEST_SET_LOG))
     assert is_search(optuna.create_study(storage=storage))

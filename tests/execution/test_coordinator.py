@@ -53,7 +53,7 @@ def test_every_slot_is_handed_out_once(make_coordinator):
     assert [coordinator.next_slot() for _ in range(6)] == [0, 1, 2, 3, 4, None]
 
 
-def test_what_is_done_is_not_handed_out(make_coordinator):
+def test_a_done_slot_is_not_handed_out_again(make_coordinator):
     finish(make_coordinator(), 1, 0.5)
     finish(make_coordinator(), 3, 0.5, TrialState.PRUNED)
     coordinator = make_coordinator()
@@ -71,7 +71,7 @@ def test_the_slot_of_a_dead_worker_is_handed_out_again(make_coordinator, study):
     assert [coordinator.next_slot() for _ in range(5)] == [0, 2, 3, 4, None]
 
 
-def test_what_a_dead_worker_finished_is_not_done_again(make_coordinator, study):
+def test_a_trial_that_a_dead_worker_finished_is_not_run_again(make_coordinator, study):
     coordinator = make_coordinator()
     coordinator.next_slot()
     study.add_trial(create_trial(state=TrialState.PRUNED, user_attrs={"slot": 0}))
@@ -83,7 +83,7 @@ def test_what_a_dead_worker_finished_is_not_done_again(make_coordinator, study):
 # Stop rules
 
 
-def test_a_signal_stops(make_coordinator):
+def test_should_stop_interrupts_the_study(make_coordinator):
     coordinator = make_coordinator(stop=lambda: True)
     with pytest.raises(Interrupted):
         coordinator.epoch(0, 1)
@@ -91,7 +91,7 @@ def test_a_signal_stops(make_coordinator):
     assert coordinator.reason == "interrupted"
 
 
-def test_target(make_coordinator):
+def test_the_target_stops_the_study(make_coordinator):
     coordinator = make_coordinator(target=0.9)
     for slot, value in [(0, 0.5), (1, 0.899)]:
         finish(coordinator, slot, value)
@@ -103,7 +103,7 @@ def test_target(make_coordinator):
     assert make_coordinator(target=0.95).next_slot() == 3
 
 
-def test_patience_counts_what_was_done_since_the_best(make_coordinator):
+def test_patience_counts_the_trials_since_the_best_one(make_coordinator):
     coordinator = make_coordinator(trials=10, patience=2)
     for slot, value in enumerate([0.5, 0.4, 0.6]):
         finish(coordinator, slot, value)
@@ -117,7 +117,7 @@ def test_patience_counts_what_was_done_since_the_best(make_coordinator):
     assert make_coordinator(trials=10, patience=3).next_slot() == 5
 
 
-def test_timeout(make_coordinator):
+def test_the_timeout_stops_the_study(make_coordinator):
     coordinator = make_coordinator(timeout=0.05)
     assert coordinator.next_slot() == 0
     time.sleep(0.06)
@@ -126,7 +126,7 @@ def test_timeout(make_coordinator):
     assert coordinator.reason == "timeout"
 
 
-def test_what_is_done_was_not_stopped(make_coordinator):
+def test_a_study_with_all_slots_done_has_no_reason_to_stop(make_coordinator):
     coordinator = make_coordinator(trials=1, timeout=0.01, patience=1, target=0.1)
     assert coordinator.next_slot() == 0
     finish(coordinator, 0, 0.5)

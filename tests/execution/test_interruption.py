@@ -97,7 +97,7 @@ def folder(tmp_path, empty_mlflow):
 
 @pytest.fixture
 def stopped(folder):
-    """A process that stands still in the middle of a trial, after at least one other."""
+    """A process that is paused in the middle of a trial, after at least one other trial."""
     process = folder.start()
     while not _is_amid_a_trial(folder.trials()):
         process.send_signal(signal.SIGCONT)
@@ -118,7 +118,7 @@ def _is_amid_a_trial(trials):
 
 
 def go_on(process, *signals):
-    """Send signals to a process that stands still, let it go on; return exit code and stderr."""
+    """Send signals to a paused process and let it continue; return exit code and stderr."""
     for number in (*signals, signal.SIGCONT):
         process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
@@ -152,7 +152,7 @@ def complete(folder):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_closes_both_stores_and_the_same_command_goes_on(folder, stopped, number, code):
+def test_a_signal_closes_both_stores_and_the_same_command_continues(folder, stopped, number, code):
     before = folder.trials()
     returncode, stderr = go_on(stopped, number)
     assert returncode == code
@@ -172,7 +172,7 @@ def test_a_signal_closes_both_stores_and_the_same_command_goes_on(folder, stoppe
     complete(folder)
 
 
-def test_a_second_signal_leaves_at_once(folder, stopped):
+def test_a_second_signal_ends_the_process_at_once(folder, stopped):
     before = folder.trials()
     returncode, stderr = go_on(stopped, signal.SIGINT, signal.SIGTERM)
     assert returncode in (130, 143)
@@ -182,9 +182,7 @@ def test_a_second_signal_leaves_at_once(folder, stopped):
     assert after[-1].state is TrialState.RUNNING
 
 
-def test_after_a_kill_the_same_command_ends_with_what_an_uninterrupted_study_finds(
-    folder, stopped, tmp_path
-):
+def test_a_killed_study_ends_with_the_results_of_an_uninterrupted_one(folder, stopped, tmp_path):
     killed = folder.trials()[-1].number
     assert go_on(stopped, signal.SIGKILL)[0] == -signal.SIGKILL
     assert folder.states()["RUNNING"] == 1
@@ -200,12 +198,14 @@ def test_after_a_kill_the_same_command_ends_with_what_an_uninterrupted_study_fin
     assert by_slot(trials) == by_slot(whole.trials)
 
 
-def test_a_full_disk_is_said_in_one_line_and_loses_nothing_that_was_finished(folder, tmp_path):
+def test_a_full_disk_is_a_one_line_error_and_keeps_finished_trials(folder, tmp_path):
     process = folder.start("--no-tracking", shell="ulimit -f 100; exec")  # blocks of 512 bytes
     _, stderr = process.communicate()
     assert process.returncode == 1
     last = stderr.splitlines()[-1]
-    assert last.startswith("Error: storage 'hpsearch.journal': File too large; what was finished")
+    assert last.startswith(
+        "Error: storage 'hpsearch.journal': File too large; finished trials are kept"
+    )
     assert "Traceback" not in stderr
     before = folder.states()
     assert before["COMPLETE"] >= 1
@@ -218,7 +218,7 @@ def test_a_full_disk_is_said_in_one_line_and_loses_nothing_that_was_finished(fol
 
 
 def children(process):
-    """Return what a process has started, its server's workers included."""
+    """Return the processes that a process started, with the workers of its server."""
     return psutil.Process(process.pid).children(recursive=True)
 
 

@@ -83,7 +83,7 @@ def test_returns_a_float_that_a_second_call_repeats(objective):
     ("metric", "direction", "best"),
     [("val/accuracy", "maximize", max), ("val/loss", "minimize", min)],
 )
-def test_the_value_is_the_best_epochs(metric, direction, best):
+def test_the_value_is_that_of_the_best_epoch(metric, direction, best):
     objective = build(search={"metric": metric})
     study = new_study(MedianPruner(n_startup_trials=100), direction)
     study.optimize(objective, n_trials=4)
@@ -96,7 +96,7 @@ def test_the_value_is_the_best_epochs(metric, direction, best):
 
 
 @pytest.mark.parametrize(("metric", "best"), [("val/accuracy", max), ("val/loss", min)])
-def test_early_stopping_looks_at_the_studys_metric(metric, best):
+def test_early_stopping_follows_the_metric_of_the_study(metric, best):
     objective = build(search={"metric": metric}, epochs=200, early_stopping=3, learning_rate=0.2)
     trial = fixed_trial(slot=0, params={})
     value = objective(trial)
@@ -105,7 +105,7 @@ def test_early_stopping_looks_at_the_studys_metric(metric, best):
     assert len(curve) == curve.index(value) + 1 + 3 < 200
 
 
-def test_runs_in_somebody_elses_study_over_a_conditional_space():
+def test_it_runs_in_any_optuna_study_with_a_conditional_space():
     def suggest(trial):
         if trial.suggest_categorical("optimizer", ["momentum", "adam"]) == "adam":
             own = {"optimizer": "adam", "beta1": trial.suggest_float("beta1", 0.5, 0.95)}
@@ -123,7 +123,7 @@ def test_runs_in_somebody_elses_study_over_a_conditional_space():
         assert len(trial.params) == 2
 
 
-def test_a_trial_says_what_was_trained(objective):
+def test_a_trial_records_what_was_trained(objective):
     study = new_study()
     study.optimize(objective, n_trials=1)
     (trial,) = study.trials
@@ -150,7 +150,7 @@ def test_the_attributes_are_json(objective):
     assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
 
 
-def test_a_diverging_trial_is_pruned_and_says_at_which_epoch():
+def test_a_diverging_trial_is_pruned_and_records_the_epoch():
     study = new_study()
     study.optimize(build(**EXPLODING), n_trials=2)
     for trial in study.trials:
@@ -176,13 +176,13 @@ def test_the_curves_end_before_the_epoch_that_diverged():
     assert np.isfinite([list(trial.intermediate_values.values()), *curves.values.values()]).all()
 
 
-def test_divergence_is_not_numpys_to_report_either():
+def test_a_divergence_raises_no_numpy_warning():
     with np.errstate(all="raise"), pytest.raises(optuna.TrialPruned, match="diverged at epoch 1"):
         build(**EXPLODING)(FixedTrial({}))
 
 
 @pytest.mark.parametrize("epoch", range(1, EPOCHS))
-def test_a_pruned_trial_says_when_and_keeps_its_curves(objective, epoch):
+def test_a_pruned_trial_records_the_epoch_and_keeps_its_curves(objective, epoch):
     study = new_study(PruneFrom(epoch))
     study.optimize(objective, n_trials=1)
     (trial,) = study.trials
@@ -199,7 +199,7 @@ def test_a_trial_is_not_pruned_after_its_last_epoch(epochs):
     assert study.trials[0].state is TrialState.COMPLETE
 
 
-def test_tells_of_every_epoch_and_then_asks_the_pruner(objective):
+def test_it_reports_every_epoch_and_then_asks_the_pruner(objective):
     heard = []
     study = new_study(PruneFrom(2))
     study.optimize(
@@ -239,7 +239,7 @@ def test_an_exception_fails_the_trial_and_leaves_its_traceback():
     assert "in suggest\n" in trial.user_attrs["traceback"]
 
 
-def test_a_trial_that_was_declared_dead_is_left_as_it_is(objective):
+def test_a_trial_that_was_declared_dead_is_not_changed(objective):
     study = new_study()
 
     def declare_dead(trial, _):
@@ -251,7 +251,7 @@ def test_a_trial_that_was_declared_dead_is_left_as_it_is(objective):
     assert len(study.trials[0].intermediate_values) == 1
 
 
-def test_a_long_trial_writes_its_curves_on_the_way(objective, monkeypatch):
+def test_a_long_trial_writes_its_curves_while_it_runs(objective, monkeypatch):
     monkeypatch.setattr(hpsearch.execution.objective, "LIVE_SECONDS", -1)
     lengths = []
     objective(fixed_trial(), lambda trial, _: lengths.append(len(curves_of(trial))))
@@ -283,13 +283,13 @@ def test_a_slot_and_a_seed_give_the_same_curves_and_others_give_others(objective
     assert len(set(losses)) == 3
 
 
-def test_the_order_of_the_rows_belongs_to_the_slot_as_well():
+def test_the_order_of_the_rows_depends_on_the_slot_too():
     objective = build(hidden_layer_sizes=[], initializer="normal", weight_std=1e-30)
     losses = [tuple(run(objective, slot=slot)[1]["val/loss"]) for slot in (0, 1)]
     assert losses[0] != losses[1]
 
 
-def test_the_number_stands_in_for_the_slot(objective):
+def test_a_trial_without_a_slot_uses_its_number(objective):
     assert run(objective, number=5) == run(objective, slot=5)
 
 
@@ -300,7 +300,7 @@ def test_a_search_seed_does_not_move_the_split():
     assert not np.array_equal(first.data.x_val, moved.data.x_val)
 
 
-def test_labels_belong_to_slots_and_other_peoples_trials_have_none():
+def test_labels_belong_to_slots_and_a_trial_without_a_slot_has_none():
     objective = build(enqueue=[{"label": "patient", "epochs": 5}, {"label": "keen", "epochs": 1}])
     found = {}
     for slot in (0, 1, 2, None):
@@ -338,7 +338,7 @@ def test_labels_belong_to_slots_and_other_peoples_trials_have_none():
         ),
     ],
 )
-def test_says_what_is_wrong_with_the_data(tmp_path, content, data, sentence):
+def test_bad_data_are_named_in_the_error(tmp_path, content, data, sentence):
     path = tmp_path / "rows.csv"
     if content is not None:
         path.write_text(content, encoding="utf-8")
@@ -347,13 +347,13 @@ def test_says_what_is_wrong_with_the_data(tmp_path, content, data, sentence):
     assert str(error.value) == sentence.format(path=path)
 
 
-def test_says_what_is_no_data_set():
+def test_an_unknown_data_set_is_named_in_the_error():
     with pytest.raises(DataError) as error:
         build(data={"source": "digit"})
     assert str(error.value).startswith("data: 'digit' is not a data set; did you mean 'digits'? (")
 
 
-def test_says_what_is_no_file(tmp_path):
+def test_a_missing_file_is_named_in_the_error(tmp_path):
     folder = tmp_path / "rows.csv"
     folder.mkdir()
     with pytest.raises(DataError) as error:
@@ -361,7 +361,7 @@ def test_says_what_is_no_file(tmp_path):
     assert str(error.value) == f"data.source: {folder}: Is a directory"
 
 
-def test_loads_a_table_of_ones_own(tmp_path):
+def test_it_loads_a_table_from_a_file(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,kind\n" + "1,0,x\n0,1,y\n" * 20, encoding="utf-8")
     settings = build(data={"source": str(path), "target": "kind"}).settings
@@ -370,7 +370,7 @@ def test_loads_a_table_of_ones_own(tmp_path):
     assert Objective(settings)(fixed_trial(params={"learning_rate": 0.5})) == 1.0
 
 
-def test_a_study_that_looks_for_the_worst_is_refused():
+def test_a_study_with_the_wrong_direction_is_refused():
     objective = Objective(parse_settings({"name": "x", "data": {"source": "iris"}}, "x"))
     with pytest.raises(SettingsError, match=r"^val/accuracy is to be maximized: .*='maximize'$"):
         optuna.create_study().optimize(objective, n_trials=1)

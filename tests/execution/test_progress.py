@@ -1,4 +1,4 @@
-"""Progress: what a study's counts, its best and its speed come to."""
+"""Progress: the counts, the best value and the speed of a study."""
 
 from itertools import count
 from types import SimpleNamespace
@@ -53,7 +53,7 @@ def test_work_counts_running_trials_by_their_epochs():
     assert progress.work_done == 3 + 0.5 + 0.1
 
 
-def test_the_rate_is_that_of_this_start(clock):
+def test_the_rate_counts_only_this_start(clock):
     progress = Progress(range(9), max_epochs=10, direction="maximize", started=clock[0])
     progress.complete = progress.started_with = 4
     progress.running = {4: 5}

@@ -30,7 +30,7 @@ def study(storage):
 
 
 def leave_running(study, process, slot=0):
-    """Ask for a trial and leave it running; without a process, as its worker's first act would."""
+    """Ask for a trial and leave it running; process: None leaves it without one."""
     trial = study.ask()
     if process is not None:
         assign(trial, slot, process)
@@ -59,14 +59,14 @@ def test_only_the_trials_of_a_dead_worker_are_closed(storage, study):
     assert [trial.number for trial in close_dead_trials(storage, study, os.getpid())] == [2]
 
 
-def test_an_orphan_is_waited_for(storage, study):
+def test_it_waits_for_an_orphan(storage, study):
     trial = leave_running(study, this_process())
     threading.Timer(0.3, lambda: study.tell(trial, state=TrialState.FAIL)).start()
     wait_for_orphans(storage, study)
     assert "reason" not in study.trials[0].user_attrs
 
 
-def test_an_orphan_that_goes_on_is_named(storage, study, monkeypatch):
+def test_an_orphan_that_keeps_running_is_named(storage, study, monkeypatch):
     monkeypatch.setattr(recovery, "ORPHAN_SECONDS", 0.1)
     leave_running(study, this_process(), slot=7)
     who = f"process {os.getpid()}, whose coordinator was killed, still works on trial 7"
@@ -76,7 +76,7 @@ def test_an_orphan_that_goes_on_is_named(storage, study, monkeypatch):
 
 
 @pytest.mark.parametrize("before", ["set_trial_user_attr", "set_trial_state_values"])
-def test_a_trial_that_ends_in_the_meantime_stays_as_it_is(storage, study, monkeypatch, before):
+def test_a_trial_that_ends_at_the_same_moment_stays_as_it_is(storage, study, monkeypatch, before):
     leave_running(study, replace(this_process(), started=1.5e9))
     original = getattr(storage, before)
 

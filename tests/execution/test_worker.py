@@ -56,7 +56,7 @@ def trials_in(url):
 # The loop
 
 
-def test_it_does_the_slots_it_is_handed(url, objective):
+def test_it_runs_the_slots_that_it_gets(url, objective):
     channel = ListChannel([3, 0, 7])
     work(objective, WorkerTask("s", url, None), channel)
 
@@ -69,7 +69,7 @@ def test_it_does_the_slots_it_is_handed(url, objective):
     assert [t.value for t in channel.trials] == [t.value for t in trials]
 
 
-def test_what_a_slot_is_does_not_depend_on_when_it_is_done(url, objective):
+def test_a_slot_gives_the_same_trial_in_any_order(url, objective):
     work(objective, WorkerTask("s", url, None), ListChannel([5, 2]))
     work(objective, WorkerTask("s", url, None), ListChannel([2, 5]))
     a5, a2, b2, b5 = trials_in(url)
@@ -93,7 +93,7 @@ def test_the_coordinator_may_stop_a_trial(url, objective):
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
-def test_a_trial_that_others_declared_dead_is_dropped(url, objective, at):
+def test_a_trial_that_another_process_declared_dead_is_dropped(url, objective, at):
     def declare_dead(slot, number):
         if (slot, number) == (0, at):
             theirs = optuna.load_study(storage=open_storage(url), study_name="s")
@@ -124,7 +124,7 @@ def test_labelled_configurations_take_their_slots(url, make_settings):
     assert configs[2]["momentum"] not in (0.5, 0.75)
 
 
-def test_trials_are_pruned_by_the_settings_pruner(url, make_settings):
+def test_trials_are_pruned_by_the_pruner_in_the_settings(url, make_settings):
     search = {"pruner": "halving"}
     objective = Objective(make_settings(search=search, trial={"epochs": 9}))
     work(objective, WorkerTask("s", url, None), ListChannel(range(8)))
@@ -157,7 +157,7 @@ def blas_threads():
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
-def test_matrix_products_run_on_one_thread_meanwhile(url, objective):
+def test_matrix_products_run_on_one_thread_during_work(url, objective):
     within = []
     channel = ListChannel([0], lambda *_: within.append(blas_threads()))
     with threadpool_limits(limits=2, user_api="blas"):
@@ -169,7 +169,7 @@ def test_matrix_products_run_on_one_thread_meanwhile(url, objective):
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError])
-def test_optuna_is_quiet_meanwhile(url, objective, error):
+def test_optuna_logs_nothing_during_work(url, objective, error):
     within = []
     before = optuna.logging.get_verbosity()
     channel = ListChannel([0], lambda *_: within.append(optuna.logging.get_verbosity()))

@@ -1,4 +1,4 @@
-"""Evaluation: the same search again over fresh seeds, then its test set, once."""
+"""Evaluation: the best trials are trained again over fresh seeds, then tested once."""
 
 import json
 from dataclasses import replace
@@ -106,8 +106,8 @@ def test_repeats_are_trainings_of_the_same_configuration_with_other_draws(search
     assert found.chosen.mean == max(each.mean for each in found.candidates)
 
 
-def test_the_draws_are_the_same_for_all(search):
-    """Two configurations that differ in nothing that matters come to the same, draw by draw."""
+def test_all_candidates_have_the_same_draws(search):
+    """Two configurations that train the same have the same values, draw by draw."""
     entries = [{"label": name, "learning_rate": 0.1, "momentum": 0.9} for name in "ab"]
     entries[1]["beta1"] = 0.8  # which SGD with momentum does not read
     search(enqueue=entries, search={"trials": 2})
@@ -145,7 +145,7 @@ def test_final_networks_learn_from_all_rows_for_the_median_best_epoch(search):
         assert final.value == curves.values["train/accuracy"][-1]
 
 
-def test_a_constant_rate_makes_the_final_network_of_plain_training(search):
+def test_with_a_constant_rate_a_final_network_is_that_of_plain_training(search):
     study = search()
     found = evaluate(NAME, top=1, seeds=2)
     settings = evaluation_settings(study)
@@ -226,7 +226,7 @@ def test_uses_are_counted_over_studies(search, make_settings):
     assert last_evaluation(study).test_use.number == 1
 
 
-def test_more_seeds_add_to_what_there_is(search):
+def test_more_seeds_add_to_the_earlier_repeats(search):
     study = search()
     first = evaluate(NAME, top=2, seeds=2)
     numbers = {repeat: trial.number for repeat, trial in done(study).items()}
@@ -241,7 +241,7 @@ def test_more_seeds_add_to_what_there_is(search):
     assert evaluation_record(more)["test"]["seeds"] == 2
 
 
-def test_asking_for_less_makes_no_luckier_one_the_winner(search):
+def test_asking_for_less_does_not_make_a_lucky_configuration_win(search):
     study = search()
     wide = evaluate(NAME, top=3, seeds=3)
     before, luckiest = done(study), slot_of(best_trials(study, 1)[0])
@@ -279,7 +279,7 @@ def test_an_interruption_costs_nothing_that_was_trained(search, jobs):
     assert fresh.test_use == resumed.test_use  # by the very same networks: no further use
 
 
-def test_what_diverges_is_said_and_not_chosen(search):
+def test_a_candidate_that_diverges_is_reported_and_not_chosen(search):
     entries = [
         {"label": "steady", "learning_rate": 0.05, "momentum": 0.5},
         {"label": "wild", "learning_rate": 0.1, "momentum": 0.5},
@@ -302,7 +302,7 @@ def test_what_diverges_is_said_and_not_chosen(search):
     draw_evaluation(found)
 
 
-def test_configurations_that_are_alike_are_one(search):
+def test_equal_configurations_are_one_candidate(search):
     entries = [{"label": name, "learning_rate": 0.1, "momentum": 0.9} for name in "abc"]
     search(enqueue=entries, search={"trials": 4})
     assert len(evaluate(NAME, top=5, seeds=2).candidates) == 2
@@ -321,7 +321,9 @@ def test_a_search_with_seeds_is_evaluated_by_its_means(search):
     assert last_evaluation(study).in_the_search == "in the search, mean of 2"
 
 
-def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mnist, monkeypatch):
+def test_a_search_that_validates_on_the_test_set_is_not_scored_on_it(
+    search, small_mnist, monkeypatch
+):
     monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
     study = search(data={"source": "mnist", "limit": None, "validation": "test"})
     found = evaluate(NAME, top=2, seeds=2)
@@ -332,7 +334,9 @@ def test_a_search_that_validates_on_the_test_set_has_none_left(search, small_mni
     assert find_winner(storage(), study).untested.startswith("Validated on the test set")
 
 
-def test_what_cannot_be_evaluated_is_said_before_anything_is_made(search, make_settings, tmp_path):
+def test_a_search_that_cannot_be_evaluated_is_refused_before_anything_is_created(
+    search, make_settings, tmp_path
+):
     search()
     names = {*optuna.get_all_study_names(storage())}
     with pytest.raises(StudyError, match="is not a study in this storage"):
@@ -360,7 +364,7 @@ def test_an_evaluation_is_not_evaluated(search):
         evaluate(f"{NAME}.evaluation")
 
 
-def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
+def test_repeats_final_networks_and_the_evaluation_are_runs_of_different_kinds(search, mlflow_uri):
     tracker = Tracker(mlflow_uri)
     study = search()
     tracker.sync(study)
@@ -395,7 +399,9 @@ def test_runs_in_mlflow_are_of_their_own_kinds(search, mlflow_uri):
     assert tracker.sync(study) == tracker.sync(held(study)) == 0
 
 
-def test_a_run_that_a_killed_process_left_is_ended_by_the_next(search, mlflow_uri, monkeypatch):
+def test_a_run_that_a_killed_process_left_open_is_ended_by_the_next(
+    search, mlflow_uri, monkeypatch
+):
     tracker = Tracker(mlflow_uri)
     study = search()
     with monkeypatch.context() as patch:
@@ -412,7 +418,7 @@ def test_a_run_that_a_killed_process_left_is_ended_by_the_next(search, mlflow_ur
     assert log_missing_evaluation(tracker.store, study) == 0
 
 
-def test_export_takes_what_was_evaluated(search, tmp_path):
+def test_export_writes_the_network_that_was_evaluated(search, tmp_path):
     study = search()
     before = winning_trial(study)
     assert find_winner(storage(), study).untested.startswith(
@@ -443,7 +449,7 @@ def test_export_takes_what_was_evaluated(search, tmp_path):
     assert "evaluation" not in winner_record(study, other)
 
 
-def test_the_report_shows_it(search):
+def test_the_report_shows_the_evaluation(search):
     study = search(data={"source": "iris", "limit": None})
     assert 'id="evaluation"' not in report_page(study)
     found = evaluate(NAME, top=2, seeds=3)
@@ -463,7 +469,7 @@ def test_the_report_shows_it(search):
     assert f'data-n="{accuracy}">{accuracy:.4f}</td>' in page  # what was seen stays
 
 
-def test_names_of_a_hundred_letters_have_evaluations_of_their_own(search, make_settings):
+def test_studies_with_long_names_have_separate_evaluations(search, make_settings):
     search()
     names = ["n" * 99 + letter for letter in "ab"]
     for name in names:
@@ -474,7 +480,7 @@ def test_names_of_a_hundred_letters_have_evaluations_of_their_own(search, make_s
     assert len({*evaluations}) == 2
 
 
-def test_of_equals_the_first_is_the_best_of_the_search(search):
+def test_the_first_of_equal_trials_is_the_best_of_the_search(search):
     """Not the one that does best over fresh seeds: its luck would be chosen to be small."""
     study = search()
     for trial in best_trials(study)[:2]:
@@ -488,7 +494,7 @@ def test_of_equals_the_first_is_the_best_of_the_search(search):
     assert found.searched_best.slot == slot_of(best_trials(study, 1)[0])
 
 
-def test_the_score_stays_with_the_network_that_has_it(search):
+def test_a_score_stays_with_its_network(search):
     study = search()
     first = evaluate(NAME, top=1, seeds=3)
     scores = find_winner(storage(), study).scores
@@ -502,7 +508,7 @@ def test_the_score_stays_with_the_network_that_has_it(search):
     assert not replace(more, epochs=99).is_scored
 
 
-def test_a_search_that_goes_on_overtakes_its_evaluation(search):
+def test_a_better_later_trial_overtakes_the_evaluation(search):
     study = search(search={"trials": 2})
     found = evaluate(NAME, top=2, seeds=2)
     assert overtaken_by(study, found) is None
@@ -524,7 +530,7 @@ def test_a_search_that_goes_on_overtakes_its_evaluation(search):
     assert said in describe(study)
 
 
-def test_a_luckier_draw_of_what_was_evaluated_overtakes_nothing(search):
+def test_a_luckier_draw_of_an_evaluated_configuration_overtakes_nothing(search):
     study = search(search={"trials": 2})
     found = evaluate(NAME, top=2, seeds=2)
     twin = best_trials(study, 1)[0]
@@ -542,7 +548,7 @@ def test_a_luckier_draw_of_what_was_evaluated_overtakes_nothing(search):
     assert count_equals(study, {0, 1} - {slot_of(twin)}) == 1
 
 
-def test_a_round_that_found_better_is_named(search, make_settings):
+def test_a_better_round_is_named(search, make_settings):
     first = search()
     second = run_study(make_settings(), name=f"{NAME}.r2", earlier=[first]).study
     for study, value, better in [(second, 2.0, second), (first, 3.0, first)]:
@@ -557,7 +563,9 @@ def test_a_round_that_found_better_is_named(search, make_settings):
     )  # they are equally good
 
 
-def test_a_search_on_the_test_set_has_used_it(search, make_settings, small_mnist, monkeypatch):
+def test_a_search_that_validates_on_the_test_set_has_used_it(
+    search, make_settings, small_mnist, monkeypatch
+):
     monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
     data = {"source": "mnist", "limit": None}
     study = search(data=data)
@@ -574,7 +582,7 @@ def test_a_search_on_the_test_set_has_used_it(search, make_settings, small_mnist
     assert find_evaluation(storage(), study) is not None
 
 
-def test_small_losses_have_their_digits(search):
+def test_small_losses_are_printed_with_enough_digits(search):
     search(search={"metric": "val/loss"})
     found = evaluate(NAME, top=1, seeds=2)
     small = replace(found.chosen, search_value=1.5e-5, values=(2e-5, 4e-5))
@@ -605,7 +613,7 @@ def test_luck_in_words(values, end):
         assert two.verdict(candidate) == "best"
 
 
-def test_the_experiments_page_shows_it(search, mlflow_uri):
+def test_the_page_of_the_experiment_shows_the_evaluation(search, mlflow_uri):
     tracker = Tracker(mlflow_uri)
     study = search()
     tracker.sync(study)

@@ -90,7 +90,7 @@ def test_figures_that_name_labelled_configurations_are_left_out_with_them():
     assert (kept.kind, kept.top) == ("best", 3)
 
 
-def test_the_best_are_a_tenth_and_at_least_five():
+def test_a_tenth_of_the_trials_and_at_least_five_are_kept():
     values = [(10 ** -(4 * n / 99), 1 - n / 100) for n in range(100)]
     few, many = next_round(study_of(values[:20])), next_round(study_of(values))
     assert [trial.value for trial in few.best] == [1 - n / 100 for n in range(5)]
@@ -99,7 +99,7 @@ def test_the_best_are_a_tenth_and_at_least_five():
     assert len(next_round(study_of(values[:2]), top=30).best) == 2
 
 
-def test_the_best_are_the_lowest_of_a_loss():
+def test_the_lowest_losses_are_the_best():
     values = [(0.001, 0.1), (0.1, 0.9)]
     up, down = study_of(values), study_of(values, direction="minimize")
     assert rates(up, top=1)[0] > 0.01 > rates(down, top=1)[1]
@@ -114,7 +114,7 @@ def test_margin_and_widen_are_passed_on():
         next_round(study, margin=float("nan"))
 
 
-def test_the_file_says_what_changed_and_is_the_settings(tmp_path):
+def test_the_file_shows_what_changed_and_loads_as_the_settings(tmp_path):
     following = next_round(study_of([(1.0, 0.9), (0.9, 0.85), (0.001, None)]))
     file = following.as_file()
     assert file.startswith(
@@ -143,7 +143,7 @@ def test_a_file_without_warnings_and_with_one_trial():
     assert "crowd" not in file
 
 
-def test_it_says_how_many_others_are_as_good_as_those_it_takes():
+def test_it_counts_the_trials_that_are_as_good_as_the_last_one_taken():
     study = study_of([(0.01, 0.8)] * 2 + [(0.1, 1.0)] * 16)
     first, *rest = next_round(study).as_file().splitlines()
     assert first == "# digits-tpe around the best 5 of 18 completed trials (val/accuracy 1)"
@@ -180,7 +180,7 @@ def test_the_longest_name_has_a_next_round_too():
     assert one != other
 
 
-def test_says_what_cannot_be_narrowed():
+def test_a_study_that_cannot_be_narrowed_is_refused():
     foreign = optuna.create_study(study_name="theirs")
     assert sentence(foreign) == (
         "study 'theirs' was not started by hpsearch, so its space is not known; "
@@ -195,7 +195,7 @@ def test_says_what_cannot_be_narrowed():
     )
 
 
-def test_the_next_study_runs_inside_of_the_narrower_space(make_settings, tmp_path):
+def test_the_next_study_runs_in_the_narrower_space(make_settings, tmp_path):
     settings = make_settings(trial={"hidden_layer_sizes": {"choices": [[8], [4, 4]]}})
     storage = str(tmp_path / "journal")
     first = run_study(settings, storage=storage).study
@@ -277,7 +277,7 @@ def test_earlier_trials_in_the_space_are_carried_over(run):
     assert any(source.startswith("tiny-random.r2#") for source in carried(third))
 
 
-def test_a_labelled_trial_that_set_what_is_fixed_is_not_carried(run):
+def test_a_labelled_trial_with_another_fixed_value_is_not_carried_over(run):
     odd = {"label": "odd", "epochs": 2, "learning_rate": 0.03, "momentum": 0.9}
     even = {"label": "even", "learning_rate": 0.03, "momentum": 0.9}
     _, second = run(2, trial={"learning_rate": {"low": 0.02, "high": 0.04}}, enqueue=[odd, even])
@@ -286,7 +286,7 @@ def test_a_labelled_trial_that_set_what_is_fixed_is_not_carried(run):
     assert study_settings(second.study).enqueue == ()
 
 
-def test_the_same_call_goes_on_where_it_was_interrupted(run):
+def test_the_same_call_continues_where_it_was_interrupted(run):
     asked = iter(range(40))  # in the second round
     stopped = run(3, should_stop=lambda: next(asked, None) is None)
     assert [outcome.reason for outcome in stopped] == ["finished", "interrupted"]
@@ -351,7 +351,7 @@ def test_a_grid_has_fewer_points_in_each_round(run):
     assert totals[0] == 12 > totals[2]
 
 
-def test_each_round_draws_numbers_of_its_own(run):
+def test_each_round_draws_different_numbers(run):
     shares = []
     for outcome in run(2):
         entry = study_settings(outcome.study).trial.searched["learning_rate"]
@@ -366,18 +366,18 @@ def test_a_round_of_an_earlier_study_of_that_name_is_refused(run, tmp_path):
     run(2)
     store = open_storage(str(tmp_path / "r.journal"))
     optuna.delete_study(study_name="tiny-random", storage=store)
-    with pytest.raises(StudyError, match=r"'tiny-random\.r2' is no round of this 'tiny-random'"):
+    with pytest.raises(StudyError, match=r"'tiny-random\.r2' is not a round of this 'tiny-random'"):
         run(2)
 
 
-def test_a_round_that_was_created_and_no_more_is_begun_again(run, tmp_path):
+def test_a_round_without_trials_is_started_again(run, tmp_path):
     run(1)
     store = open_storage(str(tmp_path / "r.journal"))
     optuna.create_study(study_name="tiny-random.r2", storage=store, direction="maximize")
     assert [outcome.reason for outcome in run(2)] == ["finished"] * 2
 
 
-def test_what_cannot_be_rounds_is_refused_before_the_first(run, tmp_path):
+def test_a_search_that_cannot_have_rounds_is_refused_before_the_first(run, tmp_path):
     with pytest.raises(StudyError, match="searches nothing"):
         run(2, trial={"learning_rate": 0.1, "momentum": 0.9})
     with pytest.raises(SettingsError, match="is no name for a study"):
@@ -397,7 +397,7 @@ def test_a_target_ends_all_rounds_and_patience_one(run):
     assert [outcome.reason for outcome in outcomes] == ["patience", "patience"]
 
 
-def test_the_timeout_is_that_of_all_rounds(run):
+def test_the_timeout_limits_all_rounds_together(run):
     outcomes = run(50, search={"timeout": 1.5})
     assert outcomes[-1].reason == "timeout"
     assert sum(outcome.seconds for outcome in outcomes) < 10

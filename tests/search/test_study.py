@@ -1,4 +1,4 @@
-"""Studies, run to their budget: continued, refused, interrupted, failed, and shown in MLflow."""
+"""Running a study: it is continued, refused, interrupted or failed, and shown in MLflow."""
 
 import optuna
 import pytest
@@ -68,7 +68,7 @@ def test_a_study_has_exactly_its_total_however_often_it_is_started(run, make_set
     assert len(fewer.study.trials) == 6
 
 
-def test_the_name_is_the_files_and_the_samplers_unless_given(make_settings):
+def test_the_default_name_is_that_of_the_file_and_the_sampler(make_settings):
     settings = make_settings(search={"sampler": "tpe"})
     assert study_name(settings) == "tiny-tpe"
     assert study_name(settings, "mine") == "mine"
@@ -133,7 +133,7 @@ def test_another_search_under_the_same_name_is_refused(run, make_settings, chang
     assert (study.user_attrs, study.trials) == before
 
 
-def test_data_that_changed_are_refused_but_may_be_moved(run, tmp_path, make_settings):
+def test_changed_data_are_refused_and_moved_data_are_not(run, tmp_path, make_settings):
     table = tmp_path / "table.csv"
     table.write_text("a,label\n" + "".join(f"{row},{row % 2}\n" for row in range(50)))
     settings = make_settings(data={"source": "table.csv", "target": "label", "limit": 50})
@@ -158,7 +158,7 @@ def test_budget_sampler_and_pruner_may_change(run, make_settings):
 @pytest.mark.parametrize(
     ("directions", "trials"), [(["maximize"], 1), (["minimize"], 0), (["maximize", "minimize"], 0)]
 )
-def test_somebody_elses_study_is_refused(run, journal, make_settings, directions, trials):
+def test_a_study_of_another_program_is_refused(run, journal, make_settings, directions, trials):
     theirs = optuna.create_study(
         storage=open_storage(str(journal)), study_name="tiny-random", directions=directions
     )
@@ -239,7 +239,7 @@ def experiments(uri):
 # Interruption
 
 
-def test_an_interrupted_study_is_closed_and_goes_on(run, make_settings, mlflow_uri):
+def test_an_interrupted_study_is_closed_and_continues(run, make_settings, mlflow_uri):
     client, tracker = MlflowClient(mlflow_uri), Tracker(mlflow_uri)
     # The first trial asks once for its start and thrice for its epochs.
     outcome = run(make_settings(), tracker=tracker, should_stop=stop_after(4 + 2))
@@ -255,13 +255,13 @@ def test_an_interrupted_study_is_closed_and_goes_on(run, make_settings, mlflow_u
     assert len(outcome.study.get_trials(states=(TrialState.COMPLETE,))) == 4
 
 
-def test_a_study_interrupted_between_trials_leaves_no_trial_half_done(run, make_settings):
+def test_an_interruption_between_trials_leaves_no_unfinished_trial(run, make_settings):
     outcome = run(make_settings(), should_stop=stop_after(4))
     assert (outcome.reason, outcome.new) == ("interrupted", 1)
     assert [t.state for t in outcome.study.trials] == [TrialState.COMPLETE]
 
 
-def test_interruptions_use_up_no_tries(run, make_settings):
+def test_an_interruption_does_not_count_as_a_try(run, make_settings):
     for _ in range(4):
         outcome = run(make_settings(), should_stop=stop_after(1))
         assert (outcome.reason, outcome.slots.given_up) == ("interrupted", [])
@@ -272,7 +272,7 @@ def test_interruptions_use_up_no_tries(run, make_settings):
     ("sampler", "pruner", "trials"),
     [("random", "none", 6), ("tpe", "none", 16), ("tpe", "median", 16)],
 )
-def test_interruptions_change_no_bit(run, make_settings, sampler, pruner, trials):
+def test_an_interrupted_study_gives_the_same_bits(run, make_settings, sampler, pruner, trials):
     search = {"sampler": sampler, "pruner": pruner, "trials": trials}
     settings = make_settings(search=search, trial={"epochs": 4})
     whole = by_slot(run(settings, name="whole").study)
@@ -288,9 +288,7 @@ def test_interruptions_change_no_bit(run, make_settings, sampler, pruner, trials
 # Failure
 
 
-def test_a_failing_trial_stops_the_study_thrice_and_is_then_given_up(
-    run, make_settings, mlflow_uri
-):
+def test_a_trial_that_fails_three_times_is_given_up(run, make_settings, mlflow_uri):
     ordinary = {"label": "ordinary", "momentum": 0.5}
     settings = make_settings(enqueue=[ordinary, TOO_WIDE], search={"trials": 3})
     tracker = Tracker(mlflow_uri)
@@ -318,7 +316,7 @@ def test_a_failing_trial_stops_the_study_thrice_and_is_then_given_up(
 # Existing studies
 
 
-def test_load_study_names_what_there_is(run, journal, make_settings):
+def test_load_study_lists_the_known_studies(run, journal, make_settings):
     run(make_settings(search={"trials": 1}), name="digits-random")
     storage = open_storage(str(journal))
     assert load_study(storage, "digits-random").study_name == "digits-random"
@@ -334,7 +332,7 @@ def test_load_study_in_an_empty_storage(journal):
 # In MLflow
 
 
-def test_mlflow_shows_what_the_study_knows(run, make_settings, mlflow_uri):
+def test_mlflow_has_the_same_trials_as_the_study(run, make_settings, mlflow_uri):
     settings = make_settings(search={"trials": 12, "pruner": "halving"}, trial={"epochs": 9})
     study = run(settings, tracker=Tracker(mlflow_uri)).study
     client = MlflowClient(mlflow_uri)

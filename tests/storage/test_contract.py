@@ -1,4 +1,4 @@
-"""What every storage owes hpsearch, and all that Optuna asks of one; a new one is one more URL."""
+"""The contract of a storage with hpsearch and Optuna; a new storage is one more URL."""
 
 import signal
 import subprocess
@@ -55,7 +55,7 @@ def start_writer(url, trials):
     return process
 
 
-def test_it_is_there_after_its_first_use(url):
+def test_the_storage_exists_after_its_first_use(url):
     assert not storage_exists(url)
     study_of(url)
     assert storage_exists(url)
@@ -71,7 +71,7 @@ def test_another_process_reads_what_was_written(url):
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_a_finished_trial_takes_nothing_more(url):
+def test_a_finished_trial_cannot_be_changed(url):
     study, other = study_of(url), study_of(url)
     trial = study.ask()
     other.tell(trial.number, state=TrialState.FAIL)
@@ -92,7 +92,7 @@ def test_a_running_trial_shows_its_slot_to_others(url):
     assert assigned_slot(running) == 7
 
 
-def test_two_processes_that_write_lose_nothing(url):
+def test_two_processes_that_write_at_the_same_time_lose_nothing(url):
     study_of(url)
     writers = [start_writer(url, 8) for _ in range(2)]
     for writer in writers:
@@ -117,7 +117,7 @@ def test_a_killed_writer_leaves_a_storage_that_works(url):
     assert study_of(url).trials[-1].state is TrialState.COMPLETE
 
 
-def test_threads_that_open_it_at_once_share_one_study(url):
+def test_threads_that_open_it_at_the_same_time_share_one_study(url):
     study_of(url)
     numbers, together = [], threading.Barrier(4)
 
@@ -135,7 +135,7 @@ def test_threads_that_open_it_at_once_share_one_study(url):
     assert len(numbers) == len(study_of(url).trials) == 4
 
 
-def test_rounds_are_found_by_what_they_say(url):
+def test_rounds_are_found_by_their_records(url):
     first, storage = study_of(url), open_storage(url)
     for name, is_round in [("s.r2", True), ("s.r3", False)]:
         later = storage.create_new_study([StudyDirection.MAXIMIZE], name)

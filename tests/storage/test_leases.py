@@ -1,4 +1,4 @@
-"""Live and dead processes are told apart, and at most one of two processes runs a study."""
+"""Live and dead processes are recognized, and at most one process at a time runs a study."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_a_process_is_known_by_host_and_start(change, dead):
     assert is_dead(replace(this_process(), **change)) is dead
 
 
-def test_a_trial_without_a_process_has_died():
+def test_a_trial_without_a_process_counts_as_dead():
     assert is_dead(None)
 
 
@@ -139,7 +139,7 @@ def test_a_lease_from_another_host_holds_while_it_is_renewed(reopen):
         pass
 
 
-def test_of_two_simultaneous_starts_one_runs_and_the_other_names_it(reopen):
+def test_one_of_two_simultaneous_starts_runs_and_the_other_names_it(reopen):
     holding, refused, together, leave = [], [], threading.Barrier(2), threading.Event()
 
     def start():

@@ -1,4 +1,4 @@
-"""Storages: what opens, what is refused, and a journal that survives its writers."""
+"""Storages: which URLs open, which are refused, and a journal that survives killed writers."""
 
 import fcntl
 import json
@@ -39,7 +39,7 @@ def run_python(code, *arguments):
 # Where
 
 
-def test_url_is_the_given_one_then_the_environment_then_a_file(monkeypatch):
+def test_the_url_is_the_given_one_then_that_of_the_environment_then_a_file(monkeypatch):
     monkeypatch.delenv("HPSEARCH_STORAGE", raising=False)
     assert storage_url() == "hpsearch.journal"
     monkeypatch.setenv("HPSEARCH_STORAGE", "sqlite:///a.db")
@@ -81,13 +81,13 @@ def test_trials_in_a_database_have_a_heartbeat(tmp_path):
         ("", r"storage '.*': Is a directory"),
     ],
 )
-def test_a_path_that_cannot_be_a_journal(tmp_path, url, message):
+def test_a_path_that_cannot_be_a_journal_is_refused(tmp_path, url, message):
     with pytest.raises(StorageError, match=message):
         open_storage(f"{tmp_path}/{url}")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_journal_that_cannot_be_written(journal):
+def test_a_journal_that_cannot_be_written_is_refused(journal):
     journal.chmod(0o444)
     if os.access(journal, os.W_OK):
         pytest.skip("nothing is unwritable for this user")
@@ -109,10 +109,10 @@ def test_a_journal_that_cannot_be_written(journal):
         b'{"op_code":"?"}\n3',
     ],
 )
-def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, content, last):
+def test_a_file_that_is_not_a_journal_is_refused_and_not_changed(tmp_path, content, last):
     path = tmp_path / "precious"
     path.write_bytes(content + last)
-    with pytest.raises(StorageError, match="precious': this file is no Optuna journal"):
+    with pytest.raises(StorageError, match="precious': this file is not an Optuna journal"):
         open_storage(str(path))
     if b'{"op_code":' not in content:  # what looks like a journal may lose a torn line
         assert path.read_bytes() == content + last
@@ -135,7 +135,7 @@ def test_an_empty_file_is_an_empty_journal(tmp_path):
         ("sqlite://", "keeps nothing; name a file"),
     ],
 )
-def test_a_database_that_cannot_be_opened(url, message):
+def test_a_database_that_cannot_be_opened_is_one_sentence(url, message):
     with pytest.raises(StorageError, match=message) as caught:
         open_storage(url)
     assert "hush" not in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_database_that_cannot_be_opened(url, message):
 
 
 @pytest.mark.parametrize("name", ["missing/s.db", "text.db", ""])
-def test_an_sqlite_file_that_cannot_be_opened(tmp_path, name):
+def test_an_sqlite_file_that_cannot_be_opened_is_one_sentence(tmp_path, name):
     (tmp_path / "text.db").write_text("this is no database\n" * 100)
     with pytest.raises(StorageError, match=f"sqlite:///.*{name}': cannot be opened: ") as caught:
         open_storage(f"sqlite:///{tmp_path}/{name}")
@@ -213,12 +213,12 @@ def test_garbage_between_lines_is_refused(journal):
     lines = journal.read_bytes().splitlines(keepends=True)
     damaged = b"".join([*lines[:4], b"garbage\n", *lines[4:]])
     journal.write_bytes(damaged)
-    with pytest.raises(StorageError, match="is no Optuna journal"):
+    with pytest.raises(StorageError, match="is not an Optuna journal"):
         open_storage(str(journal))
     assert journal.read_bytes() == damaged
 
 
-def test_a_lock_that_optuna_left_behind_is_no_matter(journal):
+def test_a_lock_file_that_optuna_left_behind_is_ignored(journal):
     left = journal.with_name(journal.name + ".lock")
     left.symlink_to(journal)
     optuna.load_study(study_name="s", storage=open_storage(str(journal))).set_user_attr("a", 1)

@@ -1,7 +1,7 @@
-"""The process that worker processes are forked from, with all they need imported already.
+"""The server process that workers are forked from; it has imported what they need.
 
-This module imports nothing heavy: the server can be started first of all, and imports beside the
-process that started it.
+This module imports nothing heavy, so a command can start the server first, and both import at the
+same time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from multiprocessing.context import ForkServerContext
 from typing import Any
 
 ENVIRONMENT = {
-    # Small matrices: a second BLAS thread costs more than it brings.
+    # The matrices are small: a second BLAS thread costs more than it saves.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -24,9 +24,9 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # with a server, for every run that ends
-    "MLFLOW_UV_AUTO_DETECT": "false",  # else a model takes the uv.lock of the folder with it
-    # A tracking server that is away shall be missed after seconds, not minutes.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a server prints it for every run that ends
+    "MLFLOW_UV_AUTO_DETECT": "false",  # or MLflow stores the uv.lock of the folder with a model
+    # Notice after seconds, not minutes, that a tracking server does not answer.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
@@ -40,17 +40,17 @@ PRELOADED = [
 
 
 def start_forkserver() -> ForkServerContext:
-    """Start the server, if it does not run yet, without waiting for it."""
+    """Start the server if it is not running yet, and do not wait for it."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     before = dict(os.environ)
     try:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        # It shall import what this process would, and nothing that lies in the working directory.
+        # The server imports from where this process would, but not from the working directory.
         os.environ["PYTHONSAFEPATH"] = "1"
         os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        resource_tracker.ensure_running()  # else the server starts it, and it lets signals through
+        resource_tracker.ensure_running()  # started by the server, it would unblock signals
         with held_signals():
             forkserver.ensure_running()
     finally:
@@ -61,9 +61,9 @@ def start_forkserver() -> ForkServerContext:
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM from processes that start meanwhile: they are the parent's to hear.
+    """Block Ctrl-C and SIGTERM in processes that start in the block; only the parent handles them.
 
-    What is blocked here stays blocked in a child; here it is delivered when the block ends.
+    A child inherits the blocked signals. This process gets its own when the block ends.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
@@ -74,7 +74,7 @@ def held_signals() -> Iterator[None]:
 
 @contextmanager
 def hidden_main() -> Iterator[None]:
-    """Keep a child that starts meanwhile from running the main script again.
+    """Keep a child that starts in the block from running the main script again.
 
     A script without `if __name__ == "__main__"` would start its study once more in every worker.
     """

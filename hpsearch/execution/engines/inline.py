@@ -16,5 +16,5 @@ class InlineEngine:
     """One worker in this process; the coordinator is its channel."""
 
     def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
-        """Fill the coordinator's slots one after the other, as `Engine.run` says."""
-        work(objective, task, coordinator)
+        """Fill the coordinator's slots one after the other; see `Engine.run`."""
+        work(objective, task, coordinator, coordinator.storage)

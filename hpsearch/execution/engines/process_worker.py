@@ -1,8 +1,7 @@
 """A worker process: its end of the pipe, how it starts and how it ends.
 
-The pipe carries the messages of `execution.messages`, and its end is how each side learns that the
-other one died. Nothing is shared: a lock or a counter in shared memory would stay held by a process
-that was killed with it.
+The pipe carries the messages of `execution.messages`. When it closes, the other side has ended.
+Nothing is shared: a killed process would never release a lock in shared memory.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ logger = logging.getLogger(__name__)
 class ProcessStart:
     """What a worker process is started with: the state of its parent, and its task.
 
-    recipe: a function that makes the objective. digest: of the data that it has to have.
+    recipe: a function that makes the objective. digest: that of the data it must load.
     """
 
     folder: str
@@ -110,7 +109,7 @@ class PipeChannel:
 
 
 class _PipeLog(logging.Handler):
-    """Sends a worker's warnings to its coordinator, which logs each once for all workers."""
+    """Sends warnings to the coordinator, which logs the same warning of several workers once."""
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__(logging.WARNING)
@@ -122,7 +121,7 @@ class _PipeLog(logging.Handler):
 
 
 def run_worker(pipe: Connection, start: ProcessStart) -> None:
-    """Be a worker process. The coordinator decides when it ends; signals do not reach it."""
+    """Run as a worker process, in which signals are blocked, until the coordinator ends it."""
     log = logging.getLogger("hpsearch")
     log.addHandler(_PipeLog(pipe))
     log.propagate = False
@@ -135,7 +134,8 @@ def run_worker(pipe: Connection, start: ProcessStart) -> None:
         with storage_errors(start.task.storage):
             objective = start.recipe()
             if objective.data.digest != start.digest:
-                raise DataError(f"data.source: {objective.data.source} has changed meanwhile")
+                source = objective.data.source
+                raise DataError(f"data.source: {source} has changed since the study was started")
             work(objective, start.task, PipeChannel(pipe, start.task.tracker))
     except HpsearchError as error:
         with suppress(OSError):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hpsearch.execution.objective import WorkerObjective
     from hpsearch.execution.worker import WorkerTask
 
-WAKE_SECONDS = 0.2  # how long the coordinator waits for messages before it looks at the clock
+WAKE_SECONDS = 0.2  # how long to wait for messages before stop rules are checked
 END_SECONDS = 30.0  # how long a worker may take to end its epoch after the study has failed
 MAX_DEATHS = 3  # this many workers in a row that die before they finish a trial end the study
 
@@ -52,7 +52,7 @@ class ProcessEngine:
         self.jobs = jobs
 
     def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
-        """Fill the coordinator's slots, `jobs` at a time, as `Engine.run` says."""
+        """Fill the coordinator's slots, `jobs` at a time; see `Engine.run`."""
         pool = Pool(self.jobs, coordinator, objective, task)
         try:
             pool.run()
@@ -67,10 +67,10 @@ class _Worker:
     pipe: Connection
     slot: int | None = None
     has_finished: bool = False  # at least one trial
-    dismissed: bool = False  # it was told to end
+    dismissed: bool = False  # it was asked to end
 
     def send(self, message: ToWorker) -> None:
-        """Send a message; that the worker is dead shows when its pipe is read."""
+        """Send a message; a dead worker is noticed when its pipe is read."""
         with suppress(OSError):
             self.pipe.send(message)
 
@@ -194,7 +194,7 @@ class Pool:
                 worker.send(StopRequested())
 
     def _end(self) -> None:
-        """Wait until every worker has ended; after an error, some may still be at work."""
+        """Wait until every worker has ended; after an error, some may still be running a trial."""
         self._stop()
         for worker in self._workers:
             worker.pipe.close()

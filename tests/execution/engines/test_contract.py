@@ -1,4 +1,4 @@
-"""What every engine owes the coordinator; a new engine is one more entry in ENGINES."""
+"""The contract of an engine with the coordinator; a new engine is one more entry in ENGINES."""
 
 import os
 from functools import partial
@@ -71,7 +71,7 @@ def test_every_slot_is_filled_once_and_the_same_on_every_engine(fill, url, make_
         assert curves_of(fixed).values == curves_of(trial).values
 
 
-def test_the_coordinator_hears_of_every_trial(fill):
+def test_the_coordinator_counts_every_trial(fill):
     seen = []
     coordinator = fill(on_progress=lambda progress: seen.append(progress.done))
     assert seen == sorted(seen)
@@ -85,7 +85,7 @@ def test_a_done_slot_is_not_filled_again(fill, url):
     assert sorted(slot_of(trial) for trial in trials_in(url)) == [0, 1, 2, 3]
 
 
-def test_a_wish_to_stop_ends_running_trials_at_their_epoch(fill, url):
+def test_should_stop_ends_running_trials_after_their_epoch(fill, url):
     stopping = []
     coordinator = fill(
         trial={"epochs": 10**6},
@@ -120,7 +120,7 @@ def test_every_trial_is_tracked_once(fill, mlflow_uri):
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_jobs_choose_the_engine():
+def test_the_number_of_jobs_chooses_the_engine():
     assert isinstance(build_engine(1), InlineEngine)
     assert isinstance(build_engine(3), ProcessEngine)
     assert build_engine(3).jobs == 3

@@ -1,4 +1,4 @@
-"""Worker processes: the same trials, whatever their number and whatever becomes of them."""
+"""Worker processes: the trials are the same for any number of them, and if some die."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ def workers_of(study):
     return {trial.user_attrs["process"]["pid"] for trial in study.get_trials()}
 
 
-def test_the_same_slots_parameters_and_curves_with_any_number_of_jobs(journal, make_settings):
+def test_slots_parameters_and_curves_are_the_same_with_any_number_of_jobs(journal, make_settings):
     settings = make_settings(search={"trials": 12})
     studies = [
         run_study(settings, name=f"with-{jobs}", storage=journal, jobs=jobs).study
@@ -70,9 +70,7 @@ def test_every_trial_is_tracked_once(journal, make_settings, mlflow_uri):
 
 
 @pytest.mark.parametrize("kills", [1, MAX_DEATHS + 1])
-def test_a_killed_worker_costs_one_trial_and_another_takes_its_place(
-    journal, make_settings, mlflow_uri, kills
-):
+def test_a_killed_worker_costs_one_trial_and_is_replaced(journal, make_settings, mlflow_uri, kills):
     killed = []
 
     def kill_one(progress):
@@ -129,7 +127,7 @@ class Fatal(Objective):
 
 
 class ThisProcess:
-    """Becomes the number of the process that it is sent to."""
+    """Unpickles as the id of the process that it is sent to."""
 
     def __reduce__(self):
         return os.getpid, ()
@@ -162,7 +160,7 @@ def test_a_warning_of_several_workers_is_logged_once(make_run, caplog):
     assert by_slot(coordinator.study).keys() == set(range(4))
 
 
-def test_a_failed_trial_ends_the_study_and_the_others_with_it(journal, make_settings):
+def test_a_failed_trial_ends_the_study_and_interrupts_the_others(journal, make_settings):
     settings = make_settings(
         search={"trials": 9}, trial={"epochs": 10**6}, enqueue=[{"label": "fine"}, TOO_WIDE]
     )
