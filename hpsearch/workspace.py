@@ -454,8 +454,8 @@ class Workspace:
         self, name: str, options: RunOptions, *, top: int, seeds: int, again: bool
     ) -> EvaluationResult:
         from hpsearch.evaluation.candidates import count_equals
-        from hpsearch.search.evaluation import run_evaluation
-        from hpsearch.tracking.evaluations import EVALUATION
+        from hpsearch.search.evaluate import run_evaluation
+        from hpsearch.tracking.evaluation import EVALUATION
 
         store, study = self._search(name)
         evaluation, tracked = run_evaluation(
@@ -546,14 +546,14 @@ class Workspace:
         `model.MLPClassifier.load` read a network.
         """
         from hpsearch.export.files import as_study_file, network_bytes
-        from hpsearch.export.winner import find_winner, winner_record, winning_trial
+        from hpsearch.export.winner import winner_record, winner_with_network, winning_trial
         from hpsearch.files import check_output, write_file
 
         store, study = self._search(name)
         if output is not None:
             check_output(OUTPUT, output, force=force)  # before anything is trained
         if kind == "npz":
-            exported = network_bytes(find_winner(store, study, slot).network)
+            exported = network_bytes(winner_with_network(store, study, slot).network)
         elif kind == "toml":
             exported = as_study_file(study, winning_trial(study, slot)).encode()
         else:
@@ -566,13 +566,13 @@ class Workspace:
     def register(self, name: str, *, slot: int | None = None) -> Champion:
         """Make the winner's network a version of the model `name` in MLflow's registry."""
         from hpsearch.export.registry import register
-        from hpsearch.export.winner import find_winner
+        from hpsearch.export.winner import winner_with_network
         from hpsearch.trials.records import experiment_name
 
         store, study = self._search(name)
         tracking = self.tracking_store
         tracking.check(experiment_name(study))  # before anything is trained
-        return register(tracking, study, find_winner(store, study, slot))
+        return register(tracking, study, winner_with_network(store, study, slot))
 
     @_storage_border
     def export_notes(self, name: str, *command: str) -> list[str]:
@@ -599,7 +599,7 @@ class Workspace:
         """Write the MLflow runs of a study and of its rounds that are missing; return how many."""
         from hpsearch.storage.catalog import find_evaluation, load_study, rounds_of
         from hpsearch.storage.leases import leased
-        from hpsearch.tracking.evaluations import log_missing_evaluation
+        from hpsearch.tracking.evaluation import log_missing_evaluation
         from hpsearch.tracking.page import update_page
         from hpsearch.tracking.tracker import Tracker
 
@@ -669,7 +669,7 @@ class Workspace:
             return
         write_evaluation_table(search, None)
         if tracker is not None:
-            from hpsearch.tracking.evaluations import delete_evaluation
+            from hpsearch.tracking.evaluation import delete_evaluation
             from hpsearch.tracking.page import update_page
 
             delete_evaluation(tracker.store, search)

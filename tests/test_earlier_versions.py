@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from hpsearch.analysis.ranking import searched_values
 from hpsearch.errors import StudyError
 from hpsearch.evaluation.record import evaluation_record
-from hpsearch.export.winner import find_winner
+from hpsearch.export.winner import winner_with_network
 from hpsearch.settings.study import load_settings
 from hpsearch.storage.catalog import find_evaluation, load_study
 from hpsearch.storage.open import open_storage
@@ -190,7 +190,7 @@ def test_more_seeds_add_to_what_version_0_1_trained(workspace):
 @pytest.mark.usefixtures("workspace")
 def test_the_network_of_an_evaluation_is_the_one_that_was_scored():
     storage = open_storage("hpsearch.journal")
-    winner = find_winner(storage, load_study(storage, "tiny-tpe"))
+    winner = winner_with_network(storage, load_study(storage, "tiny-tpe"))
     scored = expected("winner.json")["evaluation"]["test"]["network"]["accuracy"]
     assert winner.scores["test/accuracy"] == scored
 

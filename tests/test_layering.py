@@ -173,7 +173,7 @@ def test_the_search_never_opens_the_test_set() -> None:
         for path in modules("hpsearch")
         if "load_test_set" in path.read_text(encoding="utf-8")
     }
-    assert openers == {"hpsearch.search.evaluation"}
+    assert openers == {"hpsearch.search.evaluate"}
 
 
 def test_all_public_names_can_be_imported() -> None:

@@ -19,17 +19,17 @@ from hpsearch.errors import HpsearchError, refuse_shadowed_model
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 
 COMMANDS = {
-    "best": ("look", "Show the best trials of study NAME."),
+    "best": ("show", "Show the best trials of study NAME."),
     "compare": ("compare", "Compare studies: what each found, and after how many epochs."),
     "delete": ("manage", "Delete study NAME with its trials, and its runs in MLflow."),
     "evaluate": ("evaluate", "Train the best of study NAME again, and test the winner once."),
     "export": ("export", "Write the winner of study NAME to a file or to MLflow."),
     "figures": ("figures", "Draw the figures of study NAME."),
-    "list": ("look", "List the studies in the storage."),
+    "list": ("show", "List the studies in the storage."),
     "narrow": ("narrow", "Print the study file of a search around the best of study NAME."),
     "predict": ("export", "Print the class of each row of DATA."),
     "report": ("report", "Write a page of HTML about study NAME."),
-    "show": ("look", "Show study NAME, or one of its trials."),
+    "show": ("show", "Show study NAME, or one of its trials."),
     "study": ("study", "Run the study in FILE, or continue it."),
     "sync": ("manage", "Write the MLflow runs of study NAME that are missing."),
     "ui": ("ui", "Open MLflow's pages on study NAME, or on all studies."),

@@ -33,7 +33,7 @@ from hpsearch.tracking.projection import (
     run_name,
     runs_filter,
 )
-from hpsearch.trials.records import experiment_name, metric_of, slot_of, study_id
+from hpsearch.trials.records import ensure_study_id, experiment_name, metric_of, slot_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -145,7 +145,7 @@ def _model_run(
     """
     experiment_id = store.open_experiment(experiment_name(study))
     name = run_title(study, ALIAS)
-    tags = {KIND: MODEL, ID: study_id(study), **tags, **SOURCE}
+    tags = {KIND: MODEL, ID: ensure_study_id(study), **tags, **SOURCE}
     run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
     status = "FAILED"
     try:

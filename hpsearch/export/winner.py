@@ -68,7 +68,7 @@ class Winner:
         return f"trained by its evaluation on {rows} for {self.final_epochs} epochs"
 
 
-def find_winner(storage: BaseStorage, study: Study, slot: int | None = None) -> Winner:
+def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = None) -> Winner:
     """Return the winning trial with its network; raise StudyError or DataError.
 
     The network is the one that `evaluate` trained on training and validation rows. Without an

@@ -18,10 +18,10 @@ from hpsearch.trials.records import (
     definition_of,
     experiment_name,
     first_round_id,
-    known_study_id,
     round_number,
     setup_of,
     study_file,
+    study_id,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _own_trials(own: str, first: str) -> str:
 def _first_round(study: Study, rounds: Sequence[Study]) -> Study | None:
     """Return the first round of a later round's search, None if it was deleted."""
     wanted = first_round_id(study)
-    same = (each for each in rounds if study_file(each) and known_study_id(each) == wanted)
+    same = (each for each in rounds if study_file(each) and study_id(each) == wanted)
     return next(same, None)
 
 

@@ -22,8 +22,8 @@ from hpsearch.analysis.ranking import best_epoch, searched_values
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.execution.engines.engine import run_slots
 from hpsearch.execution.objective import followed, recorded, setup_for
-from hpsearch.execution.run import run_slots
 from hpsearch.search.study import open_study
 from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.storage.catalog import (

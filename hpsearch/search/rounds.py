@@ -23,7 +23,7 @@ from hpsearch.space.grid import grid_size
 from hpsearch.space.narrowing import MARGIN, Narrowing, narrow
 from hpsearch.storage.catalog import has_study, study_settings
 from hpsearch.storage.open import open_storage, storage_url
-from hpsearch.trials.records import first_round_id, study_id
+from hpsearch.trials.records import ensure_study_id, first_round_id
 from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _begun(name: str, first: Study, storage: str) -> SearchSpace | None:
     found = optuna.load_study(storage=store, study_name=name)
     if not found.get_trials(deepcopy=False):
         return None
-    if first_round_id(found) != study_id(first):
+    if first_round_id(found) != ensure_study_id(first):
         raise StudyError(
             f"study '{name}' is not a round of this '{first.study_name}'; delete it, or use ",
             NEW_NAME,

@@ -16,10 +16,10 @@ from optuna.trial import FixedTrial, create_trial
 from hpsearch.analysis.ranking import Counts, count_trials
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.execution.coordinator import Coordinator, OnProgress, RunOptions, Work
+from hpsearch.execution.engines.engine import run_slots
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.execution.objective import Objective
 from hpsearch.execution.recovery import wait_for_orphans
-from hpsearch.execution.run import run_slots
 from hpsearch.samplers.registry import check_sampler
 from hpsearch.settings.definition import definition, differences
 from hpsearch.settings.names import NEW_NAME, check_name

@@ -13,11 +13,11 @@ from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings
 from hpsearch.trials.records import (
     TEST_SET_LOG,
+    ensure_study_id,
     evaluation_of,
     experiment_name,
     is_search,
     study_file,
-    study_id,
 )
 from model.names import unknown_name
 
@@ -79,7 +79,7 @@ def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
         return None
     found = optuna.load_study(storage=storage, study_name=name)
     search = evaluation_of(found)
-    return found if search is not None and search.id == study_id(study) else None
+    return found if search is not None and search.id == ensure_study_id(study) else None
 
 
 def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
@@ -88,7 +88,7 @@ def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
     if search is None or not has_study(storage, search.name):
         return None
     found = optuna.load_study(storage=storage, study_name=search.name)
-    return found if study_id(found) == search.id else None
+    return found if ensure_study_id(found) == search.id else None
 
 
 def study_settings(study: Study) -> StudySettings:

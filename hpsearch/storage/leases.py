@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 LEASE_SECONDS = 300.0  # how long a lease from another host holds without being renewed
-TRIES = 5
+LEASE_TRIES = 5
 SAME_START_SECONDS = 2.0  # the clock may be set while a process runs
 
 
@@ -68,13 +68,13 @@ class Lease:
 
     def acquire(self) -> None:
         """Take the lease; raise StudyError, which names the process, if another one holds it."""
-        for attempt in range(TRIES):
+        for attempt in range(LEASE_TRIES):
             self.renew()
             other = holder(self.study, ignore=self.key)
             if other is None:
                 return
             self.release()
-            if attempt == TRIES - 1 or other.since < self.record.since - 1:
+            if attempt == LEASE_TRIES - 1 or other.since < self.record.since - 1:
                 raise _is_being_run(self.study, other)
             time.sleep(random.uniform(0.05, 0.5))
 

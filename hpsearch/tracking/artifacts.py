@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.figures.saving import check_figure_files, save_figures
 from hpsearch.tracking.projection import ID, KIND, SOURCE, STUDY, round_prefix
-from hpsearch.trials.records import experiment_name, study_id
+from hpsearch.trials.records import ensure_study_id, experiment_name
 
 if TYPE_CHECKING:
     import os
@@ -76,7 +76,7 @@ def publish(
 def _log_of_study(
     store: TrackingStore, study: Study, kind: str, artifacts: Mapping[str, Figure | str]
 ) -> None:
-    tags = {KIND: kind, STUDY: study.study_name, ID: study_id(study)}
+    tags = {KIND: kind, STUDY: study.study_name, ID: ensure_study_id(study)}
     _log(store, experiment_name(study), run_title(study, kind), tags, artifacts)
 
 

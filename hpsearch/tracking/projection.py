@@ -18,6 +18,7 @@ from hpsearch.trials.records import (
     DONE,
     config_of,
     curves_of,
+    ensure_study_id,
     evaluation_of,
     label_of,
     reason_of,
@@ -25,7 +26,6 @@ from hpsearch.trials.records import (
     round_number,
     setup_of,
     slot_of,
-    study_id,
     was_interrupted,
 )
 
@@ -47,7 +47,7 @@ TRIALS_FILTER = f"tags.`{KIND}` = 'trial'"  # MLflow's filter for the runs of tr
 
 def runs_filter(study: Study) -> str:
     """Return MLflow's filter for all runs of `study`, those of trials and those of other kinds."""
-    return f"tags.`{ID}` = '{study_id(study)}'"
+    return f"tags.`{ID}` = '{ensure_study_id(study)}'"
 
 
 def run_name(study: Study, trial: FrozenTrial) -> str:

@@ -15,7 +15,7 @@ from mlflow.entities import RunTag, ViewType
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial, runs_filter
 from hpsearch.tracking.store import TrackingStore
-from hpsearch.trials.records import experiment_name, own_trials, study_id
+from hpsearch.trials.records import ensure_study_id, experiment_name, own_trials
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -118,7 +118,7 @@ class Tracker:
         run = self.store.client.create_run(
             experiment_id,
             projection.start,
-            {**projection.tags, ID: study_id(study)},
+            {**projection.tags, ID: ensure_study_id(study)},
             projection.name,
         )
         if projection.inputs:

@@ -333,15 +333,15 @@ def write_study_file(study: Study, text: str) -> None:
     study.set_user_attr(_SETTINGS, text)
 
 
-def study_id(study: Study) -> str:
-    """Return the id that tells the study from others of the same name; create it if needed."""
-    if _STUDY_ID not in study.user_attrs:
+def ensure_study_id(study: Study) -> str:
+    """Return the id that tells the study from others of the same name; write one if it has none."""
+    if study_id(study) is None:
         study.set_user_attr(_STUDY_ID, uuid4().hex)
     return str(study.user_attrs[_STUDY_ID])
 
 
-def known_study_id(study: Study) -> str | None:
-    """Return `study_id` without writing: None if the study has no id yet."""
+def study_id(study: Study) -> str | None:
+    """Return the id that tells the study from others of the same name, None if it has none yet."""
     return study.user_attrs.get(_STUDY_ID)
 
 
@@ -362,7 +362,7 @@ def first_round_id(study: Study) -> str | None:
 
 def write_round(study: Study, first: Study, number: int) -> None:
     """Make `study` round `number` of the search that begins with `first`, in its experiment."""
-    study.set_user_attr(_FIRST_ROUND, study_id(first))
+    study.set_user_attr(_FIRST_ROUND, ensure_study_id(first))
     study.set_user_attr(_EXPERIMENT, experiment_name(first))
     study.set_user_attr(_ROUND, number)
 
@@ -378,7 +378,7 @@ def write_evaluation_of(study: Study, search: Study) -> None:
     study.set_user_attr(_EXPERIMENT, experiment_name(search))
     if round_number(search):
         study.set_user_attr(_ROUND, round_number(search))
-    table = {"study": search.study_name, "id": study_id(search)}
+    table = {"study": search.study_name, "id": ensure_study_id(search)}
     study.set_user_attr(_EVALUATION_OF, table)
 
 

@@ -21,7 +21,7 @@ from hpsearch.trials.records import DONE, assigned_slot, was_interrupted
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-TRIES = 3  # a slot is given up after this many failed trials
+MAX_TRIES = 3  # a slot is given up after this many failed trials
 
 
 def derive_rng(seed: int, slot: int, purpose: str) -> np.random.Generator:
@@ -61,7 +61,7 @@ def slots_by_state(trials: Iterable[FrozenTrial], wanted: Sequence[int]) -> Slot
             slots.done.append(slot)
         elif slot in busy:
             slots.busy.append(slot)
-        elif failures[slot] >= TRIES:
+        elif failures[slot] >= MAX_TRIES:
             slots.given_up.append(slot)
         else:
             slots.todo.append(slot)

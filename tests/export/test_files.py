@@ -103,7 +103,9 @@ def test_files_are_written_whole_and_never_over_others_unasked(export, tmp_path)
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_trained(
     export, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("hpsearch.export.winner.find_winner", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "hpsearch.export.winner.winner_with_network", lambda *_: pytest.fail("trained")
+    )
     (tmp_path / "it.npz").write_text("mine")
     with pytest.raises(SettingsError, match=r"it\.npz exists already"):
         export("npz", tmp_path / "it.npz")

@@ -19,7 +19,7 @@ from hpsearch.export.files import network_bytes
 from hpsearch.export.flavor import example_rows
 from hpsearch.export.predict import load_model, predict_frame, predict_table
 from hpsearch.export.registry import Champion, register
-from hpsearch.export.winner import Winner, choose_trial, find_winner, retrain
+from hpsearch.export.winner import Winner, choose_trial, retrain, winner_with_network
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.storage.open import open_storage
@@ -98,7 +98,7 @@ def study(folder, table, store):
 
 
 def export(store, study, slot=None, scores=None, storage="j"):
-    winner = find_winner(open_storage(str(storage)), study, slot)
+    winner = winner_with_network(open_storage(str(storage)), study, slot)
     return register(store, study, replace(winner, scores=scores) if scores else winner)
 
 

@@ -11,7 +11,7 @@ from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
 from hpsearch.errors import DataError, StudyError
 from hpsearch.export.files import network_bytes, single_trial
 from hpsearch.export.predict import load_model, predict_table
-from hpsearch.export.winner import choose_trial, find_winner, retrain, winning_trial
+from hpsearch.export.winner import choose_trial, retrain, winner_with_network, winning_trial
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import find_evaluation, study_settings
 from hpsearch.storage.open import open_storage
@@ -27,7 +27,7 @@ from model.training import CURVES
 def test_the_best_trial_wins(study, storage):
     trial = choose_trial(study)
     assert trial == best_trials(study, 1)[0] == winning_trial(study)
-    winner = find_winner(open_storage(storage), study)
+    winner = winner_with_network(open_storage(storage), study)
     assert (winner.trial, winner.scores, winner.final_epochs) == (trial, {}, 0)
     assert winner.how == "trained again up to that epoch"
 
@@ -108,7 +108,7 @@ def test_a_final_network_has_every_curve_and_nan_where_none_was_kept(make_settin
     study = run_study(make_settings(search={"trials": 2}), storage=storage).study
     found = Workspace(storage, tracked=False).evaluate("tiny-random", top=1, seeds=1).evaluation
     store = open_storage(storage)
-    winner = find_winner(store, study)
+    winner = winner_with_network(store, study)
     assert winner.final_epochs == found.epochs > 0
     history = winner.network.history_
     assert history.keys() == set(CURVES)

@@ -24,8 +24,8 @@ from hpsearch.trials.records import (
     Setup,
     assign,
     curves_of,
+    ensure_study_id,
     experiment_name,
-    study_id,
     write_curves,
     write_interrupted,
     write_reason,
@@ -210,7 +210,7 @@ def test_sync_finishes_a_run_whose_writer_died_after_creating_it(tracker, client
     tracker.sync(study)
     tell(study, ask(study))
     tags = {"hpsearch.kind": "trial", "hpsearch.number": "0"}
-    tags["hpsearch.study_id"] = study_id(study)
+    tags["hpsearch.study_id"] = ensure_study_id(study)
     experiment = client.get_experiment_by_name(study.study_name)
     client.create_run(experiment.experiment_id, tags=tags, run_name="trial-0000")
 
@@ -238,8 +238,8 @@ def test_a_study_of_the_same_name_is_another_study(tracker, client, study):
     experiment = client.get_experiment_by_name(study.study_name)
     runs = client.search_runs([experiment.experiment_id])
     assert {run.data.tags["hpsearch.study_id"] for run in runs} == {
-        study_id(study),
-        study_id(twin),
+        ensure_study_id(study),
+        ensure_study_id(twin),
     }
     assert len(runs) == 2
 

@@ -15,10 +15,10 @@ from hpsearch.trials.records import (
     config_of,
     curves_of,
     definition_of,
+    ensure_study_id,
     evaluation_of,
     experiment_name,
     first_round_id,
-    known_study_id,
     label_of,
     leases_of,
     metric_of,
@@ -167,27 +167,27 @@ def test_what_a_study_carries_is_stored_under_its_keys():
     assert first.user_attrs == {
         "definition": {"search.metric": "val/loss"},
         "settings": "name = 's'",
-        "hpsearch.study_id": study_id(first),
+        "hpsearch.study_id": ensure_study_id(first),
     }
     assert second.user_attrs == {
-        "first": study_id(first),
+        "first": ensure_study_id(first),
         "experiment": "s",
         "round": 2,
-        "hpsearch.study_id": study_id(second),
+        "hpsearch.study_id": ensure_study_id(second),
     }
     assert evaluation.user_attrs == {
         "experiment": "s",
         "round": 2,
-        "evaluates": {"study": "r", "id": study_id(second)},
+        "evaluates": {"study": "r", "id": ensure_study_id(second)},
     }
     assert (metric_of(first), study_file(first)) == ("val/loss", "name = 's'")
-    assert (first_round_id(second), round_number(second)) == (study_id(first), 2)
-    assert evaluation_of(evaluation) == StudyId("r", study_id(second))
+    assert (first_round_id(second), round_number(second)) == (ensure_study_id(first), 2)
+    assert evaluation_of(evaluation) == StudyId("r", ensure_study_id(second))
 
 
 def test_a_study_that_hpsearch_did_not_start_has_no_records():
     study = optuna.create_study(study_name="s")
     assert (definition_of(study), metric_of(study), study_file(study)) == ({}, "value", None)
-    assert (known_study_id(study), first_round_id(study), evaluation_of(study)) == (None,) * 3
+    assert (study_id(study), first_round_id(study), evaluation_of(study)) == (None,) * 3
     assert (experiment_name(study), round_number(study), leases_of(study)) == ("s", 0, {})
     assert study.user_attrs == {}  # reading writes nothing

@@ -10,10 +10,10 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.execution.engines.engine import build_engine
 from hpsearch.execution.engines.inline import InlineEngine
 from hpsearch.execution.engines.processes import ProcessEngine
 from hpsearch.execution.objective import Objective
-from hpsearch.execution.run import build_engine
 from hpsearch.execution.worker import WorkerTask
 from hpsearch.storage.leases import Lease
 from hpsearch.storage.open import open_storage

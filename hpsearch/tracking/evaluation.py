@@ -13,7 +13,7 @@ from hpsearch.evaluation.scores import SCORES
 from hpsearch.evaluation.wording import in_markdown
 from hpsearch.tracking.artifacts import as_files, find_runs, kept_run, log_files, run_title
 from hpsearch.tracking.projection import ID, KIND, NOTE, SLOT, STUDY, project
-from hpsearch.trials.records import experiment_name, metric_of, study_id
+from hpsearch.trials.records import ensure_study_id, experiment_name, metric_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -69,7 +69,9 @@ def delete_evaluation(store: TrackingStore, study: Study) -> None:
     experiment_id = store.experiment_id(experiment_name(study))
     if experiment_id is not None:
         with store.errors():
-            for run in find_runs(store, experiment_id, {KIND: EVALUATION, ID: study_id(study)}):
+            for run in find_runs(
+                store, experiment_id, {KIND: EVALUATION, ID: ensure_study_id(study)}
+            ):
                 store.client.delete_run(run.info.run_id)
 
 
@@ -79,7 +81,7 @@ def _identity(study: Study, evaluation: Evaluation) -> dict[str, str]:
     return {
         KIND: EVALUATION,
         STUDY: study.study_name,
-        ID: study_id(study),
+        ID: ensure_study_id(study),
         SLOT: str(evaluation.chosen.slot),
         SEEDS: str(evaluation.seeds),
         USE: str(use.number) if use else "none",

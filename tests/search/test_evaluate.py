@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-import hpsearch.search.evaluation
+import hpsearch.search.evaluate
 import hpsearch.tracking.artifacts
-import hpsearch.tracking.evaluations
+import hpsearch.tracking.evaluation
 from hpsearch.analysis.ranking import best_epoch, best_trials, better_round, find_trial
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate, count_equals
@@ -26,15 +26,15 @@ from hpsearch.evaluation.record import (
 )
 from hpsearch.evaluation.test_set import log_deleted_search, uses_of
 from hpsearch.evaluation.wording import verdict
-from hpsearch.export.winner import find_winner, winner_record, winning_trial
+from hpsearch.export.winner import winner_record, winner_with_network, winning_trial
 from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
-from hpsearch.search.evaluation import evaluate
+from hpsearch.search.evaluate import evaluate
 from hpsearch.search.repeats import evaluation_settings
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import evaluation_name, find_evaluation, load_study, study_settings
 from hpsearch.storage.open import open_storage, storage_url
-from hpsearch.tracking.evaluations import log_evaluation, log_missing_evaluation
+from hpsearch.tracking.evaluation import log_evaluation, log_missing_evaluation
 from hpsearch.tracking.page import describe
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trainables.network import (
@@ -155,7 +155,7 @@ def test_with_a_constant_rate_a_final_network_is_that_of_plain_training(search):
     network, epochs = retrained(settings, data, config, 0)
     for _, _ in zip(range(found.epochs), epochs, strict=False):
         pass
-    exported = find_winner(storage(), study).network.network_
+    exported = winner_with_network(storage(), study).network.network_
     assert np.array_equal(exported.params, network.params)
 
 
@@ -170,11 +170,11 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
         assert use.scores is None
         return load_test_set(**options)
 
-    monkeypatch.setattr(hpsearch.search.evaluation, "load_test_set", opening)
+    monkeypatch.setattr(hpsearch.search.evaluate, "load_test_set", opening)
     found = evaluate(NAME, top=2, seeds=3)
     assert len(seen) == 1
     x, y = load_test_set("digits", limit=120)
-    finals = [find_winner(storage(), study).network.network_]
+    finals = [winner_with_network(storage(), study).network.network_]
     alone = found.test_scores("network")
     predicted = finals[0].predict_proba(x).argmax(axis=1)
     assert alone.accuracy == accuracy_score(y, predicted)
@@ -204,10 +204,10 @@ def test_an_ensemble_is_the_mean_of_probabilities():
     networks = [Fixed([[0.6, 0.4], [0.1, 0.9]]), Fixed([[0.1, 0.9], [0.4, 0.6]])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            hpsearch.search.evaluation, "load_test_set", lambda **_: (None, np.array([1, 1]))
+            hpsearch.search.evaluate, "load_test_set", lambda **_: (None, np.array([1, 1]))
         )
         settings = type("S", (), {"data": type("D", (), {"model_dump": lambda _: {}})()})()
-        scores = hpsearch.search.evaluation._test_scores(networks, settings)
+        scores = hpsearch.search.evaluate._test_scores(networks, settings)
     assert scores["network"]["accuracy"] == 0.5
     assert scores["ensemble"]["accuracy"] == 1
     assert scores["networks"]["accuracy"] == [0.5, 1.0]
@@ -331,7 +331,7 @@ def test_a_search_that_validates_on_the_test_set_is_not_scored_on_it(
     assert (found.test_use, found.epochs) == (None, 0)
     assert "not unseen" in found.unscored
     assert winning_trial(study).state is TrialState.COMPLETE
-    assert find_winner(storage(), study).untested.startswith("Validated on the test set")
+    assert winner_with_network(storage(), study).untested.startswith("Validated on the test set")
 
 
 def test_a_search_that_cannot_be_evaluated_is_refused_before_anything_is_created(
@@ -405,7 +405,7 @@ def test_a_run_that_a_killed_process_left_open_is_ended_by_the_next(
     tracker = Tracker(mlflow_uri)
     study = search()
     with monkeypatch.context() as patch:
-        patch.setattr(hpsearch.tracking.evaluations, "log_files", Mock(side_effect=SystemExit))
+        patch.setattr(hpsearch.tracking.evaluation, "log_files", Mock(side_effect=SystemExit))
         patch.setattr(hpsearch.tracking.artifacts, "end_run", Mock())  # as if by kill -9
         with pytest.raises(SystemExit):
             log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2))
@@ -421,12 +421,12 @@ def test_a_run_that_a_killed_process_left_open_is_ended_by_the_next(
 def test_export_writes_the_network_that_was_evaluated(search, tmp_path):
     study = search()
     before = winning_trial(study)
-    assert find_winner(storage(), study).untested.startswith(
+    assert winner_with_network(storage(), study).untested.startswith(
         "Not evaluated yet, so without a test score"
     )
     assert before == best_trials(study, 1)[0]
     found = evaluate(NAME, top=4, seeds=2)
-    winner = find_winner(storage(), study)
+    winner = winner_with_network(storage(), study)
     assert slot_of(winner.trial) == slot_of(winning_trial(study)) == found.chosen.slot
     assert winner.scores == {
         f"test/{name}": getattr(found.test_scores("network"), name)
@@ -443,7 +443,7 @@ def test_export_writes_the_network_that_was_evaluated(search, tmp_path):
     record = json.loads(json.dumps(winner_record(study)))
     assert record["evaluation"]["chosen"] == record["slot"] == found.chosen.slot
     other = next(each.slot for each in found.candidates[1:])
-    alone = find_winner(storage(), study, other)
+    alone = winner_with_network(storage(), study, other)
     assert (slot_of(alone.trial), alone.scores, alone.final_epochs) == (other, {}, 0)
     assert alone.untested == "Not tested: an evaluation tests the network that it chooses"
     assert "evaluation" not in winner_record(study, other)
@@ -497,13 +497,13 @@ def test_the_first_of_equal_trials_is_the_best_of_the_search(search):
 def test_a_score_stays_with_its_network(search):
     study = search()
     first = evaluate(NAME, top=1, seeds=3)
-    scores = find_winner(storage(), study).scores
+    scores = winner_with_network(storage(), study).scores
     assert scores["test/accuracy"] == first.test_scores("network").accuracy
     more = evaluate(NAME, top=1, seeds=4)
     assert more.own_use is None
     same = (more.chosen.slot, more.epochs) == (first.chosen.slot, first.epochs)
     assert more.is_scored == same
-    assert find_winner(storage(), study).scores == (scores if same else {})
+    assert winner_with_network(storage(), study).scores == (scores if same else {})
     assert replace(more, epochs=first.epochs).is_scored
     assert not replace(more, epochs=99).is_scored
 

@@ -33,10 +33,10 @@ from hpsearch.search.repeats import (
 from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
-from hpsearch.tracking.evaluations import log_evaluation
+from hpsearch.tracking.evaluation import log_evaluation
 from hpsearch.tracking.page import update_page
 from hpsearch.trainables.network import load_data, trained_config
-from hpsearch.trials.records import experiment_name, repeat_of, seeds_of, study_id
+from hpsearch.trials.records import ensure_study_id, experiment_name, repeat_of, seeds_of
 from model.data import load_test_set
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _score(
         return replace(evaluation, unscored="every final network diverged")
     first = repeat_of(finals[0])
     epochs, store = (0 if first is None else first.epochs), retraining.storage
-    networks = Networks(study_id(study), chosen.slot, evaluation.seeds, epochs)
+    networks = Networks(ensure_study_id(study), chosen.slot, evaluation.seeds, epochs)
     use, unscored = request_use(store, data.digest, evaluation.study, networks, again=again)
     if use is None:
         use = last_use_by(store, data.digest, networks.study_id)
