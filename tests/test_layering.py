@@ -25,7 +25,8 @@ PACKAGES = [
     "tracking",  # MLflow
     "execution",  # running trials
     "search",  # running studies, rounds and evaluations
-    "export prediction",  # using the winner
+    "prediction",  # what an exported network predicts for a table
+    "export",  # using the winner
     "report",  # one HTML page
     "workspace",  # every use case as a method
     "cli",  # the command line
@@ -155,7 +156,7 @@ def test_the_command_line_uses_only_the_workspace() -> None:
         "hpsearch.execution.engines.forkserver",  # starts to import while the command does
         "hpsearch.storage.open",  # an address as it may be shown
         "hpsearch.tracking.server",  # MLflow's own server
-        "hpsearch.export.predict",  # needs no workspace
+        "hpsearch.prediction",  # needs no workspace
         "hpsearch.evaluation.record",
         "hpsearch.evaluation.tables",
         "hpsearch.evaluation.wording",

@@ -118,7 +118,7 @@ def predict_command(model: str, data: str, proba: bool) -> None:
     hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
     """
     from hpsearch.cli.console import note
-    from hpsearch.export.predict import predict_table
+    from hpsearch.prediction import predict_table
 
     prediction = predict_table(model, data)
     for sentence in prediction.notes:

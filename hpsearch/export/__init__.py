@@ -1,1 +1,1 @@
-"""The winner of a study, to use: files, predictions and models in MLflow's registry."""
+"""The winner of a study, to use: files, and models in MLflow's registry."""

@@ -17,9 +17,9 @@ from mlflow.exceptions import MlflowException
 from hpsearch.errors import DataError, StudyError, TrackingError
 from hpsearch.export.files import network_bytes
 from hpsearch.export.flavor import example_rows
-from hpsearch.export.predict import load_model, predict_frame, predict_table
 from hpsearch.export.registry import Champion, register
 from hpsearch.export.winner import Winner, choose_trial, retrain, winner_with_network
+from hpsearch.prediction import load_model, predict_frame, predict_table
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.storage.open import open_storage

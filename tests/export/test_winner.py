@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
 from hpsearch.errors import DataError, StudyError
 from hpsearch.export.files import network_bytes, single_trial
-from hpsearch.export.predict import load_model, predict_table
 from hpsearch.export.winner import choose_trial, retrain, winner_with_network, winning_trial
+from hpsearch.prediction import load_model, predict_table
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import find_evaluation, study_settings
 from hpsearch.storage.open import open_storage

@@ -8,8 +8,8 @@ import pytest
 
 from hpsearch.errors import DataError
 from hpsearch.export.files import network_bytes
-from hpsearch.export.predict import predict_table
 from hpsearch.export.winner import choose_trial, retrain
+from hpsearch.prediction import predict_table
 from model import MLPClassifier
 
 DAY = 1_700_000_000
