@@ -192,6 +192,15 @@ def test_an_unknown_study_is_listed_with_the_known_ones(workspace, make_settings
         workspace.best("tiny-randon")
 
 
+@pytest.mark.parametrize("argument", ["top", "seeds"])
+def test_an_evaluation_of_nothing_is_refused(workspace, make_settings, argument):
+    workspace.run(make_settings())
+    with pytest.raises(SettingsError, match=rf"^{argument}: must be at least 1, but got 0$"):
+        workspace.evaluate(NAME, **{argument: 0})
+    assert workspace.study(NAME).study_name == NAME
+    assert [study.name for study in workspace.studies()] == [NAME]
+
+
 # A lost database
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.analysis.ranking import metric_title
-from hpsearch.errors import TrackingError
+from hpsearch.errors import Argument, SettingsError, TrackingError
 from hpsearch.evaluation.candidates import best_results, by_mean
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
 from hpsearch.evaluation.scores import SCORES, score
@@ -97,6 +97,9 @@ def run_evaluation(
     store: BaseStorage, study: Study, options: RunOptions, *, top: int, seeds: int, again: bool
 ) -> tuple[Evaluation, bool]:
     """Evaluate `study` as `evaluate` does; return also whether MLflow has the evaluation."""
+    for argument, value in (("top", top), ("seeds", seeds)):
+        if value < 1:
+            raise SettingsError(Argument(argument), f": must be at least 1, but got {value}")
     tracker = options.tracker
     if options.jobs > 1:
         start_forkserver()
