@@ -1,6 +1,7 @@
 """The workspace: the commands as Python methods, and a lost database as a one-line error."""
 
 import inspect
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -204,15 +205,22 @@ def test_an_evaluation_of_nothing_is_refused(workspace, make_settings, argument)
 # A lost database
 
 
-@pytest.fixture
-def broken(tmp_path, monkeypatch, make_settings):
-    """The URL of a database that opens, but cannot be read; a study file lies beside it."""
-    monkeypatch.chdir(tmp_path)
-    settings = make_settings()
-    Workspace("sqlite:///s.db", tracked=False).run(settings)
-    (tmp_path / "tiny.toml").write_text(settings.to_toml())
-    with closing(sqlite3.connect("s.db")) as database:
+@pytest.fixture(scope="module")
+def unreadable(tmp_path_factory, make_settings):
+    """A folder with a database that opens but cannot be read, and a study file."""
+    folder, settings = tmp_path_factory.mktemp("broken"), make_settings()
+    Workspace(f"sqlite:///{folder / 's.db'}", tracked=False).run(settings)
+    (folder / "tiny.toml").write_text(settings.to_toml())
+    with closing(sqlite3.connect(folder / "s.db")) as database:
         database.execute("ALTER TABLE trials RENAME COLUMN datetime_start TO lost")
+    return folder
+
+
+@pytest.fixture
+def broken(unreadable, tmp_path, monkeypatch):
+    """The URL of a copy of that database; the study file lies beside it."""
+    shutil.copytree(unreadable, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return "sqlite:///s.db"
 
 
