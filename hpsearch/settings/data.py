@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from hpsearch.settings.table import Count, NonNegative, Table
+from hpsearch.settings.table import Count, NonNegative, SettingsTable
 from model.data import SCALES
 from model.names import unknown_name
 from model.splitting import DRAWS, VALIDATIONS
@@ -12,7 +12,7 @@ from model.splitting import DRAWS, VALIDATIONS
 NAMES = {"scale": SCALES, "draw": DRAWS, "validation": VALIDATIONS}
 
 
-class DataSettings(Table):
+class DataSettings(SettingsTable):
     """[data]: what the trials are trained on, as the arguments of `model.load_dataset`."""
 
     source: str = "digits"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from hpsearch.settings.table import Count, Table, TableError
+from hpsearch.settings.table import Count, SettingsTable, TableError
 from hpsearch.trials.curves import METRICS
 from model.names import unknown_name
 
@@ -35,7 +35,7 @@ FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 SEARCHED_KEYS = ("panels", "lines")
 
 
-class FigureSettings(Table):
+class FigureSettings(SettingsTable):
     """[[figure]]: one figure of a study.
 
     metrics: what to draw: the first metric as solid lines, the second as dashed lines.

@@ -8,19 +8,26 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.settings.names import Metric, PrunerName, SamplerName
-from hpsearch.settings.table import Count, Finite, NonNegative, Table, TableError, wrong_value
+from hpsearch.settings.table import (
+    Count,
+    Finite,
+    NonNegative,
+    SettingsTable,
+    TableError,
+    wrong_value,
+)
 from hpsearch.trials.curves import higher_is_better
 from model.names import unknown_name
 
 
-class NoOptions(Table):
+class NoOptions(SettingsTable):
     """Options of samplers "random" and "grid" and of pruner "none", which take none."""
 
 
 # The options have the names and meanings of Optuna's own arguments.
 
 
-class TPEOptions(Table):
+class TPEOptions(SettingsTable):
     """Options of sampler "tpe"."""
 
     n_startup_trials: NonNegative = 10  # random trials before the first model
@@ -31,21 +38,21 @@ class TPEOptions(Table):
     constant_liar: bool = True
 
 
-class GPOptions(Table):
+class GPOptions(SettingsTable):
     """Options of sampler "gp"."""
 
     n_startup_trials: Count = 10
     deterministic_objective: bool = False
 
 
-class QMCOptions(Table):
+class QMCOptions(SettingsTable):
     """Options of sampler "qmc"."""
 
     qmc_type: Literal["sobol", "halton"] = "sobol"
     scramble: bool = True  # without it, every seed begins at the lower corner
 
 
-class MedianOptions(Table):
+class MedianOptions(SettingsTable):
     """Options of pruner "median"."""
 
     n_startup_trials: NonNegative = 5
@@ -54,7 +61,7 @@ class MedianOptions(Table):
     n_min_trials: Count = 1
 
 
-class HyperbandOptions(Table):
+class HyperbandOptions(SettingsTable):
     """Options of pruner "hyperband"; the unit of resource is an epoch."""
 
     min_resource: Count = 1
@@ -68,7 +75,7 @@ class HalvingOptions(HyperbandOptions):
     min_early_stopping_rate: NonNegative = 0
 
 
-OPTIONS: dict[str, type[Table]] = {
+OPTIONS: dict[str, type[SettingsTable]] = {
     "random": NoOptions,
     "tpe": TPEOptions,
     "gp": GPOptions,
@@ -97,7 +104,7 @@ def read_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     raise TableError(f": {unknown_name(key, schema.model_fields, f'an option of {name!r}')}")
 
 
-class SearchSettings(Table):
+class SearchSettings(SettingsTable):
     """[search]: how the space is searched and when the study ends."""
 
     metric: Metric = "val/accuracy"

@@ -12,7 +12,7 @@ NonNegative = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Table(BaseModel):
+class SettingsTable(BaseModel):
     """A table of a study file: it accepts only known keys, and values only of the declared type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
