@@ -218,7 +218,7 @@ def _final_classifier(study: Study, trial: FrozenTrial) -> MLPClassifier:
 def _classifier(
     network: Network, data: Dataset, curves: Mapping[str, list[float]], epochs: int
 ) -> MLPClassifier:
-    """Return `network`, trained for so many epochs, as a classifier; a missing curve is NaN."""
+    """Return `network`, trained for `epochs` epochs, as a classifier; a missing curve is NaN."""
     classifier = MLPClassifier.from_network(network, data, random_state=0)
     classifier.history_ = {name: curves.get(name, [nan] * epochs) for name in CURVES}
     classifier.best_epoch_ = epochs

@@ -61,7 +61,7 @@ def closed_port():
 
 
 def ask(study, *, epochs=3):
-    """Start a trial, and return it after so many epochs."""
+    """Start a trial, and return it after `epochs` epochs."""
     trial = study.ask()
     assign(trial, trial.number, THIS_PROCESS)
     config = {"epochs": epochs, "hidden_layer_sizes": [8]}
