@@ -11,8 +11,8 @@ from hpsearch.analysis.ranking import best_epoch, trial_record
 from hpsearch.formatting import format_value
 from hpsearch.search.study import study_name
 from hpsearch.settings.names import with_suffix
-from hpsearch.settings.study import StudySettings, parse_settings, settings_table
-from hpsearch.storage.catalog import study_settings
+from hpsearch.settings.study import StudySettings
+from hpsearch.storage.catalog import single_trial_settings, study_settings
 from hpsearch.trials.records import config_of, data_of, slot_of
 
 if TYPE_CHECKING:
@@ -40,23 +40,13 @@ def single_trial(study: Study, trial: FrozenTrial) -> StudySettings:
 
     Its slot 0 gets the draw of weights and batches that the trial had. Raises StudyError.
     """
-    settings = study_settings(study)
-    table, search = settings_table(settings), settings.search
-    return parse_settings(
-        {
-            "name": with_suffix(study.study_name, f".trial-{slot_of(trial)}"),
-            "data": table["data"],
-            "search": {
-                "metric": search.metric,
-                "sampler": "random",
-                "pruner": "none",
-                "trials": 1,
-                "seed": search.seed,
-                "first_draw": search.draw(slot_of(trial)),
-            },
-            "trial": config_of(trial),
-        },
-        f"study '{study.study_name}'",
+    search = study_settings(study).search
+    return single_trial_settings(
+        study,
+        name=with_suffix(study.study_name, f".trial-{slot_of(trial)}"),
+        trial=config_of(trial),
+        seed=search.seed,
+        first_draw=search.draw(slot_of(trial)),
     )
 
 

@@ -25,11 +25,11 @@ from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
 from hpsearch.execution.objective import followed, recorded, setup_for
 from hpsearch.search.study import open_study
-from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.storage.catalog import (
     evaluation_name,
     find_evaluation,
     has_study,
+    single_trial_settings,
     study_settings,
 )
 from hpsearch.trainables.network import (
@@ -175,21 +175,11 @@ def evaluation_settings(study: Study) -> StudySettings:
     batches differ from those of the search.
     """
     settings = study_settings(study)
-    table, search = settings_table(settings), settings.search
-    return parse_settings(
-        {
-            "name": evaluation_name(study),
-            "data": table["data"],
-            "search": {
-                "metric": search.metric,
-                "sampler": "random",
-                "pruner": "none",
-                "trials": 1,
-                "seed": int(derive_rng(search.seed, 0, "evaluation").integers(2**31)),
-            },
-            "trial": table["trial"],
-        },
-        f"study '{study.study_name}'",
+    return single_trial_settings(
+        study,
+        name=evaluation_name(study),
+        trial=settings.trial.as_table(),
+        seed=int(derive_rng(settings.search.seed, 0, "evaluation").integers(2**31)),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from itertools import count, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
 from hpsearch.errors import StudyError
 from hpsearch.settings.names import with_suffix
-from hpsearch.settings.study import parse_settings
+from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.trials.records import (
     TEST_SET_LOG,
     ensure_study_id,
@@ -22,6 +22,8 @@ from hpsearch.trials.records import (
 from model.names import unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
@@ -100,3 +102,21 @@ def study_settings(study: Study) -> StudySettings:
             "only what `hpsearch study` has run can be narrowed or exported"
         )
     return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
+
+
+def single_trial_settings(
+    study: Study, *, name: str, trial: Mapping[str, Any], **search: int
+) -> StudySettings:
+    """Return the settings of a study of one trial, on the data and metric of `study`.
+
+    trial: its [trial] table. search: what its [search] table says besides. Raises StudyError.
+    """
+    settings = study_settings(study)
+    fixed = {"metric": settings.search.metric, "sampler": "random", "pruner": "none", "trials": 1}
+    table = {
+        "name": name,
+        "data": settings_table(settings)["data"],
+        "search": {**fixed, **search},
+        "trial": trial,
+    }
+    return parse_settings(table, f"study '{study.study_name}'")
