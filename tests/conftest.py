@@ -29,6 +29,12 @@ MLFLOWS_OWN = (  # errors that MLflow's pages make whatever they show
     re.compile(r"/mlflow/users/current"),  # who is signed in? a server without accounts: 404
     re.compile(r"ResizeObserver loop"),  # a chart was resized while it was being drawn
 )
+LONG = ("test_kill.py", "test_docs.py", "test_benchmarks.py")  # files of minutes: they start first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest files first, so that no worker waits for one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)  # and is stable
 
 
 def idx_bytes(values: NDArray[Any]) -> bytes:

@@ -1,5 +1,6 @@
 """`hpsearch study` in processes that are really interrupted and really killed."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -78,6 +79,14 @@ class Folder:
         study = self.study()
         return study.get_trials() if study else []
 
+    def journal_is_locked(self):
+        with (self.path / "hpsearch.journal").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def states(self):
         return Counter(trial.state.name for trial in self.trials())
 
@@ -97,9 +106,12 @@ def folder(tmp_path, empty_mlflow):
 
 @pytest.fixture
 def stopped(folder):
-    """A process that is paused in the middle of a trial, after at least one other trial."""
+    """A process that is paused in the middle of a trial, after at least one other trial.
+
+    It holds no lock, so that other processes can go on.
+    """
     process = folder.start()
-    while not _is_amid_a_trial(folder.trials()):
+    while not _is_amid_a_trial(folder.trials()) or folder.journal_is_locked():
         process.send_signal(signal.SIGCONT)
         time.sleep(0.02)
         process.send_signal(signal.SIGSTOP)
