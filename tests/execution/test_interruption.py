@@ -45,6 +45,7 @@ class Folder:
 
     def __init__(self, path):
         self.path = path
+        self.processes = []
         (path / "slow.toml").write_text(STUDY)
 
     def start(self, *options, shell="exec", group=False):
@@ -54,7 +55,7 @@ class Folder:
         """
         named = ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI")
         command = [sys.executable, "-m", "hpsearch", "study", "slow.toml", *options]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["sh", "-c", f'{shell} "$@"', "sh", *command],
             cwd=self.path,
             env={key: value for key, value in os.environ.items() if key not in named},
@@ -63,6 +64,8 @@ class Folder:
             text=True,
             start_new_session=group,
         )
+        self.processes.append(process)
+        return process
 
     def study(self):
         """Return the study as Optuna alone reads it, without a lock; None if there is none."""
@@ -101,7 +104,11 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path, empty_mlflow):
     shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
-    return Folder(tmp_path)
+    folder = Folder(tmp_path)
+    yield folder
+    for process in folder.processes:  # what a failed test has left
+        with process:
+            process.kill()
 
 
 @pytest.fixture
@@ -117,9 +124,7 @@ def stopped(folder):
         process.send_signal(signal.SIGSTOP)
         ended = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         assert ended.si_code == os.CLD_STOPPED, process.communicate()[1]
-    yield process
-    process.kill()
-    process.communicate()
+    return process
 
 
 def _is_amid_a_trial(trials):
