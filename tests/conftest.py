@@ -18,9 +18,12 @@ import pytest
 from mlflow import MlflowClient
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
 
 from hpsearch.settings.study import parse_settings
 from model.sources import IDX_FILES
+
+threadpool_limits(1)  # pytest-xdist runs a process a core: further BLAS threads wait for each other
 
 TRAIN_ROWS = 600
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
