@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from hpsearch.errors import Argument, SettingsError
 from model.files import is_special, written_whole
@@ -53,6 +58,60 @@ def unwritable(argument: Argument, path: str | os.PathLike[str], error: OSError)
     """Return the error for a file that cannot be written."""
     place = error.filename2 or error.filename or os.fspath(path)
     return SettingsError(argument, f": {place}: {error.strerror}")
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder while the block runs; a process that dies releases it.
+
+    It leaves no file behind. Where a folder cannot be locked, as on some network file systems, the
+    block runs without the lock.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_empty(file: Path) -> bool:
+    """Whether there is nothing at this path yet, or a file of no bytes."""
+    try:
+        return file.stat().st_size == 0
+    except FileNotFoundError:
+        return True
+
+
+def create_whole(file: Path, make: Callable[[Path], None]) -> None:
+    """Create `file`, whole or not at all, by calling `make` with the path of a temporary file.
+
+    A file that has a byte in it is kept. One process at a time does this in a folder, and removes
+    what a killed one has left. Raises OSError and whatever `make` raises.
+    """
+    target = Path(os.path.realpath(file))
+    with locked_folder(target.parent):
+        if not is_empty(target):
+            return
+        start = f".{target.name}.new-"
+        _remove(target.parent, start)
+        temporary = target.with_name(f"{start}{uuid4().hex}")
+        try:
+            make(temporary)
+            os.replace(temporary, target)
+        finally:
+            _remove(target.parent, start)
+
+
+def _remove(folder: Path, start: str) -> None:
+    """Remove the files of a folder whose names begin with `start`."""
+    for name in os.listdir(folder):
+        if name.startswith(start):
+            os.unlink(folder / name)
 
 
 def file_name(study_name: str) -> str:

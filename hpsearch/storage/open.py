@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +14,26 @@ from typing import TYPE_CHECKING
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from hpsearch.errors import StorageError
+from hpsearch.files import create_whole
 from hpsearch.storage.journal import open_journal
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 DEFAULT_STORAGE = "hpsearch.journal"
+SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
+TABLE_TRIES = 5
 KEPT = "finished trials are kept, and the same command continues"  # after a lost storage
 
 
@@ -44,11 +55,17 @@ def open_storage(url: str, *, create: bool = True) -> BaseStorage:
 
 def storage_exists(url: str) -> bool:
     """Whether the file of `url` exists; a database server is assumed to."""
-    if "://" not in url:
-        return Path(url).exists()
-    if not url.startswith("sqlite:///"):
-        return True
-    return Path(make_url(url).database or "").is_file()
+    file = Path(url) if "://" not in url else sqlite_file(url)
+    return file is None or file.is_file()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of an SQLite database, None for the address of anything else."""
+    try:
+        database = make_url(url).database if url.startswith(SQLITE) else None
+    except (ArgumentError, ValueError):
+        return None
+    return Path(database) if database else None
 
 
 def redact(url: str) -> str:
@@ -95,9 +112,9 @@ def _open_database(url: str) -> BaseStorage:
     if url in IN_MEMORY:
         raise StorageError(f"storage '{url}': a database in memory keeps nothing; name a file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are experimental
-            return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS)
+        if (file := sqlite_file(url)) and file.parent.is_dir():
+            create_whole(file, _make_database)
+        return _open_tables(url)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A ValueError complains about the port, and may quote a misplaced password.
         what = "its port is no number" if isinstance(error, ValueError) else error
@@ -105,6 +122,33 @@ def _open_database(url: str) -> BaseStorage:
             f"storage '{redact(url)}': no database of this kind can be opened ({what}); use "
             "sqlite:///FILE, postgresql://… with its driver installed, or the path of a journal"
         ) from None
+    except OSError as error:
+        raise StorageError(f"storage '{redact(url)}': {error.strerror}") from None
     except (SQLAlchemyError, RuntimeError) as error:
         what = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise StorageError(f"storage '{redact(url)}': cannot be opened: {what}") from None
+
+
+def _make_database(file: Path) -> None:
+    """Make a new SQLite database with Optuna's tables, and close it."""
+    storage = RDBStorage(f"{SQLITE}{file}")
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _open_tables(url: str) -> RDBStorage:
+    """Return the storage in a database; make its tables if it has none.
+
+    When several processes make the tables of a database server at the same time, all but one are
+    refused. They find the tables when they try again.
+    """
+    for tries_left in reversed(range(TABLE_TRIES)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are experimental
+                return RDBStorage(url, heartbeat_interval=HEARTBEAT_SECONDS)
+        except (IntegrityError, ProgrammingError):
+            if not tries_left:
+                raise
+            time.sleep(random.uniform(0.1, 1.0))
+    raise AssertionError("the last try returns or raises")

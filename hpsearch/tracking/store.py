@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,16 @@ from mlflow.entities import DatasetInput, Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.errors import Argument, TrackingError
 from hpsearch.internals import database_engine
 from hpsearch.settings.names import NUMBERED_ROUND
-from hpsearch.storage.open import redact
+from hpsearch.storage.open import redact, sqlite_file
+from hpsearch.tracking.database import open_database
 from hpsearch.tracking.projection import BEST, TRIALS_FILTER
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
-SQLITE = "sqlite:///"
 VIEW = "workflowType=machine_learning"  # without it MLflow may open pages for language models
 
 
@@ -48,14 +47,18 @@ class TrackingStore:
         """MLflow's client for this store; making it creates a database that does not exist yet."""
         with self.errors():
             try:
-                client = MlflowClient(tracking_uri=_absolute(self.uri))
+                client = self._open(_absolute(self.uri))
             except (ImportError, ValueError) as error:
                 # A ValueError comes from a port that is no number; it may quote a password.
                 what = "its port is no number" if isinstance(error, ValueError) else error
                 raise TrackingError(f"tracking store '{redact(self.uri)}': {what}") from None
-            if _sqlite_file(self.uri):
+            if sqlite_file(self.uri):
                 _commit_fast(client)
             return client
+
+    def _open(self, uri: str) -> MlflowClient:
+        file = sqlite_file(uri)
+        return MlflowClient(tracking_uri=uri) if file is None else open_database(file, uri)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -75,7 +78,7 @@ class TrackingStore:
         Raises TrackingError if the store does not answer, if the experiment was deleted, or if
         there is no database yet and no folder to create it in.
         """
-        file = _sqlite_file(self.uri)
+        file = sqlite_file(self.uri)
         if file is None or file.exists():
             self.prepare()
             with self.errors():
@@ -87,16 +90,14 @@ class TrackingStore:
 
     def prepare(self) -> None:
         """Make sure that the store answers; create its database if there is none."""
-        if file := _sqlite_file(self.uri):
+        if file := sqlite_file(self.uri):
             self._refuse_unwritable(file)
         with self.errors():
-            if file:
-                _write_ahead(file)  # fails at once if it is no database; MLflow retries
             self.client.search_experiments(max_results=1)
 
     def exists(self) -> bool:
         """Whether the database file exists; True for a server, which is not asked."""
-        file = _sqlite_file(self.uri)
+        file = sqlite_file(self.uri)
         return file is None or file.exists()
 
     def _refuse_unwritable(self, file: Path) -> None:
@@ -201,18 +202,9 @@ class TrackingStore:
         return next(names, "")
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    """Return the file of an SQLite address, None for any other address."""
-    try:
-        database = make_url(uri).database if uri.startswith(SQLITE) else None
-    except (ArgumentError, ValueError):
-        return None
-    return Path(database) if database else None
-
-
 def _absolute(uri: str) -> str:
     """Return `uri` with an absolute file: MLflow keeps connections by the address as given."""
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     return uri.replace(str(file), str(file.absolute()), 1) if file else uri
 
 
@@ -243,9 +235,3 @@ def _set_synchronous_normal(connection: Any, _: object) -> None:
     The database stays consistent even after a power failure, and `sync` writes lost runs again.
     """
     connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def _write_ahead(file: Path) -> None:
-    """Let readers and one writer work at the same time; SQLite stores this in the file."""
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")

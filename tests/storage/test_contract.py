@@ -27,6 +27,12 @@ study = optuna.load_study(study_name="s", storage=open_storage(sys.argv[1]))
 print("open", flush=True)
 study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=int(sys.argv[2]))
 """
+CREATOR = """
+import sys
+import optuna
+from hpsearch.storage.open import open_storage
+optuna.create_study(study_name=sys.argv[2], storage=open_storage(sys.argv[1]))
+"""
 
 
 @pytest.fixture(params=STORAGES)
@@ -59,6 +65,14 @@ def test_the_storage_exists_after_its_first_use(url):
     assert not storage_exists(url)
     study_of(url)
     assert storage_exists(url)
+
+
+def test_processes_that_open_it_first_at_the_same_time_share_it(url):
+    command = [sys.executable, "-c", CREATOR, url]
+    creators = [subprocess.Popen([*command, name], stderr=subprocess.PIPE) for name in "abc"]
+    errors = [creator.communicate()[1] for creator in creators]
+    assert [creator.returncode for creator in creators] == [0, 0, 0], errors
+    assert sorted(optuna.get_all_study_names(open_storage(url))) == ["a", "b", "c"]
 
 
 def test_another_process_reads_what_was_written(url):

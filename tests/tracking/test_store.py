@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 
-import optuna
 import pytest
 import sqlalchemy
 from mlflow import MlflowClient
@@ -62,13 +61,6 @@ def test_a_file_that_is_no_database(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_the_database_of_another_program_is_refused(tmp_path):
-    uri = f"sqlite:///{tmp_path / 'optuna.db'}"
-    optuna.create_study(storage=uri)
-    with pytest.raises(TrackingError, match=r"tracking store 'sqlite:///.*optuna\.db': "):
-        TrackingStore(uri).prepare()
-
-
 # The database
 
 
@@ -95,7 +87,7 @@ def test_check_refuses_a_missing_folder_and_creates_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["hpsearch.tracking.store.MlflowClient", "hpsearch.tracking.store.database_engine"],
+    ["hpsearch.tracking.store.open_database", "hpsearch.tracking.store.database_engine"],
     ids=["making the client", "changing its engine"],
 )
 @pytest.mark.parametrize(
