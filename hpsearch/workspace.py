@@ -198,6 +198,7 @@ class Workspace:
         save: PathLike | None = None,
         report: bool = False,
         force: bool = False,
+        retry_failed: bool = False,
         on_progress: OnProgress = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
         on_result: Callable[[RunResult], None] = lambda _: None,
@@ -208,6 +209,7 @@ class Workspace:
         At the end the figures that the settings declare are logged to MLflow; with `save` all
         figures are written to that folder too, and with `report` each round gets a page NAME.html.
         force: overwrite files; an earlier report of the same study is overwritten anyway.
+        retry_failed: try trials again that failed three times.
         should_stop: asked after each epoch; True interrupts the study, and nothing is drawn.
         on_result: called with the result when the trials are done, before anything is drawn.
         """
@@ -218,7 +220,7 @@ class Workspace:
             self._check_figure_files(settings, save, force=force)
         if report:
             self._check_reports(name, rounds, force=force)
-        options = self._options(jobs, on_progress, should_stop)
+        options = self._options(jobs, on_progress, should_stop, retry_failed=retry_failed)
         result = self._run_trials(settings, name, rounds, options)
         on_result(result)  # an OSError of the caller is no StorageError
         if result.last.reason == "interrupted":
@@ -251,7 +253,12 @@ class Workspace:
         return replace(result, figures=figures, reports=tuple(reports))
 
     def _options(
-        self, jobs: int, on_progress: OnProgress, should_stop: Callable[[], bool]
+        self,
+        jobs: int,
+        on_progress: OnProgress,
+        should_stop: Callable[[], bool],
+        *,
+        retry_failed: bool = False,
     ) -> RunOptions:
         from hpsearch.execution.coordinator import RunOptions
 
@@ -261,6 +268,7 @@ class Workspace:
             jobs=jobs,
             on_progress=on_progress,
             should_stop=should_stop,
+            retry_failed=retry_failed,
         )
 
     def _check_figure_files(self, settings: StudySettings, save: PathLike, *, force: bool) -> None:
@@ -611,7 +619,7 @@ class Workspace:
         tracker.store.prepare()
         with ExitStack() as leases:
             for study in studies:  # a process that runs one of them writes its runs itself
-                leases.enter_context(leased(study))
+                leases.enter_context(leased(store, study))
             written = sum(tracker.sync(study) for study in studies)
             written += sum(log_missing_evaluation(tracker.store, study) for study in rounds)
             update_page(rounds, tracker)
@@ -641,7 +649,7 @@ class Workspace:
         studies += [each for each in evaluations if each is not None]
         with ExitStack() as leases:
             for each in studies:
-                leases.enter_context(leased(each))
+                leases.enter_context(leased(store, each))
             names = [each.study_name for each in studies]
             trials = sum(len(own_trials(each)) for each in studies)
             confirm(Deletion(names, trials, self.tracked))

@@ -16,6 +16,7 @@ from hpsearch.trials.records import (
     assigned_slot,
     config_of,
     curves_of,
+    has_diverged,
     label_of,
     metric_of,
     own_trials,
@@ -37,12 +38,14 @@ class Counts:
 
     complete: int
     pruned: int
+    diverged: int  # of the pruned
     failed: int
     interrupted: int
     running: int
 
     def __str__(self) -> str:
-        parts = [f"{self.complete} complete", f"{self.pruned} pruned"]
+        diverged = f" ({self.diverged} diverged)" if self.diverged else ""
+        parts = [f"{self.complete} complete", f"{self.pruned} pruned{diverged}"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.interrupted} interrupted"] if self.interrupted else []
         parts += [f"{self.running} running"] if self.running else []
@@ -56,6 +59,7 @@ def count_trials(trials: Sequence[FrozenTrial]) -> Counts:
     return Counts(
         complete=states.count(TrialState.COMPLETE),
         pruned=states.count(TrialState.PRUNED),
+        diverged=sum(has_diverged(trial) for trial in trials),
         failed=states.count(TrialState.FAIL) - interrupted,
         interrupted=interrupted,
         running=states.count(TrialState.RUNNING),

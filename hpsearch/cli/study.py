@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
 @click.option("--report", is_flag=True, help="At the end write NAME.html, a page about the study.")
+@click.option("--retry-failed", is_flag=True, help="Try trials again that failed three times.")
 @save_options
 @storage_option
 @tracking_option
@@ -74,6 +75,7 @@ def study_command(
     report: bool,
     save: str | None,
     force: bool,
+    retry_failed: bool,
     **search: Any,
 ) -> None:
     """Run the study in FILE, or continue it.
@@ -120,12 +122,13 @@ def study_command(
             save=save,
             report=report,
             force=force,
+            retry_failed=retry_failed,
             on_progress=while_running.enter_context(show_progress()),
             should_stop=lambda: bool(received),
             on_result=print_result,
         )
     _print_files(result)
-    if result.last.reason == "given up":
+    if result.last.reason == "given up" or _nothing_completed(result):
         raise SystemExit(1)
 
 
@@ -146,9 +149,32 @@ def _print_result(result: RunResult, settings: StudySettings, *, tracked: bool) 
         note("")
         print_table(drawn_table(table))
     note("")
+    if _nothing_completed(result):
+        _print_remedy(result)
     if tracked:
         note(f"See every trial:    hpsearch ui {result.outcomes[0].study.study_name}")
-    note(f"More of the best:   hpsearch best {result.best_round} --top 20")
+    if not _nothing_completed(result):
+        note(f"More of the best:   hpsearch best {result.best_round} --top 20")
+
+
+def _nothing_completed(result: RunResult) -> bool:
+    """Return whether all trials have ended and none ran to its end."""
+    ended = result.last.reason in ("finished", "given up", "nothing completed")
+    return ended and not any(outcome.counts.complete for outcome in result.outcomes)
+
+
+def _print_remedy(result: RunResult) -> None:
+    """Say what usually helps where no trial ran to its end."""
+    from hpsearch.cli.console import note
+
+    if any(outcome.counts.diverged for outcome in result.outcomes):
+        note(
+            "No trial ran to its end: the losses became infinite. Try lower learning rates, and "
+            'scaled features (scale = "standardize" in [data]).'
+        )
+    else:
+        name = result.last.study.study_name
+        note(f"No trial ran to its end; `hpsearch show {name}#0` shows the first trial.")
 
 
 def _print_files(result: RunResult) -> None:
@@ -187,7 +213,7 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
             return f"{done} done, and none ran to its end, so there is nothing to search around"
         case "given up":
             slots = ", ".join(map(str, outcome.slots.given_up))
-            return f"given up after three tries: trial {slots}"
+            return f"given up after three tries: trial {slots}; --retry-failed tries again"
     if outcome.new == 0:
         more = "" if search.sampler == "grid" else f"; --trials {2 * search.trials} continues it"
         done = "its one trial is" if total == 1 else f"all {total} trials are"

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from hpsearch.errors import Argument, Interrupted, SettingsError, StudyError
 from hpsearch.execution.progress import Progress
 from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
-from hpsearch.trials.slots import slots_by_state
+from hpsearch.trials.slots import Slots, slots_by_state
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[Progress], None]
 SUMMARY_SECONDS = 10.0
-RENEW_SECONDS = 30.0
 JOBS = Argument("jobs")
 
 logger = logging.getLogger(__name__)
@@ -41,6 +40,7 @@ class RunOptions:
     storage: the URL where workers find the study. tracker: None leaves MLflow alone. jobs: how many
     trials run at a time, in worker processes if there are several. on_progress: called with
     the study's progress after each epoch. should_stop: asked after each epoch; True interrupts.
+    retry_failed: try slots again that failed three times.
     """
 
     storage: str
@@ -48,6 +48,7 @@ class RunOptions:
     jobs: int = 1
     on_progress: OnProgress = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
+    retry_failed: bool = False
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -74,8 +75,8 @@ class Coordinator:
     """Hands the slots of a leased study to workers, and receives their reports.
 
     It is the channel of a worker in this process; an engine with other processes calls it for them.
-    `reason` is why the study stops before all slots are done: "interrupted", "timeout", "target" or
-    "patience"; "" while it does not stop.
+    `reason` is why the study stops before all slots are done: "taken over", "interrupted",
+    "timeout", "target" or "patience"; "" while it does not stop.
     """
 
     def __init__(self, storage: BaseStorage, lease: Lease, work: Work, options: RunOptions) -> None:
@@ -90,11 +91,13 @@ class Coordinator:
             round=round_number(self.study),
             unit=work.unit,
         )
-        self._summarized = self._renewed = now = time.monotonic()
+        self._summarized = now = time.monotonic()
         deadline = work.deadline
         if deadline is None and self.search.timeout is not None:
             deadline = now + self.search.timeout
         self._deadline = math.inf if deadline is None else deadline
+        earlier = len(self.study.get_trials(deepcopy=False)) if options.retry_failed else 0
+        self._forgiven = range(earlier)
         self.todo: deque[int] = deque()
         self.recount()
         self.progress.started_with = self.progress.done
@@ -103,12 +106,17 @@ class Coordinator:
     def recount(self) -> None:
         """Read from the storage which slots are left and how far the study is."""
         trials = own_trials(self.study)
-        todo = slots_by_state(trials, self.progress.slots).todo
+        todo = self.slots(trials).todo
         self.todo = deque(slot for slot in todo if slot not in self.progress.running)
         self.progress.recount(trials)
 
+    def slots(self, trials: Iterable[FrozenTrial]) -> Slots:
+        """Return the wanted slots by the state of the study's own trials."""
+        return slots_by_state(trials, self.progress.slots, self._forgiven)
+
     def next_slot(self) -> int | None:
         """Return the next slot that is neither done nor running, None if none is left."""
+        self.lease.look()
         if self.stopping() or not self.todo:
             return None
         self.progress.running[slot := self.todo.popleft()] = 0
@@ -136,7 +144,9 @@ class Coordinator:
         """Whether there is a reason to stop."""
         search, progress = self.search, self.progress
         if not self.reason and (self.todo or progress.running):
-            if self.options.should_stop():
+            if self.lease.lost:
+                self.reason = "taken over"
+            elif self.options.should_stop():
                 self.reason = "interrupted"
             elif search.target is not None and progress.reached(search.target):
                 self.reason = "target"
@@ -147,13 +157,9 @@ class Coordinator:
         return bool(self.reason)
 
     def tick(self) -> None:
-        """Show the progress; every few seconds renew the lease and the summary in MLflow."""
+        """Show the progress; every few seconds bring the summary in MLflow up to date."""
         self.options.on_progress(self.progress)
-        now = time.monotonic()
-        if now - self._renewed > RENEW_SECONDS:
-            self._renewed = now
-            self.lease.renew()
-        if now - self._summarized > SUMMARY_SECONDS:
+        if time.monotonic() - self._summarized > SUMMARY_SECONDS:
             self.summarize()
 
     def worker_died(self, pid: int, slot: int | None) -> None:
@@ -174,6 +180,8 @@ class Coordinator:
             self.tracker.sync(self.study)
 
     def summarize(self) -> None:
-        """Bring the summary in MLflow up to date."""
+        """Bring the summary in MLflow up to date, unless another process does that now."""
+        if self.lease.lost:
+            return
         self._summarized = time.monotonic()
         self.work.summarize()

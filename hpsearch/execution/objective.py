@@ -13,15 +13,18 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from hpsearch.errors import Interrupted, SettingsError
+from hpsearch.storage.open import is_storage_error
 from hpsearch.trainables.network import load_data, start_training
 from hpsearch.trials.curves import METRICS, Curves
 from hpsearch.trials.records import (
+    DIVERGED,
     DataId,
     Setup,
     assigned_slot,
     slot_of,
     write_curves,
     write_interrupted,
+    write_no_try,
     write_reason,
     write_setup,
 )
@@ -161,6 +164,9 @@ def recorded(trial: BaseTrial, curves: Curves) -> Iterator[Curves]:
     except UpdateFinishedTrialError:  # another process declared this trial dead
         raise
     except Exception as error:
+        if is_storage_error(error):
+            write_no_try(trial)
+            raise
         write_reason(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
     finally:
@@ -183,7 +189,7 @@ def followed(
     written = time.monotonic()
     for epoch in epochs:
         if not curves.append(epoch):
-            raise optuna.TrialPruned(f"diverged at epoch {epoch.number}")
+            raise optuna.TrialPruned(f"{DIVERGED} at epoch {epoch.number}")
         trial.report(getattr(epoch, METRICS[metric]), step=epoch.number)
         if time.monotonic() - written > LIVE_SECONDS:
             write_curves(trial, curves)

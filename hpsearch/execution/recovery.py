@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,8 +10,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
-from hpsearch.storage.leases import is_dead
-from hpsearch.trials.records import process_of, reason_attribute, slot_of
+from hpsearch.storage.leases import is_dead, is_local
+from hpsearch.trials.records import death_attributes, process_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -30,9 +29,10 @@ def close_dead_trials(
 ) -> list[FrozenTrial]:
     """Mark the running trials whose process died as failed, and return them.
 
-    pid: only the trials of this process on this host. The caller holds the lease on the study, so
-    a worker on another host has lost its coordinator, and its trial is closed as well. A trial that
-    its worker finishes at the same moment stays as it is.
+    pid: only the trials of this process on this machine, a worker that died by itself, which counts
+    against their slots. Others died with their coordinator. The caller holds the lease on the
+    study, so a worker on another machine has lost its coordinator, and its trial is closed as well.
+    A trial that its worker finishes at the same moment stays as it is.
     """
     closed = []
     study_id = storage.get_study_id_from_name(study.study_name)
@@ -42,7 +42,8 @@ def close_dead_trials(
             continue
         trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
         try:
-            storage.set_trial_user_attr(trial_id, *reason_attribute("process died"))
+            for key, value in death_attributes(is_try=pid is not None).items():
+                storage.set_trial_user_attr(trial_id, key, value)
             storage.set_trial_state_values(trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             continue  # its worker is alive and has just finished it
@@ -80,8 +81,8 @@ def _running(study: Study) -> list[FrozenTrial]:
 
 
 def _has_lost_its_coordinator(process: ProcessId | None) -> bool:
-    return process is None or process.host != socket.gethostname() or is_dead(process)
+    return process is None or not is_local(process) or is_dead(process)
 
 
 def _runs_as(process: ProcessId | None, pid: int) -> bool:
-    return process is not None and process.pid == pid
+    return process is not None and is_local(process) and process.pid == pid

@@ -112,7 +112,7 @@ def run_evaluation(
         if tracker is not None:
             tracker.store.check(experiment_name(study))
             tracker.store.prepare()
-        with leased(open_evaluation(store, study, settings, data.digest)) as lease:
+        with leased(store, open_evaluation(store, study, settings, data.digest)) as lease:
             wait_for_orphans(store, lease.study, options.should_stop)
             if tracker is not None:
                 tracker.sync(lease.study, options.should_stop)

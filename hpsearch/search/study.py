@@ -42,7 +42,7 @@ from hpsearch.trials.records import (
     write_round,
     write_study_file,
 )
-from hpsearch.trials.slots import Slots, slots_by_state
+from hpsearch.trials.slots import Slots
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -88,6 +88,7 @@ def run_study(
     deadline: float | None = None,
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run the study until `settings.search.slots` slots are done; continue it if it exists.
 
@@ -97,6 +98,7 @@ def run_study(
     those of their trials that lie in its space.
     deadline: when `time.monotonic()` ends the study; None follows `settings.search.timeout`.
     should_stop: asked after each epoch; True stops the running trials there.
+    retry_failed: try trials again that failed three times.
 
     Whatever can be checked is checked before anything is created. Raises HpsearchError.
     """
@@ -106,6 +108,7 @@ def run_study(
         jobs=jobs,
         on_progress=on_progress,
         should_stop=should_stop,
+        retry_failed=retry_failed,
     )
     return run(settings, study_name(settings, name), options, earlier=earlier, deadline=deadline)
 
@@ -133,7 +136,7 @@ def run(
         if tracker is not None:
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)
-        with leased(study) as lease:
+        with leased(store, study) as lease:
             wait_for_orphans(store, study, options.should_stop)
             if earlier:
                 write_round(study, earlier[0], len(earlier) + 1)
@@ -152,10 +155,11 @@ def run(
             finally:
                 coordinator.summarize()
             trials = own_trials(study)
-            slots, counts = slots_by_state(trials, work.slots), count_trials(trials)
+            slots, counts = coordinator.slots(trials), count_trials(trials)
+    all_done = len(slots.done) == len(work.slots)
     return Outcome(
         study=study,
-        reason=coordinator.reason or ("given up" if slots.given_up else "finished"),
+        reason=coordinator.reason or ("finished" if all_done else "given up"),
         slots=slots,
         counts=counts,
         total=len(work.slots),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
@@ -34,6 +35,7 @@ SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
 TABLE_TRIES = 5
+STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 KEPT = "finished trials are kept, and the same command continues"  # after a lost storage
 
 
@@ -99,6 +101,14 @@ def storage_errors(url: str, *, hint: str = "") -> Iterator[None]:
         what = getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
         sentence = f"storage '{redact(url)}': {' '.join(str(what).split())}"
         raise StorageError(f"{sentence}; {hint}" if hint else sentence) from error
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Whether an exception is one of a storage: a full disk, a lost database."""
+    cause = _cause(error)
+    if isinstance(cause, OSError):
+        return cause.errno in STORAGE_ERRNOS
+    return isinstance(cause, SQLAlchemyError)
 
 
 def _cause(error: BaseException | None) -> BaseException | None:

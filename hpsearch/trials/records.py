@@ -35,22 +35,25 @@ _SETUP = "setup"
 _CURVES = "curves"
 _REASON = "reason"
 _INTERRUPTED = "interrupted"
+_NO_TRY = "no_try"
 _TRACEBACK = "traceback"
 _TRANSFERRED = "carried"  # the key of version 0.1
 _REPEAT = "repeat"
 _WEIGHTS = "network"
 
+DIVERGED = "diverged"  # how the reason of a trial begins whose loss is not finite
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # the states of a trial that make its slot done
 _DRAWS_OF_0_1, _EPOCHS_OF_0_1 = 10**3, 10**9  # see `repeat_of`
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """What identifies a process: its host, its id, and its start, because ids are used again."""
+    """What identifies a process: its machine, its id, and its start, because ids are used again."""
 
-    host: str
+    host: str  # the name of the machine, for people: several can have the same
     pid: int
     started: float  # seconds since 1970
+    machine: str = ""  # "" in records of version 0.1
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,11 @@ def reason_of(trial: FrozenTrial) -> str | None:
     return "interrupted" if trial.user_attrs.get(_INTERRUPTED) else trial.user_attrs.get(_REASON)
 
 
+def has_diverged(trial: FrozenTrial) -> bool:
+    """Return whether the trial was stopped because a loss was infinite or no number."""
+    return trial.state is TrialState.PRUNED and str(reason_of(trial)).startswith(DIVERGED)
+
+
 def traceback_of(trial: AnyTrial) -> str:
     """Return the traceback of a trial that failed with an exception, "" for any other."""
     return str(trial.user_attrs.get(_TRACEBACK, ""))
@@ -204,6 +212,24 @@ def write_interrupted(trial: BaseTrial) -> None:
     trial.set_user_attr(_INTERRUPTED, True)
 
 
+def is_failed_try(trial: FrozenTrial) -> bool:
+    """Return whether the trial failed on its own account, which counts against its slot.
+
+    That its study was interrupted, its coordinator died, or its storage failed is no fault of the
+    trial.
+    """
+    return (
+        trial.state is TrialState.FAIL
+        and not was_interrupted(trial)
+        and not trial.user_attrs.get(_NO_TRY)
+    )
+
+
+def write_no_try(trial: BaseTrial) -> None:
+    """Record that the trial's failure does not count against its slot."""
+    trial.set_user_attr(_NO_TRY, True)
+
+
 def write_reason(trial: BaseTrial, reason: str, traceback: str = "") -> None:
     """Record why the trial ended early, with the traceback if an exception ended it."""
     trial.set_user_attr(_REASON, reason)
@@ -211,9 +237,12 @@ def write_reason(trial: BaseTrial, reason: str, traceback: str = "") -> None:
         trial.set_user_attr(_TRACEBACK, traceback)
 
 
-def reason_attribute(reason: str) -> tuple[str, str]:
-    """Return the attribute that `BaseStorage.set_trial_user_attr` takes to record a reason."""
-    return _REASON, reason
+def death_attributes(*, is_try: bool) -> dict[str, Any]:
+    """Return the attributes of a trial whose process died, for `BaseStorage.set_trial_user_attr`.
+
+    is_try: whether the death counts against the trial's slot.
+    """
+    return {_REASON: "process died"} | ({} if is_try else {_NO_TRY: True})
 
 
 def transferred_from(trial: AnyTrial) -> str | None:
@@ -397,7 +426,8 @@ def leases_of(study: Study) -> dict[str, LeaseRecord]:
     found = {}
     for key, table in study.user_attrs.items():
         if key.startswith(_LEASE_PREFIX) and table:
-            process = ProcessId(table["host"], table["pid"], table["started"])
+            machine = table.get("machine", "")
+            process = ProcessId(table["host"], table["pid"], table["started"], machine)
             found[key] = LeaseRecord(process, table["since"], table["renewed"])
     return found
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.trial import TrialState
 
-from hpsearch.trials.records import DONE, assigned_slot, was_interrupted
+from hpsearch.trials.records import DONE, assigned_slot, is_failed_try
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -39,10 +39,13 @@ class Slots:
     given_up: list[int]
 
 
-def slots_by_state(trials: Iterable[FrozenTrial], wanted: Sequence[int]) -> Slots:
+def slots_by_state(
+    trials: Iterable[FrozenTrial], wanted: Sequence[int], forgiven: Container[int] = ()
+) -> Slots:
     """Return the wanted slots by the state of their trials, in linear time.
 
-    A slot is given up after three failed trials; an interruption is not a failure.
+    A slot is given up after three failed trials. forgiven: the numbers of trials whose failure
+    does not count.
     """
     done, busy, failures = set[int](), set[int](), Counter[int]()
     for trial in trials:
@@ -53,7 +56,7 @@ def slots_by_state(trials: Iterable[FrozenTrial], wanted: Sequence[int]) -> Slot
             done.add(slot)
         elif trial.state is TrialState.RUNNING:
             busy.add(slot)
-        elif not was_interrupted(trial):
+        elif is_failed_try(trial) and trial.number not in forgiven:
             failures[slot] += 1
     slots = Slots([], [], [], [])
     for slot in wanted:

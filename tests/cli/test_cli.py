@@ -390,7 +390,7 @@ def test_delete_includes_the_rounds_of_a_study(empty: Path) -> None:  # noqa: AR
 def test_a_running_study_is_not_touched(empty: Path, command: list[str]) -> None:  # noqa: ARG001
     run("study", "digits", "--trials", "1", "--epochs", "1", "--no-tracking")
     study = optuna.load_study(study_name="digits-tpe", storage=open_storage("hpsearch.journal"))
-    with leased(study):
+    with leased(study._storage, study):
         result = run(command[0], "digits-tpe", *command[1:])
     assert result.exit_code == 1
     assert "study 'digits-tpe' is being run by process" in result.stderr
@@ -776,7 +776,11 @@ def test_a_study_without_a_complete_trial_has_no_figures(empty: Path) -> None:
     diverging = STUDY.replace("{ low = 1e-3, high = 1e-1, log = true }", "1e30")
     (empty / "flowers.toml").write_text(diverging + FIGURE)
     result = run("study", "flowers.toml", "--trials", "1", "--no-tracking", "--save", "plots")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
+    assert "all 1 trials" not in result.stderr
+    assert "its one trial is done (0 complete, 1 pruned (1 diverged)" in result.stderr
+    assert "No trial ran to its end: the losses became infinite. Try lower learning" in result.stderr
+    assert "hpsearch best" not in result.stderr
     assert "Figures:            none: no trial of flowers-random ran to its end\n" in result.stderr
     assert not (empty / "plots").exists()
     refused = run("figures", "flowers-random", "--save", "plots")

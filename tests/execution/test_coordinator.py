@@ -11,7 +11,7 @@ from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.storage.leases import Lease, this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assign
+from hpsearch.trials.records import assign, write_lease
 
 
 @pytest.fixture
@@ -25,12 +25,19 @@ def study(storage):
 
 
 @pytest.fixture
-def make_coordinator(storage, study, make_settings):
-    def make(stop=lambda: False, trials=5, **search):
+def lease(storage, study):
+    lease = Lease(storage, study)
+    lease.acquire()
+    return lease
+
+
+@pytest.fixture
+def make_coordinator(storage, lease, make_settings):
+    def make(stop=lambda: False, trials=5, retry_failed=False, **search):
         settings = make_settings(search={"trials": trials, **search})
         work = Work(settings=settings, slots=range(settings.search.slots))
-        options = RunOptions(storage="unused", should_stop=stop)
-        return Coordinator(storage, Lease(study), work, options)
+        options = RunOptions(storage="unused", should_stop=stop, retry_failed=retry_failed)
+        return Coordinator(storage, lease, work, options)
 
     return make
 
@@ -59,6 +66,28 @@ def test_a_done_slot_is_not_handed_out_again(make_coordinator):
     coordinator = make_coordinator()
     assert [coordinator.next_slot() for _ in range(4)] == [0, 2, 4, None]
     assert (coordinator.progress.done, coordinator.progress.started_with) == (2, 2)
+
+
+def test_failed_slots_are_handed_out_again_on_request(make_coordinator, study):
+    for _ in range(3):
+        study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"slot": 1}))
+    assert list(make_coordinator(trials=2).todo) == [0]
+    coordinator = make_coordinator(trials=2, retry_failed=True)
+    assert list(coordinator.todo) == [0, 1]
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"slot": 1}))
+    coordinator.recount()
+    assert list(coordinator.todo) == [0, 1]
+    assert list(make_coordinator(trials=2).todo) == [0]
+
+
+def test_no_slot_is_handed_out_once_the_study_is_taken_over(make_coordinator, study, lease):
+    coordinator = make_coordinator()
+    assert coordinator.next_slot() == 0
+    write_lease(study, lease.key, None)  # as a process does that takes it for dead
+    assert coordinator.next_slot() is None
+    assert coordinator.reason == "taken over"
+    with pytest.raises(Interrupted):
+        coordinator.epoch(0, 1)
 
 
 def test_the_slot_of_a_dead_worker_is_handed_out_again(make_coordinator, study):

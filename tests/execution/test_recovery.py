@@ -14,7 +14,7 @@ from hpsearch.execution import recovery
 from hpsearch.execution.recovery import close_dead_trials, wait_for_orphans
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import ProcessId, assign, reason_of
+from hpsearch.trials.records import ProcessId, assign, is_failed_try, reason_of
 
 
 @pytest.fixture(params=["journal", "database"])
@@ -49,6 +49,14 @@ def test_trials_of_dead_processes_and_other_hosts_are_closed(storage, study, pro
     assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "process died")
     assert close_dead_trials(storage, study) == []
     wait_for_orphans(storage, study)
+
+
+def test_a_death_with_the_coordinator_is_no_try_of_the_slot_and_that_of_a_worker_is(storage, study):
+    leave_running(study, replace(this_process(), started=1.5e9))
+    leave_running(study, this_process())
+    assert [t.number for t in close_dead_trials(storage, study)] == [0]
+    assert [t.number for t in close_dead_trials(storage, study, os.getpid())] == [1]
+    assert [is_failed_try(trial) for trial in study.trials] == [False, True]
 
 
 def test_only_the_trials_of_a_dead_worker_are_closed(storage, study):

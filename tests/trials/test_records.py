@@ -44,7 +44,7 @@ from model.diagnostics import Diagnostics
 from model.training import Epoch
 
 SETUP = Setup({"epochs": 3}, "val/loss", 1, DataId("iris", "d1", "iris"))
-PROCESS = ProcessId("here", 12, 3.5)
+PROCESS = ProcessId("here", 12, 3.5, "a boot")
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_what_a_worker_records_is_stored_under_its_keys():
     write_repeat(trial, Repeat(7, 2, epochs=9))
     write_weights(trial, b"\x00\x01")
     assert trial.user_attrs == {
-        "process": {"host": "here", "pid": 12, "started": 3.5},
+        "process": {"host": "here", "pid": 12, "started": 3.5, "machine": "a boot"},
         "slot": 4,
         "reason": "diverged at epoch 3",
         "traceback": "Traceback …",

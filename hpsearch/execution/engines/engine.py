@@ -32,12 +32,14 @@ def build_engine(jobs: int) -> Engine:
 def run_slots(coordinator: Coordinator, objective: WorkerObjective) -> None:
     """Run trials until all of the coordinator's slots are done or it has a reason to stop.
 
-    Raises HpsearchError as a trial does.
+    Raises HpsearchError as a trial does, and StudyError if another process takes the study over.
     """
     options = coordinator.options
     engine = build_engine(options.jobs)
     task = WorkerTask(coordinator.study.study_name, options.storage, options.tracker)
     while coordinator.todo and not coordinator.reason:
         engine.run(coordinator, objective, task)
+        if coordinator.lease.lost:
+            raise coordinator.lease.lost
         coordinator.progress.running.clear()
         coordinator.recount()

@@ -15,7 +15,7 @@ from hpsearch.execution.engines.inline import InlineEngine
 from hpsearch.execution.engines.processes import ProcessEngine
 from hpsearch.execution.objective import Objective
 from hpsearch.execution.worker import WorkerTask
-from hpsearch.storage.leases import Lease
+from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trials.records import curves_of, own_trials, process_of, slot_of, was_interrupted
@@ -48,8 +48,9 @@ def fill(engine, url, make_settings):
         options = RunOptions(
             storage=url, tracker=tracker, should_stop=should_stop, on_progress=on_progress
         )
-        coordinator = Coordinator(storage, Lease(study), work, options)
-        engine.run(coordinator, Objective(settings), WorkerTask("s", url, tracker))
+        with leased(storage, study) as lease:
+            coordinator = Coordinator(storage, lease, work, options)
+            engine.run(coordinator, Objective(settings), WorkerTask("s", url, tracker))
         return coordinator
 
     return run

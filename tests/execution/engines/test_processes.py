@@ -111,7 +111,9 @@ def make_run(journal, make_settings):
         study = optuna.create_study(storage=store, study_name="s", direction="maximize")
         work = Work(settings=settings, slots=range(trials))
         options = RunOptions(storage=storage, tracker=tracker)
-        coordinator = Coordinator(store, Lease(study), work, options)
+        lease = Lease(store, study)
+        lease.acquire()
+        coordinator = Coordinator(store, lease, work, options)
         task = WorkerTask("s", storage, tracker)
         return coordinator, partial(ProcessEngine(2).run, coordinator, objective(settings), task)
 
