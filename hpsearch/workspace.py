@@ -124,11 +124,16 @@ class EvaluationResult:
 
 @dataclass(frozen=True)
 class Deletion:
-    """What `Workspace.delete` is about to delete; `trials` are those of all the studies."""
+    """What `Workspace.delete` is about to delete; `trials` are those of all the studies.
+
+    runs: how many runs go in MLflow, None where it is left alone. others: how many runs of others
+    stay in the same experiment.
+    """
 
     studies: list[str]
     trials: int
-    tracked: bool
+    runs: int | None
+    others: int = 0
 
 
 def _storage_border(
@@ -652,14 +657,16 @@ class Workspace:
                 leases.enter_context(leased(store, each))
             names = [each.study_name for each in studies]
             trials = sum(len(own_trials(each)) for each in studies)
-            confirm(Deletion(names, trials, self.tracked))
             tracker = self.tracker
             if tracker is not None and not tracker.store.exists():
                 tracker = None
-            if tracker is not None:
+            if tracker is None:
+                confirm(Deletion(names, trials, None))
+            else:
                 tracker.store.prepare()
-                for each in studies:
-                    tracker.delete(each)
+                runs = tracker.tracked_runs(studies)
+                confirm(Deletion(names, trials, len(runs.own), runs.others))
+                tracker.delete(runs)
             leases.pop_all()  # a deleted study has no lease to release
             for each in studies:
                 self._forget_evaluation(store, each, tracker)

@@ -171,7 +171,7 @@ def test_delete_asks_first_and_keeps_everything_if_refused(workspace, make_setti
 
     with pytest.raises(KeyboardInterrupt):
         workspace.delete(NAME, confirm=refuse)
-    assert (asked[0].studies, asked[0].trials, asked[0].tracked) == ([NAME], 4, True)
+    assert (asked[0].studies, asked[0].trials, asked[0].runs) == ([NAME], 4, 4)
     assert len(workspace.study(NAME).trials) == len(runs_of_kind(workspace, "trial")) == 4
     assert workspace.delete(NAME) == [NAME]
     assert workspace.studies() == []

@@ -34,8 +34,9 @@ def delete_command(
     def confirm(deletion: Deletion) -> None:
         if not yes:
             names = " and ".join(f"'{each}'" for each in deletion.studies)
-            runs = " and its runs in MLflow" if deletion.tracked else ""
-            question = f"Delete study {names} with {deletion.trials} trials{runs}?"
+            runs = "" if deletion.runs is None else f" and {deletion.runs} runs in MLflow"
+            stay = f" ({deletion.others} runs of others stay there)" if deletion.others else ""
+            question = f"Delete study {names} with {deletion.trials} trials{runs}{stay}?"
             click.confirm(question, abort=True, err=True)
 
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)

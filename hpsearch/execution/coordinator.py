@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from hpsearch.errors import Argument, Interrupted, SettingsError, StudyError
+from hpsearch.errors import Argument, Interrupted, SettingsError, StudyError, TrackingError
 from hpsearch.execution.progress import Progress
 from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
@@ -84,6 +84,7 @@ class Coordinator:
         self.work, self.options, self.tracker = work, options, options.tracker
         self.search = work.settings.search
         self.reason = ""
+        self.missed_runs = False  # whether a tracker has lost its store
         self.progress = Progress(
             work.slots,
             work.settings.max_epochs,
@@ -129,11 +130,17 @@ class Coordinator:
         if self.stopping():
             raise Interrupted
 
-    def finished(self, trial: FrozenTrial) -> None:
-        """Count a trial that has ended; raise StudyError if it failed: a bug or bad input."""
+    def finished(self, trial: FrozenTrial, *, untracked: bool | None = None) -> None:
+        """Count a trial that has ended; raise StudyError if it failed: a bug or bad input.
+
+        untracked: whether the tracker of its worker has lost its store; None asks the own one.
+        """
         self.progress.running.pop(slot_of(trial), None)
         self.progress.count(trial)
-        self.progress.untracked = self.tracker is not None and self.tracker.lost
+        if untracked is None:
+            untracked = self.tracker is not None and self.tracker.lost
+        self.progress.untracked = untracked
+        self.missed_runs = self.missed_runs or untracked
         self.tick()
         if trial.state is TrialState.FAIL and not was_interrupted(trial):
             name = f"{self.study.study_name}#{slot_of(trial)}"
@@ -178,6 +185,17 @@ class Coordinator:
         close_dead_trials(self.storage, self.study)
         if self.tracker is not None and not self.tracker.lost:
             self.tracker.sync(self.study)
+
+    def catch_up(self) -> None:
+        """Write the runs that MLflow missed, if it was away at some time."""
+        if self.tracker is None or not self.missed_runs:
+            return
+        try:
+            self.tracker.sync(self.study, self.options.should_stop)
+            self.progress.untracked = False
+        except TrackingError as error:
+            name = self.study.study_name
+            logger.warning("%s; `hpsearch sync %s` adds the missing runs", error, name)
 
     def summarize(self) -> None:
         """Bring the summary in MLflow up to date, unless another process does that now."""

@@ -20,7 +20,7 @@ from hpsearch.errors import TrackingError
 from hpsearch.export.flavor import example_rows, save_model_folder
 from hpsearch.formatting import format_value
 from hpsearch.storage.catalog import study_settings
-from hpsearch.tracking.artifacts import end_run, run_title
+from hpsearch.tracking.artifacts import run_title
 from hpsearch.tracking.projection import (
     ID,
     KIND,
@@ -33,6 +33,7 @@ from hpsearch.tracking.projection import (
     run_name,
     runs_filter,
 )
+from hpsearch.tracking.runs import end_killed_runs, end_run
 from hpsearch.trials.records import ensure_study_id, experiment_name, metric_of, slot_of
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def _model_run(
     An exception in the block ends the run as FAILED.
     """
     experiment_id = store.open_experiment(experiment_name(study))
+    end_killed_runs(store, experiment_id, study)
     name = run_title(study, ALIAS)
     tags = {KIND: MODEL, ID: ensure_study_id(study), **tags, **SOURCE}
     run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id

@@ -152,6 +152,7 @@ def run(
             _keep_settings(study, settings, whole=bool(coordinator.todo))
             try:
                 run_slots(coordinator, objective)
+                coordinator.catch_up()
             finally:
                 coordinator.summarize()
             trials = own_trials(study)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from hpsearch.figures.saving import check_figure_files, save_figures
 from hpsearch.tracking.projection import ID, KIND, SOURCE, STUDY, round_prefix
+from hpsearch.tracking.runs import end_run, end_runs_left, find_runs
 from hpsearch.trials.records import ensure_study_id, experiment_name
 
 if TYPE_CHECKING:
     import os
 
     from matplotlib.figure import Figure
-    from mlflow.entities import Run
     from optuna.study import Study
 
     from hpsearch.tracking.store import TrackingStore
@@ -122,22 +121,4 @@ def kept_run(
             status = "FINISHED"
         finally:
             end_run(store, run_id, status)
-        same_kind = {key: tags[key] for key in (KIND, STUDY)}
-        for left in find_runs(store, experiment_id, same_kind, "RUNNING"):  # its process was killed
-            end_run(store, left.info.run_id, "KILLED")
-
-
-def find_runs(
-    store: TrackingStore, experiment_id: str, tags: Mapping[str, str], status: str = ""
-) -> list[Run]:
-    """Return the runs that have these tags and, if one is given, this status."""
-    # MLflow's filters cannot contain every value, such as a study's name with quotes of both kinds.
-    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items() if "'" not in value]
-    conditions += [f"attributes.status = '{status}'"] if status else []
-    runs = store.client.search_runs([experiment_id], " and ".join(conditions))
-    return [run for run in runs if tags.items() <= run.data.tags.items()]
-
-
-def end_run(store: TrackingStore, run_id: str, status: str) -> None:
-    """End a run now with one of MLflow's statuses: FINISHED, FAILED or KILLED."""
-    store.client.set_terminated(run_id, status, int(time.time() * 1000))
+        end_runs_left(store, experiment_id, {KIND: tags[KIND], STUDY: tags[STUDY]})

@@ -11,8 +11,9 @@ from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.record import evaluation_record, last_evaluation
 from hpsearch.evaluation.scores import SCORES
 from hpsearch.evaluation.wording import in_markdown
-from hpsearch.tracking.artifacts import as_files, find_runs, kept_run, log_files, run_title
+from hpsearch.tracking.artifacts import as_files, kept_run, log_files, run_title
 from hpsearch.tracking.projection import ID, KIND, NOTE, SLOT, STUDY, project
+from hpsearch.tracking.runs import find_runs
 from hpsearch.trials.records import ensure_study_id, experiment_name, metric_of
 
 if TYPE_CHECKING:

@@ -5,10 +5,13 @@ The run of a trial is computed from the frozen trial: nothing here reads or writ
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+import posixpath
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from optuna.trial import TrialState
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from hpsearch.trials.records import DataId, Setup
 
+NAME_LENGTH, VALUE_LENGTH = 250, 5_000  # MLflow's limits for keys and, of tags, for values
 BEST = "_best"  # the end of the name of the metric that ranks trials
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 ID = "hpsearch.study_id"
@@ -42,6 +46,7 @@ SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
 NOTE = "mlflow.note.content"  # Markdown that MLflow shows on the page of a run or an experiment
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 
+OF_TRIALS = ("trial", "repeat", "final")  # the kinds of runs that a coordinator looks after
 TRIALS_FILTER = f"tags.`{KIND}` = 'trial'"  # MLflow's filter for the runs of trials
 
 
@@ -99,7 +104,7 @@ def project(
     return Projection(
         name=name,
         tags=_tags(study_name, trial, setup, tags or {}),
-        params=[Param(key, str(value)) for key, value in _params(trial).items()],
+        params=[Param(key, value) for key, value in _params(trial).items()],
         metrics=_metrics(trial, setup.metric if setup else None, end),
         inputs=_inputs(setup.data if setup else None),
         start=start or 0,
@@ -138,15 +143,34 @@ def _tags(
         **SOURCE,
         **more,
     }
-    return {key: str(value) for key, value in tags.items() if value is not None}
+    return {key: str(value)[:VALUE_LENGTH] for key, value in tags.items() if value is not None}
 
 
-def _params(trial: FrozenTrial) -> dict[str, Any]:
-    config = config_of(trial) or trial.params
-    return {
-        key: shape_name(tuple(value)) if isinstance(value, list) else value
-        for key, value in config.items()
-    }
+def _params(trial: FrozenTrial) -> dict[str, str]:
+    """Return the parameters as MLflow takes them; another objective may call them anything."""
+    found: dict[str, str] = {}
+    for key, value in (config_of(trial) or trial.params).items():
+        text = shape_name(tuple(value)) if isinstance(value, list) else str(value)
+        found[_allowed_name(str(key), found)] = text[:VALUE_LENGTH]
+    return found
+
+
+def _allowed_name(name: str, taken: Container[str]) -> str:
+    """Return `name` as MLflow allows it, and not one of those taken.
+
+    MLflow allows letters, digits and `_-. :/` in up to 250 characters, and reads slashes as those
+    of a path.
+    """
+    allowed = re.sub(r"[^\w\-. :/]", "_", name)[:NAME_LENGTH]
+    if posixpath.normpath(allowed) != allowed or allowed.startswith((".", "/")):
+        allowed = "_" + allowed.replace("/", "_")[: NAME_LENGTH - 1]
+    if allowed not in taken:
+        return allowed
+    return next(
+        other
+        for number in itertools.count(2)
+        if (other := f"{allowed[: NAME_LENGTH - 10]}_{number}") not in taken
+    )
 
 
 def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Metric]:

@@ -7,13 +7,17 @@ and writing a run twice changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow.entities import RunTag, ViewType
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial, runs_filter
+from hpsearch.tracking.runs import end_killed_runs
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.trials.records import ensure_study_id, experiment_name, own_trials
 
@@ -23,24 +27,42 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities in one call, params and tags included
+PARAMS_PER_BATCH = 100  # as many as MLflow takes
 NOTE_LENGTH = 20_000  # the longest tag that MLflow takes for an experiment
 RUNS_PER_PAGE = 1000
+RETRY_SECONDS = 10.0  # how long a lost store is left alone at least
+RETRY_SHARE = 10.0  # and that many times as long as the last try took
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrackedRuns:
+    """The runs of studies in their experiment: their ids, and how many runs of others are there."""
+
+    experiment: str
+    own: tuple[str, ...]
+    others: int
 
 
 class Tracker:
     """An Optuna callback `(study, trial)` that writes the trial as a run of an MLflow experiment.
 
     The experiment has the name of the study; later rounds of a search share the experiment of the
-    first. MLflow's global tracking URI and active run are neither read nor changed. If the tracking
-    store fails, the tracker logs one warning and writes nothing more until `sync`, which adds the
-    missing runs. The other methods raise TrackingError.
+    first. MLflow's global tracking URI and active run are neither read nor changed.
+
+    If the tracking store fails, the tracker logs a warning, tries again every so often, and then
+    writes the runs that it missed. What is missing in the end is added by `sync`. The other methods
+    raise TrackingError.
+
+    lost: whether the store failed at the last try.
     """
 
     def __init__(self, uri: str | None = None) -> None:
         self.store = TrackingStore(uri)
-        self.lost = False  # whether the store failed; `sync` tries it again
+        self.lost = False
+        self._missed: dict[tuple[str, int], tuple[Study, FrozenTrial]] = {}
+        self._next_try = 0.0  # when `time.monotonic()` allows to try a lost store again
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, dict[int, Run]] = {}
 
@@ -49,13 +71,33 @@ class Tracker:
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Write `trial`, finished or still running; if the store fails, only log a warning."""
-        if self.lost:
+        key = study.study_name, trial.number
+        started = time.monotonic()
+        if self.lost and started < self._next_try:
+            self._missed[key] = study, trial
             return
         try:
-            self._write(study, trial)
+            if self.lost:
+                self.forget(study)  # MLflow has what it wrote and could not answer
+                self._write_missed()
+            self._write_or_skip(study, trial)
+            self.lost = False
         except TrackingError as error:
+            self._missed[key] = study, trial
+            if not self.lost:
+                logger.warning("%s; the trials go on, and their runs are added later", error)
             self.lost = True
-            logger.warning("%s; the trials go on, `hpsearch sync` adds their runs later", error)
+            now = time.monotonic()
+            self._next_try = now + max(RETRY_SECONDS, RETRY_SHARE * (now - started))
+
+    def _write_missed(self) -> None:
+        for key in list(self._missed):
+            if missed := self._missed.pop(key, None):  # another thread may have been faster
+                try:
+                    self._write_or_skip(*missed)
+                except TrackingError:
+                    self._missed[key] = missed
+                    raise
 
     def sync(self, study: Study, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Write the runs that are missing or unfinished, and return how many; raise TrackingError.
@@ -65,6 +107,7 @@ class Tracker:
         """
         self.lost = False
         self.forget(study)
+        end_killed_runs(self.store, self._experiment_id(study), study)
         runs = self._runs_of(study)
         written = 0
         for trial in own_trials(study):
@@ -72,7 +115,7 @@ class Tracker:
                 break
             run = runs.get(trial.number)
             if trial.state.is_finished() and (run is None or run.info.status == "RUNNING"):
-                self._write(study, trial)
+                self._write_or_skip(study, trial)
                 written += 1
         return written
 
@@ -88,15 +131,36 @@ class Tracker:
                 note = text[:NOTE_LENGTH]
                 self.store.client.set_experiment_tag(experiment_id, NOTE, note)
 
-    def delete(self, study: Study) -> None:
-        """Delete the study's experiment; for a later round, which shares one, only its own runs."""
-        name = experiment_name(study)
-        if name == study.study_name:
-            self.store.delete(name)
-        elif self.store.experiment_id(name):
-            with self.store.errors():
-                for run in list(self._search(self._experiment_id(study), runs_filter(study))):
-                    self.store.client.delete_run(run.info.run_id)
+    def tracked_runs(self, studies: Sequence[Study]) -> TrackedRuns:
+        """Return the runs of the studies, which are in the experiment of the first."""
+        experiment_id = self.store.experiment_id(name := experiment_name(studies[0]))
+        if experiment_id is None:
+            return TrackedRuns(name, (), 0)
+        ids = {ensure_study_id(study) for study in studies}
+        with self.store.errors():
+            runs = list(self._search(experiment_id, "", ViewType.ACTIVE_ONLY))
+        own = tuple(run.info.run_id for run in runs if run.data.tags.get(ID) in ids)
+        return TrackedRuns(name, own, len(runs) - len(own))
+
+    def delete(self, runs: TrackedRuns) -> None:
+        """Delete runs, with their experiment if there is nothing else in it."""
+        if not runs.others:
+            self.store.delete(runs.experiment)
+            return
+        with self.store.errors():
+            for run_id in runs.own:
+                self.store.client.delete_run(run_id)
+
+    def _write_or_skip(self, study: Study, trial: FrozenTrial) -> None:
+        """Write a run; where MLflow refuses what is in it, now and for ever, only say so."""
+        try:
+            self._write(study, trial)
+        except TrackingError as error:
+            cause = error.__cause__
+            if getattr(cause, "error_code", None) != ErrorCode.Name(INVALID_PARAMETER_VALUE):
+                raise
+            name = f"{study.study_name}#{trial.number}"
+            logger.warning("the run of trial %s is incomplete: %s", name, error)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
         """Create or update the run of `trial`."""
@@ -129,10 +193,14 @@ class Tracker:
         """Log params, metrics and, unless the run was just created with them, tags."""
         tags = [] if fresh else [RunTag(key, value) for key, value in projection.tags.items()]
         first, rest = projection.metrics[:METRICS_PER_BATCH], projection.metrics[METRICS_PER_BATCH:]
-        self.store.client.log_batch(run_id, first, projection.params, tags, synchronous=True)
+        params, more = projection.params[:PARAMS_PER_BATCH], projection.params[PARAMS_PER_BATCH:]
+        self.store.client.log_batch(run_id, first, params, tags, synchronous=True)
+        for start in range(0, len(more), PARAMS_PER_BATCH):
+            batch = more[start : start + PARAMS_PER_BATCH]
+            self.store.client.log_batch(run_id, params=batch, synchronous=True)
         for start in range(0, len(rest), METRICS_PER_BATCH):
-            batch = rest[start : start + METRICS_PER_BATCH]
-            self.store.client.log_batch(run_id, batch, synchronous=True)
+            points = rest[start : start + METRICS_PER_BATCH]
+            self.store.client.log_batch(run_id, points, synchronous=True)
 
     def _experiment_id(self, study: Study) -> str:
         name = experiment_name(study)
@@ -144,19 +212,34 @@ class Tracker:
         """Return the runs of a study's trials by the trial's number, deleted ones included."""
         if study.study_name not in self._runs:
             with self.store.errors():
-                found = self._search(self._experiment_id(study), runs_filter(study))
-                runs = {int(r.data.tags[NUMBER]): r for r in found if NUMBER in r.data.tags}
+                runs: dict[int, Run] = {}
+                for run in self._search(self._experiment_id(study), runs_filter(study)):
+                    if NUMBER in run.data.tags:
+                        number = int(run.data.tags[NUMBER])
+                        runs[number] = self._one_of(run, runs.get(number))
                 self._runs.setdefault(study.study_name, runs)  # another thread may have been faster
         return self._runs[study.study_name]
 
-    def _search(self, experiment_id: str, runs: str) -> Iterator[Run]:
-        """Yield the runs that match MLflow's filter `runs`, deleted ones included."""
+    def _one_of(self, run: Run, other: Run | None) -> Run:
+        """Return the run of a trial that is kept, and delete the other.
+
+        A trial has two if MLflow made one, its answer got lost, and the client asked again.
+        """
+        if other is None:
+            return run
+        kept, surplus = sorted((run, other), key=_rank)
+        if surplus.info.lifecycle_stage == "active":
+            self.store.client.delete_run(surplus.info.run_id)
+        return kept
+
+    def _search(self, experiment_id: str, runs: str, view: int = ViewType.ALL) -> Iterator[Run]:
+        """Yield the runs that match MLflow's filter `runs`, as a rule deleted ones included."""
         page: str | None = None
         while True:
             found = self.store.client.search_runs(
                 [experiment_id],
                 runs,
-                ViewType.ALL,
+                view,
                 max_results=RUNS_PER_PAGE,
                 page_token=page,
             )
@@ -164,3 +247,9 @@ class Tracker:
             page = found.token
             if not page:
                 return
+
+
+def _rank(run: Run) -> tuple[bool, bool, int]:
+    """Return what sorts the runs of one trial: the one to keep comes first."""
+    active = run.info.lifecycle_stage == "active"
+    return not active, run.info.status == "RUNNING", run.info.start_time

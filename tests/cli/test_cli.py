@@ -779,7 +779,9 @@ def test_a_study_without_a_complete_trial_has_no_figures(empty: Path) -> None:
     assert result.exit_code == 1
     assert "all 1 trials" not in result.stderr
     assert "its one trial is done (0 complete, 1 pruned (1 diverged)" in result.stderr
-    assert "No trial ran to its end: the losses became infinite. Try lower learning" in result.stderr
+    assert (
+        "No trial ran to its end: the losses became infinite. Try lower learning" in result.stderr
+    )
     assert "hpsearch best" not in result.stderr
     assert "Figures:            none: no trial of flowers-random ran to its end\n" in result.stderr
     assert not (empty / "plots").exists()

@@ -4,8 +4,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from hpsearch.errors import SettingsError, TrackingError
-from hpsearch.tracking.artifacts import find_runs, kept_run, publish
+from hpsearch.tracking.artifacts import kept_run, publish
 from hpsearch.tracking.projection import KIND, STUDY
+from hpsearch.tracking.runs import find_runs
 from hpsearch.tracking.store import TrackingStore
 
 TAGS = {KIND: "report", STUDY: "digits"}

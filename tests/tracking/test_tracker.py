@@ -13,6 +13,8 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking import tracker as tracker_module
@@ -335,6 +337,36 @@ def test_delete_frees_the_name(tracker, client, study):
     assert tracker.store.delete("digits-random") is True  # even within the same second
 
 
+def test_only_the_studys_own_runs_are_deleted(tracker, client, study):
+    tracker(study, tell(study, ask(study)))
+    theirs = optuna.create_study(study_name=study.study_name, direction="maximize")
+    Tracker(tracker.store.uri)(theirs, tell(theirs, ask(theirs)))
+    experiment_id = client.get_experiment_by_name(study.study_name).experiment_id
+    foreign = client.create_run(experiment_id)
+
+    runs = tracker.tracked_runs([study])
+    assert (len(runs.own), runs.others) == (1, 2)
+    tracker.delete(runs)
+    left = client.search_runs([experiment_id])
+    assert len(left) == 2
+    assert foreign.info.run_id in [run.info.run_id for run in left]
+    client.delete_run(foreign.info.run_id)
+    tracker.delete(tracker.tracked_runs([theirs]))
+    assert client.get_experiment(experiment_id).lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize("kind", ["figures", "report", "model", "evaluation"])
+def test_sync_ends_what_a_killed_process_has_left_running(tracker, client, study, kind):
+    tracker(study, tell(study, ask(study)))
+    experiment_id = client.get_experiment_by_name(study.study_name).experiment_id
+    tags = {"hpsearch.kind": kind, "hpsearch.study_id": ensure_study_id(study)}
+    left = client.create_run(experiment_id, tags=tags)
+    theirs = client.create_run(experiment_id, tags=tags | {"hpsearch.study_id": "another"})
+    assert tracker.sync(study) == 0
+    assert client.get_run(left.info.run_id).info.status == "KILLED"
+    assert client.get_run(theirs.info.run_id).info.status == "RUNNING"
+
+
 # A store that fails
 
 
@@ -363,7 +395,7 @@ def test_a_store_that_does_not_answer_stops_prepare_but_no_trial(closed_port, st
         tracker.describe(study, "not written")
     assert tracker.lost
     (record,) = [r for r in caplog.records if r.name.startswith("hpsearch")]
-    assert "hpsearch sync" in record.getMessage()
+    assert "the trials go on, and their runs are added later" in record.getMessage()
     assert "hush" not in record.getMessage()
 
 
@@ -386,6 +418,91 @@ def test_the_next_sync_adds_what_a_lost_store_missed(tracker, client, study, tmp
     for run in runs.values():
         assert run.info.status == "FINISHED"
         assert len(history(client, run)["val/accuracy"]) == 3
+
+
+@pytest.fixture
+def make_away(tracker, monkeypatch):
+    """A function that makes a method of MLflow's client fail, after it did its work if `late`."""
+
+    def make_away(method, *, late=False):
+        original = getattr(tracker.store.client, method)
+
+        def fail(*arguments, **options):
+            if late:
+                original(*arguments, **options)
+            raise MlflowException("away")
+
+        monkeypatch.setattr(tracker.store.client, method, fail)
+        return lambda: monkeypatch.setattr(tracker.store.client, method, original)
+
+    return make_away
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_store_that_comes_back_gets_every_run_once(
+    tracker, client, study, make_away, monkeypatch, late
+):
+    monkeypatch.setattr(tracker_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(tracker_module, "RETRY_SHARE", 0.0)
+    tracker(study, tell(study, ask(study)))
+    come_back = make_away("create_run", late=late)
+    tracker(study, tell(study, ask(study)))
+    assert tracker.lost
+    come_back()
+    tracker(study, tell(study, ask(study)))
+    assert not tracker.lost
+    runs = client.search_runs([client.get_experiment_by_name(study.study_name).experiment_id])
+    assert sorted(run.data.tags["hpsearch.number"] for run in runs) == ["0", "1", "2"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_lost_store_is_left_alone_for_a_while(tracker, study, make_away):
+    make_away("create_run")
+    tracker(study, tell(study, ask(study)))
+    come_back = make_away("log_batch")
+    for _ in range(3):  # would fail with another message
+        tracker(study, tell(study, ask(study)))
+    come_back()
+    assert tracker.lost
+
+
+def test_sync_removes_a_run_too_many(tracker, client, study):
+    tracker(study, tell(study, ask(study)))
+    (run,) = runs_of(client, study).values()
+    tags = run.data.tags | {"mlflow.runName": run.info.run_name}
+    double = client.create_run(run.info.experiment_id, tags=tags)  # as a repeated request does
+    assert tracker.sync(study) == 0
+    (left,) = client.search_runs([run.info.experiment_id])
+    assert left.info.run_id == run.info.run_id != double.info.run_id
+
+
+def test_what_mlflow_would_refuse_is_renamed(tracker, client, study):
+    values = {f"layer[{n}]": float(n) for n in range(120)} | {"../up": 1.0, "": 2.0, "a b": 3.0}
+    values |= {"layer_0_": 4.0, "x" * 300: 5.0}
+
+    def objective(trial):
+        for name, value in values.items():
+            trial.suggest_float(name, value, value)
+        return 0.0
+
+    study.optimize(objective, n_trials=1, callbacks=[tracker])
+    assert not tracker.lost
+    (run,) = runs_of(client, study).values()
+    params = run.data.params
+    assert sorted(map(float, params.values())) == sorted(values.values())
+    assert (params["layer_7_"], params["_.._up"], params["a b"]) == ("7.0", "1.0", "3.0")
+    assert (params["layer_0_"], params["layer_0__2"], params["x" * 250]) == ("0.0", "4.0", "5.0")
+
+
+def test_a_run_that_mlflow_refuses_for_ever_is_skipped(tracker, study, monkeypatch, caplog):
+    def refuse(*_, **__):
+        raise MlflowException("no such thing", INVALID_PARAMETER_VALUE)
+
+    monkeypatch.setattr(tracker.store.client, "log_batch", refuse)
+    with caplog.at_level(logging.WARNING, logger="hpsearch"):
+        tracker(study, tell(study, ask(study)))
+    assert not tracker.lost
+    assert f"the run of trial {study.study_name}#0 is incomplete: " in caplog.text
 
 
 # As a callback in other programs

@@ -26,8 +26,9 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a server prints it for every run that ends
     "MLFLOW_UV_AUTO_DETECT": "false",  # or MLflow stores the uv.lock of the folder with a model
-    # Notice after seconds, not minutes, that a tracking server does not answer.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    # Notice after seconds, not minutes, that a tracking server does not answer. A request whose
+    # answer got lost must not be repeated blindly, or a trial has two runs: the tracker does that.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 PRELOADED = [

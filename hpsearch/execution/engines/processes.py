@@ -145,9 +145,7 @@ class Pool:
                     self.coordinator.epoch(slot, epoch)
             case TrialEnded(trial, tracking_lost):
                 self._deaths, worker.slot, worker.has_finished = 0, None, True
-                if tracking_lost and self.coordinator.tracker is not None:
-                    self.coordinator.tracker.lost = True
-                self.coordinator.finished(trial)
+                self.coordinator.finished(trial, untracked=tracking_lost)
             case LogEntry(level, text):
                 if text not in self._logged:
                     self._logged.add(text)

@@ -158,7 +158,7 @@ def test_a_warning_of_several_workers_is_logged_once(make_run, caplog):
     with caplog.at_level(logging.WARNING):
         run()
     (warning,) = [r.getMessage() for r in caplog.records if r.name.startswith("hpsearch")]
-    assert warning.endswith("the trials go on, `hpsearch sync` adds their runs later")
+    assert warning.endswith("the trials go on, and their runs are added later")
     assert by_slot(coordinator.study).keys() == set(range(4))
 
 
