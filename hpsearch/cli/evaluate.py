@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpsearch.workspace import EvaluationResult
 
 LONGEST_CLASS, WIDEST_MATRIX = 40, 60  # letters; the figure shows a wider confusion matrix
+MOST_CLASSES = 40  # rows of the table: those that are recognized worst
 
 
 @click.command("evaluate")
@@ -143,13 +144,18 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         print_table(drawn_table(scores))
         click.echo()
         print_table(_class_table(evaluation))
+        if (more := len(evaluation.class_names) - MOST_CLASSES) > 0:
+            click.echo(f"{more} more classes are recognized better; --json has them all")
     if evaluation.unscored:
         hint = "; --again uses it once more" if evaluation.may_use_again else ""
         click.echo(f"Not scored on the test set: {evaluation.unscored}{hint}")
 
 
 def _class_table(evaluation: Evaluation) -> Table:
-    """Return the scores of each class, and the confusion matrix if it is not too wide."""
+    """Return the scores of each class, and the confusion matrix if it is not too wide.
+
+    Of very many classes there are those that are recognized worst.
+    """
     from hpsearch.cli.console import text_table
     from hpsearch.formatting import shortened
 
@@ -159,9 +165,10 @@ def _class_table(evaluation: Evaluation) -> Table:
     columns = [f"as {name}" for name in names]
     if sum(map(len, columns)) > WIDEST_MATRIX:
         columns = []
+    few = len(names) <= MOST_CLASSES
     rows = []
-    for number, name in enumerate(names):
-        confused = scores.confusion[number]
+    for number in range(len(names)) if few else scores.worst[:MOST_CLASSES]:
+        name, confused = names[number], scores.confusion[number]
         each = (scores.precision[number], scores.recall[number], scores.f1[number])
         counts = (str(count or "·") for count in confused if columns)
         rows.append([name, str(sum(confused)), *(f"{value:.4f}" for value in each), *counts])

@@ -34,6 +34,11 @@ class Scores:
         return sum(map(sum, self.confusion))
 
     @property
+    def worst(self) -> list[int]:
+        """The numbers of the classes by their F1, the lowest first."""
+        return sorted(range(len(self.f1)), key=lambda number: self.f1[number])
+
+    @property
     def accuracy_interval(self) -> Interval:
         """The 95 % interval of the accuracy on other rows of this kind (Wilson, 1927)."""
         from scipy import stats

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from hpsearch.evaluation.scores import Scores
 
 EVALUATION_FIGURES = ("evaluation", "confusion")
-MOST_NUMBERED = 30  # with more classes, cells have no room for a number
+MOST_NUMBERED = 30  # with more classes, the figure grows no more and its cells have no numbers
+MOST_CANDIDATES = 40  # rows of the figure: the best
 LONGEST_CLASS = 20  # letters of a class name
 
 
@@ -49,7 +50,7 @@ def draw_candidates(evaluation: Evaluation) -> Figure:
     It shows the values over fresh seeds, their mean with its 95 % interval, and the value in the
     search.
     """
-    shown = evaluation.candidates
+    shown = evaluation.candidates[:MOST_CANDIDATES]
     figure = new_figure(
         7.2,
         1.3 + 0.42 * len(shown),
@@ -89,7 +90,7 @@ def _draw_row(axes: Axes, row: int, candidate: Candidate) -> None:
 def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
     """Draw the confusion matrix of the test rows, and the F1 score of each class."""
     names = [escape_dollars(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
-    counts, size = np.array(scores.confusion), max(3.2, 0.36 * len(names))
+    counts, size = np.array(scores.confusion), max(3.2, 0.36 * min(len(names), MOST_NUMBERED))
     network = f"{evaluation.study}, trial {evaluation.test_use.slot}" if evaluation.test_use else ""
     title = f"{network}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
     figure = new_figure(size + 3.6, size + 1.0, title)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hpsearch.evaluation.scores import Scores
     from hpsearch.report.facts import Facts
 
+MOST_CLASSES = 200  # rows of the table
+
 
 @dataclass(frozen=True)
 class EvaluationSection:
@@ -54,9 +56,14 @@ def _tested(evaluation: Evaluation) -> str:
 
 
 def class_table(names: Sequence[str], scores: Scores) -> Table:
-    """Return the scores of each class, and the classes it is mistaken for, most frequent first."""
+    """Return the scores of each class, and the classes it is mistaken for, most frequent first.
+
+    Of very many classes there are those that are recognized worst.
+    """
     rows = []
-    for number, (name, counts) in enumerate(zip(names, scores.confusion, strict=True)):
+    few = len(names) <= MOST_CLASSES
+    for number in range(len(names)) if few else scores.worst[:MOST_CLASSES]:
+        name, counts = names[number], scores.confusion[number]
         wrong = [(count, names[n]) for n, count in enumerate(counts) if n != number and count]
         mistakes = ", ".join(
             f"{other} ({count})" for count, other in sorted(wrong, reverse=True)[:5]
