@@ -17,6 +17,7 @@ import click
 from hpsearch import __version__
 from hpsearch.errors import HpsearchError, refuse_shadowed_model
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
+from hpsearch.formatting import printable
 
 COMMANDS = {
     "best": ("show", "Show the best trials of study NAME."),
@@ -58,7 +59,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HpsearchError as error:
-            raise click.ClickException(error.for_command_line) from error
+            raise click.ClickException(printable(error.for_command_line)) from error
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
 
@@ -116,7 +117,8 @@ def _standard_output() -> _Output:
         return _Output(open(os.devnull, "wb"))
     binary = os.fdopen(output.fileno(), "wb", closefd=False)
     lines = output.isatty()
-    return _Output(binary, output.encoding, output.errors, line_buffering=lines)
+    # A letter that the encoding of an old terminal or of a log lacks is shown as a code.
+    return _Output(binary, output.encoding, "backslashreplace", line_buffering=lines)
 
 
 def _finish_output(output: _Output) -> None:

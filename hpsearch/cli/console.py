@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.formatting import format_duration, format_value
+from hpsearch.formatting import format_duration, format_value, printable
 
 if TYPE_CHECKING:
     from hpsearch.analysis.tables import Table as PlainTable
@@ -31,9 +31,47 @@ def quiet_optuna() -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table to stdout, as wide as it needs to be where that is no terminal."""
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width).print(table)
+    """Print a table to stdout.
+
+    In a terminal that is too narrow, a table of few rows is turned on its side; of another one the
+    last columns are left out, and a note says which. No cell is cut.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    wanted = _width(console, table)
+    if wanted <= console.width:
+        console.print(table)
+        return
+    turned = _on_its_side(table)
+    if _width(console, turned) <= console.width:
+        console.print(turned)
+        return
+    left_out: list[str] = []
+    while len(table.columns) > 2 and _width(console, table) > console.width:
+        left_out.insert(0, str(table.columns.pop().header))
+    for column in table.columns:
+        column.overflow = "fold"
+    console.print(table)
+    note(f"For want of width without {', '.join(left_out)}; a wider terminal or --json has them.")
+
+
+def _width(console: Console, table: Table) -> int:
+    """Return how wide a table is without a line break in a cell."""
+    return console.measure(table, options=console.options.update(width=10_000)).maximum
+
+
+def _on_its_side(table: Table) -> Table:
+    """Return a table with the columns as rows."""
+    headings, *rows = zip(
+        *([column.header, *column.cells] for column in table.columns), strict=True
+    )
+    first, *others = zip(headings, *rows, strict=True)
+    turned = Table(box=None, pad_edge=False, header_style="bold")
+    turned.add_column(first[0], style="bold")
+    for heading in first[1:]:
+        turned.add_column(heading, justify="right")
+    for row in others:
+        turned.add_row(*row)
+    return turned
 
 
 def text_table(
@@ -50,13 +88,13 @@ def text_table(
     last, to the left. numbered: the first column holds numbers.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, justify="right" if numbered else "left")
+    table.add_column(Text(printable(first)), justify="right" if numbered else "left")
     for heading in headings:
-        table.add_column(Text(heading), justify="right")
+        table.add_column(Text(printable(heading)), justify="right")
     for heading in text_headings:
-        table.add_column(Text(heading))
+        table.add_column(Text(printable(heading)))
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
@@ -70,7 +108,12 @@ def drawn_table(table: PlainTable) -> Table:
 
 def note(text: str) -> None:
     """Print something that is not data: on stderr."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
+
+
+def say(text: str, *, nl: bool = True) -> None:
+    """Print text on stdout that may contain names and labels of a user's."""
+    click.echo(printable(text), nl=nl)
 
 
 def status_line(progress: StudyProgress) -> str:

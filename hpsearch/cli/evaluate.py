@@ -132,15 +132,15 @@ def _print_notes(result: EvaluationResult) -> None:
 
 
 def _print_evaluation(evaluation: Evaluation) -> None:
-    from hpsearch.cli.console import drawn_table, print_table
+    from hpsearch.cli.console import drawn_table, print_table, say
     from hpsearch.evaluation.tables import candidate_table, score_table
     from hpsearch.evaluation.wording import tested, verdict
 
-    click.echo(f"{evaluation.study}: {verdict(evaluation)}\n")
+    say(f"{evaluation.study}: {verdict(evaluation)}\n")
     print_table(drawn_table(candidate_table(evaluation)))
     click.echo()
     if (scores := score_table(evaluation)) is not None:
-        click.echo(f"{tested(evaluation)}\n")
+        say(f"{tested(evaluation)}\n")
         print_table(drawn_table(scores))
         click.echo()
         print_table(_class_table(evaluation))
@@ -148,7 +148,7 @@ def _print_evaluation(evaluation: Evaluation) -> None:
             click.echo(f"{more} more classes are recognized better; --json has them all")
     if evaluation.unscored:
         hint = "; --again uses it once more" if evaluation.may_use_again else ""
-        click.echo(f"Not scored on the test set: {evaluation.unscored}{hint}")
+        say(f"Not scored on the test set: {evaluation.unscored}{hint}")
 
 
 def _class_table(evaluation: Evaluation) -> Table:

@@ -71,7 +71,7 @@ def export_command(
         raise click.UsageError(f"-f mlflow writes no file, so it takes no {option}")
     if kind != "mlflow" and tracking_uri is not None:
         raise click.UsageError("--tracking-uri goes with -f mlflow")
-    from hpsearch.cli.console import note
+    from hpsearch.cli.console import note, say
     from hpsearch.workspace import Workspace
 
     workspace = Workspace(storage, tracking_uri)
@@ -84,7 +84,7 @@ def export_command(
     if output is None and kind == "npz":
         output = f"{file_name(name)}.npz"
     exported = workspace.export(name, kind, output, slot=slot, force=force)
-    click.echo(exported.decode() if output is None else output, nl=output is not None)
+    say(exported.decode() if output is None else str(output), nl=output is not None)
 
 
 def _register(workspace: Workspace, name: str, slot: int | None, tracking_uri: str | None) -> None:
@@ -117,7 +117,7 @@ def predict_command(model: str, data: str, proba: bool) -> None:
     \b
     hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
     """
-    from hpsearch.cli.console import note
+    from hpsearch.cli.console import note, say
     from hpsearch.prediction import predict_table
 
     prediction = predict_table(model, data)
@@ -128,7 +128,7 @@ def predict_command(model: str, data: str, proba: bool) -> None:
         rows.writerow(prediction.classes)
         rows.writerows(prediction.probabilities)
     else:
-        click.echo("\n".join(_on_one_line(str(label)) for label in prediction.labels))
+        say("\n".join(_on_one_line(str(label)) for label in prediction.labels))
 
 
 def _on_one_line(name: str) -> str:

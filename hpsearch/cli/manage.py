@@ -29,14 +29,19 @@ def delete_command(
     \b
     hpsearch delete digits-random
     """
+    from hpsearch.formatting import counted
     from hpsearch.workspace import Workspace
 
     def confirm(deletion: Deletion) -> None:
         if not yes:
             names = " and ".join(f"'{each}'" for each in deletion.studies)
-            runs = "" if deletion.runs is None else f" and {deletion.runs} runs in MLflow"
-            stay = f" ({deletion.others} runs of others stay there)" if deletion.others else ""
-            question = f"Delete study {names} with {deletion.trials} trials{runs}{stay}?"
+            runs = (
+                "" if deletion.runs is None else f" and {counted(deletion.runs, 'run')} in MLflow"
+            )
+            others = counted(deletion.others, "other run")
+            stay = f" ({others} in the same experiment will stay)" if deletion.others else ""
+            trials = counted(deletion.trials, "trial")
+            question = f"Delete study {names} with {trials}{runs}{stay}?"
             click.confirm(question, abort=True, err=True)
 
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)

@@ -108,23 +108,24 @@ def _study_table(studies: list[StudySummary]) -> Table:
 
 
 def _print_study(study: StudySummary) -> None:
+    from hpsearch.cli.console import say
     from hpsearch.formatting import format_value
 
-    click.echo(f"# {study.name}: {study.counts}; {study.epochs:,} epochs trained")
+    say(f"# {study.name}: {study.counts}; {study.epochs:,} epochs trained")
     if study.best is not None:
         where = study.best_configuration or f"trial {study.best_slot}"
         spread = "" if study.deviation is None else f" ± {study.deviation:.2g}"
-        click.echo(f"# best {study.title} {format_value(study.best)}{spread} in {where}")
+        say(f"# best {study.title} {format_value(study.best)}{spread} in {where}")
     click.echo()
-    click.echo(study.file or "# not started by hpsearch study\n", nl=False)
+    say(study.file or "# not started by hpsearch study\n", nl=False)
 
 
 def _print_trial(trial: TrialSummary) -> None:
-    from hpsearch.cli.console import print_table, text_table
+    from hpsearch.cli.console import print_table, say, text_table
 
     record = trial.record
     best = f"; the best is epoch {record['best_epoch']}" if record["best_epoch"] else ""
-    click.echo(f"{_ending(record)}{best}\n")
+    say(f"{_ending(record)}{best}\n")
     for key, value in (record["config"] or record["params"]).items():
         click.echo(f"{key} = {json.dumps(value)}")
     if record["epochs"]:
@@ -135,7 +136,7 @@ def _print_trial(trial: TrialSummary) -> None:
         click.echo()
         print_table(text_table("epoch", trial.titles, rows, numbered=True))
     if trial.traceback:
-        click.echo(f"\n{trial.traceback}", nl=False)
+        say(f"\n{trial.traceback}", nl=False)
 
 
 def _column(metric: str, values: Sequence[float]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import webbrowser
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -33,7 +34,7 @@ def ui_command(name: str | None, tracking_uri: str | None, port: int, no_browser
     store.prepare()
     page = store.page(name)
     if store.is_server:
-        _show(f"{store.uri.rstrip('/')}/{page}", no_browser)
+        _show(f"{_without_password(store.uri).rstrip('/')}/{page}", no_browser)
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -44,6 +45,12 @@ def ui_command(name: str | None, tracking_uri: str | None, port: int, no_browser
             server.wait()
     except KeyboardInterrupt:
         pass  # the usual end
+
+
+def _without_password(address: str) -> str:
+    """Return an address without user and password: everybody can read a browser's arguments."""
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _show(address: str, no_browser: bool) -> None:

@@ -127,6 +127,7 @@ def run(
         start_forkserver()  # it imports while this process loads the data
     check_sampler(settings.search.sampler)
     check_repeats(settings)
+    check_target(settings)
     objective = Objective(settings)
     if tracker is not None:
         tracker.store.check(experiment_name(earlier[0]) if earlier else name)
@@ -190,6 +191,14 @@ def check_repeats(settings: StudySettings) -> None:
             f"search.pruner: is '{search.pruner}', which stops some repeats of a configuration and "
             "not others; with seeds use 'none'"
         )
+
+
+def check_target(settings: StudySettings) -> None:
+    """Raise SettingsError for a target that no trial can reach."""
+    metric, target = settings.search.metric, settings.search.target
+    if target is not None and metric.endswith("accuracy") and target > 1:
+        share = f"; for {target:g} %, write {target / 100:g}" if target <= 100 else ""
+        raise SettingsError(f"search.target: is {target:g}, but {metric} is at most 1{share}")
 
 
 def refuse_other(

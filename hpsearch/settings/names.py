@@ -27,6 +27,20 @@ def valid_name(value: str) -> str:
     return value
 
 
+def as_name(text: str) -> str:
+    """Return a name for a study whose file is called `text`: "my study (1)" becomes my-study-1.
+
+    A text that a study can be called stays as it is. Where nothing of it can be used, the name is
+    made of a digest.
+    """
+    if NAME_PATTERN.fullmatch(text) and text.strip("."):
+        return text
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
+    if not name.strip(".-"):
+        return f"study-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return with_suffix(name, "")
+
+
 def check_name(value: str) -> str:
     """Return `value`, the argument `name`, if a study can have that name; raises SettingsError.
 

@@ -22,7 +22,7 @@ from hpsearch.errors import SettingsError
 from hpsearch.formatting import counted
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
-from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, valid_name
+from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, as_name, valid_name
 from hpsearch.settings.search import SearchSettings
 from hpsearch.settings.table import TableError, wrong_value
 from hpsearch.space.grid import grid_size
@@ -238,14 +238,14 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
     """
     path = _find(source)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
     except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
         raise SettingsError(f"{path}: is not TOML: {error}") from None
-    settings = parse_settings({"name": path.stem, **table}, str(path))
+    settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
     beside = path.parent / settings.data.source
     if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
         return settings.replace(data={"source": str(beside)})

@@ -29,6 +29,8 @@ TYPES = {**FIELD_TYPES, DEPTH: int, WIDTH: int}
 COMPLEMENT = "one_minus_"
 RANGE_KEYS = ("low", "high", "log", "step")
 
+CHOICES = "{ choices = [...] }"  # as a study file writes a list of values
+
 
 class SpaceError(ValueError):
     """A key of the [trial] table is wrong; the message begins with the key."""
@@ -167,7 +169,8 @@ def check_value(key: str, value: object) -> Value:
     except SpaceError:
         raise
     except ValueError as error:
-        raise SpaceError(key, str(error)) from None
+        several = f"; to search several values, write {CHOICES}" if isinstance(value, list) else ""
+        raise SpaceError(key, f"{error}{several}") from None
 
 
 def _check_key(key: str) -> str:
@@ -201,9 +204,13 @@ def _read_choices(key: str, choices: Any) -> Choices:
 def _read_range(key: str, table: Mapping[str, Any]) -> Range:
     unknown = [name for name in table if name not in RANGE_KEYS]
     if unknown:
-        raise SpaceError(key, f"unknown key '{unknown[0]}'; a range has {', '.join(RANGE_KEYS)}")
+        values = isinstance(table[unknown[0]], list)
+        right = (
+            f"a list of values is {CHOICES}" if values else f"a range has {', '.join(RANGE_KEYS)}"
+        )
+        raise SpaceError(key, f"unknown key '{unknown[0]}'; {right}")
     if TYPES[key] not in (int, float):
-        raise SpaceError(key, "is not a number; search it with { choices = [...] }")
+        raise SpaceError(key, f"is not a number; search it with {CHOICES}")
     if "low" not in table or "high" not in table:
         raise SpaceError(key, "a range needs both low and high")
     low, high = (check_value(key, table[end]) for end in ("low", "high"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ SQLITE = "sqlite:///"
 IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
 TABLE_TRIES = 5
+_MISTYPED = re.compile(
+    r"(postgres|postgresql|mysql|mariadb|sqlite|oracle|mssql)(\+\w+)?:(?!//)", re.I
+)
 STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 KEPT = "finished trials are kept, and the same command continues"  # after a lost storage
 
@@ -50,6 +54,8 @@ def open_storage(url: str, *, create: bool = True) -> BaseStorage:
     Raises StorageError, which never shows a password; without `create` also where the file does not
     exist.
     """
+    if _MISTYPED.match(url):
+        raise StorageError(f"storage '{redact(url)}': a database has two slashes: postgresql://…")
     if not create and not storage_exists(url):
         raise StorageError(f"storage '{redact(url)}' does not exist; hpsearch study makes one")
     return _open_database(url) if "://" in url else open_journal(Path(url))
@@ -72,6 +78,8 @@ def sqlite_file(url: str) -> Path | None:
 
 def redact(url: str) -> str:
     """Return `url` without its password and query; only the scheme where it cannot be parsed."""
+    if _MISTYPED.match(url):
+        return f"{url.partition(':')[0]}:/***"
     if "://" not in url:
         return url
     try:

@@ -403,7 +403,7 @@ def test_delete_asks_and_then_deletes_in_both_stores(empty: Path) -> None:
     store = client("mlflow.db")
 
     asked = run("delete", "flowers-random")  # standard input is empty: nobody said yes
-    assert "Delete study 'flowers-random' with 1 trials and its runs in MLflow?" in asked.stderr
+    assert "Delete study 'flowers-random' with 1 trial and 1 run in MLflow?" in asked.stderr
     assert asked.exit_code == 1
     assert store.get_experiment_by_name("flowers-random").lifecycle_stage == "active"
 

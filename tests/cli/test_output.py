@@ -43,6 +43,18 @@ def errors_of(result: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in result.stderr.splitlines() if "1/1 trials" not in line]
 
 
+def test_a_letter_that_the_output_lacks_is_shown_as_a_code(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    (folder / "labelled.toml").write_text(f'{STUDY}[[enqueue]]\nlabel = "größte"\n')
+    assert run("study", "labelled.toml", "--no-tracking", "--name", "labelled").exit_code == 0
+    shown = run_into(subprocess.PIPE, "best", "labelled")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "gr\\xf6\\xdfte" in shown.stdout
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table of 80 rows, the study of it, and its network."""

@@ -285,6 +285,12 @@ def test_an_interrupted_study_gives_the_same_bits(run, make_settings, sampler, p
     assert by_slot(parts.study) == whole
 
 
+def test_a_target_that_no_trial_can_reach_is_refused(run, make_settings, journal):
+    with pytest.raises(SettingsError, match=r"is 98, but .* is at most 1; for 98 %, write 0\.98"):
+        run(make_settings(search={"target": 98}))
+    assert not journal.exists()
+
+
 # Failure
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from hpsearch.errors import SettingsError
-from hpsearch.settings.names import MAX_LENGTH, check_name, with_suffix
+from hpsearch.settings.names import MAX_LENGTH, as_name, check_name, valid_name, with_suffix
 from hpsearch.settings.study import parse_settings
 
 RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
@@ -34,3 +34,20 @@ def test_a_suffix_is_appended_and_a_long_name_is_cut_to_keep_it():
         assert len(with_suffix(name, ".r2")) == MAX_LENGTH
         assert check_name(with_suffix(name, ".r2")).endswith(".r2")
     assert with_suffix(long, ".r2") != with_suffix(other, ".r2")  # the digest tells them apart
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("digits-tpe", "digits-tpe"),
+        ("my study (1)", "my-study-1"),
+        ("größe 2", "gr-e-2"),
+        ("..", "study-"),
+        ("данные", "study-"),
+        ("x" * 300, "x" * 91),
+    ],
+)
+def test_a_file_may_be_called_anything(text, name):
+    found = as_name(text)
+    assert found.startswith(name)
+    assert valid_name(found) == found == as_name(found)

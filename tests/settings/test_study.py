@@ -78,6 +78,12 @@ def refusal(function, *arguments, **options):
     return str(error.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "marked (1).toml").write_bytes(b"\xef\xbb\xbf[search]\ntrials = 7\n")
+    settings = load_settings(tmp_path / "marked (1).toml")
+    assert (settings.name, settings.search.trials) == ("marked-1", 7)
+
+
 def test_reads_every_table_of_a_study_file(study_file):
     read = load_settings(study_file)
     assert read.name == "letters"

@@ -217,6 +217,16 @@ def test_the_ends_have_the_type_of_the_key():
 @pytest.mark.parametrize(
     ("key", "table", "sentence"),
     [
+        (
+            "optimizer",
+            {"values": ["sgd"]},
+            "unknown key 'values'; a list of values is { choices = [...] }",
+        ),
+        (
+            "optimizer",
+            {"choice": ["sgd"]},
+            "unknown key 'choice'; a list of values is { choices = [...] }",
+        ),
         ("learning_rate", {"lo": 1}, "unknown key 'lo'; a range has low, high, log, step"),
         ("optimizer", {"lo": 1}, "unknown key 'lo'; a range has low, high, log, step"),
         ("learning_rate", {}, "a range needs both low and high"),

@@ -150,6 +150,14 @@ def test_an_sqlite_file_that_cannot_be_opened_is_one_sentence(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["postgresql:/u:pw@h/db", "postgresql+psycopg:u:pw@h", "MySQL:/x"])
+def test_a_mistyped_url_is_no_path_and_is_not_shown(url):
+    for create in (True, False):
+        with pytest.raises(StorageError, match=r":/\*\*\*': a database has two slashes") as error:
+            open_storage(url, create=create)
+        assert "pw" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

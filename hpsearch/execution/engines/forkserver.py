@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, resource_tracker
@@ -31,6 +32,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+LONGEST_FOLDER = 60  # letters
 PRELOADED = [
     "hpsearch.execution.objective",
     "hpsearch.execution.engines.process_worker",
@@ -52,12 +54,24 @@ def start_forkserver() -> ForkServerContext:
         os.environ["PYTHONSAFEPATH"] = "1"
         os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         resource_tracker.ensure_running()  # started by the server, it would unblock signals
-        with held_signals():
+        with held_signals(), _short_folder():
             forkserver.ensure_running()
     finally:
         os.environ.clear()
         os.environ.update(before)
     return context
+
+
+@contextmanager
+def _short_folder() -> Iterator[None]:
+    """Put the server's socket in /tmp if TMPDIR is long: the path has at most 107 letters."""
+    before = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager

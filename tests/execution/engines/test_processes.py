@@ -234,3 +234,18 @@ def test_workers_end_when_their_coordinator_is_killed(tmp_path):
     study = optuna.load_study(study_name="digits-tpe", storage=open_storage(str(path)))
     interrupted = [trial.user_attrs.get("interrupted") for trial in study.trials]
     assert interrupted == [True, True], study.trials
+
+
+def test_a_long_folder_for_temporary_files_is_no_obstacle(tmp_path):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    command = [sys.executable, "-m", "hpsearch", "study", "digits", "--no-tracking", "--jobs", "2"]
+    done = subprocess.run(
+        [*command, "--trials", "2", "--epochs", "1"],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
