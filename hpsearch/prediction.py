@@ -95,7 +95,11 @@ def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
     if path.suffix.lower() not in TABLES:
         raise DataError(f"is not a table; use a {' or '.join(TABLES)} file")
     try:
-        return read_frame(path, [column.name for column in columns if column.categories])
+        return read_frame(
+            path,
+            needed=[column.name for column in columns],
+            text=[column.name for column in columns if column.categories],
+        )
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import csv
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.cells import numbers_in, read_word
 from model.columns import (
     Column,
     RawData,
@@ -31,24 +32,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EMPTY = "is empty; a table with column names and rows is needed"
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+ROWS_COMPARED = 1000  # with a first line that may be a header
+MAX_SHOWN = 60  # characters of a line in an error message
 TEST_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def read_table(path: Path, target: str | None) -> RawData:
     """Return the .csv or .parquet table at `path`, with column `target` as its labels."""
-    frame = read_frame(path)
-    return build_raw_data(frame, check_target(target, list(frame.columns)))
+    frame = read_frame(path, needed=[target], text=[target])
+    names = list(frame.columns)
+    check_names(names)
+    return build_raw_data(frame, check_target(target, names), written=_is_csv(path))
 
 
-def read_frame(path: Path, text: Collection[str] = ()) -> pd.DataFrame:
-    """Return the .csv (UTF-8, with a header) or .parquet file, whose column names must differ.
+def read_frame(
+    path: Path, *, needed: Collection[str | None] = (), text: Collection[str | None] = ()
+) -> pd.DataFrame:
+    """Return the .csv (UTF-8, with a header) or .parquet file, with its names as they are.
 
-    Columns in `text` stay text even if they look like numbers in a .csv file.
+    Only an empty cell of a .csv file is missing: NA and None are words. Columns in `text` stay text
+    even if they look like numbers there. If the file does not have all `needed` names, an error
+    says whether it has no header, or another separator than a comma.
     """
     with path.open("rb") as file:  # raises Python's own OSError, before any library does
         if not file.read(1):
             raise ValueError(EMPTY)
-    return _read_csv(path, text) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    return _read_csv(path, needed, text) if _is_csv(path) else _read_parquet(path, text)
 
 
 def read_arrays(path: Path, target: str | None) -> RawData:
@@ -71,16 +81,37 @@ def read_arrays(path: Path, target: str | None) -> RawData:
     return RawData(x, labels, tuple(map(Column, names)), class_names, n_test)
 
 
-def _read_csv(path: Path, text: Collection[str]) -> pd.DataFrame:
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _read_csv(
+    path: Path, needed: Collection[str | None], text: Collection[str | None]
+) -> pd.DataFrame:
     import pandas as pd
 
     try:
         if (header := next(_records(path), None)) is None:
             raise ValueError(EMPTY)
-        check_names(header)  # pandas would rename a second `a` to `a.1`
+        if missing := [name for name in needed if name not in header]:
+            _check_layout(path, header, missing[0])
         _check_lengths(path, rows=1)  # pandas would read a longer first row as having an index
-        types = dict.fromkeys(text, str)
-        return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, dtype=types)
+        numbers = range(len(header))  # pandas would rename a second `a` to `a.1`
+        frame = pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            header=0,
+            names=numbers,
+            dtype={number: str for number in numbers if header[number] in text},
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+        )
+        for number in numbers:
+            if header[number] not in text:
+                frame[number] = _with_huge_integers(frame[number])
+        frame.columns = pd.Index(header)
+        return frame
     except UnicodeDecodeError as error:
         raise ValueError(_undecodable(path)) from error
     except csv.Error as error:
@@ -94,6 +125,55 @@ def _records(path: Path) -> Iterator[list[str]]:
     """Yield the header and the rows of a .csv file, without the blank lines that pandas skips."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         yield from filter(None, csv.reader(file))
+
+
+def _check_layout(path: Path, header: Sequence[str], missing: str | None) -> None:
+    """Refuse a file with another separator than a comma, or with a first line that is no header."""
+    line = ",".join(header)
+    if line.lower().startswith("sep="):
+        raise ValueError(
+            f"begins with the line {line!r}, which is for spreadsheets; remove it, and separate "
+            "the fields by commas"
+        )
+    for separator, name in SEPARATORS.items():
+        if line.count(separator) >= len(header):
+            raise ValueError(
+                f"separates its fields by {name} ({line[:MAX_SHOWN]!r}); separate them by commas, "
+                "and write decimals with a point"
+            )
+    if _looks_like_a_row(header, list(islice(_records(path), 1, ROWS_COMPARED))):
+        what = "has no header" if missing is None else f"has no column {missing!r}"
+        raise ValueError(
+            f"{what}: its first line ({line[:MAX_SHOWN]}) looks like a row of data; begin the file "
+            "with a header, the line with the names of the columns"
+        )
+
+
+def _looks_like_a_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a word of `header` is in its column too, or its numbers name no columns.
+
+    Columns may be called 0, 1, 2 or 2019, 2020.
+    """
+    values = [read_word(name) for name in header]
+    if any(
+        isinstance(value, str) and value.strip() and any(row[n : n + 1] == [value] for row in rows)
+        for n, value in enumerate(values)
+    ):
+        return True
+    numbers = [value for value in values if not isinstance(value, str)]
+    return any(after - before != 1 for before, after in pairwise(numbers)) or any(
+        isinstance(number, float) for number in numbers
+    )
+
+
+def _with_huge_integers(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return whole numbers beyond 64 bits, which pandas leaves as text or objects, as floats."""
+    import pandas as pd
+
+    if not (pd.api.types.is_object_dtype(values) or pd.api.types.is_string_dtype(values)):
+        return values
+    numbers = numbers_in(values.map(str, na_action="ignore"))
+    return values if numbers is None else numbers.astype(float)
 
 
 def _check_lengths(path: Path, rows: int | None = None) -> None:
@@ -116,17 +196,27 @@ def _undecodable(path: Path) -> str:
     return "is not UTF-8; save the file as UTF-8"
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, text: Collection[str | None]) -> pd.DataFrame:
     from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
 
     try:
         with parquet.ParquetFile(path) as file:
-            frame: pd.DataFrame = file.read().to_pandas()
+            frame: pd.DataFrame = _without_decimals(file.read(), text).to_pandas()
     except (ArrowException, ValueError, OSError) as error:
         raise ValueError(f"is not a readable .parquet file ({_first_line(error)})") from error
     frame.columns = frame.columns.map(str)
-    check_names(list(frame.columns))
     return frame
+
+
+def _without_decimals(table: Any, text: Collection[str | None]) -> Any:
+    """Return an Arrow table with its decimals as floats, or as written in the columns `text`."""
+    import pyarrow as pa
+
+    for number, column in enumerate(table.schema):
+        if pa.types.is_decimal(column.type):
+            kind = pa.string() if column.name in text else pa.float64()
+            table = table.set_column(number, column.name, table.column(number).cast(kind))
+    return table
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:

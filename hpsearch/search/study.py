@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import tomllib
 import warnings
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
     from hpsearch.space.space import SearchSpace
     from hpsearch.tracking.tracker import Tracker
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def run(
     store = open_storage(options.storage)
     with storage_errors(options.storage, hint=KEPT):
         refuse_other(store, name, settings, objective.data.digest)
+        for sentence in () if earlier else objective.data.notes:
+            logger.warning("%s", sentence)
         if tracker is not None:
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)

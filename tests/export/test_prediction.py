@@ -58,6 +58,28 @@ def test_words_that_look_like_numbers_stay_words(network, tmp_path):
     assert predict_table(network, path).notes == ()
 
 
+def test_columns_that_training_did_not_have_may_be_anything(network, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text(f",x,code,x,colour,size,second\n0,NA,01,,red,1,{DAY}\n")
+    (note,) = predict_table(network, path).notes
+    assert note.endswith("ignored what the network was not trained on: '', 'x', 'x'")
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ("code;colour;size;second\n01;red;1;2\n", "separates its fields by semicolons"),
+        ("01,red,1.5,2\n01,red,1.5,2\n", "has no column 'second': its first line (01,red,1.5,2)"),
+    ],
+)
+def test_another_separator_and_a_missing_header_are_named(network, tmp_path, rows, sentence):
+    path = tmp_path / "new.csv"
+    path.write_text(rows)
+    with pytest.raises(DataError) as raised:
+        predict_table(network, path)
+    assert str(raised.value).startswith(f"{path}: {sentence}")
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [

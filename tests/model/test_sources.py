@@ -144,7 +144,7 @@ def test_errors_begin_with_the_file(tmp_path):
     path.write_text("a,y\n1,0\n,1\n")
 
     sentence = (
-        f"{path}: column 'a' has no value in row 2 (empty, NA or nan); fill it in or drop the row"
+        f"{path}: column 'a' has no value in row 2 (empty or nan); fill it in or drop the row"
     )
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_source(str(path), "y")
