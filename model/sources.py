@@ -53,6 +53,8 @@ def read_source(source: str, target: str | None = None) -> RawData:
         raise ValueError(f"{source}: holds bytes that are not UTF-8 text") from error
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{source}: is too large for this machine's memory") from error
 
 
 def source_name(source: str) -> str:

@@ -7,9 +7,8 @@ file that cannot be opened raises Python's own OSError.
 from __future__ import annotations
 
 import csv
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cells import numbers_in, read_word
+from model.arrays import check_memory, first_line, open_arrays
+from model.cells import is_number, numbers_in, read_word
 from model.columns import (
     Column,
     RawData,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 EMPTY = "is empty; a table with column names and rows is needed"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+CELL = 8  # bytes of a number in memory
 ROWS_COMPARED = 1000  # with a first line that may be a header
 MAX_SHOWN = 60  # characters of a line in an error message
 TEST_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -66,15 +67,15 @@ def read_arrays(path: Path, target: str | None) -> RawData:
 
     `target` names another array than y as the labels. All axes of x after the first become one.
     """
-    arrays = _load_arrays(path)
-    if "x_train" not in arrays:
-        x, y = _pair(arrays, "x", target or "y")
-        y_name, n_test = target or "y", 0
-    elif target is not None:
-        raise ValueError("target cannot be chosen for a file with x_train; leave target out")
-    else:
-        x, y, n_test = _join(_pair(arrays, *TEST_ARRAYS[:2]), _pair(arrays, *TEST_ARRAYS[2:]))
-        y_name = "y_train"
+    with open_arrays(path) as arrays:
+        if "x_train" not in arrays:
+            x, y = _pair(arrays, "x", target or "y")
+            y_name, n_test = target or "y", 0
+        elif target is not None:
+            raise ValueError("target cannot be chosen for a file with x_train; leave target out")
+        else:
+            x, y, n_test = _join(_pair(arrays, *TEST_ARRAYS[:2]), _pair(arrays, *TEST_ARRAYS[2:]))
+            y_name = "y_train"
     names = [f"x{number}" for number in range(x.shape[1])]
     check_finite(x, names)
     labels, class_names = encode_labels(y, f"array {y_name!r}")
@@ -96,6 +97,7 @@ def _read_csv(
         if missing := [name for name in needed if name not in header]:
             _check_layout(path, header, missing[0])
         _check_lengths(path, rows=1)  # pandas would read a longer first row as having an index
+        check_memory(_count_lines(path) * len(header) * CELL, "the table")
         numbers = range(len(header))  # pandas would rename a second `a` to `a.1`
         frame = pd.read_csv(
             path,
@@ -108,7 +110,7 @@ def _read_csv(
             low_memory=False,
         )
         for number in numbers:
-            if header[number] not in text:
+            if header[number] not in text and not is_number(frame[number]):
                 frame[number] = _with_huge_integers(frame[number])
         frame.columns = pd.Index(header)
         return frame
@@ -119,6 +121,14 @@ def _read_csv(
     except pd.errors.ParserError as error:
         _check_lengths(path)
         raise ValueError(f"is not a readable table ({error})") from error
+    except MemoryError as error:
+        raise ValueError("is too large for this machine's memory") from error
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        blocks = iter(partial(file.read, 2**20), b"")
+        return sum(max(block.count(b"\n"), block.count(b"\r")) for block in blocks) + 1
 
 
 def _records(path: Path) -> Iterator[list[str]]:
@@ -168,10 +178,6 @@ def _looks_like_a_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> b
 
 def _with_huge_integers(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return whole numbers beyond 64 bits, which pandas leaves as text or objects, as floats."""
-    import pandas as pd
-
-    if not (pd.api.types.is_object_dtype(values) or pd.api.types.is_string_dtype(values)):
-        return values
     numbers = numbers_in(values.map(str, na_action="ignore"))
     return values if numbers is None else numbers.astype(float)
 
@@ -197,14 +203,15 @@ def _undecodable(path: Path) -> str:
 
 
 def _read_parquet(path: Path, text: Collection[str | None]) -> pd.DataFrame:
-    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet  # type: ignore[import-untyped]
 
     try:
         with parquet.ParquetFile(path) as file:
+            check_memory(file.metadata.num_rows * file.metadata.num_columns * CELL, "the table")
             frame: pd.DataFrame = _without_decimals(file.read(), text).to_pandas()
-    except (ArrowException, ValueError, OSError) as error:
-        raise ValueError(f"is not a readable .parquet file ({_first_line(error)})") from error
-    frame.columns = frame.columns.map(str)
+        frame.columns = frame.columns.map(str)
+    except Exception as error:  # a damaged file can make pyarrow raise nearly anything
+        raise ValueError(f"is not a readable .parquet file ({first_line(error)})") from error
     return frame
 
 
@@ -219,28 +226,6 @@ def _without_decimals(table: Any, text: Collection[str | None]) -> Any:
     return table
 
 
-def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with path.open("rb") as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError("is not a readable .npz file; write one with np.savez") from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("holds a single array; write x and y with np.savez")
-        return {name: _load_array(archive, name) for name in archive.files}
-
-
-def _load_array(archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    try:
-        return archive[name]
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"array {name!r} is damaged ({_first_line(error)})") from error
-    except ValueError as error:
-        raise ValueError(
-            f"array {name!r} holds Python objects, which are not loaded; save numbers or text"
-        ) from error
-
-
 def _pair(
     arrays: Mapping[str, NDArray[Any]], x_name: str, y_name: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -253,6 +238,8 @@ def _pair(
     x, y = arrays[x_name], arrays[y_name]
     if x.dtype.kind not in "biuf":
         raise ValueError(f"array {x_name!r} must hold numbers, but holds {x.dtype}")
+    if y.dtype.kind not in "biufSUmM":
+        raise ValueError(f"array {y_name!r} must hold numbers or text, but holds {y.dtype}")
     if x.ndim < 2 or x.size == 0:
         raise ValueError(f"array {x_name!r} must have rows and columns, but its shape is {x.shape}")
     if y.shape != (len(x),):
@@ -274,7 +261,3 @@ def _join(
             "they must have the same"
         )
     return np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test]), len(y_test)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
