@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import tomllib
 import warnings
@@ -40,6 +41,7 @@ from hpsearch.trials.records import (
     transferred_attributes,
     transferred_from,
     write_definition,
+    write_folder,
     write_round,
     write_study_file,
 )
@@ -180,6 +182,8 @@ def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> Non
             return
         search = {"diagnostics": settings.search.diagnostics}  # which some figures need
         settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
+    else:
+        write_folder(study, os.getcwd())
     write_study_file(study, settings.to_toml())
 
 
@@ -223,6 +227,7 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
     )
     write_definition(study, definition(settings, data_digest))
     if study_file(study) is None:
+        write_folder(study, os.getcwd())
         write_study_file(study, settings.to_toml())
     return study
 

@@ -126,6 +126,11 @@ def test_files_that_are_not_a_network_or_not_a_table_are_refused(network, table,
         predict_table(network, tmp_path / "no.csv")
     with pytest.raises(DataError, match=r"it\.npz: is not a table; use a \.csv or \.parquet file"):
         predict_table(network, network)
+    for model, rows in [(network, "https://a.b/c.csv"), ("https://a.b/c.csv", table)]:
+        with pytest.raises(
+            DataError, match=r"^https://a\.b/c\.csv: is a URL, and only local files"
+        ):
+            predict_table(model, rows)
     x, y = np.zeros((4, 2)), [0, 1, 0, 1]
     MLPClassifier(epochs=1).fit(x, y).save(tmp_path / "plain.npz")
     with pytest.raises(DataError, match=r"plain\.npz: does not say which columns"):
