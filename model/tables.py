@@ -178,8 +178,8 @@ def _looks_like_a_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> b
 
 def _with_huge_integers(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return whole numbers beyond 64 bits, which pandas leaves as text or objects, as floats."""
-    numbers = numbers_in(values.map(str, na_action="ignore"))
-    return values if numbers is None else numbers.astype(float)
+    words = values.map(str, na_action="ignore")
+    return values if numbers_in(words) is None else words.map(float)
 
 
 def _check_lengths(path: Path, rows: int | None = None) -> None:

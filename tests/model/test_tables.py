@@ -187,6 +187,11 @@ def test_decimals_and_huge_integers_are_numbers(csv, tmp_path):
         assert raw.class_names[0] == "1.50"
 
 
+def test_an_integer_beyond_every_float_is_refused(csv):
+    with pytest.raises(ValueError, match=r"^column 'a' is inf in row 2; features must be finite"):
+        read_table(csv(f"a,y\n1,0\n{'9' * 400},1\n"), "y")
+
+
 def test_numbers_aligned_with_blanks_are_the_same_class(csv):
     raw = read_table(csv("a,y\n1, 2\n1,2\n1,10 \n"), "y")
 
