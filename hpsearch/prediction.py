@@ -18,6 +18,7 @@ from hpsearch.errors import DataError
 from model.checkpoint import Checkpoint
 from model.columns import Column
 from model.rows import encode_rows, unknown_categories
+from model.sources import check_local
 from model.tables import read_frame
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) 
     did not have is encoded as none of the known ones.
     """
     saved, path = load_model(model), Path(table)
+    _check_local(table)
     try:
         prediction = predict_frame(saved, _read(path, saved.columns))
     except DataError as error:
@@ -74,6 +76,7 @@ def predict_frame(saved: Checkpoint, frame: pd.DataFrame) -> Prediction:
 
 def load_model(path: str | os.PathLike[str]) -> Checkpoint:
     """Return a saved network with the columns it was trained on; raise DataError."""
+    _check_local(path)
     try:
         saved = Checkpoint.load(path)
     except OSError as error:
@@ -90,12 +93,23 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
     return saved
 
 
+def _check_local(path: str | os.PathLike[str]) -> None:
+    try:
+        check_local(os.fspath(path))
+    except ValueError as error:
+        raise DataError(str(error)) from error
+
+
 def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
     """Return the table in a file; columns that training had as text stay text. Raise DataError."""
     if path.suffix.lower() not in TABLES:
         raise DataError(f"is not a table; use a {' or '.join(TABLES)} file")
     try:
-        return read_frame(path, [column.name for column in columns if column.categories])
+        return read_frame(
+            path,
+            needed=[column.name for column in columns],
+            text=[column.name for column in columns if column.categories],
+        )
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:

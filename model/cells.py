@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?|\d\d?[./]\d\d?[./]\d{2,4})\b")
+_ONLY_PYTHON = re.compile(r"_|[^\x00-\x7f]|nan", re.IGNORECASE)  # 1_000, ٣ and nan are words
 _PLAIN_TYPES = {str, bool, int, float}
 _BOOLEANS = {"true": True, "false": False}
 
@@ -54,6 +55,32 @@ def plain_values(values: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(list(blank))
 
 
+def numbers_in(words: pd.Series[Any]) -> pd.Series[Any] | None:
+    """Return the numbers, or true and false, that the words of a .csv column spell.
+
+    None if a word is missing or spells neither, or if words of both kinds occur. Whole numbers
+    beyond 64 bits are Python's own.
+    """
+    import pandas as pd
+
+    read: dict[str, str | float] = {}
+    for word in words.unique():
+        read[word] = read_word(word) if isinstance(word, str) else ""
+        if isinstance(read[word], str):
+            return None
+    if len({isinstance(value, bool) for value in read.values()}) > 1:
+        return None
+    return pd.Series([read[word] for word in words])
+
+
+def alike_but_for_blanks(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of different words that only blanks at their ends tell apart."""
+    first: dict[str, str] = {}
+    for word in words:
+        if (known := first.setdefault(word.strip(), word)) != word:
+            yield known, word
+
+
 def check_complete(values: pd.Series[Any], what: str) -> None:
     """Refuse a column that has a missing value; `what` names the column in the error."""
     absent = values.isna().to_numpy()
@@ -63,7 +90,7 @@ def check_complete(values: pd.Series[Any], what: str) -> None:
 
 def missing(what: str, row: int) -> str:
     """Return the error message for a missing value in `row`."""
-    return f"{what} has no value in row {row} (empty, NA or nan); fill it in or drop the row"
+    return f"{what} has no value in row {row} (empty or nan); fill it in or drop the row"
 
 
 def as_text(name: str, values: pd.Series[Any]) -> list[str]:
@@ -79,7 +106,7 @@ def known_words(name: str, values: pd.Series[Any], known: Sequence[str]) -> list
     """
     spelled = defaultdict(list)
     for word in known:
-        spelled[_as_key(_read(word))].append(word)
+        spelled[_as_key(read_word(word))].append(word)
     words = []
     for row, value in enumerate(_words_and_numbers(name, values), start=1):
         found = [value] if isinstance(value, str) else spelled.get(_as_key(value), [str(value)])
@@ -97,7 +124,7 @@ def strangest(words: Sequence[str]) -> int:
 
     Words that are not numbers come first, then true and false, then numbers.
     """
-    reads = [_read(word) for word in words]
+    reads = [read_word(word) for word in words]
     strangeness = [2 * isinstance(value, str) + isinstance(value, bool) for value in reads]
     return strangeness.index(max(strangeness))
 
@@ -113,14 +140,16 @@ def _words_and_numbers(name: str, values: pd.Series[Any]) -> list[str | float]:
     return plain
 
 
-def _read(word: str) -> str | float:
+def read_word(word: str) -> str | float:
     """Return the number or the boolean that a file reader takes `word` for, or `word` itself."""
     if word.lower() in _BOOLEANS:
         return _BOOLEANS[word.lower()]
+    if _ONLY_PYTHON.search(word):
+        return word
     for kind in (int, float):
         try:
-            return kind(word.replace("_", "?"))  # only Python reads 1_000 as a number
-        except ValueError:
+            return kind(word)
+        except ValueError:  # also a whole number of more than 4,300 digits
             continue
     return word
 

@@ -7,12 +7,11 @@ import json
 import os
 from dataclasses import astuple, dataclass
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from model.arrays import UNUSABLE, open_arrays
 from model.columns import Column
 from model.network import Network
 from model.optimizers import Optimizer
@@ -62,14 +61,19 @@ class Checkpoint:
         """
         network = Network.load(path)
         try:
-            with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
+            with open_arrays(path) as saved:
+                arrays = dict(saved)
             optimizer = build_optimizer(network.config, network.params)
             for name, like in _state(optimizer).items():
                 value = arrays[STATE + name]
                 if value.shape != np.shape(like):
                     raise ValueError(f"{name} of shape {value.shape}, not {np.shape(like)}")
                 setattr(optimizer, name, value if value.ndim else value.item())
+            if (shape := arrays["classes"].shape) != (network.n_classes,):
+                raise ValueError(f"classes of shape {shape}, not ({network.n_classes},)")
+            for name in ("shift", "factor"):
+                if (shape := arrays[name].shape) not in ((), (network.n_inputs,)):
+                    raise ValueError(f"{name} of shape {shape}, not ({network.n_inputs},)")
             return cls(
                 network=network,
                 optimizer=optimizer,
@@ -79,7 +83,7 @@ class Checkpoint:
                 notes=json.loads(str(arrays["notes"])),
                 columns=_read_columns(arrays),
             )
-        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        except UNUSABLE as error:
             raise ValueError(
                 f"{path}: a network without its classes and scaler ({error})"
             ) from error

@@ -8,8 +8,8 @@ reads the file adds its name. Pandas and scikit-learn are imported inside the fu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from model.cells import (
+    alike_but_for_blanks,
     as_text,
     check_complete,
     holds_dates,
     is_number,
     known_words,
     missing,
+    numbers_in,
     plain_values,
     strangest,
 )
@@ -58,6 +60,10 @@ class RawData:
     columns: tuple[Column, ...]
     class_names: tuple[str, ...]
     n_test: int = 0  # the last n_test rows are the source's own test set
+    # Class names as version 0.1 read them from a .csv file, "1" for "01": stored digests are of
+    # these. Empty where they are the class names.
+    early_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences about what may not be meant
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -65,16 +71,24 @@ class RawData:
         return tuple(name for column in self.columns for name in column.feature_names)
 
 
-def build_raw_data(frame: pd.DataFrame, target: str) -> RawData:
-    """Return a table's data, checked: column `target` as labels, all others as features."""
+def build_raw_data(frame: pd.DataFrame, target: str, *, written: bool = False) -> RawData:
+    """Return a table's data, checked: column `target` as labels, all others as features.
+
+    written: whether the labels are words that may spell numbers, as in a .csv file. Classes are
+    called as they are written, and those that are numbers are sorted as such.
+    """
     features = [name for name in frame.columns if name != target]
     if not features:
         raise ValueError(f"has no column but the target {target!r}; features are needed as well")
     if frame.empty:
         raise ValueError("has column names but no rows")
-    y, class_names = encode_labels(frame[target], f"target {target!r}")
+    what = f"target {target!r}"
+    encode_target = _encode_written if written else _encode_read
+    y, class_names, early = encode_target(frame[target], what)
     columns = tuple(describe_column(name, frame[name]) for name in features)
-    return RawData(encode(frame, columns), y, columns, class_names)
+    x = encode(frame, columns)
+    raw = RawData(x, y, columns, class_names, early_names=early)
+    return replace(raw, notes=(*_blanks(what, class_names), *_feature_notes(raw)))
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -104,6 +118,39 @@ def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple
     Classes may be whole numbers, text, bytes, booleans, or up to 20 different fractions. `what`
     names the labels in errors.
     """
+    y, names = _find_classes(labels, what)
+    _check_several(names, what)
+    return y, names
+
+
+def _encode_read(
+    labels: pd.Series[Any], what: str
+) -> tuple[NDArray[np.intp], tuple[str, ...], tuple[str, ...]]:
+    return (*encode_labels(labels, what), ())
+
+
+def _encode_written(
+    labels: pd.Series[Any], what: str
+) -> tuple[NDArray[np.intp], tuple[str, ...], tuple[str, ...]]:
+    """Return class indices, class names and early names (see RawData) of the words of a .csv."""
+    words = plain_values(labels)
+    check_complete(words, what)
+    numbers = numbers_in(words)
+    if numbers is None or not is_number(numbers):
+        return _encode_read(words, what)
+    words = words.str.strip()  # a number that is aligned with blanks is the same number
+    y, early = _find_classes(numbers, what)
+    classes = sorted(set(zip(y.tolist(), words, strict=True)))  # 1 and 01 are two
+    names = tuple(word for _, word in classes)
+    _check_several(names, what)
+    if len(names) == len(early):
+        return y, names, early
+    index = {pair: number for number, pair in enumerate(classes)}
+    pairs = zip(y.tolist(), words, strict=True)
+    return np.array([index[pair] for pair in pairs], np.intp), names, ()
+
+
+def _find_classes(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     import pandas as pd
 
     values = plain_values(pd.Series(labels))
@@ -115,10 +162,12 @@ def encode_labels(labels: ArrayLike, what: str) -> tuple[NDArray[np.intp], tuple
     if not is_number(values):
         values = values.map(str)
     classes, y = np.unique(values.to_numpy(), return_inverse=True)
-    names = tuple(_class_name(label) for label in classes.tolist())
+    return y.astype(np.intp), tuple(_class_name(label) for label in classes.tolist())
+
+
+def _check_several(names: Sequence[str], what: str) -> None:
     if len(names) == 1:
         raise ValueError(f"{what} is {names[0]!r} in every row; at least two classes are needed")
-    return y.astype(np.intp), names
 
 
 def describe_column(name: str, values: pd.Series[Any]) -> Column:
@@ -183,6 +232,28 @@ def _encode_column(values: pd.Series[Any], column: Column) -> NDArray[np.float64
     text = np.array(words, dtype=object)
     one_hot: NDArray[np.float64] = encoder.fit_transform(text[:, None])
     return one_hot
+
+
+def _feature_notes(raw: RawData) -> Iterator[str]:
+    """Yield a sentence for each column that may not be what it seems."""
+    for column in raw.columns:
+        yield from _blanks(f"column {column.name!r}", column.categories)
+    last = len(raw.x) - 1
+    for feature in np.flatnonzero(raw.x[last] - raw.x[0] == last) if last > 1 else ():
+        if (np.diff(raw.x[:, feature]) == 1).all():
+            yield (
+                f"column {raw.feature_names[feature]!r} only numbers the rows, and is learned from "
+                "like any other; drop it if it is no feature"
+            )
+
+
+def _blanks(what: str, words: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence if two of the words differ only in blanks."""
+    if pair := next(alike_but_for_blanks(words), None):
+        yield (
+            f"{what} holds {pair[0]!r} and {pair[1]!r}, which differ only in blanks and count as "
+            "two; remove the blanks if they are one"
+        )
 
 
 def _check_few_fractions(values: NDArray[np.float64], what: str) -> None:

@@ -45,6 +45,7 @@ class Dataset:
     y_val: Indices
     columns: tuple[Column, ...] = ()
     scaler: Scaler = field(default_factory=Scaler)
+    notes: tuple[str, ...] = ()  # sentences about what the data may not mean
 
     @property
     def n_features(self) -> int:
@@ -115,6 +116,7 @@ def load_dataset(
         y_val=raw.y[parts.val],
         columns=raw.columns,
         scaler=scaler,
+        notes=tuple(f"{source}: {sentence}" for sentence in raw.notes),
     )
 
 
@@ -157,7 +159,8 @@ def _load(source: str, target: str | None, scale: str, how: Split) -> tuple[RawD
 
 def _digest(raw: RawData) -> str:
     """Return the SHA-256 of the raw data, shortened to 32 hex digits."""
-    facts = (raw.x.shape, raw.x.dtype.str, raw.n_test, raw.feature_names, raw.class_names)
+    class_names = raw.early_names or raw.class_names
+    facts = (raw.x.shape, raw.x.dtype.str, raw.n_test, raw.feature_names, class_names)
     digest = hashlib.sha256(repr(facts).encode())
     digest.update(np.ascontiguousarray(raw.x).data)
     digest.update(raw.y.astype("<i8").data)

@@ -3,15 +3,15 @@
 import json
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from math import prod
 from typing import Any, Self, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import DTypeLike, NDArray
 
 from model.architecture import build_layers, initialize
+from model.arrays import UNUSABLE, open_arrays
 from model.config import TrainConfig
 from model.files import written_whole
 from model.layers import Activation, Array, Layer, Linear
@@ -180,13 +180,13 @@ class Network:
         Raises FileNotFoundError, or ValueError for a file that is not a saved network.
         """
         try:
-            with open(path, "rb") as file, NpzFile(file, allow_pickle=False) as saved:
+            with open_arrays(path) as saved:
                 about, state = json.loads(str(saved["about"])), saved["params"]
             if about["format"] != FORMAT:
                 raise ValueError(f"format {about['format']}, but this version reads {FORMAT}")
             config = TrainConfig(**about["config"])
             return _rebuild(cls, about["n_inputs"], about["n_classes"], config, state)
-        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        except UNUSABLE as error:
             raise ValueError(f"{path}: not a network saved by hpsearch ({error})") from error
 
 
@@ -197,6 +197,11 @@ def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, s
     """Return a network with a copy of `state`; raises ValueError if the state does not fit."""
     if state.dtype.kind != "f":
         raise ValueError(f"parameters of type {state.dtype}")
+    widths = (n_inputs, *config.hidden_layer_sizes, n_classes)
+    if (weights := sum(before * after for before, after in pairwise(widths))) > state.size:
+        raise ValueError(
+            f"parameters of shape {state.shape}, but its layers have {weights} weights"
+        )
     rng = np.random.default_rng(0)  # its weights are overwritten
     network = cls(n_inputs, n_classes, config, rng, dtype=state.dtype)
     if state.shape != network.state.shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import socket
 import warnings
 import zlib
@@ -34,6 +35,7 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 MNIST_TRAIN_ROWS = 60_000
 DOWNLOAD_PATIENCE = 10.0  # seconds to wait for a byte
 
@@ -44,6 +46,7 @@ def read_source(source: str, target: str | None = None) -> RawData:
     Raises ValueError, which begins with the source, for a name that is not a data set and for data
     that cannot be used; OSError for a file that cannot be opened.
     """
+    check_local(source)
     if not (source in SOURCES or source.startswith("openml:") or _suffix(source) in FILES):
         known = [*SOURCES, "openml:NAME", "or a .csv, .parquet or .npz file"]
         raise ValueError(unknown_name(source, known, "a data set"))
@@ -53,6 +56,16 @@ def read_source(source: str, target: str | None = None) -> RawData:
         raise ValueError(f"{source}: holds bytes that are not UTF-8 text") from error
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{source}: is too large for this machine's memory") from error
+
+
+def check_local(place: str) -> None:
+    """Raise ValueError, which begins with the place, for a URL: only local files are read."""
+    if URL.match(place):
+        raise ValueError(
+            f"{place}: is a URL, and only local files are read; download the file and give its path"
+        )
 
 
 def source_name(source: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 import tomllib
 import warnings
@@ -39,6 +41,7 @@ from hpsearch.trials.records import (
     transferred_attributes,
     transferred_from,
     write_definition,
+    write_folder,
     write_round,
     write_study_file,
 )
@@ -51,6 +54,9 @@ if TYPE_CHECKING:
 
     from hpsearch.space.space import SearchSpace
     from hpsearch.tracking.tracker import Tracker
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,8 @@ def run(
     store = open_storage(options.storage)
     with storage_errors(options.storage, hint=KEPT):
         refuse_other(store, name, settings, objective.data.digest)
+        for sentence in () if earlier else objective.data.notes:
+            logger.warning("%s", sentence)
         if tracker is not None:
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.data.digest)
@@ -180,6 +188,8 @@ def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> Non
             return
         search = {"diagnostics": settings.search.diagnostics}  # which some figures need
         settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
+    else:
+        write_folder(study, os.getcwd())
     write_study_file(study, settings.to_toml())
 
 
@@ -231,6 +241,7 @@ def open_study(storage: BaseStorage, name: str, settings: StudySettings, data_di
     )
     write_definition(study, definition(settings, data_digest))
     if study_file(study) is None:
+        write_folder(study, os.getcwd())
         write_study_file(study, settings.to_toml())
     return study
 

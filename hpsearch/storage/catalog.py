@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from hpsearch.trials.records import (
     ensure_study_id,
     evaluation_of,
     experiment_name,
+    folder_of,
     is_search,
     study_file,
 )
@@ -94,14 +96,22 @@ def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
 
 
 def study_settings(study: Study) -> StudySettings:
-    """Return the settings of the study's last start; raise StudyError if there are none."""
+    """Return the settings of the study's last start; raise StudyError if there are none.
+
+    A data file that is not in the working directory is looked up in that of the last start.
+    """
     file = study_file(study)
     if file is None:
         raise StudyError(
             f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
             "only what `hpsearch study` has run can be narrowed or exported"
         )
-    return parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
+    settings = parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
+    source, folder = settings.data.source, folder_of(study)
+    if folder is None or os.path.exists(source):
+        return settings
+    there = os.path.join(folder, source)
+    return settings.replace(data={"source": there}) if os.path.isfile(there) else settings
 
 
 def single_trial_settings(

@@ -32,7 +32,9 @@ def load_data(table: Mapping[str, Any]) -> Dataset:
     except OSError as error:
         what = error.strerror or str(error)
         where = f"{os.fspath(error.filename)}: " if error.filename else ""
-        raise DataError(f"data.source: {where}{what}") from error
+        relative = bool(where) and not os.path.isabs(error.filename)
+        there = f" (relative to {os.getcwd()})" if relative else ""
+        raise DataError(f"data.source: {where}{what}{there}") from error
     except ValueError as error:
         raise DataError(f"data: {error}") from error
 

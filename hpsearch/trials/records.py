@@ -302,6 +302,7 @@ def write_weights(trial: BaseTrial, weights: bytes) -> None:
 
 _DEFINITION = "definition"
 _SETTINGS = "settings"
+_FOLDER = "folder"
 _EXPERIMENT = "experiment"
 _ROUND = "round"
 _FIRST_ROUND = "first"
@@ -360,6 +361,16 @@ def study_file(study: Study) -> str | None:
 def write_study_file(study: Study, text: str) -> None:
     """Store the study file that the study runs with."""
     study.set_user_attr(_SETTINGS, text)
+
+
+def folder_of(study: Study) -> str | None:
+    """Return the working directory of the last start, None if version 0.1 was the last."""
+    return study.user_attrs.get(_FOLDER)
+
+
+def write_folder(study: Study, folder: str) -> None:
+    """Store the working directory, in which the study file's data were found."""
+    study.set_user_attr(_FOLDER, folder)
 
 
 def ensure_study_id(study: Study) -> str:

@@ -58,6 +58,28 @@ def test_words_that_look_like_numbers_stay_words(network, tmp_path):
     assert predict_table(network, path).notes == ()
 
 
+def test_columns_that_training_did_not_have_may_be_anything(network, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text(f",x,code,x,colour,size,second\n0,NA,01,,red,1,{DAY}\n")
+    (note,) = predict_table(network, path).notes
+    assert note.endswith("ignored what the network was not trained on: '', 'x', 'x'")
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ("code;colour;size;second\n01;red;1;2\n", "separates its fields by semicolons"),
+        ("01,red,1.5,2\n01,red,1.5,2\n", "has no column 'second': its first line (01,red,1.5,2)"),
+    ],
+)
+def test_another_separator_and_a_missing_header_are_named(network, tmp_path, rows, sentence):
+    path = tmp_path / "new.csv"
+    path.write_text(rows)
+    with pytest.raises(DataError) as raised:
+        predict_table(network, path)
+    assert str(raised.value).startswith(f"{path}: {sentence}")
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
@@ -104,6 +126,11 @@ def test_files_that_are_not_a_network_or_not_a_table_are_refused(network, table,
         predict_table(network, tmp_path / "no.csv")
     with pytest.raises(DataError, match=r"it\.npz: is not a table; use a \.csv or \.parquet file"):
         predict_table(network, network)
+    for model, rows in [(network, "https://a.b/c.csv"), ("https://a.b/c.csv", table)]:
+        with pytest.raises(
+            DataError, match=r"^https://a\.b/c\.csv: is a URL, and only local files"
+        ):
+            predict_table(model, rows)
     x, y = np.zeros((4, 2)), [0, 1, 0, 1]
     MLPClassifier(epochs=1).fit(x, y).save(tmp_path / "plain.npz")
     with pytest.raises(DataError, match=r"plain\.npz: does not say which columns"):

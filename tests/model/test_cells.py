@@ -45,7 +45,7 @@ def test_a_file_read_with_types_or_as_text_gives_the_same_words(tmp_path, text):
     [
         ([42, 7], "column 'code' holds 7 in row 2, which may be '007' or '7'; read it as text"),
         ([True], "column 'code' holds True in row 1, which may be 'TRUE' or 'true'; read it as"),
-        ([42.0, np.nan], "column 'code' has no value in row 2 (empty, NA or nan)"),
+        ([42.0, np.nan], "column 'code' has no value in row 2 (empty or nan)"),
         ([pd.Timestamp(0)], "column 'code' holds Timestamp values, not numbers or text"),
     ],
 )

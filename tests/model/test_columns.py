@@ -54,7 +54,7 @@ def test_labels_of_any_type_become_class_indices(labels, names, indices):
     ],
 )
 def test_a_missing_label_is_refused_and_its_row_named(labels):
-    sentence = "target 'y' has no value in row 3 (empty, NA or nan); fill it in or drop the row"
+    sentence = "target 'y' has no value in row 3 (empty or nan); fill it in or drop the row"
     with pytest.raises(ValueError, match=exactly(sentence)):
         encode_labels(labels, "target 'y'")
 
@@ -119,7 +119,7 @@ def test_text_in_a_column_of_numbers_is_refused():
         encode(pd.DataFrame({"size": ["1.5", "big"]}), [Column("size")])
 
 
-MISSING = "(empty, NA or nan); fill it in or drop the row"
+MISSING = "(empty or nan); fill it in or drop the row"
 
 
 @pytest.mark.parametrize(
@@ -201,19 +201,19 @@ def test_dates_are_refused_and_their_column_named(values):
         ([1j, 2j], "column 'b' holds complex values, not numbers or text"),
         (
             [1.0, None],
-            "column 'b' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+            "column 'b' has no value in row 2 (empty or nan); fill it in or drop the row",
         ),
         (
             pd.array([1, None], dtype="Int64"),
-            "column 'b' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+            "column 'b' has no value in row 2 (empty or nan); fill it in or drop the row",
         ),
         (
             ["a", " "],
-            "column 'b' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+            "column 'b' has no value in row 2 (empty or nan); fill it in or drop the row",
         ),
         (
             [True, None],
-            "column 'b' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+            "column 'b' has no value in row 2 (empty or nan); fill it in or drop the row",
         ),
         ([1.0, -np.inf], "column 'b' is -inf in row 2; features must be finite and within float32"),
         ([1.0, 1e300], "column 'b' is 1e+300 in row 2; features must be finite and within float32"),

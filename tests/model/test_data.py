@@ -388,6 +388,24 @@ def test_the_digest_changes_with_any_value_label_or_name(tmp_path):
     assert len(digests) == len(tables)
 
 
+@pytest.mark.parametrize(
+    ("labels", "digest"),
+    [
+        (["1", "2", "10"], "0e24e9f25a09c4c95a2c85eb8334d455"),
+        (["01", "02", "10"], "0e24e9f25a09c4c95a2c85eb8334d455"),
+        (["1.0", " 2", "10."], "0e24e9f25a09c4c95a2c85eb8334d455"),
+        (["1E2", "2", "7"], "7520bbc5267676ee2b9be775f0b7f7ad"),
+        (["TRUE", "False", "TRUE"], "c01557876b38f1a664890ac73971db67"),
+    ],
+)
+def test_however_numbers_are_written_the_digest_is_that_of_version_0_1(tmp_path, labels, digest):
+    path = tmp_path / "rows.csv"
+    rows = [f"{i * 0.3},{'uv'[i % 2]},{labels[i % 3]}\n" for i in range(30)]
+    path.write_text("a,b,y\n" + "".join(rows))
+
+    assert load_dataset(str(path), target="y").digest == digest
+
+
 def test_the_digest_depends_on_which_rows_are_the_test_set(own_test, tmp_path):
     with np.load(own_test) as arrays:
         x = np.concatenate([arrays["x_train"], arrays["x_test"]])

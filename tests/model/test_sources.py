@@ -144,7 +144,7 @@ def test_errors_begin_with_the_file(tmp_path):
     path.write_text("a,y\n1,0\n,1\n")
 
     sentence = (
-        f"{path}: column 'a' has no value in row 2 (empty, NA or nan); fill it in or drop the row"
+        f"{path}: column 'a' has no value in row 2 (empty or nan); fill it in or drop the row"
     )
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_source(str(path), "y")
@@ -362,3 +362,10 @@ def test_an_openml_table_without_one_default_target_asks_for_it(fetch, bunch, ta
     sentence = "openml:shapes: target must name the column of the labels (size, colour, class)"
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_source("openml:shapes")
+
+
+@pytest.mark.parametrize("url", ["https://example.com/x.csv", "s3://bucket/x", "file:///x.csv"])
+def test_a_url_is_no_source(url):
+    sentence = f"{url}: is a URL, and only local files are read; download the file and give its"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        read_source(url, "y")

@@ -1,6 +1,7 @@
 """Files of every kind are read, and an error says in one sentence what is wrong."""
 
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -84,11 +85,11 @@ def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
         ("a,y\n1,2,\n3,4,\n", "row 1 has 3 fields, but the header has 2"),
         (
             "a,y\n1,2\n3\n",
-            "target 'y' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+            "target 'y' has no value in row 2 (empty or nan); fill it in or drop the row",
         ),
         (
             "a,y\n1,2\n,3\n",
-            "column 'a' has no value in row 2 (empty, NA or nan); fill it in or drop the row",
+            "column 'a' has no value in row 2 (empty or nan); fill it in or drop the row",
         ),
         (
             "a,y\n1,2\ninf,3\n",
@@ -129,6 +130,126 @@ def test_a_missing_file_is_pythons_own_error(tmp_path, name):
 def test_chosen_columns_stay_text(csv):
     frame = read_frame(csv("a,b\n01,02\n"), text=["a", "absent"])
     assert frame.iloc[0].tolist() == ["01", 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["1", "01", "1", "01"], ("01", "1")),
+        (["100", "1E2", "9", "100"], ("9", "100", "1E2")),
+        (["010", "9", "010", "9"], ("9", "010")),
+        (["1.0", "2.0", "10.0", "2.0"], ("1.0", "2.0", "10.0")),
+        (["TRUE", "false", "TRUE", "false"], ("false", "TRUE")),
+        (["NA", "None", "null", "nan"], ("NA", "None", "nan", "null")),
+        (["1", "x", "01", "x"], ("01", "1", "x")),
+        ([f"{10**20}", f"{10**20 + 1}", "7", "7"], (f"{10**20}", f"{10**20 + 1}", "7")),
+    ],
+)
+def test_classes_of_a_csv_table_are_called_as_they_are_written(csv, labels, names):
+    raw = read_table(csv("a,y\n" + "".join(f"0,{label}\n" for label in labels)), "y")
+
+    assert raw.class_names == names
+    assert [names[label] for label in raw.y] == labels
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "n/a", "NaN"])
+def test_a_word_for_nothing_is_a_category_in_every_format(csv, tmp_path, word):
+    path = csv(f"a,y\nred,0\n{word},1\nred,1\n")
+    pd.DataFrame({"a": ["red", word, "red"], "y": [0, 1, 1]}).to_parquet(tmp_path / "t.parquet")
+
+    for raw in (read_table(path, "y"), read_table(tmp_path / "t.parquet", "y")):
+        assert raw.feature_names == tuple(f"a={name}" for name in sorted(["red", word]))
+
+
+@pytest.mark.parametrize("rows", ["1,\n2,b\n", '1,""\n2,b\n', "1\n2,b\n", "1,  \n2,b\n"])
+def test_an_empty_cell_is_missing(csv, rows):
+    with pytest.raises(ValueError, match="target 'y' has no value in row 1"):
+        read_table(csv("a,y\n" + rows), "y")
+
+
+def test_a_word_among_numbers_is_named(csv):
+    cells = "".join(f"{number},{number % 2}\n" for number in range(30))
+    with pytest.raises(ValueError, match=r"column 'a' is text \('nan' in row 31\)"):
+        read_table(csv(f"a,y\n{cells}nan,0\n"), "y")
+
+
+def test_decimals_and_huge_integers_are_numbers(csv, tmp_path):
+    numbers = [10**20, -(10**21), 7]
+    frame = pd.DataFrame({"a": [*map(Decimal, numbers)], "y": [Decimal("1.50"), Decimal(2), 2]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    path = csv(
+        "a,y\n" + "".join(f"{a},{y}\n" for a, y in zip(numbers, ["1.50", 2, 2], strict=True))
+    )
+
+    for raw in (read_table(path, "y"), read_table(tmp_path / "t.parquet", "y")):
+        assert raw.x.ravel().tolist() == [float(number) for number in numbers]
+        assert raw.y.tolist() == [0, 1, 1]
+        assert raw.class_names[0] == "1.50"
+
+
+def test_an_integer_beyond_every_float_is_refused(csv):
+    with pytest.raises(ValueError, match=r"^column 'a' is inf in row 2; features must be finite"):
+        read_table(csv(f"a,y\n1,0\n{'9' * 400},1\n"), "y")
+
+
+def test_numbers_aligned_with_blanks_are_the_same_class(csv):
+    raw = read_table(csv("a,y\n1, 2\n1,2\n1,10 \n"), "y")
+
+    assert raw.class_names == ("2", "10")
+    assert raw.y.tolist() == [0, 0, 1]
+
+
+def test_a_decimal_label_is_the_same_class_in_every_format(csv, tmp_path):
+    labels = [Decimal("1.50"), Decimal("2.25"), Decimal("1.50")]
+    pd.DataFrame({"a": [1, 2, 3], "y": labels}).to_parquet(tmp_path / "t.parquet")
+    path = csv("a,y\n1,1.50\n2,2.25\n3,1.50\n")
+
+    for raw in (read_table(path, "y"), read_table(tmp_path / "t.parquet", "y")):
+        assert raw.class_names == ("1.50", "2.25")
+
+
+def test_words_that_differ_only_in_blanks_are_noted(csv):
+    raw = read_table(csv("a,y\nred,no\nred ,no \nred,no\n"), "y")
+
+    assert raw.class_names == ("no", "no ")
+    assert [note.partition(", which differ only in blanks")[0] for note in raw.notes] == [
+        "target 'y' holds 'no' and 'no '",
+        "column 'a' holds 'red' and 'red '",
+    ]
+
+
+def test_a_column_that_numbers_the_rows_is_noted(csv):
+    raw = read_table(csv("Id,a,y\n5,1,x\n6,2,y\n7,4,x\n"), "y")
+
+    (note,) = raw.notes
+    assert note.startswith("column 'Id' only numbers the rows")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a;b;y\n1;2;x\n", "separates its fields by semicolons ('a;b;y'); separate them by"),
+        ("a;b;y\n1,5;2,5;x\n", "separates its fields by semicolons ('a;b;y'); separate them by"),
+        ("a, m;b;y\n1;2;x\n", "separates its fields by semicolons ('a, m;b;y'); separate them"),
+        ("a\tb\ty\n1\t2\tx\n", r"separates its fields by tabs ('a\tb\ty'); separate them by"),
+        ("a|y\n1|x\n", "separates its fields by vertical bars ('a|y'); separate them by commas"),
+        ("sep=;\na;y\n1;x\n", "begins with the line 'sep=;', which is for spreadsheets; remove"),
+        ("5.1,0.2,x\n4,1,y\n", "has no column 'y': its first line (5.1,0.2,x) looks like a row"),
+        ("0,0,0\n1,7,8\n", "has no column 'y': its first line (0,0,0) looks like a row of data"),
+        ("p,x\ne,x\np,z\n", "has no column 'y': its first line (p,x) looks like a row of data"),
+        ("2019,2020,z\n1,2,x\n", "'y' is not a column (2019, 2020, z)"),
+    ],
+)
+def test_another_separator_and_a_missing_header_are_recognized(csv, content, sentence):
+    path = csv(content)
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        read_table(path, "y")
+
+
+def test_columns_that_are_not_needed_may_have_any_name(csv):
+    frame = read_frame(csv(",a,b,b\n0,1,2,3\n"), needed=["a"])
+    assert list(frame.columns) == ["", "a", "b", "b"]
+    assert frame.iloc[0].tolist() == [0, 1, 2, 3]
 
 
 def test_a_table_without_a_target_lists_its_columns(csv):
@@ -219,7 +340,7 @@ FOUR = "x and y, or x_train, y_train, x_test, y_test"
         ({"x": X.astype(object), "y": Y}, None, "array 'x' holds Python objects, "
          "which are not loaded; save numbers or text"),
         ({"x": np.where(X == 5, np.nan, X), "y": Y}, None, "column 'x1' has no value in row 3 "
-         "(empty, NA or nan); fill it in or drop the row"),
+         "(empty or nan); fill it in or drop the row"),
         ({"x": np.where(X == 5, np.inf, X).astype(np.float16), "y": Y}, None,
          "column 'x1' is inf in row 3; features must be finite and within float32"),
         ({"x": X, "y": X[:, 0] * 0}, None, "array 'y' is '0' in every row; "

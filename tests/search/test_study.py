@@ -7,9 +7,10 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, TrackingError
 from hpsearch.search.study import run_study, study_name
-from hpsearch.storage.catalog import load_study
+from hpsearch.storage.catalog import load_study, study_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
+from hpsearch.trainables.network import load_data
 
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
 
@@ -146,6 +147,36 @@ def test_changed_data_are_refused_and_moved_data_are_not(run, tmp_path, make_set
     (tmp_path / "moved.csv").write_text(f"{(tmp_path / 'moved.csv').read_text()}99,1\n")
     with pytest.raises(StudyError, match=r"with other data \(digest \w+, now \w+\); use name=…"):
         run(moved)
+
+
+def test_data_are_found_from_another_folder(run, tmp_path, monkeypatch, make_settings):
+    rows = "".join(f"{i},{i % 3},{'xy'[i % 2]}\n" for i in range(60))
+    (tmp_path / "table.csv").write_text(f"a,b,kind\n{rows}")
+    study = run(
+        make_settings(data={"source": "table.csv", "target": "kind"}, search={"trials": 1})
+    ).study
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+
+    assert study_settings(study).data.source == str(tmp_path / "table.csv")
+    (tmp_path / "elsewhere" / "table.csv").write_text("another table")
+    assert study_settings(study).data.source == "table.csv"  # as `run` would find it
+    (tmp_path / "elsewhere" / "table.csv").unlink()
+    (tmp_path / "table.csv").unlink()
+    with pytest.raises(DataError) as raised:
+        load_data(study_settings(study).data.model_dump())
+    missing = f"table.csv: No such file or directory (relative to {tmp_path / 'elsewhere'})"
+    assert str(raised.value) == f"data.source: {missing}"
+
+
+def test_what_the_data_may_not_mean_is_logged(run, tmp_path, make_settings, caplog):
+    rows = "".join(f"{i},{i % 3},{('x', 'x ', 'y')[i % 3]}\n" for i in range(60))
+    (tmp_path / "table.csv").write_text(f"Id,b,kind\n{rows}")
+    run(make_settings(data={"source": "table.csv", "target": "kind"}, search={"trials": 1}))
+
+    blanks, numbers = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert blanks.startswith("table.csv: target 'kind' holds 'x' and 'x ', which differ only in")
+    assert numbers.startswith("table.csv: column 'Id' only numbers the rows")
 
 
 def test_budget_sampler_and_pruner_may_change(run, make_settings):
