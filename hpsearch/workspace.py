@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar, get_args
 
 from hpsearch.errors import Argument, SettingsError, StudyError, TrackingError
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 OUTPUT, REPORT, SAVE = Argument("output"), Argument("report"), Argument("save")
-TARGET = Argument("target")
+KIND, TARGET = Argument("kind"), Argument("target")
 ExportFormat = Literal["toml", "json", "npz"]
 
 P = ParamSpec("P")
@@ -214,7 +214,7 @@ class Workspace:
         At the end the figures that the settings declare are logged to MLflow; with `save` all
         figures are written to that folder too, and with `report` each round gets a page NAME.html.
         force: overwrite files; an earlier report of the same study is overwritten anyway.
-        retry_failed: try trials again that failed three times.
+        retry_failed: retry trials that have failed three times.
         should_stop: asked after each epoch; True interrupts the study, and nothing is drawn.
         on_result: called with the result when the trials are done, before anything is drawn.
         """
@@ -561,6 +561,7 @@ class Workspace:
         from hpsearch.export.files import as_study_file, network_bytes
         from hpsearch.export.winner import winner_record, winner_with_network, winning_trial
         from hpsearch.files import check_output, write_file
+        from model.names import unknown_name
 
         store, study = self._search(name)
         if output is not None:
@@ -569,8 +570,10 @@ class Workspace:
             exported = network_bytes(winner_with_network(store, study, slot).network)
         elif kind == "toml":
             exported = as_study_file(study, winning_trial(study, slot)).encode()
-        else:
+        elif kind == "json":
             exported = f"{json.dumps(winner_record(study, slot), indent=2)}\n".encode()
+        else:
+            raise SettingsError(KIND, f": {unknown_name(kind, get_args(ExportFormat), 'a format')}")
         if output is not None:
             write_file(OUTPUT, output, exported)
         return exported

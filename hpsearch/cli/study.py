@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
 @click.option("--report", is_flag=True, help="At the end write NAME.html, a page about the study.")
-@click.option("--retry-failed", is_flag=True, help="Try trials again that failed three times.")
+@click.option("--retry-failed", is_flag=True, help="Retry trials that have failed three times.")
 @save_options
 @storage_option
 @tracking_option

@@ -40,7 +40,7 @@ class RunOptions:
     storage: the URL where workers find the study. tracker: None leaves MLflow alone. jobs: how many
     trials run at a time, in worker processes if there are several. on_progress: called with
     the study's progress after each epoch. should_stop: asked after each epoch; True interrupts.
-    retry_failed: try slots again that failed three times.
+    retry_failed: retry slots that have failed three times.
     """
 
     storage: str
@@ -133,7 +133,7 @@ class Coordinator:
     def finished(self, trial: FrozenTrial, *, untracked: bool | None = None) -> None:
         """Count a trial that has ended; raise StudyError if it failed: a bug or bad input.
 
-        untracked: whether the tracker of its worker has lost its store; None asks the own one.
+        untracked: whether the worker's tracker has lost its store; None asks the coordinator's own.
         """
         self.progress.running.pop(slot_of(trial), None)
         self.progress.count(trial)

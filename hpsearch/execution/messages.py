@@ -1,4 +1,8 @@
-"""What a worker process and its coordinator send each other: plain dataclasses, to be pickled."""
+"""What a worker process and its coordinator send each other: plain dataclasses, to be pickled.
+
+A worker in the coordinator's own process sends nothing: it calls the coordinator through `Channel`
+in `worker.py`, where a new message usually begins.
+"""
 
 from __future__ import annotations
 

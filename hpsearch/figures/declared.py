@@ -1,4 +1,8 @@
-"""The figures that a study file declares, drawn with matplotlib."""
+"""The figures that a study file declares, drawn with matplotlib.
+
+The functions that draw them are in `learning`, `outcomes` and `samples`; the other modules of this
+package draw for commands.
+"""
 
 from __future__ import annotations
 

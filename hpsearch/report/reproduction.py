@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch import __version__
 from hpsearch.report.facts import Facts
+from hpsearch.settings.names import INDEPENDENT
 from hpsearch.storage.open import DEFAULT_STORAGE, redact
 from hpsearch.trials.records import (
     definition_of,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 PACKAGES = ("hpsearch", "optuna", "mlflow", "numpy", "scikit-learn")
-INDEPENDENT = ("random", "qmc", "grid")  # samplers whose draws do not depend on earlier results
 
 
 @dataclass(frozen=True)

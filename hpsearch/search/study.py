@@ -104,7 +104,7 @@ def run_study(
     those of their trials that lie in its space.
     deadline: when `time.monotonic()` ends the study; None follows `settings.search.timeout`.
     should_stop: asked after each epoch; True stops the running trials there.
-    retry_failed: try trials again that failed three times.
+    retry_failed: retry trials that have failed three times.
 
     Whatever can be checked is checked before anything is created. Raises HpsearchError.
     """

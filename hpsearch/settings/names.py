@@ -10,6 +10,7 @@ Metric = Literal["val/accuracy", "val/loss"]
 SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]
 PrunerName = Literal["none", "median", "halving", "hyperband"]
 REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # samplers that can repeat a configuration
+INDEPENDENT: tuple[SamplerName, ...] = ("random", "qmc", "grid")  # that ignore earlier results
 
 MAX_LENGTH = 100
 NUMBERED_ROUND = re.compile(r"(.+)\.r([0-9]+)")  # digits.r2 is the second round of digits

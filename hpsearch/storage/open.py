@@ -55,7 +55,9 @@ def open_storage(url: str, *, create: bool = True) -> BaseStorage:
     exist.
     """
     if _MISTYPED.match(url):
-        raise StorageError(f"storage '{redact(url)}': a database has two slashes: postgresql://…")
+        raise StorageError(
+            f"storage '{redact(url)}': a database URL needs two slashes after the colon: postgresql://…"
+        )
     if not create and not storage_exists(url):
         raise StorageError(f"storage '{redact(url)}' does not exist; hpsearch study makes one")
     return _open_database(url) if "://" in url else open_journal(Path(url))

@@ -215,8 +215,8 @@ def write_interrupted(trial: BaseTrial) -> None:
 def is_failed_try(trial: FrozenTrial) -> bool:
     """Return whether the trial failed on its own account, which counts against its slot.
 
-    That its study was interrupted, its coordinator died, or its storage failed is no fault of the
-    trial.
+    A trial is not to blame if its study was interrupted, its coordinator died, or its storage
+    failed.
     """
     return (
         trial.state is TrialState.FAIL

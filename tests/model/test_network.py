@@ -408,19 +408,24 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path, about, params, why):
     assert refusal(tmp_path / "net.npz") == why
 
 
+NO_ARCHIVE = "is not a readable .npz file; write one with np.savez"
+
+
 @pytest.mark.parametrize(
     ("write", "why"),
     [
-        pytest.param(lambda path: path.write_bytes(b"garbage"), "not a zip file", id="garbage"),
-        pytest.param(lambda path: path.write_bytes(b""), "not a zip file", id="empty"),
-        pytest.param(save_array_alone, "not a zip file", id="npy"),
-        pytest.param(lambda path: np.savez(path, params=PARAMS), "about is not", id="no about"),
-        pytest.param(lambda path: np.savez(path, about="{}"), "params is not", id="no params"),
+        pytest.param(lambda path: path.write_bytes(b"garbage"), NO_ARCHIVE, id="garbage"),
+        pytest.param(lambda path: path.write_bytes(b""), NO_ARCHIVE, id="empty"),
+        pytest.param(save_array_alone, "holds a single array", id="npy"),
+        pytest.param(lambda path: np.savez(path, params=PARAMS), "'about'", id="no about"),
+        pytest.param(lambda path: np.savez(path, about="{}"), "'params'", id="no params"),
         pytest.param(lambda path: np.savez(path, about="{", params=PARAMS), "", id="no JSON"),
         pytest.param(lambda path: savez(path, [ABOUT]), "indices", id="a list"),
         pytest.param(lambda path: savez(path, ABOUT | {"n_inputs": "4"}), "str", id="no number"),
         pytest.param(lambda path: savez(path, ABOUT | {"config": {"lr": 1}}), "lr", id="new key"),
-        pytest.param(lambda path: savez(path, ABOUT, np.array([{}])), "Object arrays", id="pickle"),
+        pytest.param(
+            lambda path: savez(path, ABOUT, np.array([{}])), "Python objects", id="pickle"
+        ),
     ],
 )
 def test_a_file_that_is_not_a_network_is_refused(tmp_path, write, why):
@@ -434,7 +439,7 @@ def test_a_truncated_file_is_refused(tmp_path, share):
     build().save(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    assert refusal(path) == "File is not a zip file"
+    assert refusal(path) == NO_ARCHIVE
 
 
 def test_a_flipped_bit_is_noticed(tmp_path):

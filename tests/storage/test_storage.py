@@ -153,7 +153,9 @@ def test_an_sqlite_file_that_cannot_be_opened_is_one_sentence(tmp_path, name):
 @pytest.mark.parametrize("url", ["postgresql:/u:pw@h/db", "postgresql+psycopg:u:pw@h", "MySQL:/x"])
 def test_a_mistyped_url_is_no_path_and_is_not_shown(url):
     for create in (True, False):
-        with pytest.raises(StorageError, match=r":/\*\*\*': a database has two slashes") as error:
+        with pytest.raises(
+            StorageError, match=r":/\*\*\*': a database URL needs two slashes"
+        ) as error:
             open_storage(url, create=create)
         assert "pw" not in str(error.value)
 
