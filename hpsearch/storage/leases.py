@@ -23,8 +23,8 @@ from hpsearch.errors import StudyError
 from hpsearch.trials.records import (
     LeaseRecord,
     ProcessId,
+    lease_key,
     leases_of,
-    new_lease_key,
     write_lease,
 )
 
@@ -101,8 +101,9 @@ class Lease:
     """
 
     def __init__(self, storage: BaseStorage, study: Study) -> None:
-        self.storage, self.study, self.key = storage, study, new_lease_key()
-        self.record = LeaseRecord(this_process(), since=time.time())
+        token = uuid.uuid4().hex
+        self.storage, self.study, self.key = storage, study, lease_key(token)
+        self.record = LeaseRecord(this_process(), since=time.time(), token=token)
         self.lost: StudyError | None = None
         self._first_seen: dict[str, float] = {}  # when other leases had been renewed
         self._ended = threading.Event()
@@ -113,8 +114,9 @@ class Lease:
             if other := self._holder():
                 raise _is_being_run(self.study, other)
             self._write()
-            others = [lease for key, lease in leases_of(self.study).items() if key != self.key]
-            if all(is_dead(other.process) for other in others):
+            others = leases_of(self.study)
+            mine = others.pop(self.key, None)
+            if self._is_mine(mine) and all(is_dead(each.process) for each in others.values()):
                 return
             self.release()
             time.sleep(random.uniform(0.05, 0.5))
@@ -129,16 +131,18 @@ class Lease:
         removed it. Both see that the other goes on, and the one with the smaller key stops.
         """
         leases = leases_of(self.study)
-        mine = leases.pop(self.key, None)
+        holds = self._is_mine(leases.get(self.key))
+        if holds:
+            del leases[self.key]
         rivals = (
             lease
             for key, lease in leases.items()
             if self._first_seen.setdefault(key, lease.renewed) != lease.renewed and key > self.key
         )
         taker = next(rivals, None)
-        if mine is None and taker is None:
+        if not holds and taker is None:
             taker = next(iter(leases.values()), None)
-        if mine is None or taker is not None:
+        if not holds or taker is not None:
             self.lost = _is_taken_over(self.study, taker)
         return self.lost is None
 
@@ -165,6 +169,9 @@ class Lease:
         if self.lost is None:
             self.release()
 
+    def _is_mine(self, lease: LeaseRecord | None) -> bool:
+        return lease is not None and lease.token == self.record.token
+
     def _write(self) -> None:
         renewed = max(time.time(), self.record.renewed + 1e-3)  # it changes, whatever the clock
         self.record = replace(self.record, renewed=renewed)
@@ -173,7 +180,7 @@ class Lease:
     def _holder(self) -> LeaseRecord | None:
         """Return another valid lease on the study; remove the leases that have no holder."""
         for key, lease in leases_of(self.study).items():
-            if key == self.key:
+            if self._is_mine(lease):
                 continue
             if is_local(lease.process):
                 alive = not is_dead(lease.process)

@@ -7,9 +7,10 @@ reads says what it returns for a study or trial that hpsearch did not make.
 
 from __future__ import annotations
 
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -310,6 +311,7 @@ _STUDY_ID = "hpsearch.study_id"
 _EVALUATION_OF = "evaluates"
 _EVALUATION = "evaluated"
 _LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that claims the study
+LEASE_KEYS = 256
 
 
 class StudyId(NamedTuple):
@@ -325,7 +327,8 @@ class LeaseRecord:
 
     process: ProcessId
     since: float
-    renewed: float = field(default=0.0)
+    renewed: float = 0.0
+    token: str = ""  # tells it from every other lease; "" in records of version 0.1
 
 
 def definition_of(study: Study) -> dict[str, str]:
@@ -439,21 +442,26 @@ def leases_of(study: Study) -> dict[str, LeaseRecord]:
         if key.startswith(_LEASE_PREFIX) and table:
             machine = table.get("machine", "")
             process = ProcessId(table["host"], table["pid"], table["started"], machine)
-            found[key] = LeaseRecord(process, table["since"], table["renewed"])
+            token = table.get("token", "")
+            found[key] = LeaseRecord(process, table["since"], table["renewed"], token)
     return found
 
 
-def new_lease_key() -> str:
-    """Return the key of a new lease."""
-    return f"{_LEASE_PREFIX}{uuid4().hex}"
+def lease_key(token: str) -> str:
+    """Return the key for the lease with this token.
+
+    Attributes cannot be deleted, so there are only so many keys. Two leases rarely have the same;
+    the later one replaces the other.
+    """
+    return f"{_LEASE_PREFIX}{zlib.crc32(token.encode()) % LEASE_KEYS}"
 
 
 def write_lease(study: Study, key: str, lease: LeaseRecord | None) -> None:
     """Store a lease on the study; None releases it."""
     table = None
     if lease is not None:
-        times = {"since": lease.since, "renewed": lease.renewed}
-        table = {**asdict(lease.process), **times}
+        rest = {"since": lease.since, "renewed": lease.renewed, "token": lease.token}
+        table = {**asdict(lease.process), **rest}
     study.set_user_attr(key, table)
 
 

@@ -17,15 +17,15 @@ from hpsearch.errors import StudyError
 from hpsearch.storage import leases
 from hpsearch.storage.leases import Lease, is_dead, leased, this_machine, this_process
 from hpsearch.storage.open import open_storage
+from hpsearch.trials import records
 from hpsearch.trials.records import (
     LeaseRecord,
     ProcessId,
     leases_of,
-    new_lease_key,
     write_lease,
 )
 
-OTHER = new_lease_key()
+OTHER = "hpsearch.parent.0123"  # a key that no lease has
 
 
 @pytest.fixture
@@ -205,6 +205,25 @@ def test_of_two_holders_that_both_go_on_one_stops(reopen, monkeypatch, key, lose
         assert lease.look()
         leave_lease(reopen, 2.0, other, machine="another boot")
         assert lease.look() is not loses
+
+
+def test_a_lease_that_gets_the_key_of_another_replaces_it(reopen):
+    with leased(*reopen()) as lease:
+        leave_lease(reopen, key=lease.key, host="hostb", machine="another boot")
+        assert not lease.look()
+    assert "taken over by process" in str(lease.lost)
+    (left,) = holders(reopen)
+    assert left.host == "hostb"
+
+
+def test_starts_leave_no_attribute_each(reopen, monkeypatch):
+    monkeypatch.setattr(records, "LEASE_KEYS", 4)
+    for _ in range(20):
+        with leased(*reopen()):
+            pass
+    _, study = reopen()
+    assert leases_of(study) == {}
+    assert len(study.user_attrs) <= 4
 
 
 def test_one_of_two_simultaneous_starts_runs_and_the_other_is_refused(reopen):
