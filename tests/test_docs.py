@@ -235,6 +235,42 @@ def test_the_reference_has_every_key_of_a_study_file() -> None:
     assert {name for name in names if f"`{name}`" not in text and f"[{name}]" not in text} == set()
 
 
+EXITS = {
+    "the command did its work": "hpsearch list",
+    "`--timeout`, `--target` or `--patience` ended a study": (
+        "hpsearch study digits --trials 50 --timeout 0.01 --no-tracking"
+    ),
+    "an error, which is printed as one sentence": "hpsearch best nobody",
+    "no trial of the study ran to its end": "hpsearch study lost.toml --no-tracking",
+    "you answered no to `delete`": "echo n | hpsearch delete lost-random --no-tracking",
+    "a wrong option or argument": "hpsearch study --jobs 0",
+    # Others are tested where they can be brought about: tests/cli/, tests/execution/.
+    "a trial of the study failed three times; `--retry-failed` retries it": None,
+    "another process took the study over": None,
+    "Ctrl-C; what was finished is kept, and the same command continues": None,
+    "SIGTERM; the same": None,
+}
+LOST = """
+[data]
+source = "iris"
+[search]
+sampler = "random"
+trials = 2
+[trial]
+epochs = 2
+learning_rate = 1e30
+"""
+
+
+def test_the_exit_codes_are_those_of_the_table(tmp_path: Path) -> None:
+    (tmp_path / "lost.toml").write_text(LOST)
+    found = {cells[1]: cells[0] for cells in rows(section(REFERENCE, "## Exit codes"))[2:]}
+    assert list(found) == sorted(EXITS, key=list(found).index)
+    for what, command in EXITS.items():
+        if command is not None:
+            assert run(command, tmp_path).returncode == int(found[what]), command
+
+
 def test_every_kind_of_figure_is_in_a_table_with_what_it_takes() -> None:
     page = DOCS / "figures-and-report.md"
     found = {cells[0].strip("`"): cells[2] for cells in rows(TEXT[page]) if len(cells) == 3}

@@ -159,7 +159,7 @@ def _print_result(result: RunResult, settings: StudySettings, *, tracked: bool) 
 
 def _nothing_completed(result: RunResult) -> bool:
     """Return whether all trials have ended and none ran to its end."""
-    ended = result.last.reason in ("finished", "given up", "nothing completed")
+    ended = result.last.reason in ("finished", "given up", "nothing completed", "patience")
     return ended and not any(outcome.counts.complete for outcome in result.outcomes)
 
 
@@ -211,6 +211,8 @@ def _why(outcome: Outcome, settings: StudySettings) -> str:
             return f"stopped by --patience {search.patience}, without a better trial, after {done}"
         case "nothing completed":
             return f"{done} done, and none ran to its end, so there is nothing to search around"
+        case "given up" if not outcome.slots.given_up:
+            return f"{done} done; another process works on the others"
         case "given up":
             slots = ", ".join(map(str, outcome.slots.given_up))
             return f"given up after three tries: trial {slots}; --retry-failed tries again"

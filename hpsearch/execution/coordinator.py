@@ -181,14 +181,16 @@ class Coordinator:
         self.recount()
 
     def clean_up(self) -> None:
-        """Close what dead workers left in either store."""
+        """Close what dead workers left in either store, unless another process has the study."""
+        if not self.lease.look():
+            return
         close_dead_trials(self.storage, self.study)
         if self.tracker is not None and not self.tracker.lost:
             self.tracker.sync(self.study)
 
     def catch_up(self) -> None:
         """Write the runs that MLflow missed, if it was away at some time."""
-        if self.tracker is None or not self.missed_runs:
+        if self.tracker is None or not self.missed_runs or self.lease.lost:
             return
         try:
             self.tracker.sync(self.study, self.options.should_stop)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 RENEW_SECONDS = 10.0  # how often a holder renews its lease
 WATCH_SECONDS = 45.0  # a lease on another machine that is not renewed for this long has no holder
+WATCH_SECONDS_0_1 = 300.0  # version 0.1 renews between epochs only
 POLL_SECONDS = 0.5
 LEASE_TRIES = 5
 SAME_START_SECONDS = 2.0  # the clock may be set while a process runs
@@ -193,13 +194,14 @@ class Lease:
 
     def _is_renewed(self, key: str, lease: LeaseRecord) -> bool:
         """Watch a lease on another machine; return whether its holder renews it."""
+        seconds = WATCH_SECONDS if lease.process.machine else WATCH_SECONDS_0_1
         logger.warning(
             "study '%s' was being run by %s; checking for up to %.0f s whether it still is",
             self.study.study_name,
             _named(lease),
-            WATCH_SECONDS,
+            seconds,
         )
-        until = time.monotonic() + WATCH_SECONDS
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(POLL_SECONDS)
             now = leases_of(self.study).get(key)

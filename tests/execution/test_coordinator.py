@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -88,6 +89,16 @@ def test_no_slot_is_handed_out_once_the_study_is_taken_over(make_coordinator, st
     assert coordinator.reason == "taken over"
     with pytest.raises(Interrupted):
         coordinator.epoch(0, 1)
+
+
+def test_a_coordinator_that_lost_its_study_closes_no_trial_of_the_new_holder(
+    make_coordinator, study, lease
+):
+    coordinator = make_coordinator()
+    write_lease(study, lease.key, None)
+    assign(study.ask(), 0, replace(this_process(), machine="another boot"))
+    coordinator.clean_up()
+    assert study.trials[0].state is TrialState.RUNNING
 
 
 def test_the_slot_of_a_dead_worker_is_handed_out_again(make_coordinator, study):

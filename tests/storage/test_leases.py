@@ -90,6 +90,7 @@ def test_a_trial_without_a_process_counts_as_dead():
 def quickly(monkeypatch):
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(leases, "WATCH_SECONDS", 0.5)
+    monkeypatch.setattr(leases, "WATCH_SECONDS_0_1", 0.5)
     monkeypatch.setattr(leases, "POLL_SECONDS", 0.02)
 
 
