@@ -1,3 +1,4 @@
+import errno
 import json
 import pickle
 
@@ -7,6 +8,7 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.trial import FixedTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 import hpsearch.execution.objective
 from hpsearch.errors import DataError, Interrupted, SettingsError
@@ -387,3 +389,16 @@ def test_diagnostics_keep_the_gradients_norms_and_change_nothing_else(make_setti
     assert [len(layers) for layers in norms] == [2, 2, 2]  # of 64-8-10, three epochs
     assert all(norm > 0 for layers in norms for norm in layers)
     assert [curves | {"times": None} for curves in seen] == 2 * [seen[0] | {"times": None}]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), SQLAlchemyError("away")])
+def test_a_failing_storage_is_no_failed_try_of_the_trial(make_settings, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    trial = FixedTrial({"learning_rate": 0.1, "one_minus_momentum": 0.1})
+    monkeypatch.setattr(trial, "report", fail)
+    with pytest.raises(type(error)):
+        Objective(make_settings())(trial)
+    assert trial.user_attrs["no_try"] is True
+    assert "reason" not in trial.user_attrs
