@@ -25,6 +25,7 @@ epochs = 30
 learning_rate = 0.1
 """
 NAME = "people-random"
+AGES = [7 * row % 80 for row in range(80)]  # in order, they would only number the rows
 OLD, YOUNG = "old\nand wise\u2028", "young"
 
 
@@ -59,7 +60,7 @@ def test_a_letter_that_the_output_lacks_is_shown_as_a_code(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table of 80 rows, the study of it, and its network."""
     folder = tmp_path_factory.mktemp("people")
-    rows = [f'{age},"{OLD if age >= 40 else YOUNG}"' for age in range(80)]
+    rows = [f'{age},"{OLD if age >= 40 else YOUNG}"' for age in AGES]
     (folder / "people.csv").write_text("\n".join(["age,kind", *rows, ""]))
     (folder / "ages.csv").write_text("\n".join(["age", *map(str, range(80)), ""]))
     (folder / "many.csv").write_text("\n".join(["age", *["50"] * 5000, ""]))
