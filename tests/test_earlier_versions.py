@@ -17,6 +17,7 @@ from hpsearch.errors import StudyError
 from hpsearch.evaluation.record import evaluation_record
 from hpsearch.export.winner import winner_with_network
 from hpsearch.settings.study import load_settings
+from hpsearch.storage import leases
 from hpsearch.storage.catalog import find_evaluation, load_study
 from hpsearch.storage.open import open_storage
 from hpsearch.trials.records import DONE, Repeat, own_trials, repeat_of, slot_of
@@ -28,6 +29,13 @@ SEARCHES = ["coarse", "coarse.r2", "killed-random", "repeated-grid", "tiny-rando
 
 def expected(name):
     return json.loads((STORED / "expected" / name).read_text())
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
+    """Watch the lease that a killed process left on another machine for a moment only."""
+    monkeypatch.setattr(leases, "WATCH_SECONDS_0_1", 0.1)
+    monkeypatch.setattr(leases, "POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
