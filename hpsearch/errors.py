@@ -11,6 +11,9 @@ Interrupted         not an error: the running trial was asked to stop
 """
 
 import importlib.util
+import re
+import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +38,63 @@ class Argument:
         return f"--{self.name.replace('_', '-')}"
 
 
+class Command:
+    """A command of hpsearch that a sentence tells a person to copy: hpsearch sync digits-random.
+
+    The command line writes it with the options for the stores that it was given itself.
+    """
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.name, self.arguments = name, arguments
+
+    def __str__(self) -> str:
+        return " ".join(["hpsearch", self.name, *map(_quoted, self.arguments)])
+
+    def with_options(self, *options: str) -> "Command":
+        """Return the command with more words at its end."""
+        return Command(self.name, *self.arguments, *options)
+
+
+def _quoted(word: str) -> str:
+    """Return `word` for a shell; the # of a trial's name is none that begins a comment."""
+    return word if re.fullmatch(r"[\w.-]+#\d+", word) else shlex.quote(word)
+
+
+Part = str | Argument | Command
+"""A part of a sentence: text, or something that Python and the command line word differently."""
+
+
+class Sentence(str):
+    """A sentence as a Python user reads it, which remembers its parts for the command line."""
+
+    parts: tuple[Part, ...]
+
+    def __new__(cls, *parts: Part) -> "Sentence":
+        sentence = super().__new__(cls, "".join(map(str, parts)))
+        sentence.parts = parts
+        return sentence
+
+
+def for_command_line(parts: Iterable[Part], write: Callable[[Command], str] = str) -> str:
+    """Return a sentence with options in place of arguments. write: how a command is written."""
+    return "".join(
+        part.option
+        if isinstance(part, Argument)
+        else write(part)
+        if isinstance(part, Command)
+        else part
+        for part in parts
+    )
+
+
 class HpsearchError(Exception):
     """Base of everything that hpsearch raises on purpose.
 
-    Its arguments are the parts of a sentence: texts, and an `Argument` wherever one is named.
+    Its arguments are the parts of a sentence: texts, and an `Argument` or a `Command` wherever one
+    is named.
     """
 
-    def __init__(self, *parts: str | Argument) -> None:
+    def __init__(self, *parts: Part) -> None:
         super().__init__(*parts)
 
     def __str__(self) -> str:
@@ -50,8 +103,7 @@ class HpsearchError(Exception):
     @property
     def for_command_line(self) -> str:
         """The sentence with options in place of arguments."""
-        parts = (part.option if isinstance(part, Argument) else part for part in self.args)
-        return "".join(map(str, parts))
+        return for_command_line(self.args)
 
 
 class SettingsError(HpsearchError):

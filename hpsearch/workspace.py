@@ -19,7 +19,14 @@ from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar, get_args
 
-from hpsearch.errors import Argument, SettingsError, StudyError, TrackingError
+from hpsearch.errors import (
+    Argument,
+    Command,
+    Sentence,
+    SettingsError,
+    StudyError,
+    TrackingError,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -305,7 +312,8 @@ class Workspace:
             except StudyError as error:
                 logger.warning("%s", error)
         files = [] if save is None else save_figures(drawn, save, force=force)
-        again = f"`hpsearch figures {study.study_name}` puts the figures there later"
+        command = Command("figures", study.study_name)
+        again = Sentence("`", command, "` puts the figures there later")
         log = partial(artifacts.log_study_figures, study=study, figures=drawn)
         return Drawing(files, self._log_at_the_end(study, artifacts.FIGURES_RUN, log, again))
 
@@ -322,7 +330,8 @@ class Workspace:
         output = f"{name}.html"
         check_page(REPORT, output, force=force, update=name)  # another file may be there now
         path = write_file(REPORT, output, page.encode())
-        again = f"`hpsearch report {name} --force` puts the report there later"
+        command = Command("report", name, "--force")
+        again = Sentence("`", command, "` puts the report there later")
         log = partial(artifacts.log_study_report, study=study, page=page)
         return Drawing([path], self._log_at_the_end(study, artifacts.REPORT_RUN, log, again))
 

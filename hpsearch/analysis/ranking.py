@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpsearch.errors import StudyError
+from hpsearch.errors import Command, Sentence, StudyError
 from hpsearch.space.ranges import field_name
 from hpsearch.trials.records import (
     assigned_slot,
@@ -171,5 +170,5 @@ def better_round(rounds: Sequence[Study], study: Study) -> str:
 def better_found(rounds: Sequence[Study], study: Study, command: str, *options: str) -> str:
     """Return a sentence that names the better round and a command for it, "" if none is better."""
     name = better_round(rounds, study)
-    line = shlex.join(["hpsearch", command, name, *options])
-    return f"{name} is better: {line}" if name else ""
+    line = Command(command, name, *options)
+    return Sentence(f"{name} is better: ", line) if name else ""

@@ -56,10 +56,13 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        from hpsearch.cli.hints import worded, worded_warnings
+
         try:
-            return super().invoke(ctx)
+            with worded_warnings():
+                return super().invoke(ctx)
         except HpsearchError as error:
-            raise click.ClickException(printable(error.for_command_line)) from error
+            raise click.ClickException(printable(worded(error))) from error
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
 

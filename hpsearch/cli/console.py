@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from hpsearch.cli.hints import worded
 from hpsearch.formatting import format_duration, format_value, printable
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def drawn_table(table: PlainTable) -> Table:
 
 def note(text: str) -> None:
     """Print something that is not data: on stderr."""
-    click.echo(printable(text), err=True)
+    click.echo(printable(worded(text)), err=True)
 
 
 def say(text: str, *, nl: bool = True) -> None:

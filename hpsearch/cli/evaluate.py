@@ -16,7 +16,7 @@ from hpsearch.cli.options import (
     tracking_option,
 )
 from hpsearch.cli.signals import stop_on_signals
-from hpsearch.errors import Interrupted
+from hpsearch.errors import Command, Interrupted, Sentence
 from hpsearch.execution.engines.forkserver import start_forkserver
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def _print_notes(result: EvaluationResult) -> None:
         more = "configuration has" if result.equals == 1 else "configurations have"
         note(f"{result.equals} more {more} the best value of the search: raise --top to include it")
     if result.better_round:
-        note(f"{result.better_round} is better: hpsearch evaluate {result.better_round}")
+        command = Command("evaluate", result.better_round)
+        note(Sentence(f"{result.better_round} is better: ", command))
     if result.tracked_as:
         note(f"in MLflow: {result.tracked_as}")
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hpsearch.cli.hints import keep_for_hints
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -17,6 +19,7 @@ def storage_option(command: Command) -> Command:
     return click.option(
         "--storage",
         metavar="URL",
+        callback=keep_for_hints,
         help="Where studies are kept: a journal file, or sqlite:///… or postgresql://…  "
         "[env: HPSEARCH_STORAGE; default: hpsearch.journal]",
     )(command)
@@ -27,6 +30,7 @@ def tracking_option(command: Command) -> Command:
     return click.option(
         "--tracking-uri",
         metavar="URI",
+        callback=keep_for_hints,
         help="MLflow's tracking store.  [env: MLFLOW_TRACKING_URI; default: sqlite:///mlflow.db]",
     )(command)
 

@@ -7,6 +7,7 @@ import time
 import click
 
 from hpsearch.cli.options import no_tracking_option, storage_option, tracking_option
+from hpsearch.errors import Command, Sentence
 
 
 @click.command("report")
@@ -52,6 +53,7 @@ def report_command(
     click.echo(report.path)
     note(f"{report.megabytes:.1f} MB in {time.monotonic() - started:.1f} s")
     if report.better_round:
-        note(f"{report.better_round} is better: hpsearch report {report.better_round}")
+        command = Command("report", report.better_round)
+        note(Sentence(f"{report.better_round} is better: ", command))
     if report.tracked_as:
         note(f"in MLflow: {report.tracked_as}")

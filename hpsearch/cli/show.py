@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpsearch.cli.options import json_option, storage_option
+from hpsearch.errors import Command, Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
     elif studies:
         print_table(_study_table(studies))
     else:
-        note("no studies yet; hpsearch study starts one")
+        note(Sentence("no studies yet; ", Command("study"), " starts one"))
 
 
 @click.command("best")

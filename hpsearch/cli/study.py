@@ -17,6 +17,7 @@ from hpsearch.cli.options import (
     tracking_option,
 )
 from hpsearch.cli.signals import stop_on_signals
+from hpsearch.errors import Command, Sentence
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.settings.names import PrunerName, SamplerName
 
@@ -152,9 +153,11 @@ def _print_result(result: RunResult, settings: StudySettings, *, tracked: bool) 
     if _nothing_completed(result):
         _print_remedy(result)
     if tracked:
-        note(f"See every trial:    hpsearch ui {result.outcomes[0].study.study_name}")
+        ui = Command("ui", result.outcomes[0].study.study_name)
+        note(Sentence("See every trial:    ", ui))
     if not _nothing_completed(result):
-        note(f"More of the best:   hpsearch best {result.best_round} --top 20")
+        best = Command("best", result.best_round, "--top", "20")
+        note(Sentence("More of the best:   ", best))
 
 
 def _nothing_completed(result: RunResult) -> bool:
@@ -173,8 +176,8 @@ def _print_remedy(result: RunResult) -> None:
             'scaled features (scale = "standardize" in [data]).'
         )
     else:
-        name = result.last.study.study_name
-        note(f"No trial ran to its end; `hpsearch show {name}#0` shows the first trial.")
+        show = Command("show", f"{result.last.study.study_name}#0")
+        note(Sentence("No trial ran to its end; `", show, "` shows the first trial."))
 
 
 def _print_files(result: RunResult) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import click
 
 from hpsearch.cli.options import tracking_option
-from hpsearch.errors import TrackingError
+from hpsearch.errors import Command, TrackingError
 
 
 @click.command("ui")
@@ -30,7 +30,12 @@ def ui_command(name: str | None, tracking_uri: str | None, port: int, no_browser
 
     store = Workspace(tracking_uri=tracking_uri).tracking_store
     if not store.exists():
-        raise TrackingError(f"tracking store '{store.uri}' does not exist; a study makes it")
+        sync = Command("sync", name or "NAME")
+        raise TrackingError(
+            f"tracking store '{store.uri}' does not exist; a study makes it, and `",
+            sync,
+            "` writes the runs of one that was not tracked",
+        )
     store.prepare()
     page = store.page(name)
     if store.is_server:

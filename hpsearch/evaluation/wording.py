@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpsearch.errors import Command, Sentence
 from hpsearch.evaluation.record import last_evaluation, overtaken_by
 from hpsearch.formatting import capitalized, format_value
 
@@ -63,8 +64,8 @@ def overtaken(study: Study, evaluation: Evaluation) -> str:
     slot = overtaken_by(study, evaluation)
     if slot is None:
         return ""
-    command = f"hpsearch evaluate {study.study_name}"
-    return f"trial {slot} is better and has not been evaluated: {command}"
+    command = Command("evaluate", study.study_name)
+    return Sentence(f"trial {slot} is better and has not been evaluated: ", command)
 
 
 def in_markdown(study: Study) -> str:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from hpsearch.errors import Argument, Interrupted, SettingsError, StudyError, TrackingError
+from hpsearch.errors import (
+    Argument,
+    Command,
+    Interrupted,
+    SettingsError,
+    StudyError,
+    TrackingError,
+)
 from hpsearch.execution.progress import Progress
 from hpsearch.execution.recovery import close_dead_trials
 from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
@@ -145,7 +152,8 @@ class Coordinator:
         if trial.state is TrialState.FAIL and not was_interrupted(trial):
             name = f"{self.study.study_name}#{slot_of(trial)}"
             reason = reason_of(trial) or "no reason given"
-            raise StudyError(f"trial {name} failed: {reason}; `hpsearch show {name}` says where")
+            show = Command("show", name)
+            raise StudyError(f"trial {name} failed: {reason}; `", show, "` says where")
 
     def stopping(self) -> bool:
         """Whether there is a reason to stop."""
@@ -196,8 +204,8 @@ class Coordinator:
             self.tracker.sync(self.study, self.options.should_stop)
             self.progress.untracked = False
         except TrackingError as error:
-            name = self.study.study_name
-            logger.warning("%s; `hpsearch sync %s` adds the missing runs", error, name)
+            sync = Command("sync", self.study.study_name)
+            logger.warning("%s; `%s` adds the missing runs", error, sync)
 
     def summarize(self) -> None:
         """Bring the summary in MLflow up to date, unless another process does that now."""

@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import best_epoch, searched_values
-from hpsearch.errors import DataError, Interrupted, StudyError
+from hpsearch.errors import Command, DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
@@ -212,7 +212,8 @@ def check_evaluation(storage: BaseStorage, study: Study) -> None:
     other = optuna.load_study(storage=storage, study_name=name)
     if evaluation_of(other) is not None:
         raise StudyError(
-            f"study '{name}' evaluates a '{study.study_name}' that is gone; hpsearch delete {name}"
+            f"study '{name}' evaluates a '{study.study_name}' that is gone; ",
+            Command("delete", name),
         )
     if other.get_trials(
         deepcopy=False

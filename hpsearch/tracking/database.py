@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpsearch.errors import TrackingError
+from hpsearch.errors import Command, TrackingError
 from hpsearch.files import create_whole, is_empty, locked_folder
 from hpsearch.internals import database_engine
 
@@ -53,7 +53,9 @@ def open_database(file: Path, uri: str) -> MlflowClient:
             if any(table.startswith(COPY) for table in _tables(file)):
                 raise TrackingError(
                     f"tracking store '{uri}': a process was killed while it upgraded this database;"
-                    " move the file away, and `hpsearch sync NAME` writes the runs of a study again"
+                    " move the file away, and `",
+                    Command("sync", "NAME"),
+                    "` writes the runs of a study again",
                 ) from error
             raise
     _make_again(file)

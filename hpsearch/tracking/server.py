@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hpsearch.errors import Argument, TrackingError
+from hpsearch.storage.open import redact
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -41,7 +43,7 @@ def serve_store(uri: str, port: int) -> Iterator[TrackingServer]:
     port = _free_port(port)
     process = _start_server(uri, port)
     try:
-        _wait_until_it_answers(process, port)
+        _wait_until_it_answers(process, port, uri)
         yield TrackingServer(f"http://{HOST}:{port}", process)
     finally:
         _stop(process)
@@ -73,13 +75,13 @@ def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, uri: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise TrackingError(
-                f"MLflow's server ended with code {process.returncode}; run `mlflow server` to see "
-                "why"
+                f"MLflow's server ended with code {process.returncode}; run `mlflow server "
+                f"--backend-store-uri {shlex.quote(redact(uri))}` to see why"
             )
         with contextlib.suppress(OSError):
             urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1).close()

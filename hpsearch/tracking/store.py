@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpsearch.errors import Argument, TrackingError
+from hpsearch.errors import Argument, Command, TrackingError
 from hpsearch.internals import database_engine
 from hpsearch.settings.names import NUMBERED_ROUND
 from hpsearch.storage.open import redact, sqlite_file
@@ -84,7 +85,7 @@ class TrackingStore:
             with self.errors():
                 found = self.client.get_experiment_by_name(experiment)
             if found is not None:
-                _refuse_deleted(found)
+                _refuse_deleted(found, self.uri)
         else:
             self._refuse_unwritable(file)
 
@@ -111,7 +112,7 @@ class TrackingStore:
         """Return the id of the experiment called `name`; create it if there is none."""
         with self.errors():
             found = self.client.get_experiment_by_name(name) or self._create(name)
-        _refuse_deleted(found)
+        _refuse_deleted(found, self.uri)
         return str(found.experiment_id)
 
     def _create(self, name: str) -> Experiment:
@@ -185,7 +186,11 @@ class TrackingStore:
             experiment = self.experiment_id(numbered[1])  # rounds share the experiment of the first
         if experiment is None:
             raise TrackingError(
-                f"MLflow has no experiment '{names[0]}'; hpsearch list shows the studies"
+                f"MLflow has no experiment '{names[0]}'; if the study exists, `",
+                Command("sync", names[0]),
+                "` writes its runs; `",
+                Command("list"),
+                "` shows the studies",
             )
         metric = self.best_metric(experiment)
         ascending = str("loss" in metric).lower()
@@ -208,12 +213,13 @@ def _absolute(uri: str) -> str:
     return uri.replace(str(file), str(file.absolute()), 1) if file else uri
 
 
-def _refuse_deleted(experiment: Experiment) -> None:
+def _refuse_deleted(experiment: Experiment, uri: str) -> None:
     if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"MLflow experiment '{experiment.name}' was deleted; bring it back with `mlflow "
-            f"experiments restore --experiment-id {experiment.experiment_id}`, or start a study "
-            "under another name with ",
+            f"MLflow experiment '{experiment.name}' was deleted; bring it back with "
+            f"`MLFLOW_TRACKING_URI={shlex.quote(redact(uri))} mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}`, or start a study under another name "
+            "with ",
             Argument("name", "=…"),
         )
 

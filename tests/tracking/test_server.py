@@ -62,7 +62,8 @@ def test_it_listens_on_another_port_if_the_wanted_one_is_taken(run_instead):
 
 def test_a_server_that_ends_is_an_error(run_instead):
     run_instead("raise SystemExit(3)")
-    sentence = r"^MLflow's server ended with code 3; run `mlflow server` to see why$"
+    command = "mlflow server --backend-store-uri sqlite:///mlflow.db"
+    sentence = f"^MLflow's server ended with code 3; run `{command}` to see why$"
     with (
         pytest.raises(TrackingError, match=sentence),
         serve_store("sqlite:///mlflow.db", 0),

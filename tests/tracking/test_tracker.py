@@ -309,7 +309,10 @@ def test_the_error_for_a_deleted_experiment_names_the_remedy(tracker, client, st
     tracker.sync(study)
     number = client.get_experiment_by_name("digits-random").experiment_id
     client.delete_experiment(number)
-    remedy = f"'digits-random' was deleted; .*restore --experiment-id {number}.* with name=…$"
+    command = (
+        f"MLFLOW_TRACKING_URI={mlflow_uri} mlflow experiments restore --experiment-id {number}"
+    )
+    remedy = f"'digits-random' was deleted; .*`{re.escape(command)}`.* with name=…$"
     with pytest.raises(TrackingError, match=remedy) as refused:
         tracker.store.check("digits-random")
     assert refused.value.for_command_line.endswith(" with --name")
