@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,18 @@ def best_trials(study: Study, top: int | None = None) -> list[FrozenTrial]:
     return rank(own_trials(study, (TrialState.COMPLETE,)), study.direction)[:top]
 
 
+def no_best(study: Study) -> str:
+    """Say why no trial of `study` is the best of it, "" if one is."""
+    name, objectives = study.study_name, len(study.directions)
+    if objectives > 1:
+        return f"study '{name}' has {objectives} objectives and no single best trial"
+    trials = own_trials(study, (TrialState.COMPLETE,))
+    if not trials:
+        return f"study '{name}' has no completed trial yet"
+    finite = any(trial.value is not None and math.isfinite(trial.value) for trial in trials)
+    return "" if finite else f"study '{name}' has completed trials, but no finite value"
+
+
 def rank(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
     """Return completed trials, best first; equal ones in the order of their slots."""
     sign = -1 if direction is StudyDirection.MAXIMIZE else 1
@@ -140,7 +153,7 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
         "slot": assigned_slot(trial),
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "value": trial.value if trial.state is TrialState.COMPLETE else None,
+        "value": _single_value(trial) if trial.state is TrialState.COMPLETE else None,
         "epochs": len(trial_curves),
         "best_epoch": best_epoch(trial),
         "params": searched_values(trial),
@@ -148,6 +161,11 @@ def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
         "label": label_of(trial) or None,
         "reason": reason_of(trial),
     }
+
+
+def _single_value(trial: FrozenTrial) -> float | None:
+    """Return the value of a completed trial, None if it has one for each of several objectives."""
+    return trial.value if len(trial.values) == 1 else None
 
 
 def best_of_rounds(studies: Sequence[Study], top: int) -> list[tuple[Study, FrozenTrial]]:

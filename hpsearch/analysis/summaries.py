@@ -20,6 +20,7 @@ from hpsearch.analysis.ranking import (
     count_trials,
     find_trial,
     metric_title,
+    no_best,
     trial_record,
 )
 from hpsearch.analysis.tables import Cell, Column, Table, label_column, parameter_columns
@@ -48,7 +49,8 @@ class StudySummary:
 
     title: the metric, with "(test set)" if the study validates on that. planned: the number of
     trials that the study file asks for, None if that is unknown. best: the best value, or the best
-    mean over repeats. file: the study file, None if hpsearch did not start the study.
+    mean over repeats. no_best: why no trial is the best, "" if one is. file: the study file, None
+    if hpsearch did not start the study.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StudySummary:
     deviation: float | None
     best_configuration: str | None
     best_slot: int | None
+    no_best: str
     file: str | None
 
     @classmethod
@@ -85,6 +88,7 @@ class StudySummary:
             deviation=repeated[0].deviation if repeated else None,
             best_configuration=repeated[0].label if repeated else None,
             best_slot=slot_of(best[0]) if best and not repeated else None,
+            no_best=no_best(study),
             file=file,
         )
 
@@ -133,22 +137,25 @@ class TrialSummary:
 class Leaderboard:
     """The best trials of a study or of its rounds, or the best configurations if it repeats them.
 
-    trials: best first, each with the name of the study that ran it.
+    trials: best first, each with the name of the study that ran it. no_best: why none of them is
+    the best, "" if one is.
     """
 
     title: str
     trials: list[tuple[str, FrozenTrial]]
     configurations: list[Configuration]
     rounds: int = 1
+    no_best: str = ""
 
     @classmethod
     def of(cls, rounds: Sequence[Study], top: int) -> Leaderboard:
         """Return the best `top` of a study, or of all rounds of a search together."""
-        title = metric_title(rounds[0])
+        title, reasons = metric_title(rounds[0]), [no_best(study) for study in rounds]
+        reason = reasons[0] if all(reasons) else ""
         if seeds_of(rounds[0]) > 1:
-            return cls(title, [], best_configurations(rounds[0], top), len(rounds))
+            return cls(title, [], best_configurations(rounds[0], top), len(rounds), reason)
         best = [(study.study_name, trial) for study, trial in best_of_rounds(rounds, top)]
-        return cls(title, best, [], len(rounds))
+        return cls(title, best, [], len(rounds), reason)
 
     def records(self) -> list[dict[str, Any]]:
         """Return the entries as plain data, which `--json` prints."""

@@ -58,10 +58,11 @@ def best_command(name: str, top: int, storage: str | None, as_json: bool) -> Non
     best = Workspace(storage).best(name, top)
     if as_json:
         click.echo(json.dumps(best.records(), indent=2))
-    elif table := best.table():
+        return
+    if table := best.table():
         print_table(drawn_table(table))
-    else:
-        note(f"study '{name}' has no completed trial yet")
+    if best.no_best:
+        note(best.no_best)
 
 
 @click.command("show")
@@ -113,7 +114,9 @@ def _print_study(study: StudySummary) -> None:
     from hpsearch.formatting import format_value
 
     say(f"# {study.name}: {study.counts}; {study.epochs:,} epochs trained")
-    if study.best is not None:
+    if study.no_best and study.counts.complete:
+        say(f"# {study.no_best}")
+    elif study.best is not None:
         where = study.best_configuration or f"trial {study.best_slot}"
         spread = "" if study.deviation is None else f" ± {study.deviation:.2g}"
         say(f"# best {study.title} {format_value(study.best)}{spread} in {where}")

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.configurations import best_configurations
-from hpsearch.analysis.ranking import best_trials
+from hpsearch.analysis.ranking import best_trials, no_best
 from hpsearch.errors import StudyError
 from hpsearch.trainables.network import trained_config
 from hpsearch.trials.records import seeds_of, slot_of
@@ -54,7 +54,7 @@ def best_results(study: Study, top: int, also: Container[int] = ()) -> list[Sear
     else:
         results = [SearchResult(trial, trial.value or 0.0) for trial in best_trials(study)]
     if not results:
-        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
+        raise StudyError(no_best(study))
     different: dict[str, SearchResult] = {}
     for result in results:
         wanted = result.slot in also

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.configurations import best_configurations
-from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial, rank
+from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial, no_best, rank
 from hpsearch.errors import DataError, StudyError
 from hpsearch.evaluation.record import evaluation_record, last_evaluation, overtaken_by
 from hpsearch.evaluation.scores import SCORES
@@ -122,7 +122,7 @@ def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
     else:
         found = best_trials(study, 1)
     if not found:
-        raise StudyError(f"study '{study.study_name}' has no completed trial yet")
+        raise StudyError(no_best(study))
     return found[0]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hpsearch.analysis.ranking import best_trials
+from hpsearch.analysis.ranking import no_best
 from hpsearch.errors import StudyError
 from hpsearch.figures.learning import draw_best, draw_curves, draw_panels
 from hpsearch.figures.outcomes import draw_gradients, draw_means
@@ -43,12 +43,10 @@ def figures_of(study: Study) -> tuple[FigureSettings, ...]:
 def draw(study: Study, figure: FigureSettings) -> Figure:
     """Return one figure of `study` as it is now.
 
-    Raises StudyError if no trial is complete, or if the study lacks the data that the figure shows.
+    Raises StudyError if no trial is the best, or if the study lacks the data that the figure shows.
     """
-    if not best_trials(study, 1):
-        raise StudyError(
-            f"study '{study.study_name}' has no completed trial yet, so there is nothing to draw"
-        )
+    if reason := no_best(study):
+        raise StudyError(f"{reason}, so there is nothing to draw")
     return DRAWERS[figure.kind](study, figure)
 
 

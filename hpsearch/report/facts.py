@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import TrialState
 
 from hpsearch.analysis.history import span_of
-from hpsearch.analysis.ranking import best_trials, metric_title, rank, searched_values
+from hpsearch.analysis.ranking import metric_title, no_best, rank, searched_values
 from hpsearch.errors import StudyError
 from hpsearch.formatting import format_duration, format_value
 from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
@@ -85,11 +85,8 @@ class Facts:
                 "report needs a study with one"
             )
         study = snapshot_of(study)
-        if not any(math.isfinite(trial.value or 0.0) for trial in best_trials(study, None)):
-            raise StudyError(
-                f"study '{study.study_name}' has no completed trial yet, so there is nothing to "
-                "report"
-            )
+        if reason := no_best(study):
+            raise StudyError(f"{reason}, so there is nothing to report")
         return cls(study, own_trials(study), top)
 
     @cached_property

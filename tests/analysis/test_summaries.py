@@ -1,12 +1,13 @@
 """Summaries: a study in a few numbers, one trial, and the best trials."""
 
 import json
+import math
 
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from hpsearch.analysis.ranking import find_trial
+from hpsearch.analysis.ranking import find_trial, no_best
 from hpsearch.analysis.summaries import Leaderboard, StudySummary, TrialSummary
 
 
@@ -67,3 +68,20 @@ def test_a_choice_of_none_differs_from_a_parameter_that_a_trial_lacks():
     study.add_trial(create_trial(value=1.0))
     table = Leaderboard.of([study], 5).table()
     assert [row[-1].text for row in table.rows] == ["None", ""]
+
+
+def test_a_study_of_several_objectives_or_infinite_values_says_why_it_has_no_best():
+    two = optuna.create_study(study_name="two", directions=["minimize", "maximize"])
+    two.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.5), n_trials=1)
+    infinite = optuna.create_study(study_name="infinite")
+    infinite.optimize(lambda trial: trial.suggest_float("x", 0, 1) + math.inf, n_trials=2)
+    for study, reason in (
+        (two, "study 'two' has 2 objectives and no single best trial"),
+        (infinite, "study 'infinite' has completed trials, but no finite value"),
+        (optuna.create_study(study_name="new"), "study 'new' has no completed trial yet"),
+    ):
+        assert StudySummary.of(study).no_best == reason
+        assert Leaderboard.of([study], 5).no_best == reason
+    assert TrialSummary.of(two, "0").record["value"] is None
+    infinite.add_trial(create_trial(value=1.0))
+    assert no_best(infinite) == Leaderboard.of([infinite], 5).no_best == ""

@@ -1028,3 +1028,28 @@ def test_a_label_with_markup_is_shown_as_it_is(empty: Path) -> None:
     studied = run("study", "flowers.toml", "--no-tracking")
     assert "[red] one" in studied.stdout
     assert run("best", "flowers-random").stdout.count("[red] one") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("two", "study 'two' has 2 objectives"),
+        ("infinite", "study 'infinite' has completed trials, but no finite value"),
+    ],
+)
+def test_a_study_without_a_single_best_trial_is_named_as_such(
+    empty: Path, name: str, reason: str
+) -> None:
+    store = open_storage("hpsearch.journal")
+    two = optuna.create_study(study_name="two", storage=store, directions=["minimize", "maximize"])
+    two.add_trial(create_trial(values=[0.5, 0.5]))
+    infinite = optuna.create_study(study_name="infinite", storage=store)
+    infinite.add_trial(create_trial(value=float("inf")))
+    assert reason in run("best", name).stderr
+    assert f"# {reason}" in run("show", name).stdout
+    assert run("show", f"{name}#0").stdout.startswith("complete after 0 epochs")
+    for command in (["figures", name, "--save", "plots"], ["report", name]):
+        refused = run(*command, "--no-tracking")
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(f"Error: {reason}")
+    assert not (empty / "plots").exists()
