@@ -19,6 +19,8 @@ from hpsearch.settings.table import (
 from hpsearch.trials.curves import higher_is_better
 from model.names import unknown_name
 
+MOST_TRIALS = 1_000_000  # with all repeats
+
 
 class NoOptions(SettingsTable):
     """Options of samplers "random" and "grid" and of pruner "none", which take none."""
@@ -127,6 +129,15 @@ class SearchSettings(SettingsTable):
         """Default to no pruner for repeats: a mean over repeats that ended early means nothing."""
         repeats = isinstance(given, Mapping) and given.get("seeds", 1) not in (0, 1)
         return {"pruner": "none", **given} if repeats else given
+
+    @model_validator(mode="after")
+    def _bounded(self) -> SearchSettings:
+        if self.slots > MOST_TRIALS:
+            number = f"{self.trials:,}"
+            if self.seeds > 1:
+                number += f" with {self.seeds:,} seeds each"
+            raise TableError(f".trials: must be at most {MOST_TRIALS:,} in all, but got {number}")
+        return self
 
     @model_validator(mode="after")
     def _known_options(self) -> SearchSettings:

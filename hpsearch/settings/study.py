@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from hpsearch.errors import SettingsError
-from hpsearch.formatting import counted
+from hpsearch.formatting import counted, without_middle
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
 from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, as_name, valid_name
@@ -30,6 +31,9 @@ from hpsearch.space.ranges import SpaceError, Value, as_toml
 from hpsearch.space.space import SearchSpace
 from model.names import unknown_name
 
+LARGEST_FILE = 1_000_000  # characters
+DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")
+LONGEST_SENTENCE = 1_000  # characters of an error, which quotes what is wrong
 LARGE_GRID = 10_000  # points; a larger grid needs an explicit search.trials
 
 _PACKAGE = Path(__file__).parent.parent
@@ -225,7 +229,8 @@ def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
     try:
         return StudySettings(**table)
     except ValidationError as error:
-        raise SettingsError(f"{place}: {_sentence(error.errors()[0])}") from None
+        sentence = without_middle(_sentence(error.errors()[0]), LONGEST_SENTENCE)
+        raise SettingsError(f"{place}: {sentence}") from None
     except TypeError:
         raise SettingsError(f"{place}: keys must be text") from None
 
@@ -238,7 +243,15 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
     """
     path = _find(source)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise SettingsError(
+                f"{path}: must be at most {LARGEST_FILE:,} characters, but is longer"
+            )
+        if DEEP_KEY.search(text):  # it would take minutes to read
+            raise SettingsError(f"{path}: is no study file: a key in it has more than 100 parts")
+        table = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ matters. Optuna samples it as the logarithmic parameter `one_minus_x`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,6 +29,8 @@ KEYS = {**CHECKS, DEPTH: CHECKS["epochs"], WIDTH: CHECKS["epochs"]}
 TYPES = {**FIELD_TYPES, DEPTH: int, WIDTH: int}
 COMPLEMENT = "one_minus_"
 RANGE_KEYS = ("low", "high", "log", "step")
+
+MOST_CHOICES, MOST_LAYERS = 1_000, 1_000
 
 CHOICES = "{ choices = [...] }"  # as a study file writes a list of values
 
@@ -165,12 +168,21 @@ def as_toml(value: Value) -> bool | float | str | list[int]:
 def check_value(key: str, value: object) -> Value:
     """Return `value` as TrainConfig holds it under `key`; raises SpaceError."""
     try:
-        return KEYS[_check_key(key)](value)  # type: ignore[no-any-return]
+        checked: Value = KEYS[_check_key(key)](value)
     except SpaceError:
         raise
     except ValueError as error:
         several = f"; to search several values, write {CHOICES}" if isinstance(value, list) else ""
         raise SpaceError(key, f"{error}{several}") from None
+    _check_depth(key, checked)
+    return checked
+
+
+def _check_depth(key: str, value: Value) -> None:
+    """Raise SpaceError for more layers than can be trained."""
+    layers = len(value) if isinstance(value, tuple) else value if key == DEPTH else 0
+    if isinstance(layers, int) and layers > MOST_LAYERS:
+        raise SpaceError(key, f"must be at most {MOST_LAYERS:,} layers, but got {layers:,}")
 
 
 def _check_key(key: str) -> str:
@@ -194,10 +206,14 @@ def read_searched(key: str, table: Mapping[str, Any]) -> Searched:
 def _read_choices(key: str, choices: Any) -> Choices:
     if not isinstance(choices, list) or not choices:
         raise SpaceError(key, f"choices must be a list of values, but got {choices!r}")
+    if len(choices) > MOST_CHOICES:
+        raise SpaceError(
+            key, f"must have at most {MOST_CHOICES:,} choices, but got {len(choices):,}"
+        )
     values = tuple(check_value(key, choice) for choice in choices)
-    repeated = [value for value in values if values.count(value) > 1]
-    if repeated:
-        raise SpaceError(key, f"choices name {repeated[0]!r} twice")
+    times = Counter(values)
+    if len(times) < len(values):
+        raise SpaceError(key, f"choices name {times.most_common(1)[0][0]!r} twice")
     return Choices(values)
 
 

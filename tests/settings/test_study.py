@@ -371,6 +371,66 @@ def test_names_a_file_that_is_not_a_study(tmp_path, content, sentence):
     assert refusal(load_settings, path).startswith(f"{path}: {sentence}")
 
 
+RATES = ", ".join(map(str, range(1, 40_001)))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("".join(f"k{n} = 1\n" for n in range(10**6)), "must be at most 1,000,000 characters, but"),
+        ("[trial]\n" + "a." * 300_000 + "a = 1", "a key in it has more than 100 parts"),
+        ("[search]\ntrials = 1_000_000_000", "search.trials: must be at most 1,000,000 in all"),
+        (
+            "[search]\nsampler = 'random'\ntrials = 2\nseeds = 1_000_000_000",
+            "search.trials: must be at most 1,000,000 in all, but got 2 with 1,000,000,000 seeds",
+        ),
+        (
+            f"[trial]\nlearning_rate = {{ choices = [{RATES}] }}",
+            "trial.learning_rate: must have at most 1,000 choices, but got 40,000",
+        ),
+        (
+            "[trial]\nhidden_layers = 100_000_000",
+            "trial.hidden_layers: must be at most 1,000 layers, but got 100,000,000",
+        ),
+        (
+            "[trial]\nhidden_layers = { low = 1, high = 100_000_000 }",
+            "trial.hidden_layers: must be at most 1,000 layers, but got 100,000,000",
+        ),
+        (
+            f"[trial]\nhidden_layer_sizes = [{'5, ' * 100_000}]",
+            "trial.hidden_layer_sizes: must be at most 1,000 layers, but got 100,000",
+        ),
+        (f"[trial]\nactivation = '{'x' * 900_000}'", "trial.activation: 'xxx"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_a_file_of_absurd_size_is_refused_in_a_short_sentence(tmp_path, text, sentence):
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    said = str(refused.value)
+    assert said.startswith(f"{path}: ")
+    assert sentence in said
+    assert len(said) < 1_100 + len(str(path))
+    assert "\n" not in said
+
+
+def test_the_largest_numbers_are_accepted():
+    settings = parse_settings(
+        {
+            "name": "s",
+            "search": {"trials": 1_000_000},
+            "trial": {
+                "hidden_layers": 1_000,
+                "learning_rate": {"choices": [*range(1, 1_001)]},
+            },
+        },
+        "s.toml",
+    )
+    assert settings.search.slots == 1_000_000
+
+
 def test_names_the_line_of_broken_toml(tmp_path):
     path = tmp_path / "study.toml"
     path.write_bytes(b"[trial]\nepochs 5\n")
