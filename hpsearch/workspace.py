@@ -366,7 +366,10 @@ class Workspace:
 
         if not storage_exists(self.storage_url):
             return []
-        return [StudySummary.of(study) for study in all_searches(open_storage(self.storage_url))]
+        return [
+            StudySummary.of(study)
+            for study in all_searches(open_storage(self.storage_url, create=False))
+        ]
 
     @_storage_border
     def summary(self, name: str) -> StudySummary:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from hpsearch.errors import StudyError
+from hpsearch.errors import Command, StudyError
 from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.trials.records import (
     TEST_SET_LOG,
-    ensure_study_id,
     evaluation_of,
     experiment_name,
     folder_of,
     is_search,
     study_file,
+    study_id,
 )
 from model.names import unknown_name
 
@@ -42,7 +42,9 @@ def load_study(storage: BaseStorage, name: str) -> Study:
     if name == TEST_SET_LOG or not has_study(storage, name):
         names = sorted(study.study_name for study in all_searches(storage))
         if not names:
-            raise StudyError(f"no study '{name}': the storage is empty; hpsearch study starts one")
+            raise StudyError(
+                f"no study '{name}': the storage is empty; ", Command("study"), " starts one"
+            )
         raise StudyError(unknown_name(name, names, "a study in this storage"))
     return optuna.load_study(storage=storage, study_name=name)
 
@@ -83,7 +85,7 @@ def find_evaluation(storage: BaseStorage, study: Study) -> Study | None:
         return None
     found = optuna.load_study(storage=storage, study_name=name)
     search = evaluation_of(found)
-    return found if search is not None and search.id == ensure_study_id(study) else None
+    return found if search is not None and search.id == study_id(study) else None
 
 
 def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
@@ -92,7 +94,7 @@ def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
     if search is None or not has_study(storage, search.name):
         return None
     found = optuna.load_study(storage=storage, study_name=search.name)
-    return found if ensure_study_id(found) == search.id else None
+    return found if study_id(found) == search.id else None
 
 
 def study_settings(study: Study) -> StudySettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,14 @@ from hpsearch.errors import Argument, StorageError
 from hpsearch.internals import RUNNING_TRIAL_OPERATIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from optuna.storages import BaseStorage
 
 
 JOURNAL_START = b'{"op_code":'
+# What Optuna raises where a journal holds something else than entries in their order.
+NOT_REPLAYED = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 
 
 class JournalLock:
@@ -73,6 +78,7 @@ class JournalFile(JournalFileBackend):
     def __init__(self, path: Path, lock: JournalLock) -> None:
         super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
         self.path, self.lock = path, lock
+        self.lines_read, self._end = 0, 0  # where the last entry ends, in bytes
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
@@ -86,29 +92,75 @@ class JournalFile(JournalFileBackend):
         finally:
             self.lock.release()
 
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Yield the entries from that number on; raise StorageError at a damaged line.
 
-def open_journal(path: Path) -> BaseStorage:
+        An unfinished last line is left alone: another process may be writing it. Optuna would not
+        mind a damaged last line until another one follows, and then refuse the whole file.
+        """
+        if log_number_from < self.lines_read:
+            self.lines_read, self._end = 0, 0
+        with self.path.open("rb") as file:
+            file.seek(self._end)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._end += len(line)
+                self.lines_read += 1
+                if self.lines_read > log_number_from:
+                    yield self._entry(line)
+
+    def _entry(self, line: bytes) -> dict[str, Any]:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise self.damage() from error
+        if not isinstance(entry, dict):
+            raise self.damage()
+        return entry
+
+    def damage(self) -> StorageError:
+        """Return what to say when the line that was read last cannot be used."""
+        readable = self.lines_read - 1
+        if not readable:
+            return StorageError(
+                f"storage '{self.path}': this file is not an Optuna journal; name another one with ",
+                Argument("storage", "=…"),
+            )
+        return StorageError(
+            f"storage '{self.path}': line {self.lines_read} is damaged, and {readable} lines before "
+            f"it can be read; `head -n {readable} {shlex.quote(str(self.path))} > mended.journal` "
+            "keeps those, and ",
+            Argument("storage", "=mended.journal"),
+            " goes on with them",
+        )
+
+
+def open_journal(path: Path, *, create: bool = True) -> BaseStorage:
+    """Return the storage in a journal; without `create` nothing is written before it is used.
+
+    A reader needs no right to write, and leaves the unfinished last line of a writer alone. Raises
+    StorageError.
+    """
     if not path.parent.is_dir():
         raise StorageError(f"storage '{path}': there is no folder '{path.parent}'")
     lock = JournalLock(path)
     try:
-        _refuse_other_files(path)  # before the lock cuts off an unfinished line
         backend = JournalFile(path, lock)
-        lock.acquire()  # also proves that the file can be written
-        lock.release()
+        if not _starts_as_a_journal(path):  # before the lock cuts off an unfinished line
+            backend.lines_read = 1
+            raise backend.damage()
+        if create:
+            lock.acquire()  # also proves that the file can be written
+            lock.release()
         return JournalStorage(backend)
     except OSError as error:
         raise StorageError(f"storage '{path}': {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise StorageError(
-            f"storage '{path}': this file is not an Optuna journal; name another one with ",
-            Argument("storage", "=…"),
-        ) from error
+    except NOT_REPLAYED as error:
+        raise backend.damage() from error
 
 
-def _refuse_other_files(path: Path) -> None:
-    if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(len(JOURNAL_START))
-        if not JOURNAL_START.startswith(start):  # a torn first line may be shorter
-            raise ValueError("does not start as a journal does")
+def _starts_as_a_journal(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(len(JOURNAL_START))
+    return JOURNAL_START.startswith(start)  # a torn first line may be shorter

@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import Command, StorageError
 from hpsearch.files import create_whole
 from hpsearch.storage.journal import open_journal
 
@@ -59,8 +59,10 @@ def open_storage(url: str, *, create: bool = True) -> BaseStorage:
             f"storage '{redact(url)}': a database URL needs two slashes after the colon: postgresql://…"
         )
     if not create and not storage_exists(url):
-        raise StorageError(f"storage '{redact(url)}' does not exist; hpsearch study makes one")
-    return _open_database(url) if "://" in url else open_journal(Path(url))
+        raise StorageError(
+            f"storage '{redact(url)}' does not exist; ", Command("study"), " makes one"
+        )
+    return _open_database(url) if "://" in url else open_journal(Path(url), create=create)
 
 
 def storage_exists(url: str) -> bool:

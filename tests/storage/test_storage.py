@@ -1,5 +1,6 @@
 """Storages: which URLs open, which are refused, and a journal that survives killed writers."""
 
+import errno
 import fcntl
 import json
 import os
@@ -223,9 +224,43 @@ def test_garbage_between_lines_is_refused(journal):
     lines = journal.read_bytes().splitlines(keepends=True)
     damaged = b"".join([*lines[:4], b"garbage\n", *lines[4:]])
     journal.write_bytes(damaged)
-    with pytest.raises(StorageError, match="is not an Optuna journal"):
-        open_storage(str(journal))
+    for create in (True, False):
+        with pytest.raises(
+            StorageError, match=r"line 5 is damaged, and 4 lines before .* `head -n 4"
+        ):
+            open_storage(str(journal), create=create)
     assert journal.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("line", [b"garbage\n", b"[" * 100_000 + b"\n", b'{"op_code":4,"wor\n'])
+def test_a_damaged_last_line_is_named_before_another_one_follows(journal, line):
+    number = len(journal.read_bytes().splitlines()) + 1
+    with journal.open("ab") as file:
+        file.write(line)
+    with pytest.raises(StorageError, match=f"line {number} is damaged") as error:
+        open_storage(str(journal))
+    command = str(error.value).split("`")[1]
+    subprocess.run(["bash", "-c", command], cwd=journal.parent, check=True)
+    mended = str(journal.with_name("mended.journal"))
+    optuna.load_study(study_name="s", storage=open_storage(mended)).optimize(
+        lambda _: 1.0, n_trials=1
+    )
+    assert len(trials_in(open_storage(mended))) == 4
+
+
+def test_a_reader_needs_no_right_to_write_and_changes_nothing(journal, monkeypatch):
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"wor')  # another process is writing this
+    whole = journal.read_bytes()
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(JournalLock, "acquire", refuse)
+    assert len(trials_in(open_storage(str(journal), create=False))) == 3
+    assert journal.read_bytes() == whole
+    with pytest.raises(StorageError, match="Permission denied"):
+        open_storage(str(journal))
 
 
 def test_a_lock_file_that_optuna_left_behind_is_ignored(journal):
