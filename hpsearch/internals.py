@@ -6,10 +6,15 @@ No other module uses such a name. When a new version of either library changes o
 
 from __future__ import annotations
 
+import abc
+import inspect
 from collections.abc import Callable, Container
+from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 from optuna.samplers import QMCSampler
+from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
@@ -32,6 +37,43 @@ RUNNING_TRIAL_OPERATIONS = frozenset(
         JournalOperation.SET_TRIAL_SYSTEM_ATTR,
     }
 )
+
+
+def _forwarded(name: str, declared: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(declared, updated=())  # without the mark of an abstract method
+    def method(self: ForwardingStorage, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(getattr(self.storage, name), *args, **kwargs)
+
+    return method
+
+
+def _forwards_every_operation(cls: type[ForwardingStorage]) -> type[ForwardingStorage]:
+    for interface in (BaseStorage, BaseHeartbeat):
+        for name, declared in inspect.getmembers(interface, inspect.isfunction):
+            if name not in vars(cls) and not name.startswith("__"):
+                setattr(cls, name, _forwarded(name, declared))
+    return abc.update_abstractmethods(cls)
+
+
+@_forwards_every_operation
+class ForwardingStorage(BaseStorage, BaseHeartbeat):
+    """A storage whose operations are those of another one, each called through `forward`.
+
+    `Study.optimize` sends heartbeats to a storage that is a `BaseHeartbeat`. Optuna does not export
+    that class, and one of its methods is private.
+    """
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.storage = storage
+        self.heart = storage if isinstance(storage, BaseHeartbeat) else None
+
+    def forward(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call an operation of the other storage."""
+        return operation(*args, **kwargs)
+
+    def get_heartbeat_interval(self) -> int | None:
+        """Return the seconds between two heartbeats, None for a storage without."""
+        return None if self.heart is None else self.heart.get_heartbeat_interval()
 
 
 class NumberedQMCSampler(QMCSampler):

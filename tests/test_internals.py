@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.storages import JournalStorage
+from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
@@ -29,6 +29,7 @@ import hpsearch
 try:
     from hpsearch.internals import (
         RUNNING_TRIAL_OPERATIONS,
+        ForwardingStorage,
         NumberedQMCSampler,
         database_engine,
         with_transformed_trials,
@@ -65,6 +66,29 @@ def operations(backend, action):
     before = len(backend.logs)
     action()
     return {log["op_code"] for log in backend.logs[before:]}
+
+
+def test_optimize_sends_heartbeats_through_a_forwarding_storage(tmp_path):
+    calls = []
+
+    class Recording(ForwardingStorage):
+        def forward(self, operation, *args, **kwargs):
+            calls.append(operation.__name__)
+            return operation(*args, **kwargs)
+
+    storage = RDBStorage(f"sqlite:///{tmp_path / 's.db'}", heartbeat_interval=60)
+    study = optuna.create_study(storage=Recording(storage))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert {"create_new_study", "set_trial_param", "record_heartbeat"} <= set(calls), (
+        "Optuna finds heartbeats in another way; see ForwardingStorage in hpsearch/internals.py"
+    )
+    assert len(study.trials) == 1
+
+
+def test_a_storage_without_heartbeats_has_none_when_it_is_forwarded():
+    study = optuna.create_study(storage=ForwardingStorage(InMemoryStorage()))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert [trial.number for trial in study.trials] == [0, 1]
 
 
 def test_the_journal_says_which_entries_belong_to_a_running_trial():

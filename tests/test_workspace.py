@@ -111,9 +111,9 @@ def test_an_error_in_on_result_is_not_a_storage_error(workspace, make_settings):
 def test_every_use_case_opens_the_journal_once(workspace, make_settings, monkeypatch):
     opened = []
 
-    def counting(path, *, create):
+    def counting(path, patience, *, create):
         opened.append(path)
-        return open_journal(path, create=create)
+        return open_journal(path, patience, create=create)
 
     monkeypatch.setattr("hpsearch.storage.open.open_journal", counting)
     uses = [

@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from hpsearch.errors import Interrupted, SettingsError
-from hpsearch.storage.open import is_storage_error
+from hpsearch.storage.failures import is_storage_error
 from hpsearch.trainables.network import load_data, start_training
 from hpsearch.trials.curves import METRICS, Curves
 from hpsearch.trials.records import (

@@ -70,7 +70,7 @@ def work(
     """
     settings, search, tracker = objective.settings, objective.settings.search, task.tracker
     pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
-    storage = open_storage(task.storage) if storage is None else storage
+    storage = open_storage(task.storage, patient=True) if storage is None else storage
     study = optuna.load_study(study_name=task.study_name, storage=storage, pruner=pruner)
     sampler = build_sampler(
         search.sampler,

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
     from optuna.storages import BaseStorage
 
+    from hpsearch.storage.patience import Patience
+
 
 JOURNAL_START = b'{"op_code":'
 # What Optuna raises where a journal holds something else than entries in their order.
 NOT_REPLAYED = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
+LOCK_SECONDS = 5.0  # as SQLite waits for its lock
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.0002, 0.02  # seconds between two looks at the lock
 
 
 class JournalLock:
@@ -40,9 +45,10 @@ class JournalLock:
         self._file: int | None = None
 
     def acquire(self) -> bool:
+        """Take the lock; raise BlockingIOError if another process holds it for LOCK_SECONDS."""
         self._file = os.open(self.path, os.O_RDWR)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            _lock(self._file)
             _cut_unfinished_line(self._file)
         except BaseException:
             self.release()
@@ -53,6 +59,19 @@ class JournalLock:
         if self._file is not None:
             os.close(self._file)  # which releases the lock
             self._file = None
+
+
+def _lock(file: int) -> None:
+    until, pause = time.monotonic() + LOCK_SECONDS, SHORTEST_PAUSE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise BlockingIOError(error.errno, "another process holds its lock") from None
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _cut_unfinished_line(file: int) -> None:
@@ -124,19 +143,20 @@ class JournalFile(JournalFileBackend):
         readable = self.lines_read - 1
         if not readable:
             return StorageError(
-                f"storage '{self.path}': this file is not an Optuna journal; name another one with ",
+                f"storage '{self.path}': this file is not an Optuna journal; name another one "
+                "with ",
                 Argument("storage", "=…"),
             )
         return StorageError(
-            f"storage '{self.path}': line {self.lines_read} is damaged, and {readable} lines before "
-            f"it can be read; `head -n {readable} {shlex.quote(str(self.path))} > mended.journal` "
-            "keeps those, and ",
+            f"storage '{self.path}': line {self.lines_read} is damaged; "
+            f"`head -n {readable} {shlex.quote(str(self.path))} > mended.journal` keeps the "
+            f"{readable} lines before it, which can be read, and ",
             Argument("storage", "=mended.journal"),
             " goes on with them",
         )
 
 
-def open_journal(path: Path, *, create: bool = True) -> BaseStorage:
+def open_journal(path: Path, patience: Patience, *, create: bool = True) -> BaseStorage:
     """Return the storage in a journal; without `create` nothing is written before it is used.
 
     A reader needs no right to write, and leaves the unfinished last line of a writer alone. Raises
@@ -151,7 +171,7 @@ def open_journal(path: Path, *, create: bool = True) -> BaseStorage:
             backend.lines_read = 1
             raise backend.damage()
         if create:
-            lock.acquire()  # also proves that the file can be written
+            patience.call(lock.acquire)  # also proves that the file can be written
             lock.release()
         return JournalStorage(backend)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, get_storage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -26,7 +25,9 @@ from sqlalchemy.exc import (
 
 from hpsearch.errors import Command, StorageError
 from hpsearch.files import create_whole
+from hpsearch.storage.failures import cause_of, is_locked, may_pass
 from hpsearch.storage.journal import open_journal
+from hpsearch.storage.patience import Patience, PatientStorage, in_a_line
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -39,7 +40,6 @@ TABLE_TRIES = 5
 _MISTYPED = re.compile(
     r"(postgres|postgresql|mysql|mariadb|sqlite|oracle|mssql)(\+\w+)?:(?!//)", re.I
 )
-STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 KEPT = "finished trials are kept, and the same command continues"  # after a lost storage
 
 
@@ -48,8 +48,11 @@ def storage_url(given: str | None = None) -> str:
     return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
 
 
-def open_storage(url: str, *, create: bool = True) -> BaseStorage:
+def open_storage(url: str, *, create: bool = True, patient: bool = False) -> BaseStorage:
     """Open `url`: a database (`sqlite:///…`, `postgresql://…`) or the path of a journal file.
+
+    Its operations wait for it while it stumbles, for up to a minute. Opening it waits for a locked
+    file alone, and with `patient` for everything that may pass.
 
     Raises StorageError, which never shows a password; without `create` also where the file does not
     exist.
@@ -62,7 +65,12 @@ def open_storage(url: str, *, create: bool = True) -> BaseStorage:
         raise StorageError(
             f"storage '{redact(url)}' does not exist; ", Command("study"), " makes one"
         )
-    return _open_database(url) if "://" in url else open_journal(Path(url), create=create)
+    patience = Patience(redact(url), may_pass if patient else is_locked)
+    if "://" in url:
+        storage = _open_database(url, patience)
+    else:
+        storage = open_journal(Path(url), patience, create=create)
+    return PatientStorage(storage, Patience(redact(url)))  # type: ignore[abstract]
 
 
 def storage_exists(url: str) -> bool:
@@ -107,36 +115,19 @@ def storage_errors(url: str, *, hint: str = "") -> Iterator[None]:
     try:
         yield
     except (OSError, SQLAlchemyError, StorageInternalError, AssertionError) as error:
-        cause = _cause(error)
-        if not isinstance(cause, (OSError, SQLAlchemyError)):
+        if not isinstance(cause_of(error), (OSError, SQLAlchemyError)):
             raise
-        what = getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
-        sentence = f"storage '{redact(url)}': {' '.join(str(what).split())}"
+        sentence = f"storage '{redact(url)}': {in_a_line(error)}"
         raise StorageError(f"{sentence}; {hint}" if hint else sentence) from error
 
 
-def is_storage_error(error: BaseException) -> bool:
-    """Whether an exception is one of a storage: a full disk, a lost database."""
-    cause = _cause(error)
-    if isinstance(cause, OSError):
-        return cause.errno in STORAGE_ERRNOS
-    return isinstance(cause, SQLAlchemyError)
-
-
-def _cause(error: BaseException | None) -> BaseException | None:
-    """Return the storage's own error, which Optuna wraps."""
-    if isinstance(error, AssertionError):  # Optuna wrongly assumes that the trial is finished
-        error = error.__context__
-    return error.__cause__ if isinstance(error, StorageInternalError) else error
-
-
-def _open_database(url: str) -> BaseStorage:
+def _open_database(url: str, patience: Patience) -> BaseStorage:
     if url in IN_MEMORY:
         raise StorageError(f"storage '{url}': a database in memory keeps nothing; name a file")
     try:
         if (file := sqlite_file(url)) and file.parent.is_dir():
             create_whole(file, _make_database)
-        return _open_tables(url)
+        return get_storage(patience.call(_open_tables, url))
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A ValueError complains about the port, and may quote a misplaced password.
         what = "its port is no number" if isinstance(error, ValueError) else error

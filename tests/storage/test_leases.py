@@ -208,7 +208,8 @@ def test_of_two_holders_that_both_go_on_one_stops(reopen, monkeypatch, key, lose
         assert lease.look() is not loses
 
 
-def test_a_lease_that_gets_the_key_of_another_replaces_it(reopen):
+def test_a_lease_that_gets_the_key_of_another_replaces_it(reopen, monkeypatch):
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 60.0)
     with leased(*reopen()) as lease:
         leave_lease(reopen, key=lease.key, host="hostb", machine="another boot")
         assert not lease.look()

@@ -226,7 +226,7 @@ def test_garbage_between_lines_is_refused(journal):
     journal.write_bytes(damaged)
     for create in (True, False):
         with pytest.raises(
-            StorageError, match=r"line 5 is damaged, and 4 lines before .* `head -n 4"
+            StorageError, match=r"line 5 is damaged; `head -n 4 .* the 4 lines before"
         ):
             open_storage(str(journal), create=create)
     assert journal.read_bytes() == damaged
