@@ -194,9 +194,11 @@ class Workspace:
     @cached_property
     def tracker(self) -> Tracker | None:
         """The callback that writes trials to MLflow, None where `tracked` is False."""
+        if not self.tracked:
+            return None
         from hpsearch.tracking.tracker import Tracker
 
-        return Tracker(self._tracking_uri) if self.tracked else None
+        return Tracker(self._tracking_uri)
 
     # Running ---------------------------------------------------------------------------------
 

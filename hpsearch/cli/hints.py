@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ import click
 from hpsearch.errors import Command, HpsearchError, Sentence, for_command_line
 from hpsearch.formatting import printable
 
+SAME_SECONDS = 15.0
 GIVEN = "hpsearch.cli.hints"  # where click keeps the options that printed commands repeat
 
 
@@ -60,7 +62,7 @@ def worded(text: object) -> str:
 @contextmanager
 def worded_warnings() -> Iterator[None]:
     """Print what hpsearch logs while the block runs on stderr, worded for the command line."""
-    logger, handler = logging.getLogger("hpsearch"), _Warnings(logging.WARNING)
+    logger, handler = logging.getLogger("hpsearch"), _Warnings()
     logger.addHandler(handler)
     try:
         yield
@@ -69,9 +71,18 @@ def worded_warnings() -> Iterator[None]:
 
 
 class _Warnings(logging.Handler):
+    """Prints warnings; one that two processes give about the same thing is printed once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._printed: dict[str, float] = {}
+
     def emit(self, record: logging.LogRecord) -> None:
         record = copy.copy(record)
         if isinstance(record.args, tuple):
             kinds = (HpsearchError, Sentence, Command)
             record.args = tuple(worded(a) if isinstance(a, kinds) else a for a in record.args)
-        click.echo(printable(self.format(record)), err=True)
+        text, last = self.format(record), self._printed.get(record.getMessage(), -math.inf)
+        self._printed[record.getMessage()] = record.created
+        if record.created - last > SAME_SECONDS:
+            click.echo(printable(text), err=True)

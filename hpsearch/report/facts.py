@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import optuna
 from optuna.trial import TrialState
 
 from hpsearch.analysis.history import span_of
@@ -22,7 +21,6 @@ from hpsearch.space.ranges import Range
 from hpsearch.trials.curves import METRICS
 from hpsearch.trials.records import (
     config_of,
-    copy_attributes,
     curves_of,
     label_of,
     metric_of,
@@ -33,6 +31,7 @@ from hpsearch.trials.records import (
     slot_of,
     was_interrupted,
 )
+from hpsearch.trials.snapshot import snapshot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -247,14 +246,3 @@ def seconds_per_epoch(trial: FrozenTrial) -> float:
 def duration(seconds: float) -> str:
     """Return a duration like "6.5 s" or "1:05 min", with tenths below ten seconds."""
     return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
-
-
-def snapshot_of(study: Study) -> Study:
-    """Return a copy of `study` in memory, which later changes to the study do not reach.
-
-    Trials keep their numbers, times and attributes. Nothing that is written to the copy is stored.
-    """
-    copy = optuna.create_study(study_name=study.study_name, directions=study.directions)
-    copy_attributes(study, copy)
-    copy.add_trials(study.get_trials(deepcopy=False))
-    return copy

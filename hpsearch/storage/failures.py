@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from typing import TYPE_CHECKING
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCKED = errno.EAGAIN
@@ -30,6 +33,8 @@ def is_storage_error(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno in STORAGE_ERRNOS
+    from sqlalchemy.exc import SQLAlchemyError
+
     return isinstance(cause, SQLAlchemyError)
 
 
@@ -38,6 +43,8 @@ def is_locked(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno == LOCKED
+    from sqlalchemy.exc import DBAPIError
+
     return isinstance(cause, DBAPIError) and _sqlite_code(cause) in SQLITE_BUSY
 
 
@@ -50,6 +57,8 @@ def may_pass(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno in (*FULL, LOCKED, errno.EIO)
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
     if not isinstance(cause, DBAPIError):
         return False
     if (code := _sqlite_code(cause)) is not None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from pydantic_core import from_json
 
 from hpsearch.errors import Argument, StorageError
 from hpsearch.internals import RUNNING_TRIAL_OPERATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from optuna.storages import BaseStorage
 
     from hpsearch.storage.patience import Patience
@@ -131,8 +133,8 @@ class JournalFile(JournalFileBackend):
 
     def _entry(self, line: bytes) -> dict[str, Any]:
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            entry = from_json(line)  # in a quarter of the time of `json`
+        except ValueError as error:
             raise self.damage() from error
         if not isinstance(entry, dict):
             raise self.damage()
@@ -173,11 +175,24 @@ def open_journal(path: Path, patience: Patience, *, create: bool = True) -> Base
         if create:
             patience.call(lock.acquire)  # also proves that the file can be written
             lock.release()
-        return JournalStorage(backend)
+        with _without_collection():
+            return JournalStorage(backend)
     except OSError as error:
         raise StorageError(f"storage '{path}': {error.strerror}") from error
     except NOT_REPLAYED as error:
         raise backend.damage() from error
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the search for circular garbage: of the many objects of a journal, all are kept."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _starts_as_a_journal(path: Path) -> bool:

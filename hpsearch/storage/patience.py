@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0  # how long a storage is waited for, from its first failure
 SILENT_SECONDS = 1.0  # what lasts no longer is not worth a word
+CALM_SECONDS = 20.0  # after so long without a failure the next one begins a new minute
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two tries
 
 T = TypeVar("T")
@@ -30,15 +32,16 @@ class Patience:
     """Tries an operation of one storage again while its failure may pass, for up to a minute.
 
     The minute begins when the storage begins to fail, whichever operation and thread meets it
-    first. When it is over, each operation is tried once, until one succeeds.
+    first, and goes on while it fails now and then: a disk that is nearly full still takes short
+    entries. When it is over, each operation is tried once.
 
     name: the storage, as it may be shown. passes: whether a failure is worth another try.
     """
 
     def __init__(self, name: str, passes: Callable[[BaseException], bool] = may_pass) -> None:
         self.name, self.passes = name, passes
-        self._failing_since: float | None = None
-        self._told = False
+        self._failing_since = self._failed_at = -math.inf
+        self._told = self._waiting = False
 
     def call(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Return what `operation` returns; raise what it raises when waiting is of no use."""
@@ -47,32 +50,30 @@ class Patience:
             try:
                 result = operation(*args, **kwargs)
             except Exception as error:
-                if not self.passes(error):
+                if not self.passes(error) or self._failing_for(began) > PATIENCE_SECONDS:
                     raise
-                self._failing_since = self._failing_since or began
-                waited = time.monotonic() - self._failing_since
-                if waited > PATIENCE_SECONDS:
-                    raise
-                if waited > SILENT_SECONDS:
-                    self._tell(error)
+                self._tell(error)
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                if self._failing_since is not None:
-                    self._recovered()
+                if self._waiting:
+                    self._waiting = False
+                    logger.warning("storage '%s': is back", self.name)
                 return result
 
+    def _failing_for(self, began: float) -> float:
+        """Note the failure of an operation that began at `began`; return how long this goes on."""
+        now = time.monotonic()
+        if now - self._failed_at > CALM_SECONDS:
+            self._failing_since, self._told = began, False
+        self._failed_at = now
+        return now - self._failing_since
+
     def _tell(self, error: BaseException) -> None:
-        if not self._told:
-            self._told = True
+        if not self._told and self._failed_at - self._failing_since > SILENT_SECONDS:
+            self._told = self._waiting = True
             text = "storage '%s': %s; trying again for up to %.0f s"
             logger.warning(text, self.name, in_a_line(error), PATIENCE_SECONDS)
-
-    def _recovered(self) -> None:
-        self._failing_since = None
-        if self._told:
-            self._told = False
-            logger.warning("storage '%s': is back", self.name)
 
 
 def in_a_line(error: BaseException | None) -> str:

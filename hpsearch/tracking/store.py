@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,9 @@ from hpsearch.tracking.projection import BEST, TRIALS_FILTER
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 VIEW = "workflowType=machine_learning"  # without it MLflow may open pages for language models
+_RAISES = ContextVar("whether errors of MLflow's database are raised as errors", default=False)
+_DATABASE_LOG = logging.getLogger("mlflow.store.db.utils")
+_DATABASE_LOG.addFilter(lambda _: not _RAISES.get())
 
 
 def tracking_uri(given: str | None = None) -> str:
@@ -63,15 +68,21 @@ class TrackingStore:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn every exception of MLflow and its database into a TrackingError."""
+        """Turn every exception of MLflow and its database into a TrackingError.
+
+        MLflow would also log those of the database, with a traceback.
+        """
+        token = _RAISES.set(True)
         try:
             yield
         except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
             uri = redact(self.uri)
-            what = str(getattr(error, "orig", None) or error).replace(self.uri.rstrip("/"), uri)
+            what = _of_driver(error).replace(self.uri.rstrip("/"), uri)
             raise TrackingError(
                 f"tracking store '{uri}': {' '.join(what.split())[:300]}"
             ) from error
+        finally:
+            _RAISES.reset(token)
 
     def check(self, experiment: str) -> None:
         """Make sure that `experiment` can be written to; create nothing.
@@ -205,6 +216,13 @@ class TrackingStore:
             runs = self.client.search_runs([experiment_id], TRIALS_FILTER, max_results=100)
         names = (name for run in runs for name in run.data.metrics if name.endswith(BEST))
         return next(names, "")
+
+
+def _of_driver(error: BaseException) -> str:
+    """Return what the driver of a database says, without the statement; else the error's text."""
+    errors = (error, error.__cause__)
+    said = (orig for each in errors if (orig := getattr(each, "orig", None)))
+    return str(next(said, error))
 
 
 def _absolute(uri: str) -> str:

@@ -64,7 +64,7 @@ def test_a_short_stumble_is_not_worth_a_word(caplog):
     assert not caplog.records
 
 
-def test_after_a_minute_each_operation_is_tried_once_until_one_succeeds():
+def test_after_a_minute_each_operation_is_tried_once_until_there_is_calm(monkeypatch):
     waiting, operation = Patience("s"), Stumbling(FULL, 1000)
     began = time.monotonic()
     with pytest.raises(OSError, match="No space"):
@@ -75,7 +75,24 @@ def test_after_a_minute_each_operation_is_tried_once_until_one_succeeds():
         waiting.call(again)
     assert again.calls == 1
     waiting.call(again)
+    with pytest.raises(OSError, match="No space"):
+        waiting.call(Stumbling(FULL, 2))
+    monkeypatch.setattr(patience, "CALM_SECONDS", 0.1)
+    time.sleep(0.2)
     waiting.call(Stumbling(FULL, 2))  # a new minute
+
+
+def test_a_disk_that_takes_a_short_entry_now_and_then_is_full(caplog):
+    waiting, began = Patience("s"), time.monotonic()
+
+    def write_on():
+        while time.monotonic() - began < 30:
+            waiting.call(Stumbling(FULL, 3))
+
+    with pytest.raises(OSError, match="No space"):
+        write_on()
+    assert time.monotonic() - began < 10
+    assert len(caplog.records) == 2  # it stumbles, and is back
 
 
 class SqlError(Exception):

@@ -30,7 +30,7 @@ from hpsearch.execution.messages import (
     unknown,
 )
 from hpsearch.execution.worker import work
-from hpsearch.storage.open import storage_errors
+from hpsearch.storage.open import KEPT, storage_errors
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -131,7 +131,7 @@ def run_worker(pipe: Connection, start: ProcessStart) -> None:
     os.environ.clear()
     os.environ.update(start.environment)
     try:
-        with storage_errors(start.task.storage):
+        with storage_errors(start.task.storage, hint=KEPT):
             objective = start.recipe()
             if objective.data.digest != start.digest:
                 source = objective.data.source

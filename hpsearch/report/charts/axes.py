@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import MaxNLocator
@@ -64,19 +65,25 @@ class ParameterAxis:
 
     def share(self, coordinate: float) -> float:
         """Return the share of a coordinate."""
-        low, high = (self._scaled(end) for end in self.ends())
+        low, high = self._scaled_ends
         return 0.5 if low == high else (self._scaled(coordinate) - low) / (high - low)
+
+    @cached_property
+    def _scaled_ends(self) -> tuple[float, float]:
+        low, high = self.ends()
+        return self._scaled(low), self._scaled(high)
 
     def at(self, share: float) -> float:
         """Return the coordinate of a share."""
-        low, high = (self._scaled(end) for end in self.ends())
+        low, high = self._scaled_ends
         if low == high:
             low, high = low - 0.5, high + 0.5
         scaled = low + share * (high - low)
         return math.exp(scaled) if self.is_log else scaled
 
+    @cached_property
     def values(self) -> list[float]:
-        """Return all possible coordinates if there are only a few, else an empty list."""
+        """All possible coordinates if there are only a few, else an empty list."""
         if isinstance(self.entry, Choices):
             return [float(number) for number in range(len(self.entry.values))]
         steps = self.entry.steps_to(self.entry.high) if self.entry.spacing else FEW
@@ -87,7 +94,7 @@ class ParameterAxis:
 
         It follows from the trial's slot. On an axis of more than a few values it is 0.
         """
-        if not self.values():
+        if not self.values:
             return 0.0
         return 2 * self.half * width * (slot_of(trial) * spread % 1 - 0.5)
 

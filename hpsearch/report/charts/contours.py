@@ -60,7 +60,7 @@ def contour_panels(facts: Facts, importances: Importances, region: Region) -> Pa
         f"{facts.title} of nearby trials; darker is better. Areas without trials stay empty. "
         "The star is the best trial."
     )
-    if any(each.values() for each in chosen):
+    if any(each.values for each in chosen):
         note += " If a parameter has few values, dots are spread around each."
     keys = {"trial": "dot"} | region.keys("box")
     return Panels(NAME, HEADING, charts, note, columns=3, keys=keys)
@@ -153,7 +153,7 @@ def _surface(
         "hoverinfo": "skip",
         "opacity": 0.75,
     }
-    if x_axis.values() or y_axis.values():
+    if x_axis.values or y_axis.values:
         return surface | {"type": "heatmap", "x": _edges(x_axis, x), "y": _edges(y_axis, y)}
     steps = {"start": float(levels[0]), "end": float(levels[-1]), "size": size}
     line = {"width": 0.5, "color": "white"}
@@ -166,14 +166,14 @@ def _surface(
 
 def grid_shares(axis: ParameterAxis) -> NDArray[np.float64]:
     """Return the grid points of the surface along an axis, as shares."""
-    if values := axis.values():
+    if values := axis.values:
         return np.array([axis.share(value) for value in values])
     return np.linspace(0, 1, FINENESS)
 
 
 def _edges(axis: ParameterAxis, at: NDArray[np.float64]) -> list[float]:
     """Return the edges of the cells around grid points, halfway between them, as coordinates."""
-    if values := axis.values():
+    if values := axis.values:
         return [values[0] - axis.half, *(value + axis.half for value in values)]
     middles = (at[:-1] + at[1:]) / 2
     first, last = 2 * at[0] - middles[0], 2 * at[-1] - middles[-1]
@@ -213,7 +213,7 @@ def _weights(
     """Return the weight of each point at each grid point: (points, grid points)."""
     shares = np.array([axis.share(axis.coordinate(point.trial) or 0.0) for point in points])
     distances = np.abs(shares[:, None] - at)
-    if axis.values():
+    if axis.values:
         return np.asarray(distances == distances.min(axis=1, keepdims=True), np.float64)
     return np.asarray(np.exp(-((distances / BANDWIDTH) ** 2) / 2), np.float64)
 

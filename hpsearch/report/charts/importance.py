@@ -6,15 +6,15 @@ import math
 import warnings
 from dataclasses import dataclass
 
-import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.figures.drawing import COLOURS
 from hpsearch.formatting import counted, without_middle
 from hpsearch.report.charts.base import Chart, Panels, escaped, layout, plot_axis, rounded
-from hpsearch.report.facts import Facts
+from hpsearch.report.facts import Facts, Point
+from hpsearch.trials.snapshot import study_with
 
 NAME = "importances"
 HEADING = "Which parameters mattered"
@@ -53,11 +53,8 @@ def importances_of(facts: Facts) -> Importances:
     best = _best_tenth(facts)
     if best == len(facts.points):
         return Importances({}, _equally_good(facts))
-    study = optuna.create_study(direction=facts.study.direction)
-    study.add_trials(
-        create_trial(value=p.value, params=p.trial.params, distributions=p.trial.distributions)
-        for p in facts.points
-    )
+    trials = [_as_complete(number, point) for number, point in enumerate(facts.points)]
+    study = study_with(trials, facts.study.direction)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
@@ -71,6 +68,22 @@ def importances_of(facts: Facts) -> Importances:
         return Importances({}, "No parameter made a difference: all importances are 0.")
     ranked = sorted(measured.items(), key=lambda pair: -pair[1])
     return Importances({name: value / total for name, value in ranked}, best=best)
+
+
+def _as_complete(number: int, point: Point) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=TrialState.COMPLETE,
+        value=point.value,
+        params=point.trial.params,
+        distributions=point.trial.distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        datetime_start=None,
+        datetime_complete=None,
+    )
 
 
 def _best_tenth(facts: Facts) -> int:

@@ -92,13 +92,15 @@ def _slice(facts: Facts, axis: ParameterAxis, region: Region, name: str) -> Char
 
 def is_crowded(facts: Facts, axis: ParameterAxis) -> bool:
     """Whether many marks would cover each other if all were drawn exactly at their values."""
+    if not axis.values:
+        return False
     shares: dict[float, list[float]] = defaultdict(list)
     for point in facts.points:
         coordinate = axis.coordinate(point.trial)
         if coordinate is not None:
             shares[coordinate].append(facts.share(point.value))
     covered = sum(b - a < NEAR for each in shares.values() for a, b in pairwise(sorted(each)))
-    return bool(axis.values()) and covered > MANY * len(facts.points)
+    return covered > MANY * len(facts.points)
 
 
 def parallel_panels(facts: Facts, region: Region) -> Panels:
@@ -126,7 +128,7 @@ def parallel_panels(facts: Facts, region: Region) -> Panels:
         "Each line is a trial, from its parameters to its value on the right. Better trials are "
         "darker; pruned ones are grey."
     )
-    if any(axis.values() for axis in facts.axes):
+    if any(axis.values for axis in facts.axes):
         note += " Lines that share a value are drawn slightly apart."
     if facts.view.worst:
         end = "bottom" if facts.maximize else "top"

@@ -39,7 +39,7 @@ def test_choices_and_steps_have_ticks_and_a_missing_parameter_has_no_coordinate(
     assert optimizer.layout()["ticktext"] == ["sgd", "adam"]
     assert [optimizer.coordinate(trial) for trial in trials] == [1.0, None]
     assert (width.layout()["type"], width.layout()["tickvals"]) == ("linear", [10, 30, 50])
-    assert width.values() == [10, 30, 50]
+    assert width.values == [10, 30, 50]
 
 
 @pytest.mark.parametrize("log", [False, True])
