@@ -85,7 +85,7 @@ def test_an_evaluation_that_is_not_in_mlflow_names_no_run(workspace, make_settin
 
     workspace.run(make_settings())
     with monkeypatch.context() as patch:
-        patch.setattr("hpsearch.search.evaluate.log_evaluation", away)
+        patch.setattr("hpsearch.tracking.evaluation.log_evaluation", away)
         assert workspace.evaluate(NAME, top=1, seeds=2).tracked_as is None
     assert str(workspace.evaluate(NAME, top=1, seeds=2).tracked_as).endswith("run evaluation")
 

@@ -33,8 +33,6 @@ from hpsearch.search.repeats import (
 from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
-from hpsearch.tracking.evaluation import log_evaluation
-from hpsearch.tracking.page import update_page
 from hpsearch.trainables.network import load_data, trained_config
 from hpsearch.trials.records import ensure_study_id, experiment_name, repeat_of, seeds_of
 from model.data import load_test_set
@@ -189,6 +187,10 @@ def _track(
     """Log the evaluation to MLflow, and return whether that worked; if not, log a warning."""
     if tracker is None:
         return False
+    # Importing MLflow takes a second.
+    from hpsearch.tracking.evaluation import log_evaluation
+    from hpsearch.tracking.page import update_page
+
     if not tracker.lost:
         update_page(rounds_of(store, study), tracker)
     try:

@@ -29,7 +29,6 @@ from hpsearch.settings.study import StudySettings, parse_settings, settings_tabl
 from hpsearch.storage.catalog import has_study
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
-from hpsearch.tracking.page import update_page
 from hpsearch.trials.records import (
     DONE,
     config_of,
@@ -155,7 +154,7 @@ def run(
                 settings=settings,
                 slots=range(settings.search.slots),
                 deadline=deadline,
-                summarize=partial(update_page, [*earlier, study], tracker),
+                summarize=partial(_update_page, [*earlier, study], tracker),
             )
             coordinator = Coordinator(store, lease, work, options)
             _keep_settings(study, settings, whole=bool(coordinator.todo))
@@ -177,6 +176,13 @@ def run(
         new=coordinator.progress.done - coordinator.progress.started_with,
         seconds=time.monotonic() - started,
     )
+
+
+def _update_page(rounds: Sequence[Study], tracker: Tracker | None) -> None:
+    if tracker is not None:
+        from hpsearch.tracking.page import update_page  # importing MLflow takes a second
+
+        update_page(rounds, tracker)
 
 
 def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> None:

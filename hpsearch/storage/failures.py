@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import StorageInternalError
 
@@ -33,9 +34,8 @@ def is_storage_error(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno in STORAGE_ERRNOS
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return isinstance(cause, SQLAlchemyError)
+    sql = _sqlalchemy()
+    return sql is not None and isinstance(cause, sql.SQLAlchemyError)
 
 
 def is_locked(error: BaseException) -> bool:
@@ -43,9 +43,8 @@ def is_locked(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno == LOCKED
-    from sqlalchemy.exc import DBAPIError
-
-    return isinstance(cause, DBAPIError) and _sqlite_code(cause) in SQLITE_BUSY
+    sql = _sqlalchemy()
+    return sql is not None and isinstance(cause, sql.DBAPIError) and _code(cause) in SQLITE_BUSY
 
 
 def may_pass(error: BaseException) -> bool:
@@ -57,20 +56,24 @@ def may_pass(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno in (*FULL, LOCKED, errno.EIO)
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-
-    if not isinstance(cause, DBAPIError):
+    sql = _sqlalchemy()
+    if sql is None or not isinstance(cause, sql.DBAPIError):
         return False
-    if (code := _sqlite_code(cause)) is not None:
+    if (code := _code(cause)) is not None:
         return code in SQLITE_PASSING
     state = getattr(cause.orig, "sqlstate", None) or getattr(cause.orig, "pgcode", None)
     if state is not None:
         return str(state).startswith(PASSING_SQL_STATES)
-    lost = (OperationalError, InterfaceError)
+    lost = (sql.OperationalError, sql.InterfaceError)
     return bool(cause.connection_invalidated) or isinstance(cause, lost)
 
 
-def _sqlite_code(error: DBAPIError) -> int | None:
+def _sqlalchemy() -> Any:
+    """Return SQLAlchemy's exceptions, None while nothing has imported it: then it raised none."""
+    return sys.modules.get("sqlalchemy.exc")
+
+
+def _code(error: DBAPIError) -> int | None:
     """Return the primary code of an error of SQLite, None if it is not one of SQLite."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

@@ -20,7 +20,7 @@ from optuna.storages import RDBStorage, get_storage
 
 from hpsearch.errors import Command, StorageError
 from hpsearch.files import create_whole
-from hpsearch.storage.failures import is_locked, is_storage_error, may_pass
+from hpsearch.storage.failures import cause_of, is_locked, is_storage_error, may_pass
 from hpsearch.storage.journal import open_journal
 from hpsearch.storage.patience import Patience, PatientStorage, in_a_line
 
@@ -118,7 +118,7 @@ def storage_errors(url: str, *, hint: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (is_storage_error(error) or isinstance(error, OSError)):
+        if not (is_storage_error(error) or isinstance(cause_of(error), OSError)):
             raise
         sentence = f"storage '{redact(url)}': {in_a_line(error)}"
         raise StorageError(f"{sentence}; {hint}" if hint else sentence) from error

@@ -37,13 +37,11 @@ if TYPE_CHECKING:
     from hpsearch.tracking.tracker import Tracker
 
 
-def update_page(rounds: Sequence[Study], tracker: Tracker | None) -> None:
-    """Write the page of these rounds to MLflow; do nothing without a tracker.
+def update_page(rounds: Sequence[Study], tracker: Tracker) -> None:
+    """Write the page of these rounds to MLflow.
 
     A store that does not answer is a warning: the next update writes the page.
     """
-    if tracker is None:
-        return
     try:
         tracker.describe(rounds[0], describe(*rounds))
     except TrackingError as error:

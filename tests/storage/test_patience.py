@@ -172,6 +172,21 @@ def test_a_disk_that_is_full_for_a_moment_stops_no_study(tmp_path, monkeypatch):
     assert len(optimize(open_storage(str(tmp_path / "s.journal"))).trials) == 2
 
 
+def test_a_journal_that_may_not_be_written_any_more_is_one_sentence(tmp_path, monkeypatch):
+    path = str(tmp_path / "s.journal")
+    storage, end = open_storage(path), JournalStorage.set_trial_state_values
+    refused = PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    def refuse(self, trial_id, state, values=None):
+        if state is TrialState.COMPLETE:
+            raise refused
+        return end(self, trial_id, state, values)
+
+    monkeypatch.setattr(JournalStorage, "set_trial_state_values", refuse)
+    with pytest.raises(StorageError, match="Operation not permitted"), storage_errors(path):
+        optimize(storage)
+
+
 @pytest.mark.parametrize("kind", [JournalStorage, RDBStorage])
 def test_an_end_whose_answer_was_lost_is_an_end(tmp_path, monkeypatch, kind):
     name = "s.journal" if kind is JournalStorage else f"sqlite:///{tmp_path / 's.db'}"
