@@ -191,6 +191,24 @@ class Workspace:
 
         return TrackingStore(self._tracking_uri)
 
+    @_storage_border
+    def tracking_page(self, name: str | None = None) -> str:
+        """Return the address of MLflow's page on a study, relative to the server's.
+
+        name: None is the only experiment, or the list of all if there are several.
+        """
+        from hpsearch.storage.catalog import has_study, load_study, rounds_of
+        from hpsearch.storage.open import storage_exists
+        from hpsearch.trials.records import study_id
+
+        ids: list[str] = []
+        if name is not None and storage_exists(self.storage_url):
+            storage = self._open()
+            if has_study(storage, name):
+                rounds = rounds_of(storage, load_study(storage, name))
+                ids = [known for each in rounds if (known := study_id(each))]
+        return self.tracking_store.page(name, ids)
+
     @cached_property
     def tracker(self) -> Tracker | None:
         """The callback that writes trials to MLflow, None where `tracked` is False."""
@@ -683,7 +701,7 @@ class Workspace:
                 tracker.store.prepare()
                 runs = tracker.tracked_runs(studies)
                 confirm(Deletion(names, trials, len(runs.own), runs.others))
-                tracker.delete(runs)
+                tracker.delete(studies)
             leases.pop_all()  # a deleted study has no lease to release
             for each in studies:
                 self._forget_evaluation(store, each, tracker)

@@ -8,16 +8,23 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from hpsearch.cli.options import tracking_option
+from hpsearch.cli.options import storage_option, tracking_option
 from hpsearch.errors import Command, TrackingError
 
 
 @click.command("ui")
 @click.argument("name", required=False)
+@storage_option
 @tracking_option
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-def ui_command(name: str | None, tracking_uri: str | None, port: int, no_browser: bool) -> None:
+def ui_command(
+    name: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    port: int,
+    no_browser: bool,
+) -> None:
     """Open MLflow's pages on study NAME, or on all studies.
 
     Starts MLflow's server on the tracking store, for this machine alone, until Ctrl-C.
@@ -28,7 +35,8 @@ def ui_command(name: str | None, tracking_uri: str | None, port: int, no_browser
     from hpsearch.tracking.server import serve_store
     from hpsearch.workspace import Workspace
 
-    store = Workspace(tracking_uri=tracking_uri).tracking_store
+    workspace = Workspace(storage, tracking_uri)
+    store = workspace.tracking_store
     if not store.exists():
         sync = Command("sync", name or "NAME")
         raise TrackingError(
@@ -37,7 +45,7 @@ def ui_command(name: str | None, tracking_uri: str | None, port: int, no_browser
             "` writes the runs of one that was not tracked",
         )
     store.prepare()
-    page = store.page(name)
+    page = workspace.tracking_page(name)
     if store.is_server:
         _show(f"{_without_password(store.uri).rstrip('/')}/{page}", no_browser)
         return

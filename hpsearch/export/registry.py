@@ -27,13 +27,12 @@ from hpsearch.tracking.projection import (
     NOTE,
     NUMBER,
     SLOT,
-    SOURCE,
     STUDY,
     project,
     run_name,
     runs_filter,
 )
-from hpsearch.tracking.runs import end_killed_runs, end_run
+from hpsearch.tracking.runs import end_killed_runs, end_run, start_run
 from hpsearch.trials.records import ensure_study_id, experiment_name, metric_of, slot_of
 
 if TYPE_CHECKING:
@@ -147,8 +146,8 @@ def _model_run(
     experiment_id = store.open_experiment(experiment_name(study))
     end_killed_runs(store, experiment_id, study)
     name = run_title(study, ALIAS)
-    tags = {KIND: MODEL, ID: ensure_study_id(study), **tags, **SOURCE}
-    run_id = store.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    tags = {KIND: MODEL, ID: ensure_study_id(study), **tags}
+    run_id = start_run(store, experiment_id, tags, name).info.run_id
     status = "FAILED"
     try:
         trained = project(study.study_name, trial, name)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.figures.saving import check_figure_files, save_figures
-from hpsearch.tracking.projection import ID, KIND, SOURCE, STUDY, round_prefix
-from hpsearch.tracking.runs import end_run, end_runs_left, find_runs
+from hpsearch.tracking.projection import ID, KIND, STUDY, round_prefix
+from hpsearch.tracking.runs import end_run, end_runs_left, find_runs, start_run
 from hpsearch.trials.records import ensure_study_id, experiment_name
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def kept_run(
         found = find_runs(store, experiment_id, tags)
         run = found[0] if found else None
         if run is None:
-            run = store.client.create_run(experiment_id, tags={**tags, **SOURCE}, run_name=name)
+            run = start_run(store, experiment_id, tags, name)
         run_id, status = run.info.run_id, "FAILED"
         try:
             yield run_id

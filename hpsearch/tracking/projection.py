@@ -42,6 +42,7 @@ NAME_LENGTH, VALUE_LENGTH = 250, 5_000  # MLflow's limits for keys and, of tags,
 BEST = "_best"  # the end of the name of the metric that ranks trials
 KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 ID = "hpsearch.study_id"
+PROCESS = "hpsearch.process"  # who writes a run that is none of a trial
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
 NOTE = "mlflow.note.content"  # Markdown that MLflow shows on the page of a run or an experiment
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}

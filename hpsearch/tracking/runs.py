@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from hpsearch.tracking.projection import ID, KIND, OF_TRIALS
-from hpsearch.trials.records import ensure_study_id
+from hpsearch.storage.leases import is_dead, is_local, this_process
+from hpsearch.tracking.projection import ID, KIND, OF_TRIALS, PROCESS, SOURCE
+from hpsearch.trials.records import ProcessId, ensure_study_id
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna.study import Study
 
     from hpsearch.tracking.store import TrackingStore
+
+WRITING_SECONDS = 600.0
 
 
 def find_runs(
@@ -27,6 +32,14 @@ def find_runs(
     return [run for run in runs if tags.items() <= run.data.tags.items()]
 
 
+def start_run(store: TrackingStore, experiment_id: str, tags: Mapping[str, str], name: str) -> Run:
+    """Create a run of this process, which is none of a trial."""
+    process = json.dumps(asdict(this_process()))
+    return store.client.create_run(
+        experiment_id, tags={**tags, **SOURCE, PROCESS: process}, run_name=name
+    )
+
+
 def end_run(store: TrackingStore, run_id: str, status: str) -> None:
     """End a run now with one of MLflow's statuses: FINISHED, FAILED or KILLED."""
     store.client.set_terminated(run_id, status, int(time.time() * 1000))
@@ -38,8 +51,19 @@ def end_runs_left(store: TrackingStore, experiment_id: str, tags: Mapping[str, s
     The coordinator of a study looks after those of trials.
     """
     for run in find_runs(store, experiment_id, tags, "RUNNING"):
-        if run.data.tags.get(KIND) not in OF_TRIALS:
+        if run.data.tags.get(KIND) not in OF_TRIALS and not _is_being_written(run):
             end_run(store, run.info.run_id, "KILLED")
+
+
+def _is_being_written(run: Run) -> bool:
+    """Whether a live process writes the run; one of another machine is given some minutes."""
+    tag = run.data.tags.get(PROCESS)
+    if tag is None:
+        return False
+    process = ProcessId(**json.loads(tag))
+    if is_local(process):
+        return not is_dead(process)
+    return bool(time.time() - run.info.start_time / 1000 < WRITING_SECONDS)
 
 
 def end_killed_runs(store: TrackingStore, experiment_id: str, study: Study) -> None:

@@ -7,7 +7,7 @@ import os
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
@@ -28,7 +28,7 @@ from hpsearch.internals import database_engine
 from hpsearch.settings.names import NUMBERED_ROUND
 from hpsearch.storage.open import redact, sqlite_file
 from hpsearch.tracking.database import open_database
-from hpsearch.tracking.projection import BEST, TRIALS_FILTER
+from hpsearch.tracking.projection import BEST, ID, TRIALS_FILTER
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 VIEW = "workflowType=machine_learning"  # without it MLflow may open pages for language models
@@ -181,13 +181,15 @@ class TrackingStore:
         """Whether the store is a tracking server, which has pages of its own."""
         return self.uri.startswith(("http://", "https://"))
 
-    def page(self, name: str | None = None) -> str:
+    def page(self, name: str | None = None, study_ids: Sequence[str] = ()) -> str:
         """Return the address of the page with the curves of a study's trials.
 
         It is relative to the server's. name: the study; None is the only experiment, or the list of
-        all experiments if there are several. The best trials come first, because MLflow shows only
-        ten. Runs of other kinds, such as figures, appear when the filter in the search box is
-        cleared.
+        all experiments if there are several. study_ids: those of the study and its rounds, where
+        they are known; trials of another person's study of the same name are then left out.
+
+        The best trials come first, because MLflow shows only ten. Runs of other kinds, such as
+        figures, appear when the filter in the search box is cleared.
         """
         names = [name] if name else self.experiment_names()
         if len(names) != 1:
@@ -203,17 +205,33 @@ class TrackingStore:
                 Command("list"),
                 "` shows the studies",
             )
-        metric = self.best_metric(experiment)
+        shown = self._trials_filter(experiment, study_ids)
+        metric = self.best_metric(experiment, shown)
         ascending = str("loss" in metric).lower()
         order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": ascending} if metric else {}
-        parts = {"compareRunsMode": "CHART", "searchFilter": TRIALS_FILTER, **order}
+        parts = {"compareRunsMode": "CHART", "searchFilter": shown, **order}
         query = urlencode(parts, quote_via=quote)
         return f"#/experiments/{experiment}/runs?{VIEW}&{query}"
 
-    def best_metric(self, experiment_id: str) -> str:
-        """Return the metric that ranks the experiment's trials, "" if no trial has one yet."""
+    def _trials_filter(self, experiment_id: str, study_ids: Sequence[str]) -> str:
+        """Return MLflow's filter for the trials of these studies, of which the last is the newest.
+
+        MLflow's filters know no "or": where rounds share their experiment with others, the trials
+        of the last round are shown.
+        """
+        others = " and ".join([TRIALS_FILTER, *(f"tags.`{ID}` != '{each}'" for each in study_ids)])
         with self.errors():
-            runs = self.client.search_runs([experiment_id], TRIALS_FILTER, max_results=100)
+            if not study_ids or not self.client.search_runs([experiment_id], others, max_results=1):
+                return TRIALS_FILTER
+        return f"{TRIALS_FILTER} and tags.`{ID}` = '{study_ids[-1]}'"
+
+    def best_metric(self, experiment_id: str, trials: str = TRIALS_FILTER) -> str:
+        """Return the metric that ranks the experiment's trials, "" if no trial has one yet.
+
+        trials: MLflow's filter for the trials that count.
+        """
+        with self.errors():
+            runs = self.client.search_runs([experiment_id], trials, max_results=100)
         names = (name for run in runs for name in run.data.metrics if name.endswith(BEST))
         return next(names, "")
 

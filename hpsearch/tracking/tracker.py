@@ -16,6 +16,7 @@ from mlflow.entities import RunTag, ViewType
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from hpsearch.errors import TrackingError
+from hpsearch.tracking.note import with_section
 from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial, runs_filter
 from hpsearch.tracking.runs import end_killed_runs
 from hpsearch.tracking.store import TrackingStore
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities in one call, params and tags included
 PARAMS_PER_BATCH = 100  # as many as MLflow takes
-NOTE_LENGTH = 20_000  # the longest tag that MLflow takes for an experiment
 RUNS_PER_PAGE = 1000
 RETRY_SECONDS = 10.0  # how long a lost store is left alone at least
 RETRY_SHARE = 10.0  # and that many times as long as the last try took
@@ -38,7 +38,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrackedRuns:
-    """The runs of studies in their experiment: their ids, and how many runs of others are there."""
+    """The runs of studies in their experiment: their ids, and how many runs of others are there.
+
+    What others have deleted does not count: with the experiment, they can restore it.
+    """
 
     experiment: str
     own: tuple[str, ...]
@@ -124,11 +127,15 @@ class Tracker:
         self._runs.pop(study.study_name, None)
 
     def describe(self, study: Study, text: str) -> None:
-        """Put Markdown `text` on the experiment's page, unless the store is lost."""
+        """Put Markdown `text` on the experiment's page, unless the store is lost.
+
+        The texts of other studies in the experiment stay.
+        """
         if not self.lost:
             with self.store.errors():
                 experiment_id = self._experiment_id(study)
-                note = text[:NOTE_LENGTH]
+                tags = self.store.client.get_experiment(experiment_id).tags
+                note = with_section(tags.get(NOTE, ""), ensure_study_id(study), text)
                 self.store.client.set_experiment_tag(experiment_id, NOTE, note)
 
     def tracked_runs(self, studies: Sequence[Study]) -> TrackedRuns:
@@ -142,11 +149,13 @@ class Tracker:
         own = tuple(run.info.run_id for run in runs if run.data.tags.get(ID) in ids)
         return TrackedRuns(name, own, len(runs) - len(own))
 
-    def delete(self, runs: TrackedRuns) -> None:
-        """Delete runs, with their experiment if there is nothing else in it."""
+    def delete(self, studies: Sequence[Study]) -> None:
+        """Delete the runs of studies, with their experiment if there is nothing else in it."""
+        runs = self.tracked_runs(studies)
         if not runs.others:
             self.store.delete(runs.experiment)
             return
+        self.describe(studies[0], "")
         with self.store.errors():
             for run_id in runs.own:
                 self.store.client.delete_run(run_id)
@@ -159,8 +168,16 @@ class Tracker:
             cause = error.__cause__
             if getattr(cause, "error_code", None) != ErrorCode.Name(INVALID_PARAMETER_VALUE):
                 raise
+            self._end_incomplete(study, trial)
             name = f"{study.study_name}#{trial.number}"
             logger.warning("the run of trial %s is incomplete: %s", name, error)
+
+    def _end_incomplete(self, study: Study, trial: FrozenTrial) -> None:
+        run, projection = self._runs_of(study).get(trial.number), project_trial(study, trial)
+        if run is not None and projection.end is not None:
+            with self.store.errors():
+                end = projection.end
+                self.store.client.set_terminated(run.info.run_id, projection.status, end)
 
     def _write(self, study: Study, trial: FrozenTrial) -> None:
         """Create or update the run of `trial`."""

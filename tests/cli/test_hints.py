@@ -37,7 +37,7 @@ def parsed(*arguments: str) -> click.Context:
     [
         (Command("sync", "s"), "hpsearch sync s --storage o.journal --tracking-uri sqlite:///t.db"),
         (Command("show", "s#0"), "hpsearch show s#0 --storage o.journal"),
-        (Command("ui", "s"), "hpsearch ui s --tracking-uri sqlite:///t.db"),
+        (Command("ui", "s"), "hpsearch ui s --storage o.journal --tracking-uri sqlite:///t.db"),
         (Command("predict", "s.npz"), "hpsearch predict s.npz"),
     ],
 )
@@ -85,7 +85,7 @@ def test_the_hints_of_a_study_and_of_its_errors_can_be_copied(tmp_path, monkeypa
         return CliRunner().invoke(cli, arguments).stderr
 
     said = stderr("study", "s.toml", *STORES)
-    assert "hpsearch ui s-random --tracking-uri sqlite:///t.db\n" in said
+    assert "hpsearch ui s-random --storage o.journal --tracking-uri sqlite:///t.db\n" in said
     assert "hpsearch best s-random --top 20 --storage o.journal\n" in said
     said = stderr("ui", "untracked", "--tracking-uri", "sqlite:///t.db")
     assert "`hpsearch sync untracked --tracking-uri sqlite:///t.db` writes its runs" in said

@@ -262,7 +262,7 @@ def test_the_model_outlives_the_study(make_settings, store, tmp_path):
     tracker = Tracker(store.uri)
     study = run_study(settings, storage=str(tmp_path / "j"), tracker=tracker).study
     made = export(store, study, storage=tmp_path / "j")
-    tracker.delete(tracker.tracked_runs([study]))
+    tracker.delete([study])
     code = (
         "import sys, mlflow; print(*mlflow.pyfunc.load_model(sys.argv[1]).predict(__import__("
         "'sklearn.datasets').datasets.load_digits(as_frame=True).data.astype(int)[:9]))"

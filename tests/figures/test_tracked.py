@@ -58,7 +58,7 @@ def test_each_round_has_a_run_which_is_deleted_with_the_round(
         log_study_figures(tracker.store, study, draw_figures(study))
     names = {run.info.run_name for run in runs_in(client, "tiny-random")}
     assert {"figures", "r2-figures"} < names
-    tracker.delete(tracker.tracked_runs([rounds[1]]))
+    tracker.delete([rounds[1]])
     left = {run.info.run_name for run in runs_in(client, "tiny-random")}
     assert left == {"figures", "trial-0000", "trial-0001"}
 

@@ -136,7 +136,7 @@ def test_a_study_has_one_run_for_its_report(make_settings, mlflow_uri, here):
     path = client.download_artifacts(run_id, "report.html", str(here))
     assert is_report_of(path, "tiny-random")
     assert tracker.sync(first) == 0  # the run is not a trial
-    tracker.delete(tracker.tracked_runs([second]))
+    tracker.delete([second])
     left = client.search_runs([experiment], "tags.`hpsearch.kind` = 'report'")
     assert [each.info.run_name for each in left] == ["report"]
 

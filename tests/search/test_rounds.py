@@ -320,10 +320,10 @@ def test_rounds_share_an_experiment(run, mlflow_uri):
     assert "`hpsearch study study.toml --name tiny-random --rounds 2`" in note
     assert f"```toml\n{first.study.user_attrs['settings'].strip()}" in note
 
-    tracker.delete(tracker.tracked_runs([second.study]))
+    tracker.delete([second.study])
     assert len(client.search_runs(["1"])) == 8
     assert client.get_experiment("1").lifecycle_stage == "active"
-    tracker.delete(tracker.tracked_runs([first.study]))
+    tracker.delete([first.study])
     assert client.get_experiment("1").lifecycle_stage == "deleted"
 
 

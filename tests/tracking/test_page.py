@@ -31,7 +31,7 @@ def test_it_is_the_experiments_page(study, mlflow_uri):
     tracker = Tracker(mlflow_uri)
     update_page([study], tracker)
     experiment = tracker.store.client.get_experiment_by_name(study.study_name)
-    assert experiment.tags["mlflow.note.content"] == describe(study)
+    assert experiment.tags["mlflow.note.content"].endswith(f"-->\n{describe(study)}")
 
 
 def test_a_store_that_fails_is_a_warning(study, tmp_path, caplog):

@@ -1,5 +1,6 @@
 """Trials in MLflow, read with MLflow's own client from a real store."""
 
+import json
 import logging
 import pickle
 import re
@@ -7,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 from collections import Counter
+from dataclasses import asdict, replace
 
 import mlflow
 import optuna
@@ -17,7 +19,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from hpsearch.errors import TrackingError
+from hpsearch.storage.leases import this_process
 from hpsearch.tracking import tracker as tracker_module
+from hpsearch.tracking.runs import start_run
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.records import (
@@ -299,9 +303,48 @@ def test_the_experiment_has_a_kind_and_a_page(tracker, client, study):
     tracker.describe(study, "**best**: 0.5")
     experiment = client.get_experiment_by_name("digits-random")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-    assert experiment.tags["mlflow.note.content"] == "**best**: 0.5"
+    mark = f"<!-- study {ensure_study_id(study)} -->\n"
+    assert experiment.tags["mlflow.note.content"] == f"{mark}**best**: 0.5"
     tracker.describe(study, "better")
-    assert client.get_experiment("1").tags["mlflow.note.content"] == "better"
+    assert client.get_experiment("1").tags["mlflow.note.content"] == f"{mark}better"
+
+
+def test_two_studies_of_one_name_share_the_page(tracker, client, study):
+    theirs = optuna.create_study(study_name=study.study_name, direction="maximize")
+    tracker(study, tell(study, ask(study)))
+    other = Tracker(tracker.store.uri)
+    other(theirs, tell(theirs, ask(theirs)))
+
+    def note():
+        return client.get_experiment_by_name(study.study_name).tags["mlflow.note.content"]
+
+    tracker.describe(study, "ours\n")
+    other.describe(theirs, "theirs\n")
+    tracker.describe(study, "ours, better\n")
+    assert [line for line in note().splitlines() if "<" not in line] == ["ours, better", "theirs"]
+    tracker.delete([study])
+    assert [line for line in note().splitlines() if "<" not in line] == ["theirs"]
+
+
+def test_the_page_leaves_out_the_trials_of_another_study_of_that_name(tracker, study):
+    tracker(study, tell(study, ask(study)))
+    ids = [ensure_study_id(study)]
+    assert "study_id" not in tracker.store.page(study.study_name, ids)
+    theirs = optuna.create_study(study_name=study.study_name, direction="maximize")
+    Tracker(tracker.store.uri)(theirs, tell(theirs, ask(theirs)))
+    assert f"study_id%60%20%3D%20%27{ids[0]}%27" in tracker.store.page(study.study_name, ids)
+    assert "study_id" not in tracker.store.page(study.study_name)
+
+
+def test_a_run_with_something_that_mlflow_refuses_is_ended(tracker, client, study, monkeypatch):
+    def refuse(*_, **__):
+        raise MlflowException("Invalid value", error_code=INVALID_PARAMETER_VALUE)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", refuse)
+    tracker(study, tell(study, ask(study)))
+    (run,) = client.search_runs(["1"])
+    assert (run.info.status, tracker.lost) == ("FINISHED", False)
+    assert tracker.sync(study) == 0
 
 
 def test_the_error_for_a_deleted_experiment_names_the_remedy(tracker, client, study, mlflow_uri):
@@ -349,12 +392,12 @@ def test_only_the_studys_own_runs_are_deleted(tracker, client, study):
 
     runs = tracker.tracked_runs([study])
     assert (len(runs.own), runs.others) == (1, 2)
-    tracker.delete(runs)
+    tracker.delete([study])
     left = client.search_runs([experiment_id])
     assert len(left) == 2
     assert foreign.info.run_id in [run.info.run_id for run in left]
     client.delete_run(foreign.info.run_id)
-    tracker.delete(tracker.tracked_runs([theirs]))
+    tracker.delete([theirs])
     assert client.get_experiment(experiment_id).lifecycle_stage == "deleted"
 
 
@@ -368,6 +411,26 @@ def test_sync_ends_what_a_killed_process_has_left_running(tracker, client, study
     assert tracker.sync(study) == 0
     assert client.get_run(left.info.run_id).info.status == "KILLED"
     assert client.get_run(theirs.info.run_id).info.status == "RUNNING"
+
+
+def test_what_a_live_process_writes_goes_on_running(tracker, client, study):
+    tracker(study, tell(study, ask(study)))
+    experiment_id = client.get_experiment_by_name(study.study_name).experiment_id
+    tags = {"hpsearch.kind": "model", "hpsearch.study_id": ensure_study_id(study)}
+    processes = {
+        "RUNNING": [this_process(), replace(this_process(), machine="elsewhere")],
+        "KILLED": [replace(this_process(), started=1.5e9)],
+    }
+    runs = {
+        start_run(tracker.store, experiment_id, tags, "model").info.run_id: "RUNNING",
+        client.create_run(experiment_id, tags=tags).info.run_id: "KILLED",
+    }
+    for status, known in processes.items():
+        for process in known:
+            tag = {"hpsearch.process": json.dumps(asdict(process))}
+            runs[client.create_run(experiment_id, tags=tags | tag).info.run_id] = status
+    tracker.sync(study)
+    assert {run_id: client.get_run(run_id).info.status for run_id in runs} == runs
 
 
 # A store that fails
