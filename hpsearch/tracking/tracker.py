@@ -168,6 +168,7 @@ class Tracker:
             cause = error.__cause__
             if getattr(cause, "error_code", None) != ErrorCode.Name(INVALID_PARAMETER_VALUE):
                 raise
+            self.store.check(experiment_name(study))  # refuses everything if somebody deleted it
             self._end_incomplete(study, trial)
             name = f"{study.study_name}#{trial.number}"
             logger.warning("the run of trial %s is incomplete: %s", name, error)

@@ -367,6 +367,17 @@ def test_the_error_for_a_deleted_experiment_names_the_remedy(tracker, client, st
     assert Tracker(mlflow_uri).sync(study) == 0
 
 
+def test_an_experiment_that_is_deleted_on_the_way_is_said_once(tracker, client, study, caplog):
+    tracker(study, tell(study, ask(study)))
+    client.delete_experiment("1")
+    for _ in range(3):
+        tracker(study, tell(study, ask(study)))
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "mlflow experiments restore --experiment-id 1`" in warning
+    client.restore_experiment("1")
+    assert tracker.sync(study) == 3
+
+
 def test_delete_frees_the_name(tracker, client, study):
     tracker(study, tell(study, ask(study)))
     old = client.get_experiment_by_name("digits-random").experiment_id
