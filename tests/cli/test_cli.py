@@ -1053,3 +1053,40 @@ def test_a_study_without_a_single_best_trial_is_named_as_such(
         assert refused.exit_code == 1
         assert refused.stderr.startswith(f"Error: {reason}")
     assert not (empty / "plots").exists()
+
+
+# Trials that fail or diverge
+
+
+def test_a_trial_that_failed_three_times_is_retried_on_request(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty / "flowers.toml").write_text(STUDY.replace("trials = 6", "trials = 1"))
+    study = ["study", "flowers.toml", "--no-tracking"]
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of order")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpsearch.execution.objective.start_training", fail)
+        for _ in range(3):
+            failed = run(*study)
+            assert (failed.exit_code, failed.stdout) == (1, "")
+            assert "trial flowers-random#0 failed: RuntimeError: out of order; " in failed.stderr
+    given_up = run(*study)
+    assert given_up.exit_code == 1
+    assert "given up after three tries: trial 0; --retry-failed tries again" in given_up.stderr
+    assert "No trial ran to its end; `hpsearch show flowers-random#0` shows" in given_up.stderr
+    retried = run(*study, "--retry-failed")
+    assert retried.exit_code == 0
+    assert "its one trial is done (1 complete, 0 pruned, 3 failed" in retried.stderr
+    assert run(*study).exit_code == 0
+
+
+def test_a_study_in_which_all_trials_diverged_says_what_usually_helps(empty: Path) -> None:
+    lost = STUDY.replace("low = 1e-3, high = 1e-1", "low = 1e30, high = 1e35")
+    (empty / "flowers.toml").write_text(lost)
+    result = run("study", "flowers.toml", "--no-tracking")
+    assert result.exit_code == 1
+    assert "the losses became infinite. Try lower learning rates, and scaled" in result.stderr
+    assert "More of the best" not in result.stderr
