@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 WAKE_SECONDS = 0.2  # how long to wait for messages before stop rules are checked
 END_SECONDS = 30.0  # how long a worker may take to end its epoch after the study has failed
 MAX_DEATHS = 3  # this many workers in a row that die before they finish a trial end the study
+KILL_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,9 @@ class Pool:
             return
         self._deaths = 0 if worker.has_finished else self._deaths + 1
         self.any_died = True
+        if worker.process.exitcode == -signal.SIGKILL:
+            # Who kills one process after another is about to kill this one, and no trial failed.
+            time.sleep(KILL_SECONDS)
         if worker.process.pid is not None:
             self.coordinator.worker_died(worker.process.pid, worker.slot)
         if self._deaths >= MAX_DEATHS:
