@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
@@ -42,6 +43,16 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02d}:{seconds:02d} h"
     return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
+
+
+def unknown_name(name: object, known: Collection[str], what: str) -> str:
+    """Return the message that `name` is not `what` ('a metric'), with the closest match.
+
+    `model.names` has the same for the training core, which imports nothing of hpsearch.
+    """
+    close = get_close_matches(str(name), known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"{name!r} is not {what}{hint} ({', '.join(known) or 'there is none'})"
 
 
 def capitalized(text: str) -> str:

@@ -593,7 +593,7 @@ class Workspace:
         from hpsearch.export.files import as_study_file, network_bytes
         from hpsearch.export.winner import winner_record, winner_with_network, winning_trial
         from hpsearch.files import check_output, write_file
-        from model.names import unknown_name
+        from hpsearch.formatting import unknown_name
 
         store, study = self._search(name)
         if output is not None:

@@ -23,7 +23,8 @@ from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import KINDS, FigureSettings
 from hpsearch.settings.search import OPTIONS, SearchSettings
 from hpsearch.settings.study import StudySettings
-from hpsearch.space.ranges import KEYS, RANGE_KEYS
+from hpsearch.space.ranges import RANGE_KEYS
+from hpsearch.trainables.network_keys import KEYS
 from model.config import FIELD_TYPES, TrainConfig
 from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS

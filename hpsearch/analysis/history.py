@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.trials.curves import higher_is_better
-from hpsearch.trials.records import DONE, curves_of, own_trials
+from hpsearch.trials.records import DONE, curves_of, own_trials, setup_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -53,7 +53,7 @@ class History:
         value counts from the epoch that reached it, even if its trial was pruned later.
         """
         ended = sorted_by_end(trials)
-        spans, maximize = [span_of(trial) for trial in ended], higher_is_better(metric)
+        spans, maximize = [span_of(trial) for trial in ended], _is_maximized(metric, ended)
         epochs = sorted(
             (epoch for trial in ended for epoch in _epochs(trial, metric)), key=itemgetter(0)
         )
@@ -141,6 +141,12 @@ def running_seconds(
     return passed
 
 
+def _is_maximized(metric: str, trials: Iterable[FrozenTrial]) -> bool:
+    setups = (setup for trial in trials if (setup := setup_of(trial)) and setup.metric == metric)
+    setup = next(setups, None)
+    return higher_is_better(metric) if setup is None else setup.maximize
+
+
 def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
     """Return when each epoch of an ended trial ended, and its value, in epoch order.
 
@@ -148,12 +154,13 @@ def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
     are unknown, all epochs end with the trial.
     """
     curves, (start, end) = curves_of(trial), span_of(trial)
-    values = curves.values[metric]
+    values = curves.of(metric)
     if len(curves.times) != len(values):
-        return [(end, value) for value in values]
+        return [(end, value) for value in values if value is not None]
     recorded = (datetime.fromtimestamp(time / 1000) for time in curves.times)
     moments = accumulate((min(max(moment, start), end) for moment in recorded), max)
-    return list(zip(moments, values, strict=True))
+    measured = zip(moments, values, strict=True)
+    return [(moment, value) for moment, value in measured if value is not None]
 
 
 def _better(value: float, other: float, *, maximize: bool) -> bool:

@@ -38,26 +38,33 @@ class MeanCurve:
 
 def mean_curve(trials: Sequence[FrozenTrial], metric: str, smooth: int = 1) -> MeanCurve:
     """Return the mean curve of a metric; each point is the mean of the trials that got that far."""
-    curves = [running_mean(curves_of(trial).values[metric], smooth) for trial in trials]
+    curves = [running_mean(curves_of(trial).of(metric), smooth) for trial in trials]
     columns = [[v for v in column if v is not None] for column in zip_longest(*curves)]
     steps = steps_per_epoch(trials) or 1
+    measured = [(steps * epoch, column) for epoch, column in enumerate(columns, 1) if column]
     return MeanCurve(
-        [steps * epoch for epoch in range(1, len(columns) + 1)],
-        [fmean(column) for column in columns],
-        [min(column) for column in columns],
-        [max(column) for column in columns],
+        [x for x, _ in measured],
+        [fmean(column) for _, column in measured],
+        [min(column) for _, column in measured],
+        [max(column) for _, column in measured],
     )
 
 
-def running_mean(values: Sequence[float], width: int) -> list[float]:
-    """Return the mean of the last `width` values at each point, or of all if there are fewer."""
-    sums = [0.0, *accumulate(values)]
-    starts = [max(0, end - width) for end in range(len(sums))]
-    return [
-        (sums[end] - sums[start]) / (end - start) if width > 1 else float(values[end - 1])
-        for end, start in enumerate(starts)
-        if end
-    ]
+def running_mean(values: Sequence[float | None], width: int) -> list[float | None]:
+    """Return the mean of the last `width` values at each point, or of all if there are fewer.
+
+    Values that were not measured do not count; a mean of none is None.
+    """
+    if width == 1:
+        return [None if value is None else float(value) for value in values]
+    sums = [0.0, *accumulate(value or 0.0 for value in values)]
+    counts = [0, *accumulate(value is not None for value in values)]
+    means: list[float | None] = []
+    for end in range(1, len(sums)):
+        start = max(0, end - width)
+        count = counts[end] - counts[start]
+        means.append((sums[end] - sums[start]) / count if count else None)
+    return means
 
 
 def steps_per_epoch(trials: Sequence[FrozenTrial]) -> int:

@@ -120,7 +120,8 @@ def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
 def best_epoch(trial: FrozenTrial) -> int | None:
     """Return the epoch with the trial's best value, None if the trial has no curves."""
     curves, setup = curves_of(trial), setup_of(trial)
-    return curves.best(setup.metric)[0] if len(curves) and setup else None
+    best = curves.best(setup.metric, maximize=setup.maximize) if setup else None
+    return None if best is None else best[0]
 
 
 def metric_title(study: Study, metric: str | None = None) -> str:

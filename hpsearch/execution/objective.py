@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from hpsearch.errors import Interrupted, SettingsError
+from hpsearch.formatting import counted
 from hpsearch.storage.failures import is_storage_error
-from hpsearch.trainables.network import load_data, start_training
-from hpsearch.trials.curves import METRICS, Curves
+from hpsearch.trainables.base import Enough, Save
+from hpsearch.trainables.errors import ModelError
+from hpsearch.trials.curves import Curves, Metrics, known_direction
 from hpsearch.trials.records import (
     DIVERGED,
-    DataId,
     Setup,
     assigned_slot,
     slot_of,
@@ -34,16 +35,19 @@ if TYPE_CHECKING:
 
     from optuna.trial import BaseTrial
 
+    from hpsearch.settings.search import SearchSettings
     from hpsearch.settings.study import LabelledConfiguration, StudySettings
-    from model.config import TrainConfig
-    from model.data import Dataset
-    from model.training import Epoch
+    from hpsearch.trainables.base import Model
+    from hpsearch.trainables.network import NetworkModel
 
     class WorkerObjective(Protocol):
         """What a worker runs: the objective of a search or of an evaluation."""
 
         settings: StudySettings
-        data: Dataset
+
+        @property
+        def model(self) -> Model:
+            """What it trains."""
 
         @property
         def recipe(self) -> Callable[[], WorkerObjective]:
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
             """Run one trial and return its value."""
 
 
-OnEpoch = Callable[["BaseTrial", "Epoch"], None]
+OnEpoch = Callable[["BaseTrial", int], None]
 LIVE_SECONDS = 5.0  # how often a long trial writes its curves while it runs
 
 
@@ -62,9 +66,10 @@ class Objective:
 
     settings: what `load_settings` returns. The objective reads its data, metric, seed and space;
     the sampler, the pruner and the number of trials are up to the study.
-    suggest: replaces the declared space by a function from an Optuna trial to a TrainConfig.
+    suggest: replaces the declared space by a function from an Optuna trial to a configuration.
 
-    The data are loaded here, and again where a pickled objective arrives. Raises DataError.
+    The model and its data are loaded here, and again where a pickled objective arrives. Raises
+    SettingsError and DataError.
 
     A trial gets these user attributes: `setup` (configuration, metric, seed, data), `curves`, and
     where they apply `reason` (why it was pruned or failed), `interrupted` and `traceback`.
@@ -74,10 +79,10 @@ class Objective:
         self,
         settings: StudySettings,
         *,
-        suggest: Callable[[BaseTrial], TrainConfig] | None = None,
+        suggest: Callable[[BaseTrial], Any] | None = None,
     ) -> None:
         self.settings, self.suggest = settings, suggest
-        self.data = load_data(settings.data.model_dump())
+        self.model = load_model(settings)
 
     def __reduce__(self) -> tuple[Callable[[], Objective], tuple[()]]:
         return self.recipe, ()
@@ -88,29 +93,20 @@ class Objective:
         return partial(type(self), self.settings, suggest=self.suggest)
 
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
-        """Train one network and return the best validation value of its epochs.
+        """Train one model and return the best validation value of its epochs.
 
-        `on_epoch` is called after each epoch, and ends the trial by raising Interrupted.
-        Raises TrialPruned when the pruner decides so or the loss is not finite.
+        `on_epoch` is called after each epoch with its number, and ends the trial by raising
+        Interrupted. Raises TrialPruned when the pruner decides so or the loss is not finite.
         """
         search = self.settings.search
         with recorded(trial, Curves()) as curves:
             self._check_direction(trial)
             labelled = self._labelled(trial)
             config = self._suggest(trial, labelled)
-            write_setup(trial, setup_for(self.settings, self.data, config, labelled))
-            _, epochs = start_training(
-                self.data,
-                config,
-                seed=search.seed,
-                draw=search.draw(slot_of(trial)),
-                metric=search.metric,
-                diagnostics=search.diagnostics,
-            )
-            for epoch in followed(epochs, trial, curves, search.metric, on_epoch):
-                if epoch.number < config.epochs and trial.should_prune():
-                    raise optuna.TrialPruned(f"pruned at epoch {epoch.number}")
-            return curves.best(search.metric)[1]
+            write_setup(trial, setup_for(self.settings, self.model, config, labelled))
+            follower = Follower(trial, curves, search.metric, on_epoch)
+            follower.prune_before = self.model.epochs_of(config)
+            return follower.best_of(self.model, config, search.draw(slot_of(trial)), search)
 
     def _check_direction(self, trial: BaseTrial) -> None:
         """Raise SettingsError if the study optimizes in the wrong direction, as its default may."""
@@ -121,7 +117,7 @@ class Objective:
                 f"direction='{search.direction}'"
             )
 
-    def _suggest(self, trial: BaseTrial, labelled: LabelledConfiguration | None) -> TrainConfig:
+    def _suggest(self, trial: BaseTrial, labelled: LabelledConfiguration | None) -> Any:
         if self.suggest is not None:
             return self.suggest(trial)
         space = self.settings.trial
@@ -133,20 +129,50 @@ class Objective:
         return None if slot is None else self.settings.labelled(slot)
 
 
+def load_model(settings: StudySettings) -> Model:
+    """Return what the study trains; raises SettingsError or DataError.
+
+    The built-in network is imported only where a study trains it: a user may have a model.py.
+    """
+    if settings.model is None:
+        return load_network(settings)
+    from hpsearch.trainables.function import FunctionModel
+
+    search, model = settings.search, settings.model
+    return FunctionModel(model.train, seed=search.seed, metric=search.metric, threads=model.threads)
+
+
+def load_network(settings: StudySettings) -> NetworkModel:
+    """Return the built-in network of the study, with its data; raises DataError."""
+    from hpsearch.trainables.network import NetworkModel
+
+    search = settings.search
+    return NetworkModel(
+        settings.data.model_dump(),
+        seed=search.seed,
+        metric=search.metric,
+        diagnostics=search.diagnostics,
+    )
+
+
 def setup_for(
     settings: StudySettings,
-    data: Dataset,
-    config: TrainConfig,
+    model: Model,
+    config: Any,
     labelled: LabelledConfiguration | None = None,
 ) -> Setup:
     """Return the record of what a trial trains."""
+    search = settings.search
     return Setup(
-        config=config.as_dict(),
-        metric=settings.search.metric,
-        seed=settings.search.seed,
-        data=DataId(data.name, data.digest, data.source),
+        config=model.as_dict(config),
+        metric=search.metric,
+        seed=search.seed,
+        data=model.data,
         validation=settings.data.validation,
         label=labelled.label if labelled else "",
+        direction="" if known_direction(search.metric) == search.direction else search.direction,
+        model="" if settings.model is None else model.name,
+        code=model.code,
     )
 
 
@@ -174,26 +200,63 @@ def recorded(trial: BaseTrial, curves: Curves) -> Iterator[Curves]:
             write_curves(trial, curves)
 
 
-def followed(
-    epochs: Iterable[Epoch],
-    trial: BaseTrial,
-    curves: Curves,
-    metric: str,
-    on_epoch: OnEpoch | None,
-) -> Iterator[Epoch]:
-    """Yield each epoch after it is added to `curves` and `metric` is reported to Optuna.
+class Follower:
+    """Takes the epochs of a trial: it records them, reports to Optuna, and says when to stop.
 
-    A long trial also writes its curves while it runs, for others to see. Raises TrialPruned when a
-    number is not finite, and whatever `on_epoch` raises.
+    A long trial also writes its curves while it runs, for others to see. prune_before: the number
+    of the first epoch after which nothing is left to prune; 0 never prunes.
     """
-    written = time.monotonic()
-    for epoch in epochs:
-        if not curves.append(epoch):
-            raise optuna.TrialPruned(f"{DIVERGED} at epoch {epoch.number}")
-        trial.report(getattr(epoch, METRICS[metric]), step=epoch.number)
-        if time.monotonic() - written > LIVE_SECONDS:
-            write_curves(trial, curves)
-            written = time.monotonic()
-        if on_epoch is not None:
-            on_epoch(trial, epoch)
-        yield epoch
+
+    def __init__(
+        self, trial: BaseTrial, curves: Curves, metric: str, on_epoch: OnEpoch | None
+    ) -> None:
+        self.trial, self.curves, self.metric, self.on_epoch = trial, curves, metric, on_epoch
+        self.prune_before = 0
+        self._written = time.monotonic()
+        self._ended_by: Exception | None = None
+
+    def __call__(
+        self,
+        metrics: Metrics,
+        gradient_norms: Sequence[float] = (),
+        save: Save | None = None,  # noqa: ARG002
+    ) -> None:
+        """Take an epoch; raise Enough to end the training."""
+        try:
+            if self._ended_by is None:
+                self._take(metrics, gradient_norms)
+                return
+        except (optuna.TrialPruned, Interrupted) as error:
+            self._ended_by = error
+        raise Enough  # which a model does not catch, as it might catch an Exception
+
+    def _take(self, metrics: Metrics, gradient_norms: Sequence[float]) -> None:
+        number = len(self.curves) + 1
+        if not self.curves.append(metrics, self.metric, gradient_norms):
+            raise optuna.TrialPruned(f"{DIVERGED} at epoch {number}")
+        value = metrics.get(self.metric)
+        if value is not None:
+            self.trial.report(value, step=number)
+        if time.monotonic() - self._written > LIVE_SECONDS:
+            write_curves(self.trial, self.curves)
+            self._written = time.monotonic()
+        if self.on_epoch is not None:
+            self.on_epoch(self.trial, number)
+        if number < self.prune_before and value is not None and self.trial.should_prune():
+            raise optuna.TrialPruned(f"pruned at epoch {number}")
+
+    def follow(self, train: Callable[[Follower], None]) -> None:
+        """Train; raise TrialPruned or Interrupted if that is how the training ended."""
+        with suppress(Enough):
+            train(self)
+        if self._ended_by is not None:
+            raise self._ended_by
+
+    def best_of(self, model: Model, config: Any, draw: int, search: SearchSettings) -> float:
+        """Train `model` once, and return the best value of its epochs."""
+        self.follow(lambda follower: model.train(config, draw, follower))
+        best = self.curves.best(self.metric, maximize=search.direction == "maximize")
+        if best is None:
+            epochs = counted(len(self.curves), "epoch")
+            raise ModelError(f"{model.name} ended after {epochs} without a value of {self.metric}")
+        return best[1]

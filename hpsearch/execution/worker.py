@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from hpsearch.execution.objective import OnEpoch, WorkerObjective
     from hpsearch.tracking.tracker import Tracker
-    from model.training import Epoch
 
 LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
 
@@ -117,9 +116,9 @@ def _on_epoch(study: Study, slot: int, tracker: Tracker | None, channel: Channel
     """Return a function that reports each epoch to the channel, and now and then to MLflow."""
     shown = time.monotonic()
 
-    def on_epoch(trial: BaseTrial, epoch: Epoch) -> None:
+    def on_epoch(trial: BaseTrial, epoch: int) -> None:
         nonlocal shown
-        channel.epoch(slot, epoch.number)
+        channel.epoch(slot, epoch)
         if tracker is not None and time.monotonic() - shown > LIVE_SECONDS:
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             for frozen in (t for t in running if t.number == trial.number):

@@ -17,10 +17,10 @@ from hpsearch.errors import DataError, StudyError
 from hpsearch.evaluation.record import evaluation_record, last_evaluation, overtaken_by
 from hpsearch.evaluation.scores import SCORES
 from hpsearch.export.files import export_record
-from hpsearch.search.repeats import check_data, evaluation_settings, final_network
+from hpsearch.search.finals import final_network
+from hpsearch.search.repeats import check_data, evaluation_settings
 from hpsearch.storage.catalog import find_evaluation, study_settings
-from hpsearch.trainables.network import load_data, start_training, trained_config
-from hpsearch.trials.curves import METRICS
+from hpsearch.trainables.network import attribute, load_data, start_training, trained_config
 from hpsearch.trials.records import (
     Repeat,
     curves_of,
@@ -194,7 +194,7 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
     )
     with threadpool_limits(limits=1, user_api="blas"):  # as workers do: rounding depends on it
         history = list(islice(training, epochs))  # stop there: these are the best weights
-    value = float(getattr(history[-1], METRICS[metric]))
+    value = float(getattr(history[-1], attribute(metric)))
     if len(history) != epochs or value != trial.value:
         raise StudyError(
             f"{title} had {metric} {trial.value} at epoch {epochs}, but training it again "
@@ -210,7 +210,10 @@ def _final_classifier(study: Study, trial: FrozenTrial) -> MLPClassifier:
     settings = evaluation_settings(study)
     data = load_data(settings.data.model_dump())
     check_data(study, data.digest)
-    curves = {METRICS[name]: values for name, values in curves_of(trial).values.items()}
+    curves = {
+        attribute(name): [value if value is not None else nan for value in values]
+        for name, values in curves_of(trial).values.items()
+    }
     network = final_network(trial, settings, data)
     return _classifier(network, data, curves, len(curves_of(trial)))
 

@@ -18,7 +18,6 @@ from hpsearch.report.charts.axes import ParameterAxis, parameter_axes
 from hpsearch.report.charts.base import escaped
 from hpsearch.report.view import View
 from hpsearch.space.ranges import Range
-from hpsearch.trials.curves import METRICS
 from hpsearch.trials.records import (
     config_of,
     curves_of,
@@ -93,7 +92,7 @@ class Facts:
         """The metric of the study's values, "value" for an objective that is not hpsearch's."""
         setups = (setup.metric for trial in self.trials if (setup := setup_of(trial)))
         known = metric_of(self.study)
-        return known if known in METRICS else next(setups, "value")
+        return next(setups, "value") if known == "value" else known
 
     @cached_property
     def title(self) -> str:
@@ -108,7 +107,7 @@ class Facts:
     @cached_property
     def has_curves(self) -> bool:
         """Whether any trial with a value has learning curves of the metric."""
-        return self.metric in METRICS and any(len(curves_of(p.trial)) for p in self.points)
+        return any(curves_of(point.trial).of(self.metric) for point in self.points)
 
     @cached_property
     def points(self) -> list[Point]:
@@ -207,8 +206,8 @@ def metric_value(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | 
     if trial.state is TrialState.COMPLETE and trial.value is not None:
         values = [trial.value]
     elif trial.state is TrialState.PRUNED:
-        curves = curves_of(trial).values.get(metric) or trial.intermediate_values.values()
-        values = list(curves)
+        curve = [value for value in curves_of(trial).of(metric) if value is not None]
+        values = curve or list(trial.intermediate_values.values())
     values = [value for value in values if math.isfinite(value)]
     return (max if maximize else min)(values) if values else None
 

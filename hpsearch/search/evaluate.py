@@ -20,6 +20,7 @@ from hpsearch.evaluation.scores import SCORES, score
 from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
 from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
+from hpsearch.execution.objective import load_model
 from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.search.repeats import (
     Retraining,
@@ -27,15 +28,18 @@ from hpsearch.search.repeats import (
     check_evaluation,
     count_draws,
     evaluation_settings,
-    final_network,
     open_evaluation,
 )
 from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
-from hpsearch.trainables.network import load_data, trained_config
-from hpsearch.trials.records import ensure_study_id, experiment_name, repeat_of, seeds_of
-from model.data import load_test_set
+from hpsearch.trials.records import (
+    config_of,
+    ensure_study_id,
+    experiment_name,
+    repeat_of,
+    seeds_of,
+)
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -104,24 +108,24 @@ def run_evaluation(
     with storage_errors(options.storage, hint=KEPT):
         settings = evaluation_settings(study)
         results, seeds = _results(store, study, top, seeds)
-        data = load_data(settings.data.model_dump())
-        check_data(study, data.digest)
+        model = load_model(settings)
+        check_data(study, model.digest)
         check_evaluation(store, study)
         if tracker is not None:
             tracker.store.check(experiment_name(study))
             tracker.store.prepare()
-        with leased(store, open_evaluation(store, study, settings, data.digest)) as lease:
+        with leased(store, open_evaluation(store, study, settings, model.digest)) as lease:
             wait_for_orphans(store, lease.study, options.should_stop)
             if tracker is not None:
                 tracker.sync(lease.study, options.should_stop)
-            configs = {each.slot: trained_config(each.trial) for each in results}
-            retraining = Retraining(store, lease, settings, data, configs, options)
+            configs = {each.slot: config_of(each.trial) for each in results}
+            retraining = Retraining(store, lease, settings, model, configs, options)
             evaluation = Evaluation(
                 study=study.study_name,
                 metric=metric_title(study),
                 seeds=seeds,
                 candidates=tuple(by_mean(retraining.repeat(results, seeds))),
-                class_names=data.class_names,
+                class_names=model.class_names,
                 repeats=seeds_of(study),
             )
             evaluation = _score(retraining, study, evaluation, again=again)
@@ -148,29 +152,37 @@ def _score(
     retraining: Retraining, study: Study, evaluation: Evaluation, *, again: bool
 ) -> Evaluation:
     """Train the final networks of the chosen candidate, and score them on the test set."""
-    settings, data, chosen = retraining.settings, retraining.data, evaluation.chosen
+    settings, model, chosen = retraining.settings, retraining.model, evaluation.chosen
+    if settings.model is not None:
+        return replace(evaluation, unscored="no test rows were held back")
     if settings.data.validation == "test":
         why = "the test set of these data is what the search validates on, and not unseen"
         return replace(evaluation, unscored=why)
     if not chosen.known:
         return replace(evaluation, unscored="every repeat diverged: there is no final network")
-    finals = retraining.finish(chosen.slot, evaluation.seeds)
+    from hpsearch.search.finals import final_network, train_finals  # imports the training core
+    from hpsearch.trainables.network import NetworkModel
+
+    assert isinstance(model, NetworkModel)
+    finals = train_finals(retraining, model, chosen.slot, evaluation.seeds)
     if not finals:
         return replace(evaluation, unscored="every final network diverged")
     first = repeat_of(finals[0])
     epochs, store = (0 if first is None else first.epochs), retraining.storage
     networks = Networks(ensure_study_id(study), chosen.slot, evaluation.seeds, epochs)
-    use, unscored = request_use(store, data.digest, evaluation.study, networks, again=again)
+    use, unscored = request_use(store, model.digest, evaluation.study, networks, again=again)
     if use is None:
-        use = last_use_by(store, data.digest, networks.study_id)
+        use = last_use_by(store, model.digest, networks.study_id)
     elif use.scores is None:
-        trained = [final_network(trial, settings, data) for trial in finals]
+        trained = [final_network(trial, settings, model.dataset) for trial in finals]
         use = complete_use(store, use, _test_scores(trained, settings))
     return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
 
 
 def _test_scores(networks: Sequence[Network], settings: StudySettings) -> dict[str, Any]:
     """Open the test set; return the scores of the first network, of each, and of all together."""
+    from model.data import load_test_set
+
     x, labels = load_test_set(**settings.data.model_dump())
     probabilities = [network.predict_proba(x) for network in networks]
     each = [score(labels, own) for own in probabilities]

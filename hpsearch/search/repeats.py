@@ -8,22 +8,20 @@ what it repeats; its slot is only a number.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from statistics import median_low
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import best_epoch, searched_values
+from hpsearch.analysis.ranking import searched_values
 from hpsearch.errors import Command, DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
-from hpsearch.execution.objective import followed, recorded, setup_for
+from hpsearch.execution.objective import Follower, load_model, recorded, setup_for
 from hpsearch.search.study import open_study
 from hpsearch.storage.catalog import (
     evaluation_name,
@@ -32,36 +30,22 @@ from hpsearch.storage.catalog import (
     single_trial_settings,
     study_settings,
 )
-from hpsearch.trainables.network import (
-    draw_network,
-    learning_rates,
-    load_data,
-    start_final_training,
-    start_training,
-    trained_config,
-    with_validation_rows,
-)
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.records import (
     DONE,
     Repeat,
     assigned_slot,
-    curves_of,
     definition_of,
     evaluation_of,
     label_of,
     own_trials,
     repeat_of,
     slot_of,
-    weights_of,
     write_evaluation_of,
     write_repeat,
     write_setup,
-    write_weights,
 )
 from hpsearch.trials.slots import derive_rng
-from model.config import TrainConfig
-from model.network import Network
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -69,31 +53,39 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial, FrozenTrial
 
     from hpsearch.evaluation.candidates import SearchResult
-    from hpsearch.execution.objective import OnEpoch
+    from hpsearch.execution.objective import OnEpoch, WorkerObjective
     from hpsearch.settings.study import StudySettings
     from hpsearch.storage.leases import Lease
-    from model.data import Dataset
+    from hpsearch.trainables.base import Model
+
+    class _Planned(WorkerObjective, Protocol):
+        """An objective that knows what each of its slots repeats."""
+
+        plan: Plan
+
 
 Plan = Mapping[int, Repeat]
 """What each slot of an evaluation's study repeats."""
+Configurations = Mapping[int, Mapping[str, Any]]
+"""The configurations of a search's trials, by slot and as plain data."""
 
 
 class RepeatObjective:
     """Trains configurations of a search again, with other weights and batches.
 
-    plan: what each slot repeats. configs: by the slot of the search's trial. data: loaded if they
-    are not given. The value of a trial is its best validation value, as in the search.
+    plan: what each slot repeats. configs: those that are repeated. model: loaded if it
+    is not given. The value of a trial is its best validation value, as in the search.
     """
 
     def __init__(
         self,
         settings: StudySettings,
         plan: Plan,
-        configs: Mapping[int, TrainConfig],
-        data: Dataset | None = None,
+        configs: Configurations,
+        model: Model | None = None,
     ) -> None:
         self.settings, self.plan, self.configs = settings, plan, configs
-        self.data = load_data(settings.data.model_dump()) if data is None else data
+        self.model = load_model(settings) if model is None else model
 
     @property
     def recipe(self) -> Callable[[], RepeatObjective]:
@@ -101,71 +93,14 @@ class RepeatObjective:
         return partial(type(self), self.settings, self.plan, self.configs)
 
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
-        """Train one network and return its best validation value."""
+        """Train one model and return its best validation value."""
         repeat, search = self.plan[slot_of(trial)], self.settings.search
-        config = self.configs[repeat.trial]
+        config = self.model.restored(self.configs[repeat.trial])
         with recorded(trial, Curves()) as curves:
             write_repeat(trial, repeat)
-            write_setup(trial, setup_for(self.settings, self.data, config))
-            _, epochs = start_training(
-                self.data, config, seed=search.seed, draw=repeat.draw, metric=search.metric
-            )
-            for _ in followed(epochs, trial, curves, search.metric, on_epoch):
-                pass
-            return curves.best(search.metric)[1]
-
-
-class FinalObjective:
-    """Trains final networks: on the training and the validation rows together.
-
-    plan: what each slot repeats; all of them have `config`. rates: the learning rate of each epoch.
-    A trial keeps its weights, and its value is the last epoch's accuracy or loss on these rows.
-    """
-
-    def __init__(
-        self,
-        settings: StudySettings,
-        plan: Plan,
-        config: TrainConfig,
-        rates: Sequence[float],
-        data: Dataset | None = None,
-    ) -> None:
-        self.settings, self.plan, self.config, self.rates = settings, plan, config, rates
-        self.data = load_data(settings.data.model_dump()) if data is None else data
-        self._rows = with_validation_rows(self.data)
-
-    @property
-    def recipe(self) -> Callable[[], FinalObjective]:
-        """A function without the data, to be pickled, that makes the same objective."""
-        return partial(type(self), self.settings, self.plan, self.config, self.rates)
-
-    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
-        """Train one network, keep its weights on the trial, and return its last training value."""
-        repeat, search = self.plan[slot_of(trial)], self.settings.search
-        metric = search.metric.replace("val/", "train/")
-        config = replace(self.config, early_stopping=0)  # nothing is left to validate on
-        with recorded(trial, Curves.without_validation()) as curves:
-            write_repeat(trial, repeat)
-            write_setup(trial, setup_for(self.settings, self.data, config))
-            network, epochs = start_final_training(
-                self._rows, config, seed=search.seed, draw=repeat.draw, rates=self.rates
-            )
-            for _ in followed(epochs, trial, curves, metric, on_epoch):
-                pass
-            write_weights(trial, network.state.tobytes())
-            return curves.values[metric][-1]
-
-
-def final_network(trial: FrozenTrial, settings: StudySettings, data: Dataset) -> Network:
-    """Return the network that a final trial trained; raise StudyError if `data` do not fit it."""
-    repeat = repeat_of(trial)
-    assert repeat is not None  # a complete trial records what it repeats
-    network, _ = draw_network(data, trained_config(trial), settings.search.seed, repeat.draw)
-    state = np.frombuffer(weights_of(trial), network.state.dtype)
-    if state.shape != network.state.shape:
-        raise StudyError(f"{repeat.name} has another shape than its data")
-    network.state[:] = state
-    return network
+            write_setup(trial, setup_for(self.settings, self.model, config))
+            follower = Follower(trial, curves, search.metric, on_epoch)
+            return follower.best_of(self.model, config, repeat.draw, search)
 
 
 def evaluation_settings(study: Study) -> StudySettings:
@@ -185,7 +120,7 @@ def evaluation_settings(study: Study) -> StudySettings:
 
 def check_data(study: Study, digest: str) -> None:
     """Raise DataError if the data have changed since `study` was run."""
-    if digest != definition_of(study)["data.digest"]:
+    if digest != definition_of(study).get("data.digest", ""):
         source = study_settings(study).data.source
         raise DataError(f"data.source: {source} has changed since '{study.study_name}' was run")
 
@@ -251,8 +186,8 @@ class Retraining:
     storage: BaseStorage
     lease: Lease
     settings: StudySettings
-    data: Dataset
-    configs: Mapping[int, TrainConfig]  # by the slot of the search's trial
+    model: Model
+    configs: Configurations
     options: RunOptions
 
     def repeat(self, results: Sequence[SearchResult], seeds: int) -> list[Candidate]:
@@ -263,9 +198,9 @@ class Retraining:
         # Draw by draw, so that after an interruption all candidates have about as many draws.
         repeats = [Repeat(each.slot, draw) for draw in range(seeds) for each in results]
         plan = plan_slots(self.lease.study, repeats)
-        objective = RepeatObjective(self.settings, plan, self.configs, self.data)
+        objective = RepeatObjective(self.settings, plan, self.configs, self.model)
         values: dict[int, list[float | None]] = {each.slot: [] for each in results}
-        trials = self._train(objective, "trainings")
+        trials = self.train(objective, "trainings")
         for repeat in repeats:
             complete = trials[repeat].state is TrialState.COMPLETE
             values[repeat.trial].append(trials[repeat].value if complete else None)
@@ -281,34 +216,7 @@ class Retraining:
             for each in results
         ]
 
-    def finish(self, slot: int, seeds: int) -> list[FrozenTrial]:
-        """Train the final networks of the trial in `slot`; return those that did not diverge.
-
-        Each is trained for the median of the repeats' best epochs, at the learning rates of the
-        repeat that has it. Raises as `repeat` does.
-        """
-        repeats = self._complete_repeats(slot, seeds)
-        epochs = median_low(best_epoch(trial) or 1 for trial in repeats)
-        typical = next(trial for trial in repeats if best_epoch(trial) == epochs)
-        losses = curves_of(typical).values["val/loss"][:epochs]
-        rates = learning_rates(self.configs[slot], losses)
-        finals = [Repeat(slot, draw, epochs) for draw in range(seeds)]
-        plan = plan_slots(self.lease.study, finals)
-        objective = FinalObjective(self.settings, plan, self.configs[slot], rates, self.data)
-        trials = self._train(objective, "final networks")
-        complete = (trials[final] for final in finals)
-        return [trial for trial in complete if trial.state is TrialState.COMPLETE]
-
-    def _complete_repeats(self, slot: int, seeds: int) -> list[FrozenTrial]:
-        """Return the complete repeats of the trial in `slot`, by their draw."""
-        complete = own_trials(self.lease.study, (TrialState.COMPLETE,))
-        found = {repeat_of(trial): trial for trial in complete}
-        wanted = (Repeat(slot, draw) for draw in range(seeds))
-        return [found[repeat] for repeat in wanted if repeat in found]
-
-    def _train(
-        self, objective: RepeatObjective | FinalObjective, unit: str
-    ) -> dict[Repeat, FrozenTrial]:
+    def train(self, objective: _Planned, unit: str) -> dict[Repeat, FrozenTrial]:
         """Run those slots of the objective's plan that are not done; return the trials of all."""
         plan = objective.plan
         work = Work(settings=self.settings, slots=[*plan], unit=unit)

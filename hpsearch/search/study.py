@@ -138,12 +138,12 @@ def run(
         tracker.store.check(experiment_name(earlier[0]) if earlier else name)
     store = open_storage(options.storage)
     with storage_errors(options.storage, hint=KEPT):
-        refuse_other(store, name, settings, objective.data.digest)
-        for sentence in () if earlier else objective.data.notes:
+        refuse_other(store, name, settings, objective.model.digest)
+        for sentence in () if earlier else objective.model.notes:
             logger.warning("%s", sentence)
         if tracker is not None:
             tracker.store.prepare()
-        study = open_study(store, name, settings, objective.data.digest)
+        study = open_study(store, name, settings, objective.model.digest)
         with leased(store, study) as lease:
             wait_for_orphans(store, study, options.should_stop)
             if earlier:

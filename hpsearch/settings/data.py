@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from hpsearch.formatting import unknown_name
 from hpsearch.settings.table import Count, NonNegative, SettingsTable
-from model.data import SCALES
-from model.names import unknown_name
-from model.splitting import DRAWS, VALIDATIONS
 
-NAMES = {"scale": SCALES, "draw": DRAWS, "validation": VALIDATIONS}
+NAMES = {  # those of the training core, which a study of another model does not import
+    "scale": ("standardize", "unit", "global", "none"),
+    "draw": ("stratified", "first"),
+    "validation": ("split", "test"),
+}
 
 
 class DataSettings(SettingsTable):

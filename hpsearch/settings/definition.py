@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hpsearch.space.ranges import shape_name
-from hpsearch.space.space import DEFAULTS
+from hpsearch.space.ranges import Value, shape_name
 
 if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
+
+MODEL = "model.train"  # the key of what trains, if it is not the built-in network
 
 
 def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
@@ -17,10 +18,8 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
 
     Budget, sampler, pruner and the location of the data are not part of it.
     """
-    data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
     entries = {
-        **{f"data.{key}": value for key, value in data.items()},
-        "data.digest": data_digest,
+        **_what_is_trained(settings, data_digest),
         "search.metric": settings.search.metric,
         "search.seed": settings.search.seed,
         "search.seeds": settings.search.seeds,
@@ -35,12 +34,20 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
     return {key: _text(value) for key, value in entries.items()}
 
 
+def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any]:
+    if settings.model is not None:
+        direction = settings.search.direction
+        return {MODEL: settings.model.train.name, "search.direction": direction}
+    data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
+    return {f"data.{key}": value for key, value in data.items()} | {"data.digest": data_digest}
+
+
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the differences between two definitions, such as "trial.epochs 20, now 30".
 
     A key that is missing on one side has its default there.
     """
-    defaults = {f"trial.{key}": _text(value) for key, value in DEFAULTS.items()}
+    defaults = {f"trial.{key}": _text(value) for key, value in _known_defaults(was, now).items()}
     defaults |= {"search.seeds": "1", "search.first_draw": "0"}
     defaults |= {"data.draw": "stratified", "data.validation": "split"}
     changed = []
@@ -51,6 +58,15 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         elif old != new:
             changed.append(f"{key} {old}, now {new}")
     return changed
+
+
+def _known_defaults(*definitions: Mapping[str, str]) -> Mapping[str, Value]:
+    """Return the values of the [trial] keys that are left out; a user's own model has none."""
+    if any(MODEL in each for each in definitions):
+        return {}
+    from hpsearch.trainables.network_keys import DEFAULTS  # imports the training core
+
+    return DEFAULTS
 
 
 def _text(value: object) -> str:

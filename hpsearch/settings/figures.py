@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from hpsearch.formatting import unknown_name
 from hpsearch.settings.table import Count, SettingsTable, TableError
 from hpsearch.trials.curves import METRICS
-from model.names import unknown_name
 
 ACCURACIES = ("val/accuracy", "train/accuracy")
 TOP = 20  # more lines are hard to tell apart

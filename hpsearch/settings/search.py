@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from hpsearch.settings.names import Metric, PrunerName, SamplerName
+from hpsearch.formatting import unknown_name
+from hpsearch.settings.names import Direction, PrunerName, SamplerName
 from hpsearch.settings.table import (
     Count,
     Finite,
@@ -16,8 +17,7 @@ from hpsearch.settings.table import (
     TableError,
     wrong_value,
 )
-from hpsearch.trials.curves import higher_is_better
-from model.names import unknown_name
+from hpsearch.trials.curves import known_direction
 
 MOST_TRIALS = 1_000_000  # with all repeats
 
@@ -109,7 +109,9 @@ def read_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 class SearchSettings(SettingsTable):
     """[search]: how the space is searched and when the study ends."""
 
-    metric: Metric = "val/accuracy"
+    metric: str = "val/accuracy"
+    # None: as the name of the metric says
+    given_direction: Direction | None = Field(default=None, alias="direction")
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"
     trials: Count = 100  # a grid's default: its points + labelled configurations
@@ -162,6 +164,6 @@ class SearchSettings(SettingsTable):
         return (self.first_draw or 0) + (slot % self.seeds if self.seeds > 1 else slot)
 
     @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """The direction of the metric: accuracy is maximized, loss is minimized."""
-        return "maximize" if higher_is_better(self.metric) else "minimize"
+    def direction(self) -> Direction:
+        """The direction of the metric: as given, else as its name says."""
+        return self.given_direction or known_direction(self.metric) or "minimize"

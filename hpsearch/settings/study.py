@@ -6,13 +6,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
+    PlainValidator,
     ValidationError,
     field_validator,
     model_validator,
@@ -20,16 +21,26 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from hpsearch.errors import SettingsError
-from hpsearch.formatting import counted, without_middle
+from hpsearch.formatting import counted, unknown_name, without_middle
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
-from hpsearch.settings.names import REPEATING, Metric, PrunerName, SamplerName, as_name, valid_name
+from hpsearch.settings.model import ModelSettings
+from hpsearch.settings.names import (
+    REPEATING,
+    Direction,
+    Metric,
+    PrunerName,
+    SamplerName,
+    as_name,
+    valid_name,
+)
 from hpsearch.settings.search import SearchSettings
 from hpsearch.settings.table import TableError, wrong_value
 from hpsearch.space.grid import grid_size
-from hpsearch.space.ranges import SpaceError, Value, as_toml
+from hpsearch.space.keys import FreeKeys
+from hpsearch.space.ranges import Keys, SpaceError, Value, as_toml
 from hpsearch.space.space import SearchSpace
-from model.names import unknown_name
+from hpsearch.trials.curves import known_direction
 
 LARGEST_FILE = 1_000_000  # characters
 DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")
@@ -40,18 +51,40 @@ _PACKAGE = Path(__file__).parent.parent
 _PACKAGED = _PACKAGE / "studies"  # in a wheel; a checkout has them beside the package
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "studies"
 TABLES: dict[str, type[BaseModel]] = {
+    "model": ModelSettings,
     "data": DataSettings,
     "search": SearchSettings,
     "figure": FigureSettings,
 }
 
 
-def _read_space(table: object) -> SearchSpace:
-    if isinstance(table, SearchSpace):
-        return table
-    if not isinstance(table, Mapping):
-        raise ValueError(f"must be a table, but got {table!r}")
-    return SearchSpace.from_table(table)
+@dataclass(frozen=True)
+class _SpaceTable:
+    """A [trial] table that is not read yet, and the keys that it may have."""
+
+    table: object
+    keys: Keys
+
+    def read(self) -> SearchSpace:
+        if isinstance(self.table, SearchSpace):
+            return self.table
+        if not isinstance(self.table, Mapping):
+            raise ValueError(f"must be a table, but got {self.table!r}")
+        return SearchSpace.from_table(self.table, self.keys)
+
+
+def keys_for(table: Mapping[str, Any]) -> Keys:
+    """Return which keys the [trial] table of a study file may have."""
+    if table.get("model") is not None:
+        return FreeKeys()
+    from hpsearch.trainables.network_keys import NETWORK  # imports the training core
+
+    return NETWORK
+
+
+def space_of(table: Mapping[str, Any]) -> SearchSpace:
+    """Return the search space of a study file, given as plain data; raises SpaceError."""
+    return SearchSpace.from_table(table.get("trial", {}), keys_for(table))
 
 
 class LabelledConfiguration(BaseModel):
@@ -114,9 +147,10 @@ class StudySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     name: str
+    model: ModelSettings | None = None
     data: DataSettings = DataSettings()
     search: SearchSettings = SearchSettings()
-    trial: Annotated[SearchSpace, BeforeValidator(_read_space)] = SearchSpace()
+    trial: Annotated[SearchSpace, PlainValidator(_SpaceTable.read)]
     enqueue: tuple[LabelledConfiguration, ...] = ()
     figure: Figures = ()
 
@@ -124,15 +158,16 @@ class StudySettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_enqueue(cls, table: Any) -> Any:
-        """Read [[enqueue]], whose entries are flat tables of a label and values."""
-        entries = table.get("enqueue", ())
+    def _read_space(cls, table: Any) -> Any:
+        """Choose the keys of [trial], and read [[enqueue]]: flat tables of a label and values."""
+        unread = _SpaceTable(table.get("trial", {}), keys_for(table))
+        table, entries = {**table, "trial": unread}, table.get("enqueue", ())
         if not isinstance(entries, list | tuple):
             raise ValueError(f"enqueue: must be [[enqueue]] tables, but got {entries!r}")
         if not entries or isinstance(entries[0], LabelledConfiguration):
             return table
         try:
-            space = _read_space(table.get("trial", {}))
+            space = unread.read()
         except ValueError:
             return {**table, "enqueue": ()}  # pydantic reports it for the field `trial`
         return {**table, "enqueue": tuple(_read_entry(space, n, e) for n, e in enumerate(entries))}
@@ -142,6 +177,22 @@ class StudySettings(BaseModel):
         if self.search.sampler == "grid":
             search = _fit_trials(self.search, self.trial, len(self.enqueue))
             object.__setattr__(self, "search", search)
+        return self
+
+    @model_validator(mode="after")
+    def _known_metric(self) -> StudySettings:
+        metric, names = self.search.metric, get_args(Metric)
+        if self.model is None and metric not in names:
+            raise ValueError(f"search.metric: {unknown_name(metric, names, 'a metric')}")
+        if self.model is None and self.search.direction != known_direction(metric):
+            raise ValueError(
+                f"search.direction: {metric} is {known_direction(metric)}d; leave direction out"
+            )
+        if self.search.given_direction is None and known_direction(metric) is None:
+            raise ValueError(
+                f"search.direction: is missing; write 'maximize' if a higher {metric} is better, "
+                "else 'minimize'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -210,8 +261,11 @@ class StudySettings(BaseModel):
 def settings_table(settings: StudySettings) -> dict[str, Any]:
     """Return `settings` as plain data: the tables of a study file."""
     table: dict[str, Any] = {"name": settings.name}
-    table["data"] = settings.data.model_dump(exclude_none=True)
-    search = settings.search.model_dump(exclude_none=True)
+    if settings.model is None:
+        table["data"] = settings.data.model_dump(exclude_none=True)
+    else:
+        table["model"] = settings.model.as_table()
+    search = settings.search.model_dump(exclude_none=True, by_alias=True)
     table["search"] = {key: value for key, value in search.items() if value != {}}
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
@@ -259,6 +313,8 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
     except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
         raise SettingsError(f"{path}: is not TOML: {error}") from None
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
+    if settings.model is not None:
+        return settings.replace(model={"train": settings.model.train.beside(path.parent)})
     beside = path.parent / settings.data.source
     if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
         return settings.replace(data={"source": str(beside)})
@@ -281,10 +337,12 @@ def _sentence(error: ErrorDetails) -> str:
     place = ".".join(str(part) for part in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            keys = TABLES.get(str(error["loc"][0]), StudySettings).model_fields
+            fields = TABLES.get(str(error["loc"][0]), StudySettings).model_fields
+            keys = [field.alias or name for name, field in fields.items()]
             return f"{place}: {unknown_name(key, keys, 'a key here')}"
         case "literal_error":
-            names = get_args({"metric": Metric, "sampler": SamplerName}.get(str(key), PrunerName))
+            kinds = {"sampler": SamplerName, "pruner": PrunerName, "direction": Direction}
+            names = get_args(kinds[str(key)])
             return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"
         case "missing":
             return f"{place}: is missing"

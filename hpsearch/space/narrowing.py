@@ -161,7 +161,7 @@ def _widened_end(entry: Range, side: Side, accepts: Callable[[Range], bool]) -> 
 def _accepts(space: SearchSpace, key: str, entry: Range) -> bool:
     """Return whether `key` may be searched in this range: its ends are in the key's domain."""
     try:
-        SearchSpace.from_table({**space.as_table(), key: entry.as_table()})
+        SearchSpace.from_table({**space.as_table(), key: entry.as_table()}, space.keys)
     except SpaceError:
         return False
     return True

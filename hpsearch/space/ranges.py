@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
-
-from model.config import CHECKS, FIELD_TYPES
-from model.names import unknown_name
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-Value = bool | int | float | str | tuple[int, ...]
+Value = bool | int | float | str | tuple[bool | int | float | str, ...]
 Log = bool | Literal["complement"]
 
 # Depth and width describe a shape: `hidden_layers` layers of `hidden_units` units each.
 DEPTH, WIDTH, SHAPE = "hidden_layers", "hidden_units", "hidden_layer_sizes"
-KEYS = {**CHECKS, DEPTH: CHECKS["epochs"], WIDTH: CHECKS["epochs"]}
-TYPES = {**FIELD_TYPES, DEPTH: int, WIDTH: int}
 COMPLEMENT = "one_minus_"
 RANGE_KEYS = ("low", "high", "log", "step")
 
@@ -145,6 +140,33 @@ class Choices:
 Searched = Range | Choices
 
 
+@runtime_checkable
+class Keys(Protocol):
+    """What a [trial] table may have; a model with fixed hyperparameters knows all of it."""
+
+    @property
+    def defaults(self) -> Mapping[str, Value]:
+        """The values of the keys that a table leaves out."""
+
+    def check(self, key: str, value: object) -> Value:
+        """Return `value` as a configuration holds it under `key`; raises SpaceError."""
+
+    def kind(self, key: str, low: object, high: object) -> type[int] | type[float] | None:
+        """Return of which type the numbers of a range are, None if its values are no numbers.
+
+        Raises SpaceError if there is no such key.
+        """
+
+    def check_together(self, entries: Mapping[str, Value | Searched]) -> None:
+        """Raise SpaceError for keys or values that exclude each other."""
+
+    def check_entry(self, entry: Mapping[str, Value], known: Collection[str]) -> None:
+        """Raise SpaceError if a labelled configuration does not fit the keys of the table."""
+
+    def build(self, values: Mapping[str, Any]) -> Any:
+        """Return the configuration that a trial trains."""
+
+
 def field_name(parameter: str) -> str:
     """Return the study file's name for Optuna's `parameter`."""
     return parameter.removeprefix(COMPLEMENT)
@@ -155,69 +177,46 @@ def _complement(value: float) -> float:
     return round(1 - value, 15) or 1 - value
 
 
-def shape_name(sizes: tuple[int, ...]) -> str:
-    """Return hidden layer sizes as Optuna and MLflow show them: "178-46", or "none"."""
-    return "-".join(str(size) for size in sizes) or "none"
+def shape_name(values: tuple[bool | int | float | str, ...]) -> str:
+    """Return a list, such as hidden layer sizes, as Optuna and MLflow show it: "178-46", "none"."""
+    return "-".join(str(value) for value in values) or "none"
 
 
-def as_toml(value: Value) -> bool | float | str | list[int]:
+def as_toml(value: Value) -> bool | float | str | list[bool | int | float | str]:
     """Return `value` as a study file writes it: a shape is a list."""
     return list(value) if isinstance(value, tuple) else value
 
 
-def check_value(key: str, value: object) -> Value:
-    """Return `value` as TrainConfig holds it under `key`; raises SpaceError."""
-    try:
-        checked: Value = KEYS[_check_key(key)](value)
-    except SpaceError:
-        raise
-    except ValueError as error:
-        several = f"; to search several values, write {CHOICES}" if isinstance(value, list) else ""
-        raise SpaceError(key, f"{error}{several}") from None
-    _check_depth(key, checked)
-    return checked
-
-
-def _check_depth(key: str, value: Value) -> None:
-    """Raise SpaceError for more layers than can be trained."""
-    layers = len(value) if isinstance(value, tuple) else value if key == DEPTH else 0
-    if isinstance(layers, int) and layers > MOST_LAYERS:
-        raise SpaceError(key, f"must be at most {MOST_LAYERS:,} layers, but got {layers:,}")
-
-
-def _check_key(key: str) -> str:
-    """Return `key`; raises SpaceError if a [trial] table cannot have it."""
-    if key not in KEYS:
-        raise SpaceError(key, unknown_name(key, KEYS, "a training parameter"))
-    return key
-
-
-def read_searched(key: str, table: Mapping[str, Any]) -> Searched:
+def read_searched(key: str, table: Mapping[str, Any], keys: Keys) -> Searched:
     """Return the range or choices that `table` declares for `key`; raises SpaceError."""
-    _check_key(key)
     if "choices" not in table:
-        return _read_range(key, table)
+        return _read_range(key, table, keys)
+    keys.kind(key, None, None)  # refuses a key that is not known
     if len(table) > 1:
         other = next(name for name in table if name != "choices")
         raise SpaceError(key, f"choices cannot be combined with '{other}'")
-    return _read_choices(key, table["choices"])
+    return _read_choices(key, table["choices"], keys)
 
 
-def _read_choices(key: str, choices: Any) -> Choices:
+def _read_choices(key: str, choices: Any, keys: Keys) -> Choices:
     if not isinstance(choices, list) or not choices:
         raise SpaceError(key, f"choices must be a list of values, but got {choices!r}")
     if len(choices) > MOST_CHOICES:
         raise SpaceError(
             key, f"must have at most {MOST_CHOICES:,} choices, but got {len(choices):,}"
         )
-    values = tuple(check_value(key, choice) for choice in choices)
+    values = tuple(keys.check(key, choice) for choice in choices)
     times = Counter(values)
     if len(times) < len(values):
         raise SpaceError(key, f"choices name {times.most_common(1)[0][0]!r} twice")
+    names = [shape_name(value) if isinstance(value, tuple) else value for value in values]
+    if len(set(names)) < len(names):
+        raise SpaceError(key, f"choices name {Counter(names).most_common(1)[0][0]!r} twice")
     return Choices(values)
 
 
-def _read_range(key: str, table: Mapping[str, Any]) -> Range:
+def _read_range(key: str, table: Mapping[str, Any], keys: Keys) -> Range:
+    kind = keys.kind(key, table.get("low"), table.get("high"))
     unknown = [name for name in table if name not in RANGE_KEYS]
     if unknown:
         values = isinstance(table[unknown[0]], list)
@@ -225,17 +224,17 @@ def _read_range(key: str, table: Mapping[str, Any]) -> Range:
             f"a list of values is {CHOICES}" if values else f"a range has {', '.join(RANGE_KEYS)}"
         )
         raise SpaceError(key, f"unknown key '{unknown[0]}'; {right}")
-    if TYPES[key] not in (int, float):
+    if kind is None:
         raise SpaceError(key, f"is not a number; search it with {CHOICES}")
     if "low" not in table or "high" not in table:
         raise SpaceError(key, "a range needs both low and high")
-    low, high = (check_value(key, table[end]) for end in ("low", "high"))
-    found = Range(low=low, high=high, log=table.get("log", False), step=table.get("step"))  # type: ignore[arg-type]
-    _check_range(key, found)
+    low, high = (kind(keys.check(key, table[end])) for end in ("low", "high"))  # type: ignore[arg-type]
+    found = Range(low=low, high=high, log=table.get("log", False), step=table.get("step"))
+    _check_range(key, found, kind)
     return found
 
 
-def _check_range(key: str, found: Range) -> None:
+def _check_range(key: str, found: Range, kind: type[int] | type[float]) -> None:
     """Raise SpaceError for a range that cannot be sampled as declared."""
     low, high, log, step = found.low, found.high, found.log, found.step
     if low > high:
@@ -246,16 +245,15 @@ def _check_range(key: str, found: Range) -> None:
         raise SpaceError(key, f'log must be true, false or "complement", but got {log!r}')
     if log is True and low <= 0:
         raise SpaceError(key, f"a log range starts above 0, but low is {low}")
-    if log == "complement" and (TYPES[key] is int or high >= 1):
+    if log == "complement" and (kind is int or high >= 1):
         raise SpaceError(key, f'log = "complement" is for values below 1, but high is {high}')
     if step is not None:
-        _check_step(key, found, step)
+        _check_step(key, found, step, kind)
 
 
-def _check_step(key: str, found: Range, step: object) -> None:
+def _check_step(key: str, found: Range, step: object, kind: type[int] | type[float]) -> None:
     if found.log:
         raise SpaceError(key, "log and step cannot be combined")
-    kind = TYPES[key]
     fits = isinstance(step, (int, kind)) and not isinstance(step, bool)
     if not fits or not 0 < step < math.inf:  # type: ignore[operator]
         what = "a whole number of at least 1" if kind is int else "a number above 0"

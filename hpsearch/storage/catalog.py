@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from hpsearch.errors import Command, StudyError
+from hpsearch.formatting import unknown_name
 from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.trials.records import (
@@ -21,7 +22,6 @@ from hpsearch.trials.records import (
     study_file,
     study_id,
 )
-from model.names import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,11 +124,9 @@ def single_trial_settings(
     trial: its [trial] table. search: what its [search] table says besides. Raises StudyError.
     """
     settings = study_settings(study)
-    fixed = {"metric": settings.search.metric, "sampler": "random", "pruner": "none", "trials": 1}
-    table = {
-        "name": name,
-        "data": settings_table(settings)["data"],
-        "search": {**fixed, **search},
-        "trial": trial,
-    }
+    known = settings_table(settings)
+    same = {key: known["search"][key] for key in ("metric", "direction") if key in known["search"]}
+    fixed: dict[str, Any] = {**same, "sampler": "random", "pruner": "none", "trials": 1}
+    trained = {key: value for key, value in known.items() if key in ("model", "data")}
+    table: dict[str, Any] = {"name": name, **trained, "search": {**fixed, **search}, "trial": trial}
     return parse_settings(table, f"study '{study.study_name}'")

@@ -23,7 +23,7 @@ from hpsearch.analysis.ranking import (
 from hpsearch.errors import TrackingError
 from hpsearch.evaluation.wording import in_markdown
 from hpsearch.formatting import format_value
-from hpsearch.space.space import SearchSpace
+from hpsearch.settings.study import space_of
 from hpsearch.tracking.projection import run_name
 from hpsearch.trials.records import curves_of, own_trials, seeds_of, study_file
 
@@ -84,8 +84,7 @@ def _markdown_line(study: Study, metric: str) -> str:
 
 def _searched_line(study: Study) -> list[str]:
     """Say what the first round searched; later rounds search around its best trials."""
-    table = tomllib.loads(study_file(study) or "").get("trial", {})
-    searched = SearchSpace.from_table(table).searched.items()
+    searched = space_of(tomllib.loads(study_file(study) or "")).searched.items()
     ranges = ", ".join(f"`{name}` {entry}" for name, entry in searched)
     return [f"Searched: {ranges}.", ""] if ranges else []
 

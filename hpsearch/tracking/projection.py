@@ -106,7 +106,7 @@ def project(
         name=name,
         tags=_tags(study_name, trial, setup, tags or {}),
         params=[Param(key, value) for key, value in _params(trial).items()],
-        metrics=_metrics(trial, setup.metric if setup else None, end),
+        metrics=_metrics(trial, setup, end),
         inputs=_inputs(setup.data if setup else None),
         start=start or 0,
         end=end,
@@ -174,16 +174,18 @@ def _allowed_name(name: str, taken: Container[str]) -> str:
     )
 
 
-def _metrics(trial: FrozenTrial, metric: str | None, end: int | None) -> list[Metric]:
+def _metrics(trial: FrozenTrial, setup: Setup | None, end: int | None) -> list[Metric]:
     curves = curves_of(trial)
     points = [
         Metric(name, value, time, epoch)
         for name, values in curves.values.items()
         for epoch, (value, time) in enumerate(zip(values, curves.times, strict=True), start=1)
+        if value is not None
     ]
-    if end is not None and len(curves) and metric in curves.values:
+    found = curves.best(setup.metric, maximize=setup.maximize) if setup else None
+    if end is not None and setup is not None and found is not None:
         # At step 0: MLflow draws one bar per run for a metric whose only step is 0.
-        best_epoch, best = curves.best(metric)
+        metric, (best_epoch, best) = setup.metric, found
         ends = {f"{metric}{BEST}": best, "best_epoch": best_epoch, "epochs": len(curves)}
         points += [Metric(name, value, end, 0) for name, value in ends.items()]
     return points

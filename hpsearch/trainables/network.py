@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpsearch.errors import DataError
+from hpsearch.trainables.base import OnEpochEnd, followed
 from hpsearch.trials.curves import METRICS
-from hpsearch.trials.records import config_of
+from hpsearch.trials.records import DataId, config_of
 from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig
 from model.data import load_dataset
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from model.data import Dataset
     from model.training import Epoch
+
+
+TRAINING_METRICS = tuple(name for name in METRICS if name.startswith("train/"))
 
 
 def load_data(table: Mapping[str, Any]) -> Dataset:
@@ -37,6 +41,89 @@ def load_data(table: Mapping[str, Any]) -> Dataset:
         raise DataError(f"data.source: {where}{what}{there}") from error
     except ValueError as error:
         raise DataError(f"data: {error}") from error
+
+
+class NetworkModel:
+    """The built-in network on one data set.
+
+    metric: by which early stopping chooses its epoch. Raises DataError.
+    """
+
+    name, code = "the network", ""
+
+    def __init__(
+        self,
+        table: Mapping[str, Any],
+        *,
+        seed: int,
+        metric: str,
+        diagnostics: bool = False,
+    ) -> None:
+        self.dataset = load_data(table)
+        self.seed, self.metric, self.diagnostics = seed, metric, diagnostics
+
+    @property
+    def data(self) -> DataId:
+        """What identifies the data."""
+        return DataId(self.dataset.name, self.dataset.digest, self.dataset.source)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the data."""
+        return self.dataset.digest
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of the data."""
+        return self.dataset.class_names
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences about the data that a person should read."""
+        return self.dataset.notes
+
+    def as_dict(self, config: TrainConfig) -> dict[str, Any]:
+        """Return a configuration as plain data."""
+        return config.as_dict()
+
+    def restored(self, stored: Mapping[str, Any]) -> TrainConfig:
+        """Return the configuration of which `as_dict` returned `stored`."""
+        return TrainConfig(**stored)
+
+    def epochs_of(self, config: TrainConfig) -> int:
+        """Return the most epochs that a configuration allows."""
+        return config.epochs
+
+    def train(self, config: TrainConfig, draw: int, on_epoch_end: OnEpochEnd) -> None:
+        """Train once; see `Model.train`."""
+        _, epochs = start_training(
+            self.dataset,
+            config,
+            seed=self.seed,
+            draw=draw,
+            metric=self.metric,
+            diagnostics=self.diagnostics,
+        )
+        followed(epochs, reporting(on_epoch_end))
+
+
+def reporting(
+    on_epoch_end: OnEpochEnd, metrics: Sequence[str] = METRICS
+) -> Callable[[Epoch], None]:
+    """Return a function that hands the `metrics` of an epoch of the network to `on_epoch_end`."""
+    attributes = {name: attribute(name) for name in metrics}
+
+    def report(epoch: Epoch) -> None:
+        values = {name: float(getattr(epoch, key)) for name, key in attributes.items()}
+        norms = epoch.diagnostics.gradient_norms if epoch.diagnostics else ()
+        on_epoch_end(values, norms)
+
+    return report
+
+
+def attribute(metric: str) -> str:
+    """Return the attribute of an epoch that holds a metric: val/loss is in val_loss."""
+    return metric.replace("/", "_")
 
 
 def draw_network(
@@ -65,7 +152,7 @@ def start_training(
     norms.
     """
     network, batches = draw_network(data, config, seed, draw)
-    return network, train(network, data, batches, metric=METRICS[metric], diagnostics=diagnostics)
+    return network, train(network, data, batches, metric=attribute(metric), diagnostics=diagnostics)
 
 
 def start_final_training(

@@ -4,73 +4,91 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")  # of the built-in network
+Metrics = Mapping[str, float | None]
+"""The metrics of an epoch by name; None for one that was not measured in this epoch."""
 
-    from model.training import Epoch
+_TIMES, _NORMS = "times", "gradient_norms"
+RESERVED = (_TIMES, _NORMS)  # no metric can have these names
+_HIGHER = "accuracy acc auc auroc f1 r2 precision recall ap map iou dice bleu reward return ndcg"
+_LOWER = "loss error err rmse mse mae mape logloss nll perplexity ppl cer wer rmsle"
+_HIGHER_WORDS, _LOWER_WORDS = frozenset(_HIGHER.split()), frozenset(_LOWER.split())
 
-METRICS = {
-    "train/loss": "train_loss",
-    "train/accuracy": "train_accuracy",
-    "val/loss": "val_loss",
-    "val/accuracy": "val_accuracy",
-}
+
+def known_direction(metric: str) -> Literal["maximize", "minimize"] | None:
+    """Return "maximize" or "minimize" as the last word of a metric's name says, None if unknown."""
+    word = metric.lower().replace("/", "_").replace("-", "_").rpartition("_")[2]
+    if word in _HIGHER_WORDS:
+        return "maximize"
+    return "minimize" if word in _LOWER_WORDS else None
 
 
 def higher_is_better(metric: str) -> bool:
-    """Return whether a metric is maximized: accuracies are, losses are not."""
-    return metric.endswith("accuracy")
+    """Return whether a metric is maximized, as the last word of its name says."""
+    return known_direction(metric) == "maximize"
 
 
 @dataclass
 class Curves:
-    """For each metric, a list of finite values, one per epoch from epoch 1 on.
+    """For each metric, a list with a value for each epoch from epoch 1 on.
 
-    Without validation rows there are only the `train/…` lists. `gradient_norms` holds for each
+    A value is finite, or None where the metric was not measured. `gradient_norms` holds for each
     epoch the norms of the layers' gradients, input side first; it is empty unless the study asks
     for diagnostics.
     """
 
-    values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
+    values: dict[str, list[float | None]] = field(default_factory=dict)
     times: list[int] = field(default_factory=list)  # when each epoch ended, in ms since 1970
     gradient_norms: list[list[float]] = field(default_factory=list)
-
-    @classmethod
-    def without_validation(cls) -> Curves:
-        """Return empty curves of the `train/…` metrics alone."""
-        return cls({name: [] for name in METRICS if name.startswith("train/")})
 
     def __len__(self) -> int:
         return len(self.times)
 
-    def append(self, epoch: Epoch) -> bool:
-        """Add an epoch and return True; if a number is not finite, add nothing and return False."""
-        numbers = {name: float(getattr(epoch, METRICS[name])) for name in self.values}
-        if not all(map(math.isfinite, numbers.values())):
-            return False
-        for name, number in numbers.items():
-            self.values[name].append(number)
-        if epoch.diagnostics:
-            self.gradient_norms.append(list(epoch.diagnostics.gradient_norms))
+    def append(self, metrics: Metrics, metric: str, gradient_norms: Sequence[float] = ()) -> bool:
+        """Add an epoch and return True; if it diverged, add nothing and return False.
+
+        metric: the search's. An epoch has diverged if this or a loss is infinite or no number.
+        Other metrics that are not finite count as not measured.
+        """
+        for name, value in metrics.items():
+            judged = name == metric or name.endswith("loss")
+            if judged and value is not None and not math.isfinite(value):
+                return False
+        for name in metrics:
+            if name not in self.values:
+                self.values[name] = [None] * len(self)
+        for name, values in self.values.items():
+            value = metrics.get(name)
+            values.append(value if value is not None and math.isfinite(value) else None)
+        if gradient_norms:
+            self.gradient_norms.append(list(gradient_norms))
         self.times.append(time.time_ns() // 1_000_000)
         return True
 
-    def best(self, metric: str) -> tuple[int, float]:
-        """Return the epoch (from 1) with the best value of `metric`, and the value."""
-        values = self.values[metric]
-        best = max(values) if higher_is_better(metric) else min(values)
-        return values.index(best) + 1, best
+    def of(self, metric: str) -> list[float | None]:
+        """Return the curve of a metric, [] if it was never measured."""
+        return self.values.get(metric, [])
+
+    def best(self, metric: str, *, maximize: bool) -> tuple[int, float] | None:
+        """Return the epoch (from 1) with the best value of `metric`, and the value; None if the
+        metric was never measured."""
+        measured = [(n, v) for n, v in enumerate(self.of(metric), start=1) if v is not None]
+        if not measured:
+            return None
+        sign = -1 if maximize else 1
+        return min(measured, key=lambda epoch: sign * epoch[1])
 
     def as_attribute(self) -> dict[str, Any]:
         """Return the curves as plain data, for storage on a trial."""
-        norms = {"gradient_norms": self.gradient_norms} if self.gradient_norms else {}
-        return {**self.values, "times": self.times, **norms}
+        norms = {_NORMS: self.gradient_norms} if self.gradient_norms else {}
+        return {**self.values, _TIMES: self.times, **norms}
 
     @classmethod
     def from_attribute(cls, stored: Mapping[str, Any]) -> Curves:
         """Return the curves that `as_attribute` stored; empty curves for an empty mapping."""
-        values = {name: stored.get(name, []) for name in METRICS if name in stored or not stored}
-        return cls(values, stored.get("times", []), stored.get("gradient_norms", []))
+        values = {name: value for name, value in stored.items() if name not in RESERVED}
+        return cls(values, stored.get(_TIMES, []), stored.get(_NORMS, []))

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from optuna.trial import TrialState
 
-from hpsearch.trials.curves import Curves
+from hpsearch.trials.curves import Curves, known_direction
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -70,12 +70,20 @@ class DataId:
 class Setup:
     """What a trial trains; stored before its first epoch."""
 
-    config: Mapping[str, Any]  # the whole TrainConfig, fixed and sampled
+    config: Mapping[str, Any]  # all of it, fixed and sampled
     metric: str
     seed: int | None
-    data: DataId | None
+    data: DataId | None  # None where a user's own model loads them
     validation: str = "split"  # or "test": on the official test set
     label: str = ""  # of its [[enqueue]] entry
+    direction: str = ""  # of the metric, "" as its name says
+    model: str = ""  # a user's own model, "" for the built-in network
+    code: str = ""  # a digest of that model's code
+
+    @property
+    def maximize(self) -> bool:
+        """Whether higher values of the metric are better."""
+        return (self.direction or known_direction(self.metric)) == "maximize"
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,9 @@ def setup_of(trial: AnyTrial) -> Setup | None:
         data=None if data is None else DataId(**data),
         validation=table.get("validation", "split"),
         label=table.get("label", ""),
+        direction=table.get("direction", ""),
+        model=table.get("model", ""),
+        code=table.get("code", ""),
     )
 
 
@@ -171,8 +182,9 @@ def write_setup(trial: BaseTrial, setup: Setup) -> None:
     table = asdict(setup)
     if setup.validation == "split":
         del table["validation"]
-    if not setup.label:
-        del table["label"]
+    for optional in ("label", "direction", "model", "code"):
+        if not table[optional]:
+            del table[optional]
     trial.set_user_attr(_SETUP, table)
 
 

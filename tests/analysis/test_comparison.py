@@ -110,13 +110,13 @@ def test_notes_describe_differences_in_data_space_and_budget(made):
         made("data", 0.5, digest="f" * 16),
         made("space", 0.5, trial={"epochs": 9}),
         made("split", 0.5, data={"split_seed": 3}, search={"sampler": "tpe"}),
-        made("budget", 0.5, search={"trials": 1_000_001, "timeout": 90.0}),
+        made("budget", 0.5, search={"trials": 999_999, "timeout": 90.0}),
     ]
     assert compare([first, *others]).notes == [
         "from first to data: other data (digest 01234567, now ffffffff)",
         "from first to space: trial.epochs 3, now 9",
         "from first to split: data.split_seed 0, now 3",
-        "from first to budget: search.timeout not set, now 90; search.trials 4, now 1000001",
+        "from first to budget: search.timeout not set, now 90; search.trials 4, now 999999",
     ]
 
 

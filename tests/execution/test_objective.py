@@ -205,7 +205,7 @@ def test_it_reports_every_epoch_and_then_asks_the_pruner(objective):
     heard = []
     study = new_study(PruneFrom(2))
     study.optimize(
-        lambda trial: objective(trial, lambda t, epoch: heard.append((t.number, epoch.number))),
+        lambda trial: objective(trial, lambda t, epoch: heard.append((t.number, epoch))),
         n_trials=1,
     )
     assert heard == [(0, 1), (0, 2)]
@@ -214,7 +214,7 @@ def test_it_reports_every_epoch_and_then_asks_the_pruner(objective):
 @pytest.mark.parametrize("error", [Interrupted, KeyboardInterrupt])
 def test_an_interrupted_trial_fails_and_keeps_its_curves(objective, error):
     def stop(_, epoch):
-        if epoch.number == 2:
+        if epoch == 2:
             raise error
 
     study = new_study()
@@ -297,9 +297,9 @@ def test_a_trial_without_a_slot_uses_its_number(objective):
 
 def test_a_search_seed_does_not_move_the_split():
     first, other = build(), build(search={"seed": 1})
-    assert np.array_equal(first.data.x_val, other.data.x_val)
+    assert np.array_equal(first.model.dataset.x_val, other.model.dataset.x_val)
     moved = build(data={"split_seed": 1})
-    assert not np.array_equal(first.data.x_val, moved.data.x_val)
+    assert not np.array_equal(first.model.dataset.x_val, moved.model.dataset.x_val)
 
 
 def test_labels_belong_to_slots_and_a_trial_without_a_slot_has_none():

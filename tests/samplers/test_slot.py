@@ -13,7 +13,7 @@ from hpsearch.samplers.registry import build_sampler, fix_parameters
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.space.grid import grid_point
-from hpsearch.space.space import SearchSpace
+from hpsearch.trainables.network_keys import network_space
 
 # "grid" needs a declared space and has its own tests below.
 NAMES = [
@@ -32,7 +32,7 @@ TABLE = {
     "dropout": {"low": 0.1, "high": 0.3, "step": 0.1},
     "batch_size": {"low": 19, "high": 21},
 }
-DECLARED = SearchSpace.from_table(TABLE)
+DECLARED = network_space(TABLE)
 
 
 def suggest(trial, names=tuple(SPACE)):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hpsearch.errors import SettingsError
 from hpsearch.settings.study import STUDIES, StudySettings, load_settings, parse_settings
 from hpsearch.space.space import SearchSpace
+from hpsearch.trainables.network_keys import NETWORK, network_space
 from model.config import TrainConfig
 
 SHIPPED = sorted(STUDIES.glob("*.toml"))
@@ -52,11 +53,11 @@ epochs = 9
 hidden_layer_sizes = []
 """
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
-TOP_KEYS = "(name, data, search, trial, enqueue, figure)"
+TOP_KEYS = "(name, model, data, search, trial, enqueue, figure)"
 DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed, draw, validation)"
 SEARCH_KEYS = (
-    "(metric, sampler, pruner, trials, seeds, seed, first_draw, timeout, target, patience, "
-    "diagnostics, sampler_options, pruner_options)"
+    "(metric, direction, sampler, pruner, trials, seeds, seed, first_draw, timeout, target, "
+    "patience, diagnostics, sampler_options, pruner_options)"
 )
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
 
@@ -99,6 +100,7 @@ def test_reads_every_table_of_a_study_file(study_file):
     }
     assert read.search.model_dump() == {
         "metric": "val/loss",
+        "given_direction": None,
         "sampler": "random",
         "pruner": "hyperband",
         "trials": 7,
@@ -112,7 +114,7 @@ def test_reads_every_table_of_a_study_file(study_file):
         "sampler_options": {},
         "pruner_options": {"reduction_factor": 2},
     }
-    assert read.trial == SearchSpace.from_table(tomllib.loads(STUDY)["trial"])
+    assert read.trial == network_space(tomllib.loads(STUDY)["trial"])
     assert [(entry.label, dict(entry.values)) for entry in read.enqueue] == [
         ("the book's best", {"learning_rate": 0.0092, "epochs": 9}),
         ("configuration 1", {"hidden_layer_sizes": ()}),
@@ -131,7 +133,7 @@ def test_missing_keys_have_defaults(tmp_path):
     assert (read.data.source, read.data.scale, read.data.split_seed) == ("digits", "standardize", 0)
     assert (read.search.sampler, read.search.pruner) == ("tpe", "median")
     assert (read.search.metric, read.search.trials, read.search.seed) == ("val/accuracy", 100, 0)
-    assert (read.trial, read.enqueue) == (SearchSpace(), ())
+    assert (read.trial, read.enqueue) == (SearchSpace(keys=NETWORK), ())
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -214,7 +216,7 @@ def test_replace_merges_tables_and_leaves_the_original_alone():
     )
     assert (other.name, other.search.trials, other.search.seed) == ("other", 9, 3)
     assert (other.data.limit, other.data.source) == (None, "iris")
-    assert other.trial == SearchSpace({"epochs": 5, "learning_rate": 0.5})
+    assert other.trial == network_space({"epochs": 5, "learning_rate": 0.5})
     assert other.enqueue[0].label == "a"
     assert read == parse(
         data={"limit": 50}, search={"seed": 3}, trial={"epochs": 5, "learning_rate": RATE}
@@ -233,7 +235,7 @@ def test_replace_checks_what_it_is_given():
 
 
 def test_settings_made_in_python_may_hold_a_space():
-    space = SearchSpace.from_table({"epochs": 3})
+    space = network_space({"epochs": 3})
     assert StudySettings(name="n", trial=space).trial is space
 
 
@@ -286,7 +288,7 @@ def test_settings_made_in_python_may_hold_a_space():
             "search.metric: 'accuracy' is not a metric; did you mean 'val/accuracy'? "
             "(val/accuracy, val/loss)",
         ),
-        ({"search": {"metric": 5}}, "search.metric: 5 is not a metric (val/accuracy, val/loss)"),
+        ({"search": {"metric": 5}}, "search.metric: must be text, but got 5"),
         (
             {"search": {"sampler": "randon"}},
             "search.sampler: 'randon' is not a sampler; did you mean 'random'? "

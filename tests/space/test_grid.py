@@ -2,11 +2,11 @@ import pytest
 
 from hpsearch.space.grid import grid_point, grid_size
 from hpsearch.space.ranges import SpaceError
-from hpsearch.space.space import SearchSpace
+from hpsearch.trainables.network_keys import network_space
 
 
 def test_points_are_all_combinations_and_the_first_key_varies_slowest():
-    space = SearchSpace.from_table(
+    space = network_space(
         {
             "epochs": 2,
             "optimizer": {"choices": ["sgd", "adam"]},
@@ -26,13 +26,13 @@ def test_points_are_all_combinations_and_the_first_key_varies_slowest():
 
 
 def test_points_of_a_range_are_its_steps():
-    space = SearchSpace.from_table({"hidden_units": {"low": 10, "high": 40, "step": 15}})
+    space = network_space({"hidden_units": {"low": 10, "high": 40, "step": 15}})
     assert [grid_point(space, n)["hidden_units"] for n in range(grid_size(space))] == [10, 25, 40]
 
 
 def test_a_huge_grid_is_counted_without_building_it():
     keys = ("batch_size", "hidden_units", "early_stopping")
-    space = SearchSpace.from_table({key: {"low": 1, "high": 10**6} for key in keys})
+    space = network_space({key: {"low": 1, "high": 10**6} for key in keys})
     assert grid_size(space) == 10**18
     assert set(grid_point(space, 10**18 - 1).values()) == {10**6}
 
@@ -48,5 +48,5 @@ def test_a_huge_grid_is_counted_without_building_it():
 )
 def test_a_range_without_points_is_refused(key, given, text):
     with pytest.raises(SpaceError) as error:
-        grid_size(SearchSpace.from_table({key: given}))
+        grid_size(network_space({key: given}))
     assert str(error.value) == f"{key}: a grid needs choices or a step here, but got {text}"

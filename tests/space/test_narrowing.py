@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hpsearch.settings.study import parse_settings
 from hpsearch.space.narrowing import CrowdedEnd, Narrowing, narrow
 from hpsearch.space.ranges import Choices, Range, SpaceError
-from hpsearch.space.space import SearchSpace
+from hpsearch.trainables.network_keys import network_space
 
 RATE = {"low": 1e-6, "high": 1.0, "log": True}
 MOMENTUM = {"low": 0.9, "high": 0.999, "log": "complement"}
@@ -18,13 +18,13 @@ SHAPES = {"choices": [[178, 46], [100], []]}
 
 def narrowed(key, table, values, **options):
     """Return one key after narrowing, as a study file writes it."""
-    space = SearchSpace.from_table({key: table})
+    space = network_space({key: table})
     result = narrow(space, [{key: value} for value in values], **options)
     return result.space.as_table()[key]
 
 
 def warnings(key, table, values, **options):
-    space = SearchSpace.from_table({key: table})
+    space = network_space({key: table})
     return [
         str(end) for end in narrow(space, [{key: value} for value in values], **options).crowded
     ]
@@ -125,7 +125,7 @@ def test_values_outside_the_range_count_as_its_nearest_end():
 
 
 def test_a_key_that_no_trial_has_stays_and_one_that_some_have_narrows():
-    space = SearchSpace.from_table(
+    space = network_space(
         {"momentum": MOMENTUM, "dropout": {"low": 0.0, "high": 0.5}, "rho": RATE | {"high": 0.9}}
     )
     found = narrow(space, [{"dropout": 0.2}, {"momentum": 0.99, "other": 1}, {}]).space.as_table()
@@ -136,7 +136,7 @@ def test_a_key_that_no_trial_has_stays_and_one_that_some_have_narrows():
 
 
 def test_fixed_values_stay():
-    space = SearchSpace.from_table({"epochs": 7, "learning_rate": RATE})
+    space = network_space({"epochs": 7, "learning_rate": RATE})
     assert narrow(space, [{"learning_rate": 0.1}]).space.fixed == {"epochs": 7}
 
 
@@ -244,14 +244,14 @@ def test_widening_stays_in_the_domain_of_the_key(key, table, value):
     wider = narrowed(key, table, [value], widen=True)
     end = "low" if value == table["low"] else "high"
     assert (wider[end] < value) if end == "low" else (wider[end] > value)
-    SearchSpace.from_table({key: wider})
+    network_space({key: wider})
 
 
 def test_widening_does_not_reach_batches_of_one_row_that_are_normalized():
     table = {"batch_size": {"low": 2, "high": 20}, "batch_norm": "before"}
     best = [{"batch_size": 2}]
-    assert narrow(SearchSpace.from_table(table), best, widen=True).crowded == ()
-    free = narrow(SearchSpace.from_table(table | {"batch_norm": "none"}), best, widen=True)
+    assert narrow(network_space(table), best, widen=True).crowded == ()
+    free = narrow(network_space(table | {"batch_norm": "none"}), best, widen=True)
     assert free.crowded == (CrowdedEnd("batch_size", -1, 2, 1),)
 
 
@@ -310,7 +310,7 @@ def values_in(entry):
 def spaces_and_best(draw):
     """Draw a space and the values of some trials in it, which may lack keys."""
     table = draw(st.fixed_dictionaries({}, optional=ENTRIES))
-    space = SearchSpace.from_table(table)
+    space = network_space(table)
     one = {key: values_in(entry) for key, entry in space.searched.items()}
     return space, draw(st.lists(st.fixed_dictionaries({}, optional=one), min_size=1, max_size=6))
 
@@ -351,7 +351,7 @@ def test_the_new_space_is_inside_the_old_one_and_contains_the_best_values(found,
 def test_the_new_space_is_a_space_and_survives_its_study_file(found, widen):
     space, best = found
     new = narrow(space, best, widen=widen).space
-    assert SearchSpace.from_table(new.as_table()) == new
+    assert network_space(new.as_table()) == new
     file = parse_settings({"name": "next", "trial": new.as_table()}, "test").to_toml()
     assert parse_settings(tomllib.loads(file), "test").trial == new
 
@@ -388,4 +388,4 @@ def test_a_range_too_small_to_divide_stays():
     table = {"low": 0.5, "high": math.nextafter(0.5, 1)}
     assert narrowed("dropout", table, [0.5], margin=0) == table
     with pytest.raises(SpaceError):
-        SearchSpace.from_table({"dropout": table | {"high": 0.5}})
+        network_space({"dropout": table | {"high": 0.5}})

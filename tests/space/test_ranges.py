@@ -12,11 +12,11 @@ from hpsearch.space.ranges import (
     Choices,
     Range,
     SpaceError,
-    check_value,
     field_name,
     read_searched,
     shape_name,
 )
+from hpsearch.trainables.network_keys import NETWORK
 from model.config import FIELD_TYPES
 
 BELOW_ONE = math.nextafter(1, 0)
@@ -65,10 +65,10 @@ def draws(searched, name, n=400):
 )
 def test_is_sampled_by_optuna_under_its_own_name(key, table, distribution):
     trial = optuna.create_study().ask()
-    value = read_searched(key, table).suggest(trial, key)
+    value = read_searched(key, table, NETWORK).suggest(trial, key)
     assert trial.distributions == {key: distribution}
-    assert value in read_searched(key, table)
-    assert check_value(key, value) == value
+    assert value in read_searched(key, table, NETWORK)
+    assert NETWORK.check(key, value) == value
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_is_sampled_by_optuna_under_its_own_name(key, table, distribution):
 def test_the_complement_scale_is_a_logarithmic_parameter_with_clean_ends(low, high, ends):
     trial = optuna.create_study().ask()
     table = {"low": low, "high": high, "log": "complement"}
-    read_searched("momentum", table).suggest(trial, "momentum")
+    read_searched("momentum", table, NETWORK).suggest(trial, "momentum")
     assert trial.distributions == {"one_minus_momentum": FloatDistribution(*ends, log=True)}
 
 
@@ -191,7 +191,7 @@ def test_contains_the_values_that_can_be_sampled(searched, inside, outside):
     ],
 )
 def test_is_written_as_a_table_and_as_text(key, table, text):
-    searched = read_searched(key, table)
+    searched = read_searched(key, table, NETWORK)
     assert str(searched) == text
     assert searched.as_table() == table
 
@@ -204,8 +204,8 @@ def test_parameter_and_field_names_convert_both_ways():
 
 
 def test_the_ends_have_the_type_of_the_key():
-    rate = read_searched("learning_rate", {"low": 1, "high": 2})
-    units = read_searched("hidden_units", {"low": 1, "high": 2})
+    rate = read_searched("learning_rate", {"low": 1, "high": 2}, NETWORK)
+    units = read_searched("hidden_units", {"low": 1, "high": 2}, NETWORK)
     assert [type(end) for end in (rate.low, rate.high, units.low, units.high)] == [
         float,
         float,
@@ -351,18 +351,18 @@ def test_the_ends_have_the_type_of_the_key():
 )
 def test_refuses_what_cannot_be_sampled(key, table, sentence):
     with pytest.raises(SpaceError) as error:
-        read_searched(key, table)
+        read_searched(key, table, NETWORK)
     assert str(error.value) == f"{key}: {sentence}"
 
 
 def test_a_number_too_large_for_a_float_is_outside_every_interval():
     with pytest.raises(SpaceError, match=r"^momentum: must be in \[0, 1\), but got 1000"):
-        check_value("momentum", 10**400)
+        NETWORK.check("momentum", 10**400)
 
 
 def test_names_an_unknown_key():
     with pytest.raises(SpaceError) as error:
-        check_value("learning_rat", 0.1)
+        NETWORK.check("learning_rat", 0.1)
     assert str(error.value) == (
         "learning_rat: 'learning_rat' is not a training parameter; did you mean 'learning_rate'? "
         f"({', '.join([*FIELD_TYPES, 'hidden_layers', 'hidden_units'])})"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
 from hpsearch.space.ranges import SpaceError
-from hpsearch.space.space import SearchSpace
+from hpsearch.trainables.network_keys import network_space
 from model.config import TrainConfig
 
 COUNTS = st.integers(1, 1000)
@@ -47,7 +47,7 @@ TABLES = st.fixed_dictionaries(
 
 
 def space(**table):
-    return SearchSpace.from_table(table)
+    return network_space(table)
 
 
 def sentence(function, *arguments):
@@ -59,15 +59,15 @@ def sentence(function, *arguments):
 @settings(deadline=None)
 @given(TABLES)
 def test_a_table_comes_back_as_it_was_read(table):
-    read = SearchSpace.from_table(table)
+    read = network_space(table)
     assert read.as_table() == table
-    assert SearchSpace.from_table(read.as_table()) == read
+    assert network_space(read.as_table()) == read
 
 
 @settings(deadline=None, max_examples=50)
 @given(TABLES)
 def test_every_space_can_be_sampled_and_trained(table):
-    read = SearchSpace.from_table(table)
+    read = network_space(table)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     config = read.suggest(study.ask())
     for name, value in vars(config).items():
@@ -186,12 +186,12 @@ def test_max_epochs_is_the_largest_that_can_be_sampled(epochs, most):
     ],
 )
 def test_refuses_what_cannot_be_trained(table, message):
-    assert sentence(SearchSpace.from_table, table) == f"{next(iter(table))}: {message}"
+    assert sentence(network_space, table) == f"{next(iter(table))}: {message}"
 
 
 @pytest.mark.parametrize("table", [{"low": 1, "high": 2}, 0.1])
 def test_names_an_unknown_training_parameter(table):
-    said = sentence(SearchSpace.from_table, {"learn_rate": table})
+    said = sentence(network_space, {"learn_rate": table})
     assert said.startswith(
         "learn_rate: 'learn_rate' is not a training parameter; did you mean 'learning_rate'? ("
     )
@@ -251,7 +251,7 @@ def test_refuses_a_labelled_configuration_that_does_not_fit(table, entry, messag
     ],
 )
 def test_batches_of_one_row_are_refused_where_they_may_be_normalized(table):
-    assert sentence(SearchSpace.from_table, table) == (
+    assert sentence(network_space, table) == (
         "batch_size: must be at least 2 with batch normalization: one row has no variance"
     )
 

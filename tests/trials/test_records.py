@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial, TrialState, create_trial
 
-from hpsearch.trials.curves import METRICS, Curves
+from hpsearch.trials.curves import Curves
 from hpsearch.trials.records import (
     DataId,
     ProcessId,
@@ -40,8 +40,6 @@ from hpsearch.trials.records import (
     write_study_file,
     write_weights,
 )
-from model.diagnostics import Diagnostics
-from model.training import Epoch
 
 SETUP = Setup({"epochs": 3}, "val/loss", 1, DataId("iris", "d1", "iris"))
 PROCESS = ProcessId("here", 12, 3.5, "a boot")
@@ -50,8 +48,8 @@ PROCESS = ProcessId("here", 12, 3.5, "a boot")
 @pytest.fixture
 def curves():
     grown = Curves()
-    assert grown.append(Epoch(1, 0.1, 2.0, 0.3, 1.9, 0.4))
-    assert grown.append(Epoch(2, 0.1, 1.0, 0.6, 1.2, 0.7))
+    assert grown.append({"train/loss": 2.0, "val/accuracy": 0.4}, "val/accuracy")
+    assert grown.append({"train/loss": 1.0, "val/accuracy": 0.7}, "val/accuracy")
     return grown
 
 
@@ -89,7 +87,7 @@ def test_curves_come_back_from_a_trial(curves):
 
 
 def test_gradient_norms_come_back_from_a_trial(curves):
-    assert curves.append(Epoch(3, 0.1, 0.5, 0.8, 1.3, 0.7, diagnostics=Diagnostics((), (0.5, 2.0))))
+    assert curves.append({"train/loss": 0.5, "val/accuracy": 0.7}, "val/accuracy", (0.5, 2.0))
     trial = stored(curves)
     assert curves_of(trial).gradient_norms == [[0.5, 2.0]]
     assert curves_of(trial).values == curves.values
@@ -98,7 +96,7 @@ def test_gradient_norms_come_back_from_a_trial(curves):
 def test_a_trial_without_curves_has_empty_ones():
     empty = curves_of(FixedTrial({}))
     assert (len(empty), empty.times) == (0, [])
-    assert empty.values == {name: [] for name in METRICS}
+    assert empty.values == {}
     assert Curves() == curves_of(create_trial(value=0.0))
 
 

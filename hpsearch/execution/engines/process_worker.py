@@ -133,8 +133,8 @@ def run_worker(pipe: Connection, start: ProcessStart) -> None:
     try:
         with storage_errors(start.task.storage, hint=KEPT):
             objective = start.recipe()
-            if objective.data.digest != start.digest:
-                source = objective.data.source
+            if objective.model.digest != start.digest:
+                source = objective.settings.data.source
                 raise DataError(f"data.source: {source} has changed since the study was started")
             work(objective, start.task, PipeChannel(pipe, start.task.tracker))
     except HpsearchError as error:

@@ -119,7 +119,7 @@ class Pool:
             folder=os.getcwd(),
             environment=dict(os.environ),
             recipe=self.objective.recipe,
-            digest=self.objective.data.digest,
+            digest=self.objective.model.digest,
             task=self.task,
         )
         ours, theirs = self._context.Pipe()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 170
 LINES = {"val": ("solid", COLOURS[0]), "train": ("dash", COLOURS[1])}
+_KEYS = {"solid": "solid", "dash": "dashed"}
 NAME = "learning"
 
 
@@ -42,7 +43,7 @@ def learning_panels(facts: Facts) -> Panels:
     if not panels:
         missing = "The trials kept no learning curves: only hpsearch's own objective keeps them."
         return Panels(NAME, "The best trials", missing=missing)
-    quantity = facts.metric.partition("/")[2]
+    quantity = _quantity(facts)
     trials = [trial for panel in panels for trial in panel.trials]
     step = "iterations" if steps_per_epoch(trials) else "epochs"
     repeats = " Each line of a panel is one repeat." if several else ""
@@ -58,8 +59,25 @@ def learning_panels(facts: Facts) -> Panels:
         Chart(f"{NAME}-{number}", _traces(facts, panel, indices), layouts, HEIGHT, panel.title)
         for number, panel in enumerate(panels, start=1)
     ]
-    keys = {metric_title(facts.study, f"{part}/{quantity}"): _key(part) for part in LINES}
+    drawn = {
+        metric: line[0]
+        for metric, line in _metrics(quantity).items()
+        if any(curves_of(trial).of(metric) for trial in trials)
+    }
+    keys = {metric_title(facts.study, m): _KEYS[dash] for m, dash in drawn.items()}
     return Panels(NAME, heading, charts, note, columns=5, keys=keys)
+
+
+def _quantity(facts: Facts) -> str:
+    """Return what the metric measures: "loss" for val/loss, and all of another name."""
+    part, _, quantity = facts.metric.partition("/")
+    return quantity if part in LINES else facts.metric
+
+
+def _metrics(quantity: str) -> dict[str, tuple[str, str]]:
+    """Return the metrics of a panel, each with its line: those of both parts, or the only one."""
+    of_parts = {f"{part}/{quantity}": line for part, line in LINES.items()}
+    return of_parts | {quantity: LINES["val"]}
 
 
 def _panels(facts: Facts) -> list[_Panel]:
@@ -87,11 +105,10 @@ def _title(number: int, trial: FrozenTrial) -> str:
 
 
 def _traces(facts: Facts, panel: _Panel, indices: dict[int, int]) -> list[Trace]:
-    quantity = facts.metric.partition("/")[2]
+    quantity = _quantity(facts)
     traces = []
     for trial in panel.trials:
-        for part, (dash, colour) in LINES.items():
-            metric = f"{part}/{quantity}"
+        for metric, (dash, colour) in _metrics(quantity).items():
             curve = mean_curve([trial], metric)
             if curve.x:
                 trace = _trace(curve.x, curve.mean, dash, colour)
@@ -116,8 +133,8 @@ def _trace(x: Sequence[float], y: Sequence[float], dash: str, colour: str) -> Tr
 
 def _view(quantity: str, trials: Sequence[FrozenTrial]) -> View:
     """Return the view that fits all panels, without the values of diverged losses."""
-    curves = [curves_of(trial).values[f"{part}/{quantity}"] for trial in trials for part in LINES]
-    values = [value for curve in curves for value in curve]
+    curves = [curves_of(t).of(metric) for t in trials for metric in _metrics(quantity)]
+    values = [value for curve in curves for value in curve if value is not None]
     low, high = min(values), max(values)
     far = quantity == "loss" and high > LOG_FROM * low
     return View.of(values, maximize=False) if far else View(low, high)
@@ -131,7 +148,3 @@ def _layout(facts: Facts, view: View, trials: Sequence[FrozenTrial]) -> dict[str
     shared = layout(x, y, margin={"l": 36, "r": 6, "t": 4, "b": 24})
     shared["font"] = shared["font"] | {"size": 10}
     return shared
-
-
-def _key(part: str) -> str:
-    return "solid" if LINES[part][0] == "solid" else "dashed"

@@ -1,0 +1,183 @@
+"""A user's own model: a generator, a function that reports or returns, or a program."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.errors import SettingsError
+from hpsearch.trainables.base import Enough, OnEpochEnd, Save
+from hpsearch.trainables.configuration import Configuration
+from hpsearch.trainables.epochs import check_first, read_epoch
+from hpsearch.trainables.errors import ModelError
+from hpsearch.trainables.source import TRAIN, Source
+from hpsearch.trials.slots import derive_rng
+
+if TYPE_CHECKING:
+    from hpsearch.trials.records import DataId
+
+OFFERED = (
+    "epochs",
+    "seed",
+    "report",
+)  # what a function can ask for by name, after its configuration
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+logger = logging.getLogger(__name__)
+
+
+class FunctionModel:
+    """A user's own model, which a study file names in [model].
+
+    source: what trains. seed: the study's. metric: the one that the search goes by. threads: how
+    many a trial may use. Raises SettingsError for what cannot be imported or called.
+    """
+
+    data: DataId | None = None  # the function loads them itself
+    digest = ""
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, source: Source, *, seed: int, metric: str, threads: int = 1) -> None:
+        self.name, self.seed, self.metric, self.threads = source.name, seed, metric, threads
+        limit_threads(threads)
+        if source.is_program:
+            from hpsearch.trainables.program import program_function
+
+            self.function, self.code = program_function([*source.place])
+        else:
+            self.function, self.code = source.load()
+        limit_threads(threads)  # of what it has imported
+        self.asked_for = _asked_for(self.function, self.name)
+        self._pointed_out: set[str] = set()
+
+    def as_dict(self, config: Any) -> dict[str, Any]:
+        """Return a configuration as plain data."""
+        return dict(config)
+
+    def restored(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the configuration of which `as_dict` returned `stored`."""
+        return dict(stored)
+
+    def epochs_of(self, config: Any) -> int:
+        """Return the most epochs that a configuration allows; without the key a trial has one."""
+        return int(config.get("epochs", 1))
+
+    def train(self, config: Any, draw: int, on_epoch_end: OnEpochEnd) -> None:
+        """Train once; see `Model.train`."""
+        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
+        given = Configuration(config)
+        run = _Run(self.name, self.metric, int(config.get("epochs", 1)), on_epoch_end)
+        offers = {"epochs": run.epochs, "seed": seed, "report": run.report}
+        seed_everything(seed)
+        try:
+            made = self.function(given, **{name: offers[name] for name in self.asked_for})
+            run.follow(made)
+        except Enough:
+            pass
+        except SystemExit as error:
+            raise ModelError(f"{self.name} called sys.exit({error.code})") from error
+        if not run.number:
+            raise ModelError(
+                f"{self.name} returned nothing; it yields the metrics of each epoch, or returns "
+                "those of one"
+            )
+        self._point_out_unread(given)
+
+    def _point_out_unread(self, config: Configuration) -> None:
+        """Say which keys nothing reads: a search over them is for nothing."""
+        for key in config.unread:
+            if key != "epochs" and key not in self._pointed_out:
+                self._pointed_out.add(key)
+                logger.warning("trial.%s: %s has not read it; is it misspelt?", key, self.name)
+
+
+class _Run:
+    """One training: it reads the epochs that a model yields or reports, and hands them on."""
+
+    def __init__(self, name: str, metric: str, epochs: int, on_epoch_end: OnEpochEnd) -> None:
+        self.name, self.metric, self.epochs, self.on_epoch_end = name, metric, epochs, on_epoch_end
+        self.number = 0
+
+    def report(self, metrics: object, save: Save | None = None) -> None:
+        """Take the metrics of an epoch; raise Enough after the last one, or to end a trial."""
+        self._take(metrics if save is None else (metrics, save))
+
+    def follow(self, made: object) -> None:
+        """Take what a function returned: a generator of epochs, or the metrics of one."""
+        if inspect.isgenerator(made):
+            self._follow_generator(made)
+        elif made is not None:
+            self._take(made)
+
+    def _follow_generator(self, epochs: Iterator[object]) -> None:
+        try:
+            for item in epochs:
+                self._take(item)
+                if self.number >= self.epochs:
+                    break
+        finally:
+            self._close(epochs)
+
+    def _take(self, item: object) -> None:
+        if self.number >= self.epochs:
+            raise Enough
+        metrics, save = read_epoch(item, self.metric, self.name)
+        if not self.number:
+            check_first(metrics, self.metric, self.name)
+        self.number += 1
+        self.on_epoch_end(metrics, save=save)
+
+    def _close(self, epochs: Any) -> None:
+        """End a generator where it stands; one that yields on is pointed out."""
+        try:
+            epochs.close()
+        except RuntimeError as error:
+            if "GeneratorExit" not in str(error):
+                raise
+            logger.warning("%s yields on after it was closed; let GeneratorExit pass", self.name)
+
+
+def _asked_for(function: Callable[..., Any], name: str) -> tuple[str, ...]:
+    """Return which of the offered arguments a function takes; raises SettingsError."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise SettingsError(f"{TRAIN}: {name} is async; it must be a plain function or generator")
+    try:
+        parameters = [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{TRAIN}: the arguments of {name} are not known: {error}") from error
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not parameters or parameters[0].kind not in (*named, inspect.Parameter.VAR_POSITIONAL):
+        raise SettingsError(f"{TRAIN}: {name} must take the configuration as its first argument")
+    for parameter in parameters[1:]:
+        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if variable or parameter.name in OFFERED or parameter.default is not parameter.empty:
+            continue
+        raise SettingsError(
+            f"{TRAIN}: {name} asks for '{parameter.name}', which nothing gives; after the "
+            f"configuration it can ask for {', '.join(OFFERED)}"
+        )
+    return tuple(each.name for each in parameters[1:] if each.name in OFFERED)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global random states, for models that use them."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
+
+
+def limit_threads(threads: int) -> None:
+    """Let what a model has imported, and what it will import, use so many threads."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
