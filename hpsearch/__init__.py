@@ -38,5 +38,4 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562): optuna and mlflow take seconds."""
     if name not in _HOMES:
         raise AttributeError(f"module 'hpsearch' has no attribute '{name}'")
-    import_module("hpsearch.errors").refuse_shadowed_model()
     return getattr(import_module(_HOMES[name]), name)

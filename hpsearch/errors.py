@@ -131,13 +131,13 @@ class Interrupted(Exception):  # noqa: N818
 
 
 def refuse_shadowed_model() -> None:
-    """Raise HpsearchError if a file of the user's hides hpsearch's own package `model`."""
+    """Raise HpsearchError if a file of the user's hides the package `model`, the training core."""
     spec = importlib.util.find_spec("model")
     places = list(spec.submodule_search_locations or []) if spec else []
     if any((Path(place) / "training.py").is_file() for place in places):
         return
     found = spec.origin or places[0] if spec else "nothing"
     raise HpsearchError(
-        f"{found}: this hides the package 'model' that hpsearch is built on; rename it, or run "
-        "hpsearch from another folder"
+        f"{found}: this hides the package 'model' with the built-in network; rename it, run "
+        "hpsearch from another folder, or name the model to train in [model]"
     )

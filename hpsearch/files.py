@@ -6,13 +6,14 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from hpsearch.errors import Argument, SettingsError
-from model.files import is_special, written_whole
 
 FORCE = Argument("force", "=True")
 
@@ -52,6 +53,36 @@ def write_file(argument: Argument, path: str | os.PathLike[str], data: bytes) ->
     except OSError as error:
         raise unwritable(argument, path, error) from error
     return Path(path)
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` when the block ends without an error.
+
+    Otherwise `path` stays as it was. A link stays a link: the file that it points to is replaced.
+    Raises OSError, also if `path` is a device, a pipe or a socket. `model.files` has the same for
+    the training core: a study of another model does not import that.
+    """
+    if is_special(path):
+        raise FileExistsError(errno.EEXIST, "is no regular file", os.fspath(path))
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        with open(beside, "xb") as file:
+            yield file
+        os.replace(beside, target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a device, pipe or socket: neither a regular file nor a folder."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def unwritable(argument: Argument, path: str | os.PathLike[str], error: OSError) -> SettingsError:

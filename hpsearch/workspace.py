@@ -590,8 +590,8 @@ class Workspace:
         output: a file to write it to. slot: another trial than the winner. `hpsearch predict` and
         `model.MLPClassifier.load` read a network.
         """
-        from hpsearch.export.files import as_study_file, network_bytes
-        from hpsearch.export.winner import winner_record, winner_with_network, winning_trial
+        from hpsearch.export.files import as_study_file
+        from hpsearch.export.winner import check_has_network, winner_record, winning_trial
         from hpsearch.files import check_output, write_file
         from hpsearch.formatting import unknown_name
 
@@ -599,6 +599,9 @@ class Workspace:
         if output is not None:
             check_output(OUTPUT, output, force=force)  # before anything is trained
         if kind == "npz":
+            check_has_network(study)
+            from hpsearch.export.network import network_bytes, winner_with_network
+
             exported = network_bytes(winner_with_network(store, study, slot).network)
         elif kind == "toml":
             exported = as_study_file(study, winning_trial(study, slot)).encode()
@@ -613,11 +616,14 @@ class Workspace:
     @_storage_border
     def register(self, name: str, *, slot: int | None = None) -> Champion:
         """Make the winner's network a version of the model `name` in MLflow's registry."""
-        from hpsearch.export.registry import register
-        from hpsearch.export.winner import winner_with_network
+        from hpsearch.export.winner import check_has_network
         from hpsearch.trials.records import experiment_name
 
         store, study = self._search(name)
+        check_has_network(study)
+        from hpsearch.export.network import winner_with_network
+        from hpsearch.export.registry import register
+
         tracking = self.tracking_store
         tracking.check(experiment_name(study))  # before anything is trained
         return register(tracking, study, winner_with_network(store, study, slot))

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from hpsearch.analysis.ranking import searched_values
 from hpsearch.errors import StudyError
 from hpsearch.evaluation.record import evaluation_record
-from hpsearch.export.winner import winner_with_network
+from hpsearch.export.network import winner_with_network
 from hpsearch.settings.study import load_settings
 from hpsearch.storage import leases
 from hpsearch.storage.catalog import find_evaluation, load_study

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from hpsearch import __version__
-from hpsearch.errors import HpsearchError, refuse_shadowed_model
+from hpsearch.errors import HpsearchError
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 from hpsearch.formatting import printable
 
@@ -77,7 +77,6 @@ def cli() -> None:
     hpsearch study my-study.toml        a study of your own
     hpsearch ui                         look at the trials in MLflow
     """
-    refuse_shadowed_model()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 

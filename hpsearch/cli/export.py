@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from hpsearch.cli.options import storage_option, tracking_option
+from hpsearch.errors import refuse_shadowed_model
 from hpsearch.files import file_name
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def predict_command(model: str, data: str, proba: bool) -> None:
     hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
     """
     from hpsearch.cli.console import note, say
+
+    refuse_shadowed_model()
     from hpsearch.prediction import predict_table
 
     prediction = predict_table(model, data)

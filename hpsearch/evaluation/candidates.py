@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.ranking import best_trials, no_best
 from hpsearch.errors import StudyError
-from hpsearch.trainables.network import trained_config
-from hpsearch.trials.records import seeds_of, slot_of
+from hpsearch.trials.records import config_of, seeds_of, setup_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -39,7 +38,17 @@ class SearchResult:
     @property
     def key(self) -> str:
         """The configuration as text, the same for trials that trained the same."""
-        return json.dumps(trained_config(self.trial).as_dict())
+        return configuration_key(self.trial)
+
+
+def configuration_key(trial: FrozenTrial) -> str:
+    """Return a trial's configuration as text, the same for trials that trained the same."""
+    setup, config = setup_of(trial), config_of(trial)
+    if setup is None or not setup.model:
+        from hpsearch.trainables.network import trained_config  # imports the training core
+
+        config = trained_config(trial).as_dict()  # also the fields that an earlier version lacked
+    return json.dumps(config, sort_keys=True)
 
 
 def best_results(study: Study, top: int, also: Container[int] = ()) -> list[SearchResult]:

@@ -7,11 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.ranking import find_trial
-from hpsearch.evaluation.candidates import Candidate, best_results, is_tied
+from hpsearch.evaluation.candidates import Candidate, best_results, configuration_key, is_tied
 from hpsearch.evaluation.scores import SCORES, Scores
 from hpsearch.evaluation.test_set import LoggedUse
 from hpsearch.formatting import common_format
-from hpsearch.trainables.network import trained_config
 from hpsearch.trials.records import evaluation_table, write_evaluation_table
 
 if TYPE_CHECKING:
@@ -132,7 +131,8 @@ def overtaken_by(study: Study, evaluation: Evaluation) -> int | None:
     """Return the trial that the search has found since and that beats all candidates, or None."""
     best = best_results(study, 1)[0]
     known = (find_trial(study, str(each.slot)) for each in evaluation.candidates)
-    return None if trained_config(best.trial) in map(trained_config, known) else best.slot
+    known_keys = map(configuration_key, known)
+    return None if configuration_key(best.trial) in known_keys else best.slot
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:

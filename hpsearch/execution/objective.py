@@ -164,7 +164,7 @@ def setup_for(
     """Return the record of what a trial trains."""
     search = settings.search
     return Setup(
-        config=model.as_dict(config),
+        config=settings.trial.keys.as_dict(config),
         metric=search.metric,
         seed=search.seed,
         data=model.data,
@@ -193,11 +193,19 @@ def recorded(trial: BaseTrial, curves: Curves) -> Iterator[Curves]:
         if is_storage_error(error):
             write_no_try(trial)
             raise
-        write_reason(trial, f"{type(error).__name__}: {error}", traceback.format_exc())
+        write_reason(trial, _said(error, curves), traceback.format_exc())
         raise
     finally:
         if len(curves):
             write_curves(trial, curves)
+
+
+def _said(error: Exception, curves: Curves) -> str:
+    """Return why a trial failed, with the epoch unless that is the first."""
+    if isinstance(error, ModelError):
+        return str(error)
+    epoch = f" in epoch {len(curves) + 1}" if len(curves) else ""
+    return f"{type(error).__name__}{epoch}: {error}"
 
 
 class Follower:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.ranking import best_epoch, trial_record
@@ -19,17 +17,18 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from model.classifier import MLPClassifier
-
 
 def export_record(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     """Return a trial with its data, seed and draw as plain data; raise StudyError."""
     settings, data = study_settings(study), data_of(trial)
-    assert data is not None  # the study has settings, so hpsearch ran its trials
+    if data is None:
+        trained = {"model": None if settings.model is None else settings.model.as_table()}
+    else:
+        trained = {"data": asdict(data) | settings.data.model_dump(exclude_none=True)}
     return {
         "study": study.study_name,
         "metric": settings.search.metric,
-        "data": asdict(data) | settings.data.model_dump(exclude_none=True),
+        **trained,
         "seed": settings.search.seed,
         "draw": settings.search.draw(slot_of(trial)),
     } | trial_record(trial)
@@ -62,11 +61,3 @@ def as_study_file(study: Study, trial: FrozenTrial) -> str:
     ]
     lines = [f"# {line}".rstrip() for line in comments]
     return "\n".join([*lines, "", settings.to_toml()])
-
-
-def network_bytes(classifier: MLPClassifier) -> bytes:
-    """Return the contents of a network's .npz file."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "network.npz"
-        classifier.save(path)
-        return path.read_bytes()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from hpsearch.export.winner import Winner
+    from hpsearch.export.network import Winner
     from hpsearch.tracking.store import TrackingStore
 
 ALIAS = "champion"  # the alias of the version that was registered last, and the name of the runs

@@ -1,90 +1,27 @@
-"""The winner of a study: which trial it is, and its trained network."""
+"""The winner of a study: which trial it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import islice
-from math import nan
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
-from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.configurations import best_configurations
-from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial, no_best, rank
-from hpsearch.errors import DataError, StudyError
+from hpsearch.analysis.ranking import best_trials, find_trial, no_best, rank
+from hpsearch.errors import StudyError
 from hpsearch.evaluation.record import evaluation_record, last_evaluation, overtaken_by
-from hpsearch.evaluation.scores import SCORES
 from hpsearch.export.files import export_record
-from hpsearch.search.finals import final_network
-from hpsearch.search.repeats import check_data, evaluation_settings
-from hpsearch.storage.catalog import find_evaluation, study_settings
-from hpsearch.trainables.network import attribute, load_data, start_training, trained_config
+from hpsearch.storage.catalog import study_settings
 from hpsearch.trials.records import (
-    Repeat,
-    curves_of,
-    data_of,
-    own_trials,
-    repeat_of,
     seeds_of,
     slot_of,
-    validation_of,
 )
-from model.classifier import MLPClassifier
-from model.training import CURVES
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from hpsearch.evaluation.record import Evaluation
-    from model.data import Dataset
-    from model.network import Network
-
-
-@dataclass(frozen=True)
-class Winner:
-    """A trial of a study and its network, which predicts from raw rows.
-
-    scores: the network's on the test set, as {"test/accuracy": 0.97}; if they are empty, `untested`
-    says why. final_epochs: for how many epochs the network was trained on training and validation
-    rows together; 0 if it was trained on training rows only.
-    """
-
-    trial: FrozenTrial
-    network: MLPClassifier
-    scores: dict[str, float] = field(default_factory=dict)
-    final_epochs: int = 0
-    untested: str = "No test score"
-
-    @property
-    def how(self) -> str:
-        """How the network was trained: "trained again up to that epoch"."""
-        if not self.final_epochs:
-            return "trained again up to that epoch"
-        rows = "training and validation rows"
-        return f"trained by its evaluation on {rows} for {self.final_epochs} epochs"
-
-
-def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = None) -> Winner:
-    """Return the winning trial with its network; raise StudyError or DataError.
-
-    The network is the one that `evaluate` trained on training and validation rows. Without an
-    evaluation, or for another trial by its `slot`, the trial's own network is trained again.
-    """
-    evaluation = _standing_evaluation(study)
-    trial = _winning_trial(study, evaluation, slot)
-    final = None
-    if evaluation is not None and slot is None:
-        final = _final_trial(storage, study, evaluation)
-    untested = _untested(study, evaluation, slot)
-    if evaluation is None or final is None:
-        return Winner(trial, retrain(study, trial), untested=untested)
-    tested = evaluation.test_scores("network") if evaluation.is_scored else None
-    scores = {f"test/{name}": getattr(tested, name) for name in SCORES} if tested else {}
-    return Winner(trial, _final_classifier(study, final), scores, evaluation.epochs, untested)
 
 
 def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
@@ -92,8 +29,8 @@ def winning_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
     Raises StudyError.
     """
-    evaluation = _standing_evaluation(study) if slot is None else None
-    return _winning_trial(study, evaluation, slot)
+    evaluation = standing_evaluation(study) if slot is None else None
+    return trial_of_winner(study, evaluation, slot)
 
 
 def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
@@ -108,7 +45,7 @@ def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
             state = {TrialState.FAIL: "failed", TrialState.PRUNED: "was pruned"}
             what = state.get(trial.state, "is still running")
             raise StudyError(
-                f"{_title(study, trial)} {what}; only a completed trial can be exported"
+                f"{trial_title(study, trial)} {what}; only a completed trial can be exported"
             )
         return trial
     if seeds_of(study) > 1:
@@ -128,15 +65,25 @@ def choose_trial(study: Study, slot: int | None = None) -> FrozenTrial:
 
 def winner_record(study: Study, slot: int | None = None) -> dict[str, Any]:
     """Return the winner as plain data, with the evaluation that chose it; raise StudyError."""
-    evaluation = _standing_evaluation(study)
-    trial = _winning_trial(study, evaluation, slot)
+    evaluation = standing_evaluation(study)
+    trial = trial_of_winner(study, evaluation, slot)
     record = export_record(study, trial)
     if evaluation is None or evaluation.chosen.slot != slot_of(trial):
         return record
     return record | {"evaluation": evaluation_record(evaluation)}
 
 
-def _standing_evaluation(study: Study) -> Evaluation | None:
+def check_has_network(study: Study) -> None:
+    """Raise StudyError if the study trains a user's own model, of which hpsearch has no copy."""
+    model = study_settings(study).model
+    if model is not None:
+        raise StudyError(
+            f"study '{study.study_name}' trains a model of its own, {model.train.name}; of its "
+            "winner the configuration can be exported, as toml or json"
+        )
+
+
+def standing_evaluation(study: Study) -> Evaluation | None:
     """Return the last evaluation of `study`, None if there is none or it is out of date.
 
     It is out of date once the search has found a better trial. Raises StudyError.
@@ -145,88 +92,11 @@ def _standing_evaluation(study: Study) -> Evaluation | None:
     return None if evaluation is None or overtaken_by(study, evaluation) is not None else evaluation
 
 
-def _winning_trial(study: Study, evaluation: Evaluation | None, slot: int | None) -> FrozenTrial:
+def trial_of_winner(study: Study, evaluation: Evaluation | None, slot: int | None) -> FrozenTrial:
     if slot is not None or evaluation is None:
         return choose_trial(study, slot)
     return find_trial(study, str(evaluation.chosen.slot))
 
 
-def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> str:
-    """Return why the network has no score on the test set; meaningless if it has one."""
-    if validation_of(study) == "test":
-        return "Validated on the test set: nothing is left to test it on"
-    if slot is not None:
-        return "Not tested: an evaluation tests the network that it chooses"
-    if evaluation is None:
-        return f"Not evaluated yet, so without a test score: `hpsearch evaluate {study.study_name}`"
-    return f"No test score: {evaluation.unscored}"
-
-
-def _final_trial(storage: BaseStorage, study: Study, evaluation: Evaluation) -> FrozenTrial | None:
-    """Return the trial of the first final network, the one that was scored, or None."""
-    evaluating, epochs = find_evaluation(storage, study), evaluation.epochs
-    if evaluating is None or not epochs:
-        return None
-    found = {repeat_of(t): t for t in own_trials(evaluating, (TrialState.COMPLETE,))}
-    finals = (Repeat(evaluation.chosen.slot, draw, epochs) for draw in range(evaluation.seeds))
-    return next((found[final] for final in finals if final in found), None)
-
-
-def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
-    """Train the network of `trial` again up to its best epoch and return it.
-
-    It predicts from raw rows. Raises DataError if the data have changed, and StudyError if the
-    network is not exactly the one that the trial trained.
-    """
-    settings, trained_on, epochs = study_settings(study), data_of(trial), best_epoch(trial)
-    assert trained_on is not None  # the study has settings, so hpsearch ran its trials
-    search, title = settings.search, _title(study, trial)
-    data, metric = load_data(settings.data.model_dump()), search.metric
-    if data.digest != trained_on.digest:
-        raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
-    network, training = start_training(
-        data,
-        trained_config(trial),
-        seed=search.seed,
-        draw=search.draw(slot_of(trial)),
-        metric=metric,
-        diagnostics=search.diagnostics,
-    )
-    with threadpool_limits(limits=1, user_api="blas"):  # as workers do: rounding depends on it
-        history = list(islice(training, epochs))  # stop there: these are the best weights
-    value = float(getattr(history[-1], attribute(metric)))
-    if len(history) != epochs or value != trial.value:
-        raise StudyError(
-            f"{title} had {metric} {trial.value} at epoch {epochs}, but training it again "
-            f"here gave {value}; export it with the library versions and on the kind of machine "
-            "that the study ran with"
-        )
-    curves = {name: [getattr(epoch, name) for epoch in history] for name in CURVES}
-    return _classifier(network, data, curves, epochs)
-
-
-def _final_classifier(study: Study, trial: FrozenTrial) -> MLPClassifier:
-    """Return the network that the final `trial` trained; raise StudyError or DataError."""
-    settings = evaluation_settings(study)
-    data = load_data(settings.data.model_dump())
-    check_data(study, data.digest)
-    curves = {
-        attribute(name): [value if value is not None else nan for value in values]
-        for name, values in curves_of(trial).values.items()
-    }
-    network = final_network(trial, settings, data)
-    return _classifier(network, data, curves, len(curves_of(trial)))
-
-
-def _classifier(
-    network: Network, data: Dataset, curves: Mapping[str, list[float]], epochs: int
-) -> MLPClassifier:
-    """Return `network`, trained for `epochs` epochs, as a classifier; a missing curve is NaN."""
-    classifier = MLPClassifier.from_network(network, data, random_state=0)
-    classifier.history_ = {name: curves.get(name, [nan] * epochs) for name in CURVES}
-    classifier.best_epoch_ = epochs
-    return classifier
-
-
-def _title(study: Study, trial: FrozenTrial) -> str:
+def trial_title(study: Study, trial: FrozenTrial) -> str:
     return f"trial {slot_of(trial)} of study '{study.study_name}'"

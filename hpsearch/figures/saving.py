@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import Argument
-from hpsearch.files import check_output, unwritable
-from model.files import written_whole
+from hpsearch.files import check_output, unwritable, written_whole
 
 if TYPE_CHECKING:
     import os

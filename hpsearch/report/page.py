@@ -17,7 +17,7 @@ from hpsearch import __version__
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.history import running_seconds, span_of
 from hpsearch.analysis.ranking import better_found, count_trials
-from hpsearch.files import check_output
+from hpsearch.files import check_output, is_special
 from hpsearch.formatting import common_format, counted, format_value
 from hpsearch.report.charts.base import Panels
 from hpsearch.report.charts.contours import contour_panels
@@ -32,7 +32,6 @@ from hpsearch.report.region import Region, region_of
 from hpsearch.report.reproduction import provenance, reproduction_of
 from hpsearch.report.tables import all_trials_table, best_trials_table
 from hpsearch.trials.records import label_of
-from model.files import is_special
 
 if TYPE_CHECKING:
     import os

@@ -26,6 +26,7 @@ from hpsearch.trainables.network import (
     trained_config,
     with_validation_rows,
 )
+from hpsearch.trainables.network_keys import NETWORK
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.records import (
     Repeat,
@@ -77,7 +78,7 @@ class FinalObjective:
         repeat, search = self.plan[slot_of(trial)], self.settings.search
         metric = search.metric.replace("val/", "train/")
         # Nothing is left to validate on.
-        config = replace(self.model.restored(self.config), early_stopping=0)
+        config = replace(NETWORK.build(self.config), early_stopping=0)
         with recorded(trial, Curves()) as curves:
             write_repeat(trial, repeat)
             write_setup(trial, setup_for(self.settings, self.model, config))
@@ -116,7 +117,7 @@ def train_finals(
     epochs = median_low(best_epoch(trial) or 1 for trial in repeats)
     typical = next(trial for trial in repeats if best_epoch(trial) == epochs)
     losses = [loss or 0.0 for loss in curves_of(typical).of("val/loss")[:epochs]]
-    rates = learning_rates(model.restored(config), losses)
+    rates = learning_rates(NETWORK.build(config), losses)
     finals = [Repeat(slot, draw, epochs) for draw in range(seeds)]
     plan = plan_slots(retraining.lease.study, finals)
     objective = FinalObjective(settings, plan, config, rates, model)

@@ -95,7 +95,7 @@ class RepeatObjective:
     def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
         """Train one model and return its best validation value."""
         repeat, search = self.plan[slot_of(trial)], self.settings.search
-        config = self.model.restored(self.configs[repeat.trial])
+        config = self.settings.trial.keys.build(self.configs[repeat.trial])
         with recorded(trial, Curves()) as curves:
             write_repeat(trial, repeat)
             write_setup(trial, setup_for(self.settings, self.model, config))

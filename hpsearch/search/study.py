@@ -274,7 +274,9 @@ def _copy_within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenT
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about values out of range
             config = space.suggest(given)
-        if config.as_dict() != config_of(trial):  # a labelled trial that sets a fixed value
+        if space.keys.as_dict(config) != config_of(
+            trial
+        ):  # a labelled trial that sets a fixed value
             return None
         return create_trial(
             state=trial.state,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from hpsearch.errors import SettingsError
+from hpsearch.errors import SettingsError, refuse_shadowed_model
 from hpsearch.formatting import counted, unknown_name, without_middle
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
@@ -77,6 +77,7 @@ def keys_for(table: Mapping[str, Any]) -> Keys:
     """Return which keys the [trial] table of a study file may have."""
     if table.get("model") is not None:
         return FreeKeys()
+    refuse_shadowed_model()
     from hpsearch.trainables.network_keys import NETWORK  # imports the training core
 
     return NETWORK
@@ -289,11 +290,15 @@ def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
         raise SettingsError(f"{place}: keys must be text") from None
 
 
-def load_settings(source: str | os.PathLike[str]) -> StudySettings:
+def load_settings(
+    source: str | os.PathLike[str], *, train: Callable[..., Any] | None = None
+) -> StudySettings:
     """Return the settings of a study file.
 
-    source: its path, or the name of a study that ships with the package ("digits"). A data file is
-    looked up in the working directory first, then beside the study file. Raises SettingsError.
+    source: its path, or the name of a study that ships with the package ("digits"). train: a
+    function that trains, in place of the one that [model] names; see docs/your-own-model.md. A data
+    file and the file of a model are looked up in the working directory first, then beside the
+    study file. Raises SettingsError.
     """
     path = _find(source)
     try:
@@ -312,6 +317,8 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
         raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
     except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
         raise SettingsError(f"{path}: is not TOML: {error}") from None
+    if train is not None and isinstance(model := table.get("model", {}), Mapping):
+        table["model"] = {**model, "train": train}
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
     if settings.model is not None:
         return settings.replace(model={"train": settings.model.train.beside(path.parent)})

@@ -56,6 +56,10 @@ class FreeKeys:
         """Return the values; a list is a list again."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
 
+    def as_dict(self, config: Any) -> dict[str, Any]:
+        """Return a copy of a configuration, which is plain data."""
+        return dict(config)
+
 
 def _is_plain(value: object) -> bool:
     finite = isinstance(value, float) and math.isfinite(value)

@@ -166,6 +166,9 @@ class Keys(Protocol):
     def build(self, values: Mapping[str, Any]) -> Any:
         """Return the configuration that a trial trains."""
 
+    def as_dict(self, config: Any) -> dict[str, Any]:
+        """Return a configuration as plain data, of which `build` makes the same one."""
+
 
 def field_name(parameter: str) -> str:
     """Return the study file's name for Optuna's `parameter`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -52,12 +52,6 @@ class Model(Protocol):
 
     @property
     def notes(self) -> Sequence[str]: ...
-
-    def as_dict(self, config: Any) -> dict[str, Any]:
-        """Return a configuration as plain data."""
-
-    def restored(self, stored: Mapping[str, Any]) -> Any:
-        """Return the configuration of which `as_dict` returned `stored`."""
 
     def epochs_of(self, config: Any) -> int:
         """Return the most epochs that a configuration allows."""

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,14 +57,6 @@ class FunctionModel:
         limit_threads(threads)  # of what it has imported
         self.asked_for = _asked_for(self.function, self.name)
         self._pointed_out: set[str] = set()
-
-    def as_dict(self, config: Any) -> dict[str, Any]:
-        """Return a configuration as plain data."""
-        return dict(config)
-
-    def restored(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configuration of which `as_dict` returned `stored`."""
-        return dict(stored)
 
     def epochs_of(self, config: Any) -> int:
         """Return the most epochs that a configuration allows; without the key a trial has one."""

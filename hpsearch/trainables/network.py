@@ -82,14 +82,6 @@ class NetworkModel:
         """Sentences about the data that a person should read."""
         return self.dataset.notes
 
-    def as_dict(self, config: TrainConfig) -> dict[str, Any]:
-        """Return a configuration as plain data."""
-        return config.as_dict()
-
-    def restored(self, stored: Mapping[str, Any]) -> TrainConfig:
-        """Return the configuration of which `as_dict` returned `stored`."""
-        return TrainConfig(**stored)
-
     def epochs_of(self, config: TrainConfig) -> int:
         """Return the most epochs that a configuration allows."""
         return config.epochs

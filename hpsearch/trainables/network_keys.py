@@ -74,6 +74,10 @@ class NetworkKeys:
             values[SHAPE] = (width,) * depth
         return TrainConfig(**values)
 
+    def as_dict(self, config: TrainConfig) -> dict[str, Any]:
+        """Return a configuration as plain data."""
+        return config.as_dict()
+
 
 NETWORK = NetworkKeys()
 

@@ -25,7 +25,7 @@ GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 LAST_LINES = 5  # of stderr, for a message
 LONGEST_TAIL = 4096  # bytes of stderr that are looked at
 # A shell that reads from a pipe until the worker, which holds the other end, is gone.
-WATCHER = 'read -r line; kill -KILL -- "-$1" 2>/dev/null'
+WATCHER = 'read -r line; kill -9 "-$1"'
 
 
 def program_function(words: Sequence[str]) -> tuple[Callable[..., Iterator[Any]], str]:

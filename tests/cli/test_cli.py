@@ -504,7 +504,8 @@ def test_python_m_is_the_same_command(empty: Path) -> None:
 
 def test_a_module_that_hides_the_package_is_named(empty: Path) -> None:
     (empty / "model.py").write_text("")
-    result = python_m("list", cwd=empty)
+    assert python_m("list", cwd=empty).returncode == 0
+    result = python_m("study", "--no-tracking", cwd=empty)
     assert result.returncode == 1
     assert f"{empty / 'model.py'}: this hides the package 'model'" in result.stderr
     assert result.stderr.count("\n") == 1

@@ -9,7 +9,8 @@ import pytest
 
 from hpsearch.errors import SettingsError
 from hpsearch.export.files import as_study_file, export_record, single_trial
-from hpsearch.export.winner import choose_trial, retrain
+from hpsearch.export.network import retrain
+from hpsearch.export.winner import choose_trial
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.trials.records import slot_of

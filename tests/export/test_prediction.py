@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import DataError
-from hpsearch.export.files import network_bytes
-from hpsearch.export.winner import choose_trial, retrain
+from hpsearch.export.network import network_bytes, retrain
+from hpsearch.export.winner import choose_trial
 from hpsearch.prediction import predict_table
 from model import MLPClassifier
 

@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from hpsearch.errors import DataError, StudyError, TrackingError
-from hpsearch.export.files import network_bytes
 from hpsearch.export.flavor import example_rows
+from hpsearch.export.network import Winner, network_bytes, retrain, winner_with_network
 from hpsearch.export.registry import Champion, register
-from hpsearch.export.winner import Winner, choose_trial, retrain, winner_with_network
+from hpsearch.export.winner import choose_trial
 from hpsearch.prediction import load_model, predict_frame, predict_table
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings

@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
 from hpsearch.errors import DataError, StudyError
-from hpsearch.export.files import network_bytes, single_trial
-from hpsearch.export.winner import choose_trial, retrain, winner_with_network, winning_trial
+from hpsearch.export.files import single_trial
+from hpsearch.export.network import network_bytes, retrain, winner_with_network
+from hpsearch.export.winner import choose_trial, winning_trial
 from hpsearch.prediction import load_model, predict_table
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import find_evaluation, study_settings

@@ -26,7 +26,8 @@ from hpsearch.evaluation.record import (
 )
 from hpsearch.evaluation.test_set import log_deleted_search, uses_of
 from hpsearch.evaluation.wording import verdict
-from hpsearch.export.winner import winner_record, winner_with_network, winning_trial
+from hpsearch.export.network import winner_with_network
+from hpsearch.export.winner import winner_record, winning_trial
 from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
 from hpsearch.search.evaluate import evaluate

@@ -1,0 +1,171 @@
+"""The network of a study's winner: the final one of its evaluation, or its own, trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from math import nan
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits
+
+from hpsearch.analysis.ranking import best_epoch
+from hpsearch.errors import DataError, StudyError
+from hpsearch.evaluation.scores import SCORES
+from hpsearch.export.winner import standing_evaluation, trial_of_winner, trial_title
+from hpsearch.search.finals import final_network
+from hpsearch.search.repeats import check_data, evaluation_settings
+from hpsearch.storage.catalog import find_evaluation, study_settings
+from hpsearch.trainables.network import attribute, load_data, start_training, trained_config
+from hpsearch.trials.records import (
+    Repeat,
+    curves_of,
+    data_of,
+    own_trials,
+    repeat_of,
+    slot_of,
+    validation_of,
+)
+from model.classifier import MLPClassifier
+from model.training import CURVES
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+    from hpsearch.evaluation.record import Evaluation
+    from model.data import Dataset
+    from model.network import Network
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A trial of a study and its network, which predicts from raw rows.
+
+    scores: the network's on the test set, as {"test/accuracy": 0.97}; if they are empty, `untested`
+    says why. final_epochs: for how many epochs the network was trained on training and validation
+    rows together; 0 if it was trained on training rows only.
+    """
+
+    trial: FrozenTrial
+    network: MLPClassifier
+    scores: dict[str, float] = field(default_factory=dict)
+    final_epochs: int = 0
+    untested: str = "No test score"
+
+    @property
+    def how(self) -> str:
+        """How the network was trained: "trained again up to that epoch"."""
+        if not self.final_epochs:
+            return "trained again up to that epoch"
+        rows = "training and validation rows"
+        return f"trained by its evaluation on {rows} for {self.final_epochs} epochs"
+
+
+def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = None) -> Winner:
+    """Return the winning trial with its network; raise StudyError or DataError.
+
+    The network is the one that `evaluate` trained on training and validation rows. Without an
+    evaluation, or for another trial by its `slot`, the trial's own network is trained again.
+    """
+    evaluation = standing_evaluation(study)
+    trial = trial_of_winner(study, evaluation, slot)
+    final = None
+    if evaluation is not None and slot is None:
+        final = _final_trial(storage, study, evaluation)
+    untested = _untested(study, evaluation, slot)
+    if evaluation is None or final is None:
+        return Winner(trial, retrain(study, trial), untested=untested)
+    tested = evaluation.test_scores("network") if evaluation.is_scored else None
+    scores = {f"test/{name}": getattr(tested, name) for name in SCORES} if tested else {}
+    return Winner(trial, _final_classifier(study, final), scores, evaluation.epochs, untested)
+
+
+def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> str:
+    """Return why the network has no score on the test set; meaningless if it has one."""
+    if validation_of(study) == "test":
+        return "Validated on the test set: nothing is left to test it on"
+    if slot is not None:
+        return "Not tested: an evaluation tests the network that it chooses"
+    if evaluation is None:
+        return f"Not evaluated yet, so without a test score: `hpsearch evaluate {study.study_name}`"
+    return f"No test score: {evaluation.unscored}"
+
+
+def _final_trial(storage: BaseStorage, study: Study, evaluation: Evaluation) -> FrozenTrial | None:
+    """Return the trial of the first final network, the one that was scored, or None."""
+    evaluating, epochs = find_evaluation(storage, study), evaluation.epochs
+    if evaluating is None or not epochs:
+        return None
+    found = {repeat_of(t): t for t in own_trials(evaluating, (TrialState.COMPLETE,))}
+    finals = (Repeat(evaluation.chosen.slot, draw, epochs) for draw in range(evaluation.seeds))
+    return next((found[final] for final in finals if final in found), None)
+
+
+def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
+    """Train the network of `trial` again up to its best epoch and return it.
+
+    It predicts from raw rows. Raises DataError if the data have changed, and StudyError if the
+    network is not exactly the one that the trial trained.
+    """
+    settings, trained_on, epochs = study_settings(study), data_of(trial), best_epoch(trial)
+    assert trained_on is not None  # the study has settings, so hpsearch ran its trials
+    search, title = settings.search, trial_title(study, trial)
+    data, metric = load_data(settings.data.model_dump()), search.metric
+    if data.digest != trained_on.digest:
+        raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
+    network, training = start_training(
+        data,
+        trained_config(trial),
+        seed=search.seed,
+        draw=search.draw(slot_of(trial)),
+        metric=metric,
+        diagnostics=search.diagnostics,
+    )
+    with threadpool_limits(limits=1, user_api="blas"):  # as workers do: rounding depends on it
+        history = list(islice(training, epochs))  # stop there: these are the best weights
+    value = float(getattr(history[-1], attribute(metric)))
+    if len(history) != epochs or value != trial.value:
+        raise StudyError(
+            f"{title} had {metric} {trial.value} at epoch {epochs}, but training it again "
+            f"here gave {value}; export it with the library versions and on the kind of machine "
+            "that the study ran with"
+        )
+    curves = {name: [getattr(epoch, name) for epoch in history] for name in CURVES}
+    return _classifier(network, data, curves, epochs)
+
+
+def _final_classifier(study: Study, trial: FrozenTrial) -> MLPClassifier:
+    """Return the network that the final `trial` trained; raise StudyError or DataError."""
+    settings = evaluation_settings(study)
+    data = load_data(settings.data.model_dump())
+    check_data(study, data.digest)
+    curves = {
+        attribute(name): [value if value is not None else nan for value in values]
+        for name, values in curves_of(trial).values.items()
+    }
+    network = final_network(trial, settings, data)
+    return _classifier(network, data, curves, len(curves_of(trial)))
+
+
+def _classifier(
+    network: Network, data: Dataset, curves: Mapping[str, list[float]], epochs: int
+) -> MLPClassifier:
+    """Return `network`, trained for `epochs` epochs, as a classifier; a missing curve is NaN."""
+    classifier = MLPClassifier.from_network(network, data, random_state=0)
+    classifier.history_ = {name: curves.get(name, [nan] * epochs) for name in CURVES}
+    classifier.best_epoch_ = epochs
+    return classifier
+
+
+def network_bytes(classifier: MLPClassifier) -> bytes:
+    """Return the contents of a network's .npz file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.npz"
+        classifier.save(path)
+        return path.read_bytes()
