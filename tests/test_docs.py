@@ -21,6 +21,7 @@ from hpsearch.cli import COMMANDS, cli
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import KINDS, FigureSettings
+from hpsearch.settings.model import ModelSettings
 from hpsearch.settings.search import OPTIONS, SearchSettings
 from hpsearch.settings.study import StudySettings
 from hpsearch.space.ranges import RANGE_KEYS
@@ -144,6 +145,8 @@ def test_a_page_runs_from_top_to_bottom(
             name = re.match(r"# (\S+\.toml)\n", block)
             assert name is not None, f"the first line says what the file is called:\n{block}"
             (folder / name[1]).write_text(block)
+        elif kind == "python" and (name := re.match(r"# (\S+\.py)\n", block)):
+            (folder / name[1]).write_text(block)
         elif kind == "python":
             (folder / "block.py").write_text(block)
             result = run("python block.py", folder)
@@ -197,6 +200,7 @@ def test_the_reference_has_every_option(name: str) -> None:
 @pytest.mark.parametrize(
     ("title", "table"),
     [
+        ("### `[model]`", ModelSettings),
         ("### `[data]`", DataSettings),
         ("### `[search]`", SearchSettings),
         ("### `[[figure]]`", FigureSettings),
@@ -204,7 +208,7 @@ def test_the_reference_has_every_option(name: str) -> None:
 )
 def test_the_reference_has_every_key_and_its_default(title: str, table: Any) -> None:
     found = {cells[0]: cells[1] for cells in rows(section(REFERENCE, title).split("\n#### ")[0])}
-    fields = table.model_fields
+    fields = {field.alias or name: field for name, field in table.model_fields.items()}
     assert {key.strip("`") for key in found if "`" in key} == set(fields)
     for key, field in fields.items():
         stated = found[f"`{key}`"]
