@@ -18,14 +18,14 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
 
     Budget, sampler, pruner and the location of the data are not part of it.
     """
+    space = settings.trial
     entries = {
         **_what_is_trained(settings, data_digest),
         "search.metric": settings.search.metric,
         "search.seed": settings.search.seed,
         "search.seeds": settings.search.seeds,
         "search.first_draw": settings.search.first_draw or 0,
-        **{f"trial.{key}": value for key, value in settings.trial.fixed.items()},
-        **{f"trial.{key}": value for key, value in settings.trial.searched.items()},
+        **{f"trial.{key}": space.described(key) for key in [*space.fixed, *space.searched]},
         **{
             f"enqueue[{n}]": f"{e.label} {dict(sorted(e.values.items()))}"
             for n, e in enumerate(settings.enqueue)

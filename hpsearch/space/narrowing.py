@@ -97,7 +97,7 @@ def narrow(
                 if widen:
                     narrowed = _with_end(narrowed, side, moved)
         searched[key] = narrowed
-    return Narrowing(space, replace(space, searched=searched), tuple(crowded))
+    return Narrowing(space, space.with_searched(searched), tuple(crowded))
 
 
 def _used(entry: Choices, values: Sequence[Any]) -> Choices:
