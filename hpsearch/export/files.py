@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import tomlkit
+
 from hpsearch.analysis.ranking import best_epoch, trial_record
 from hpsearch.formatting import format_value
 from hpsearch.search.study import study_name
 from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import StudySettings
 from hpsearch.storage.catalog import single_trial_settings, study_settings
-from hpsearch.trials.records import config_of, data_of, slot_of
+from hpsearch.trials.records import config_of, data_of, metric_of, slot_of, study_file
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 def export_record(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     """Return a trial with its data, seed and draw as plain data; raise StudyError."""
+    if study_file(study) is None:
+        return {"study": study.study_name, "metric": metric_of(study)} | trial_record(trial)
     settings, data = study_settings(study), data_of(trial)
     if data is None:
         trained = {"model": None if settings.model is None else settings.model.as_table()}
@@ -50,7 +54,14 @@ def single_trial(study: Study, trial: FrozenTrial) -> StudySettings:
 
 
 def as_study_file(study: Study, trial: FrozenTrial) -> str:
-    """Return the study file of `single_trial`, with comments that explain it; raise StudyError."""
+    """Return the study file of `single_trial`, with comments that explain it; raise StudyError.
+
+    Of a study that hpsearch did not start, only the parameters are known.
+    """
+    if study_file(study) is None:
+        value = format_value(trial.value)
+        heading = f"# Trial {slot_of(trial)} of {study.study_name}: value {value}"
+        return f"{heading}\n\n{tomlkit.dumps({'trial': trial.params})}"
     settings = single_trial(study, trial)
     result = f"{settings.search.metric} {format_value(trial.value)} at epoch {best_epoch(trial)}"
     comments = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import posixpath
 import re
 from collections.abc import Container, Mapping
@@ -19,6 +20,7 @@ from optuna.trial import TrialState
 from hpsearch.space.ranges import shape_name
 from hpsearch.trials.records import (
     DONE,
+    VALUE,
     config_of,
     curves_of,
     ensure_study_id,
@@ -97,7 +99,7 @@ def project(
 ) -> Projection:
     """Return the run of `trial`, called `name`; `tags` are added to its own or replace them.
 
-    The trial of another objective has no curves, so its run has no metrics.
+    The run of another objective's trial has what it reported and its value as metrics.
     """
     start = _milliseconds(trial, "datetime_start")
     end = _milliseconds(trial, "datetime_complete") if trial.state.is_finished() else None
@@ -182,6 +184,12 @@ def _metrics(trial: FrozenTrial, setup: Setup | None, end: int | None) -> list[M
         for epoch, (value, time) in enumerate(zip(values, curves.times, strict=True), start=1)
         if value is not None
     ]
+    if setup is None and end is not None:
+        values = trial.values or []
+        several = [f"{VALUE}_{number}" for number in range(len(values))]
+        names = several if len(values) > 1 else [f"{VALUE}{BEST}"]
+        finite = ((name, v) for name, v in zip(names, values, strict=False) if math.isfinite(v))
+        points += [Metric(name, value, end, 0) for name, value in finite]
     found = curves.best(setup.metric, maximize=setup.maximize) if setup else None
     if end is not None and setup is not None and found is not None:
         # At step 0: MLflow draws one bar per run for a metric whose only step is 0.

@@ -7,6 +7,7 @@ reads says what it returns for a study or trial that hpsearch did not make.
 
 from __future__ import annotations
 
+import math
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.trials.curves import Curves, known_direction
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from optuna.study import Study
-    from optuna.trial import BaseTrial, FrozenTrial
+    from optuna.trial import BaseTrial
 
     AnyTrial: TypeAlias = BaseTrial | FrozenTrial
 
@@ -42,6 +43,7 @@ _TRANSFERRED = "carried"  # the key of version 0.1
 _REPEAT = "repeat"
 _WEIGHTS = "network"
 
+VALUE = "value"  # what stands for the metric of a study that hpsearch did not start
 DIVERGED = "diverged"  # how the reason of a trial begins whose loss is not finite
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # the states of a trial that make its slot done
 _DRAWS_OF_0_1, _EPOCHS_OF_0_1 = 10**3, 10**9  # see `repeat_of`
@@ -189,8 +191,24 @@ def write_setup(trial: BaseTrial, setup: Setup) -> None:
 
 
 def curves_of(trial: AnyTrial) -> Curves:
-    """Return the trial's learning curves, empty if another objective ran it."""
-    return Curves.from_attribute(_table(trial, _CURVES))
+    """Return the trial's learning curves.
+
+    Of a trial that another objective ran, they are what it reported to Optuna, as metric "value".
+    """
+    stored = _table(trial, _CURVES)
+    if stored or not isinstance(trial, FrozenTrial) or not trial.intermediate_values:
+        return Curves.from_attribute(stored)
+    return _reported(trial) if setup_of(trial) is None else Curves()
+
+
+def _reported(trial: FrozenTrial) -> Curves:
+    """Return the values that a trial reported, step by step; when they were is not known."""
+    steps = sorted(trial.intermediate_values)
+    ended = trial.datetime_complete or trial.datetime_start
+    curves = Curves(times=[0 if ended is None else int(ended.timestamp() * 1000)] * len(steps))
+    values = (trial.intermediate_values[step] for step in steps)
+    curves.values[VALUE] = [value if math.isfinite(value) else None for value in values]
+    return curves
 
 
 def write_curves(trial: BaseTrial, curves: Curves) -> None:
@@ -355,7 +373,7 @@ def write_definition(study: Study, definition: Mapping[str, str]) -> None:
 
 def metric_of(study: Study) -> str:
     """Return the metric of the study's values, "value" if hpsearch did not start it."""
-    return definition_of(study).get("search.metric", "value")
+    return definition_of(study).get("search.metric", VALUE)
 
 
 def validation_of(study: Study) -> str:

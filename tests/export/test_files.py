@@ -5,6 +5,7 @@ import os
 import tomllib
 
 import numpy as np
+import optuna
 import pytest
 
 from hpsearch.errors import SettingsError
@@ -17,6 +18,15 @@ from hpsearch.trials.records import slot_of
 from hpsearch.workspace import Workspace
 from model import MLPClassifier, TrainConfig
 from model.files import written_whole
+
+
+def test_a_trial_of_another_program_is_exported_with_what_it_has():
+    study = optuna.create_study(study_name="theirs")
+    study.optimize(lambda trial: trial.suggest_float("x", 0.5, 0.5), n_trials=1)
+    (trial,) = study.trials
+    assert as_study_file(study, trial) == "# Trial 0 of theirs: value 0.5\n\n[trial]\nx = 0.5\n"
+    record = export_record(study, trial)
+    assert (record["metric"], record["params"], record["value"]) == ("value", {"x": 0.5}, 0.5)
 
 
 @pytest.mark.parametrize("slot", [0, 3])
@@ -105,7 +115,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_trained(
     export, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "hpsearch.export.winner.winner_with_network", lambda *_: pytest.fail("trained")
+        "hpsearch.export.network.winner_with_network", lambda *_: pytest.fail("trained")
     )
     (tmp_path / "it.npz").write_text("mine")
     with pytest.raises(SettingsError, match=r"it\.npz exists already"):

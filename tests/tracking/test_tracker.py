@@ -444,6 +444,31 @@ def test_what_a_live_process_writes_goes_on_running(tracker, client, study):
     assert {run_id: client.get_run(run_id).info.status for run_id in runs} == runs
 
 
+# Trials of other objectives
+
+
+def test_a_plain_objective_has_its_reports_and_its_value(tracker, client):
+    def objective(trial):
+        for step, value in enumerate([3.0, float("nan"), 1.0]):
+            trial.report(value, step)
+        return trial.suggest_float("x", 2.0, 2.0)
+
+    study = optuna.create_study(study_name="plain")
+    study.optimize(objective, n_trials=1, callbacks=[tracker])
+    (run,) = client.search_runs([client.get_experiment_by_name("plain").experiment_id])
+    history = client.get_metric_history(run.info.run_id, "value")
+    assert sorted((point.step, point.value) for point in history) == [(1, 3.0), (3, 1.0)]
+    assert run.data.metrics["value_best"] == 2.0
+    assert run.data.params == {"x": "2.0"}
+
+
+def test_a_plain_objective_with_several_values_has_a_metric_for_each(tracker, client):
+    study = optuna.create_study(study_name="plain", directions=["minimize", "maximize"])
+    study.optimize(lambda _: (1.0, 2.0), n_trials=1, callbacks=[tracker])
+    (run,) = client.search_runs([client.get_experiment_by_name("plain").experiment_id])
+    assert run.data.metrics == {"value_0": 1.0, "value_1": 2.0}
+
+
 # A store that fails
 
 

@@ -41,7 +41,7 @@ def learning_panels(facts: Facts) -> Panels:
     which = "configurations" if several else "trials"
     heading = f"The best {len(panels)} {which}, best first" if len(panels) > 1 else "The best"
     if not panels:
-        missing = "The trials kept no learning curves: only hpsearch's own objective keeps them."
+        missing = "The trials kept no learning curves: they reported nothing on their way."
         return Panels(NAME, "The best trials", missing=missing)
     quantity = _quantity(facts)
     trials = [trial for panel in panels for trial in panel.trials]
