@@ -23,9 +23,9 @@ from typing import Any
 from search_contenders import digits_study
 
 from hpsearch import Tracker, run_study
-from hpsearch.execution import objective
 from hpsearch.execution.progress import Progress
 from hpsearch.settings.study import StudySettings
+from hpsearch.trainables import network
 
 # The timed functions: name in the profile, module or class that holds it, and name there.
 TIMED = [
@@ -80,7 +80,7 @@ class Stopwatch:
 
     def watch_training(self) -> None:
         """Put a timer around every step of the epochs."""
-        begin = self.timed(TRAINING, objective.start_training)
+        begin = self.timed(TRAINING, network.start_training)
 
         def timed_epochs(epochs: Iterator[Any]) -> Iterator[Any]:
             step = self.timed(TRAINING, epochs.__next__)
@@ -92,10 +92,10 @@ class Stopwatch:
                 yield epoch
 
         def start_training(*args: Any, **kwargs: Any) -> tuple[Any, Iterator[Any]]:
-            network, epochs = begin(*args, **kwargs)
-            return network, timed_epochs(epochs)
+            untrained, epochs = begin(*args, **kwargs)
+            return untrained, timed_epochs(epochs)
 
-        objective.start_training = start_training
+        network.start_training = start_training
 
 
 def find(place: str) -> Any:

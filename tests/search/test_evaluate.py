@@ -34,6 +34,7 @@ from hpsearch.search.evaluate import evaluate
 from hpsearch.search.repeats import evaluation_settings
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import evaluation_name, find_evaluation, load_study, study_settings
+from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage, storage_url
 from hpsearch.tracking.evaluation import log_evaluation, log_missing_evaluation
 from hpsearch.tracking.page import describe
@@ -171,7 +172,7 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
         assert use.scores is None
         return load_test_set(**options)
 
-    monkeypatch.setattr(hpsearch.search.evaluate, "load_test_set", opening)
+    monkeypatch.setattr("model.data.load_test_set", opening)
     found = evaluate(NAME, top=2, seeds=3)
     assert len(seen) == 1
     x, y = load_test_set("digits", limit=120)
@@ -204,9 +205,7 @@ def test_an_ensemble_is_the_mean_of_probabilities():
 
     networks = [Fixed([[0.6, 0.4], [0.1, 0.9]]), Fixed([[0.1, 0.9], [0.4, 0.6]])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            hpsearch.search.evaluate, "load_test_set", lambda **_: (None, np.array([1, 1]))
-        )
+        patch.setattr("model.data.load_test_set", lambda **_: (None, np.array([1, 1])))
         settings = type("S", (), {"data": type("D", (), {"model_dump": lambda _: {}})()})()
         scores = hpsearch.search.evaluate._test_scores(networks, settings)
     assert scores["network"]["accuracy"] == 0.5
@@ -408,6 +407,8 @@ def test_a_run_that_a_killed_process_left_open_is_ended_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(hpsearch.tracking.evaluation, "log_files", Mock(side_effect=SystemExit))
         patch.setattr(hpsearch.tracking.artifacts, "end_run", Mock())  # as if by kill -9
+        gone = replace(this_process(), started=1.5e9)
+        patch.setattr("hpsearch.tracking.runs.this_process", lambda: gone)
         with pytest.raises(SystemExit):
             log_evaluation(tracker.store, study, evaluate(NAME, top=1, seeds=2))
     client = MlflowClient(mlflow_uri)
@@ -623,7 +624,7 @@ def test_the_page_of_the_experiment_shows_the_evaluation(search, mlflow_uri):
     assert f"**Evaluated** over 3 fresh seeds: trial {found.chosen.slot} " in note
     accuracy = found.test_scores("network").accuracy
     assert f"(first use, {found.test_use.date}): accuracy **{accuracy:.4f}**" in note
-    assert note == describe(load_study(storage(), NAME))
+    assert note.endswith(f"-->\n{describe(load_study(storage(), NAME))}")
     evaluate(NAME, top=1, seeds=4, tracker=tracker)
     note = MlflowClient(mlflow_uri).get_experiment("1").tags["mlflow.note.content"]
     assert f"by 3 networks of trial {found.test_use.slot}): accuracy **{accuracy:.4f}**" in note
