@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from hpsearch.errors import Interrupted, SettingsError
 from hpsearch.formatting import counted
 from hpsearch.storage.failures import is_storage_error
 from hpsearch.trainables.base import Enough, Save
-from hpsearch.trainables.errors import ModelError
+from hpsearch.trainables.errors import ConfigurationError, ModelError
 from hpsearch.trials.curves import Curves, Metrics, known_direction
 from hpsearch.trials.records import (
     DIVERGED,
@@ -255,8 +255,12 @@ class Follower:
 
     def follow(self, train: Callable[[Follower], None]) -> None:
         """Train; raise TrialPruned or Interrupted if that is how the training ended."""
-        with suppress(Enough):
+        try:
             train(self)
+        except Enough:
+            pass
+        except ConfigurationError as error:
+            raise optuna.TrialPruned(str(error)) from error
         if self._ended_by is not None:
             raise self._ended_by
 

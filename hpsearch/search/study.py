@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import FixedTrial, create_trial
 
-from hpsearch.analysis.ranking import Counts, count_trials
+from hpsearch.analysis.ranking import Counts, best_trials, count_trials
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.execution.coordinator import Coordinator, OnProgress, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
@@ -35,6 +35,7 @@ from hpsearch.trials.records import (
     definition_of,
     experiment_name,
     own_trials,
+    setup_of,
     slot_of,
     study_file,
     transferred_attributes,
@@ -50,9 +51,11 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+    from pandas import DataFrame
 
     from hpsearch.space.space import SearchSpace
     from hpsearch.tracking.tracker import Tracker
+    from hpsearch.trainables.base import Model
 
 
 logger = logging.getLogger(__name__)
@@ -75,6 +78,15 @@ class Outcome:
     written: int  # MLflow runs that an earlier start had left missing
     new: int  # slots that this start filled
     seconds: float
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The best trial that ran to its end, None if none did."""
+        return next(iter(best_trials(self.study, 1)), None)
+
+    def trials_dataframe(self) -> DataFrame:
+        """Return a row for each trial of the study, as Optuna's `Study.trials_dataframe` does."""
+        return self.study.trials_dataframe()
 
 
 def study_name(settings: StudySettings, name: str | None = None) -> str:
@@ -158,6 +170,8 @@ def run(
             )
             coordinator = Coordinator(store, lease, work, options)
             _keep_settings(study, settings, whole=bool(coordinator.todo))
+            if coordinator.todo:
+                _point_out_changed_code(study, objective.model)
             try:
                 run_slots(coordinator, objective)
                 coordinator.catch_up()
@@ -176,6 +190,18 @@ def run(
         new=coordinator.progress.done - coordinator.progress.started_with,
         seconds=time.monotonic() - started,
     )
+
+
+def _point_out_changed_code(study: Study, model: Model) -> None:
+    """Say that the code of a user's own model is not that of the study's last trial."""
+    trained = (setup for trial in reversed(own_trials(study)) if (setup := setup_of(trial)))
+    last = next(trained, None)
+    if last is not None and last.code != model.code:
+        logger.warning(
+            "study '%s': %s has changed since the last trial; trials before and after may differ",
+            study.study_name,
+            model.name,
+        )
 
 
 def _update_page(rounds: Sequence[Study], tracker: Tracker | None) -> None:

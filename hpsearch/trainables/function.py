@@ -16,7 +16,7 @@ from hpsearch.errors import SettingsError
 from hpsearch.trainables.base import Enough, OnEpochEnd, Save
 from hpsearch.trainables.configuration import Configuration
 from hpsearch.trainables.epochs import check_first, read_epoch
-from hpsearch.trainables.errors import ModelError
+from hpsearch.trainables.errors import ConfigurationError, ModelError
 from hpsearch.trainables.source import TRAIN, Source
 from hpsearch.trials.slots import derive_rng
 
@@ -28,6 +28,7 @@ OFFERED = (
     "seed",
     "report",
 )  # what a function can ask for by name, after its configuration
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")  # the second is PyTorch's, of a GPU
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,10 @@ class FunctionModel:
             run.follow(made)
         except Enough:
             pass
+        except Exception as error:
+            if type(error).__name__ in OUT_OF_MEMORY:
+                raise ConfigurationError(f"out of memory in epoch {run.number + 1}") from error
+            raise
         except SystemExit as error:
             raise ModelError(f"{self.name} called sys.exit({error.code})") from error
         if not run.number:

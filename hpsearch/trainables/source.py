@@ -63,7 +63,15 @@ class Source:
         return Path(path) if not self.is_program and path.endswith(".py") else None
 
     def beside(self, folder: Path) -> Source:
-        """Return the source with its file looked up in `folder`, unless it is found from here."""
+        """Return the source with its files looked up in `folder`, unless they are here."""
+        if not isinstance(self.place, str):
+            beside = (folder / word for word in self.place)
+            return Source(
+                tuple(
+                    str(there) if there.is_file() and not os.path.exists(word) else word
+                    for word, there in zip(self.place, beside, strict=True)
+                )
+            )
         if self.file is None or self.function is not None or self.file.is_file():
             return self
         found = folder / self.file
@@ -76,9 +84,10 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What messages call it, and what identifies it: without the folder of its file."""
+        """What messages call it, and what identifies it: without the folders of its files."""
         if not isinstance(self.place, str):
-            return " ".join(self.place)
+            words = (os.path.basename(w) if os.path.isfile(w) else w for w in self.place)
+            return " ".join(words)
         return f"{self.file.name}:{self.function_name}" if self.file else self.place
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -190,6 +190,34 @@ def test_a_pruned_loop_is_ended_even_if_it_catches_exceptions(folder):
     assert calls == [0, 1]
 
 
+def test_a_configuration_that_does_not_fit_into_memory_is_not_tried_again(folder):
+    def train(config):
+        yield {"val/rmse": 1.0}
+        raise MemoryError
+
+    trial = run(train)
+    assert (trial.state, reason_of(trial)) == (TrialState.PRUNED, "out of memory in epoch 2")
+
+
+def test_changed_code_is_pointed_out_when_a_study_goes_on(folder, caplog):
+    def start(trials):
+        sys.modules.pop("net", None)
+        return run_study(settings_for("net.py:rising", trials=trials), storage="s.journal")
+
+    def said():
+        return [r.getMessage() for r in caplog.records if r.name.startswith("hpsearch")]
+
+    start(1)
+    start(2)
+    assert said() == []
+    (folder / "net.py").write_text(HERE.replace("1.0", "1.5"))
+    outcome = start(3)
+    (warning,) = said()
+    assert warning.startswith("study 'own-random': net.py:rising has changed since the last trial")
+    assert (outcome.reason, outcome.best.value) == ("finished", pytest.approx(0.6))
+    assert len(outcome.trials_dataframe()) == 3
+
+
 BROKEN = {
     "nothing": ("def train(config): pass", "returned nothing; it yields the metrics of each epoch"),
     "empty": ("def train(config):\n    return\n    yield", "returned nothing"),
