@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from hpsearch.errors import Interrupted, SettingsError
 from hpsearch.formatting import counted
 from hpsearch.storage.failures import is_storage_error
-from hpsearch.trainables.base import Enough, Save
+from hpsearch.trainables.base import Enough
 from hpsearch.trainables.errors import ConfigurationError, ModelError
 from hpsearch.trials.curves import Curves, Metrics, known_direction
 from hpsearch.trials.records import (
@@ -227,7 +227,6 @@ class Follower:
         self,
         metrics: Metrics,
         gradient_norms: Sequence[float] = (),
-        save: Save | None = None,  # noqa: ARG002
     ) -> None:
         """Take an epoch; raise Enough to end the training."""
         try:

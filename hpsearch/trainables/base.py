@@ -9,16 +9,11 @@ if TYPE_CHECKING:
     from hpsearch.trials.curves import Metrics
     from hpsearch.trials.records import DataId
 
-Save = Callable[[str], object]
-"""Writes a checkpoint to a path."""
-
 
 class OnEpochEnd(Protocol):
     """Takes the metrics of each epoch as it ends, and raises to end the training there."""
 
-    def __call__(
-        self, metrics: Metrics, gradient_norms: Sequence[float] = (), save: Save | None = None
-    ) -> None: ...
+    def __call__(self, metrics: Metrics, gradient_norms: Sequence[float] = ()) -> None: ...
 
 
 class Enough(BaseException):

@@ -8,7 +8,6 @@ from numbers import Real
 from typing import Any
 
 from hpsearch.formatting import shortened, unknown_name
-from hpsearch.trainables.base import Save
 from hpsearch.trainables.errors import ModelError
 from hpsearch.trials.curves import RESERVED, Metrics
 
@@ -17,19 +16,12 @@ EXAMPLE = '{"val/loss": 0.3}'
 LONGEST_VALUE = 60  # letters
 
 
-def read_epoch(item: object, metric: str, name: str) -> tuple[dict[str, float | None], Save | None]:
-    """Return the metrics of an epoch, and how to save a checkpoint.
+def read_epoch(item: object, metric: str, name: str) -> dict[str, float | None]:
+    """Return the metrics of an epoch.
 
-    item: a mapping, or a number, which is the search's `metric`; or a pair of that and a function
-    that saves. name: what trains, for messages. Raises ModelError.
+    item: a mapping, or a number, which is the search's `metric`. name: what trains, for messages.
+    Raises ModelError.
     """
-    save = None
-    if isinstance(item, tuple):
-        if len(item) != 2 or not (item[1] is None or callable(item[1])):
-            raise ModelError(
-                f"{name} yielded {_short(item)}; a pair is the metrics and a function that saves"
-            )
-        item, save = item
     if not isinstance(item, Mapping):
         number = as_number(item)
         if number is None:
@@ -38,7 +30,7 @@ def read_epoch(item: object, metric: str, name: str) -> tuple[dict[str, float | 
                 f"{EXAMPLE}"
             )
         item = {metric: number}
-    return {_known_name(key, name): _value(key, value, name) for key, value in item.items()}, save
+    return {_known_name(key, name): _value(key, value, name) for key, value in item.items()}
 
 
 def check_first(metrics: Metrics, metric: str, name: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.errors import SettingsError
-from hpsearch.trainables.base import Enough, OnEpochEnd, Save
+from hpsearch.trainables.base import Enough, OnEpochEnd
 from hpsearch.trainables.configuration import Configuration
 from hpsearch.trainables.epochs import check_first, read_epoch
 from hpsearch.trainables.errors import ConfigurationError, ModelError
@@ -23,11 +23,7 @@ from hpsearch.trials.slots import derive_rng
 if TYPE_CHECKING:
     from hpsearch.trials.records import DataId
 
-OFFERED = (
-    "epochs",
-    "seed",
-    "report",
-)  # what a function can ask for by name, after its configuration
+OFFERED = ("epochs", "seed", "report")  # what a function can ask for after its configuration
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")  # the second is PyTorch's, of a GPU
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -103,9 +99,9 @@ class _Run:
         self.name, self.metric, self.epochs, self.on_epoch_end = name, metric, epochs, on_epoch_end
         self.number = 0
 
-    def report(self, metrics: object, save: Save | None = None) -> None:
+    def report(self, metrics: object) -> None:
         """Take the metrics of an epoch; raise Enough after the last one, or to end a trial."""
-        self._take(metrics if save is None else (metrics, save))
+        self._take(metrics)
 
     def follow(self, made: object) -> None:
         """Take what a function returned: a generator of epochs, or the metrics of one."""
@@ -126,11 +122,11 @@ class _Run:
     def _take(self, item: object) -> None:
         if self.number >= self.epochs:
             raise Enough
-        metrics, save = read_epoch(item, self.metric, self.name)
+        metrics = read_epoch(item, self.metric, self.name)
         if not self.number:
             check_first(metrics, self.metric, self.name)
         self.number += 1
-        self.on_epoch_end(metrics, save=save)
+        self.on_epoch_end(metrics)
 
     def _close(self, epochs: Any) -> None:
         """End a generator where it stands; one that yields on is pointed out."""

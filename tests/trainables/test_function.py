@@ -223,7 +223,7 @@ BROKEN = {
     "empty": ("def train(config):\n    return\n    yield", "returned nothing"),
     "text": ("def train(config): return 'good'", "yielded 'good'; an epoch is a mapping"),
     "a list": ("def train(config): return [{'val/rmse': 1}]", "an epoch is a mapping of metrics"),
-    "a triple": ("def train(config): yield 1, 2, 3", "a pair is the metrics and a function"),
+    "a triple": ("def train(config): yield 1, 2, 3", "an epoch is a mapping"),
     "another metric": (
         "def train(config): yield {'val/rsme': 1.0}",
         "search.metric: 'val/rmse' is not a metric of net.py:train; did you mean 'val/rsme'?",
