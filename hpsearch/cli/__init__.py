@@ -26,7 +26,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Train the best of study NAME again, and test the winner once."),
     "export": ("export", "Write the winner of study NAME to a file or to MLflow."),
     "figures": ("figures", "Draw the figures of study NAME."),
-    "init": ("init", "Write a study file and a model of your own, to start from."),
+    "init": ("init", "Write a study file and a small model to start from."),
     "list": ("show", "List the studies in the storage."),
     "narrow": ("narrow", "Print the study file of a search around the best of study NAME."),
     "predict": ("export", "Print the class of each row of DATA."),

@@ -154,5 +154,6 @@ def test_a_trial_of_another_objective_shows_its_params():
     run = project("theirs", trial, "trial-0004")
     assert run.name == "trial-0004"
     assert {p.key: p.value for p in run.params} == {"x": "1.5", "kind": "linear"}
-    assert (run.status, run.metrics, run.inputs) == ("FINISHED", [], [])
+    assert (run.status, run.inputs) == ("FINISHED", [])
+    assert [(metric.key, metric.value) for metric in run.metrics] == [("value_best", 3.5)]
     assert "hpsearch.seed" not in run.tags
