@@ -300,9 +300,8 @@ def _copy_within(space: SearchSpace, trial: FrozenTrial, source: str) -> FrozenT
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about values out of range
             config = space.suggest(given)
-        if space.keys.as_dict(config) != config_of(
-            trial
-        ):  # a labelled trial that sets a fixed value
+        # A labelled trial may set a fixed value.
+        if space.keys.as_dict(config) != config_of(trial):
             return None
         return create_trial(
             state=trial.state,

@@ -65,42 +65,31 @@ def check_conditions(
     for key, condition in conditions.items():
         for other, values in condition.values.items():
             for value in values:
-                possible = (
-                    value in searched[other] if other in searched else value == fixed.get(other)
-                )
-                if not possible:
+                if not _can_be(other, value, fixed, searched):
                     place = searched.get(other, fixed.get(other))
                     raise SpaceError(
                         key, f"when: {other} is never {_text(value)}; it is {_described(place)}"
                     )
     try:
-        in_order(conditions, [*fixed, *searched])
+        TopologicalSorter({key: [*each.values] for key, each in conditions.items()}).prepare()
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise SpaceError(error.args[1][0], f"when: these depend on each other: {circle}") from None
 
 
 def in_order(conditions: Mapping[str, Condition], names: list[str]) -> list[str]:
-    """Return `names` such that each comes after those that it depends on, else as they are.
-
-    Raises CycleError.
-    """
-    if not conditions:
-        return names
-    sorter = TopologicalSorter({key: set(each.values) for key, each in conditions.items()})
-    sorter.prepare()
-    done: list[str] = []
+    """Return `names` such that each comes after those that it depends on, else as they are."""
+    done: dict[str, None] = {}
 
     def add(name: str) -> None:
         if name not in done:
             for other in conditions[name].values if name in conditions else ():
-                if other in names:
-                    add(other)
-            done.append(name)
+                add(other)
+            done[name] = None
 
     for name in names:
         add(name)
-    return done
+    return [*done]
 
 
 def possible(
@@ -112,19 +101,21 @@ def possible(
 
     A condition that can no longer hold is empty of values for that key.
     """
-
-    def can_be(key: str, value: Value) -> bool:
-        return value in searched[key] if key in searched else fixed.get(key) == value
-
     return {
         name: Condition(
             {
-                key: tuple(value for value in values if can_be(key, value))
+                key: tuple(value for value in values if _can_be(key, value, fixed, searched))
                 for key, values in condition.values.items()
             }
         )
         for name, condition in conditions.items()
     }
+
+
+def _can_be(
+    key: str, value: Value, fixed: Mapping[str, Value], searched: Mapping[str, Searched]
+) -> bool:
+    return value in searched[key] if key in searched else fixed.get(key) == value
 
 
 def _text(value: Value) -> str:

@@ -43,7 +43,7 @@ class FunctionModel:
     notes: tuple[str, ...] = ()
 
     def __init__(self, source: Source, *, seed: int, metric: str, threads: int = 1) -> None:
-        self.name, self.seed, self.metric, self.threads = source.name, seed, metric, threads
+        self.name, self.seed, self.metric = source.name, seed, metric
         limit_threads(threads)
         if source.is_program:
             from hpsearch.trainables.program import program_function
@@ -63,7 +63,7 @@ class FunctionModel:
         """Train once; see `Model.train`."""
         seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
         given = Configuration(config)
-        run = _Run(self.name, self.metric, int(config.get("epochs", 1)), on_epoch_end)
+        run = _Run(self.name, self.metric, self.epochs_of(config), on_epoch_end)
         offers = {"epochs": run.epochs, "seed": seed, "report": run.report}
         seed_everything(seed)
         try:
