@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
     from hpsearch.tracking.store import TrackingStore
     from hpsearch.tracking.tracker import Tracker
+    from hpsearch.trials.checkpoints import Checkpoint
 
     PathLike = str | os.PathLike[str]
 
@@ -614,6 +615,24 @@ class Workspace:
         return exported
 
     @_storage_border
+    def export_checkpoint(
+        self, name: str, output: PathLike, *, slot: int | None = None, force: bool = False
+    ) -> Checkpoint:
+        """Copy the checkpoint of the winner's best epoch to `output`, and return the original.
+
+        It is the file or folder that the study's own model has saved. slot: another trial than the
+        winner.
+        """
+        from hpsearch.export.checkpoint import copy_checkpoint, winning_checkpoint
+        from hpsearch.files import check_output
+
+        _, study = self._search(name)
+        check_output(OUTPUT, output, force=force)
+        checkpoint = winning_checkpoint(study, self.storage_url, slot)
+        copy_checkpoint(OUTPUT, checkpoint, Path(output))
+        return checkpoint
+
+    @_storage_border
     def register(self, name: str, *, slot: int | None = None) -> Champion:
         """Make the winner's network a version of the model `name` in MLflow's registry."""
         from hpsearch.export.winner import check_has_network
@@ -684,6 +703,7 @@ class Workspace:
 
         from hpsearch.evaluation.test_set import log_deleted_search
         from hpsearch.storage.catalog import find_evaluation, load_study, rounds_of
+        from hpsearch.storage.checkpoints import checkpoints_of
         from hpsearch.storage.leases import leased
         from hpsearch.trials.records import is_search, own_trials, round_number
 
@@ -712,6 +732,7 @@ class Workspace:
             for each in studies:
                 self._forget_evaluation(store, each, tracker)
                 log_deleted_search(store, each)
+                checkpoints_of(each, self.storage_url).delete()
                 optuna.delete_study(study_name=each.study_name, storage=store)
         return names
 

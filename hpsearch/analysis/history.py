@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.trials.curves import higher_is_better
-from hpsearch.trials.records import DONE, curves_of, own_trials, setup_of
+from hpsearch.trials.records import DONE, curves_of, own_trials, resumed_after, setup_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -159,8 +159,8 @@ def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
         return [(end, value) for value in values if value is not None]
     recorded = (datetime.fromtimestamp(time / 1000) for time in curves.times)
     moments = accumulate((min(max(moment, start), end) for moment in recorded), max)
-    measured = zip(moments, values, strict=True)
-    return [(moment, value) for moment, value in measured if value is not None]
+    own = [*zip(moments, values, strict=True)][resumed_after(trial) :]
+    return [(moment, value) for moment, value in own if value is not None]
 
 
 def _better(value: float, other: float, *, maximize: bool) -> bool:

@@ -26,6 +26,7 @@ from hpsearch.analysis.ranking import (
 from hpsearch.analysis.tables import Cell, Column, Table, label_column, parameter_columns
 from hpsearch.trials.records import (
     curves_of,
+    epochs_trained,
     metric_of,
     own_trials,
     seeds_of,
@@ -82,7 +83,7 @@ class StudySummary:
             validation=validation_of(study),
             planned=None if planned is None else planned * seeds,
             counts=count_trials(trials),
-            epochs=sum(len(curves_of(trial)) for trial in trials),
+            epochs=sum(epochs_trained(trial) for trial in trials),
             seeds=seeds,
             best=repeated[0].mean if repeated else best[0].value if best else None,
             deviation=repeated[0].deviation if repeated else None,

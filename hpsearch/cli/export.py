@@ -26,15 +26,16 @@ LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # those of str.s
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["toml", "json", "npz", "mlflow"]),
+    type=click.Choice(["toml", "json", "npz", "mlflow", "checkpoint"]),
     required=True,
-    help="A study file, a record, or the trained network: a file, or a model in MLflow.",
+    help="A study file, a record, the trained network (a file, or a model in MLflow), or a "
+    "checkpoint.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Where to write it.  [default: stdout; of a network NAME.npz]",
+    help="Where to write it.  [default: stdout; NAME.npz or NAME.checkpoint]",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @storage_option
@@ -42,7 +43,7 @@ LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # those of str.s
 def export_command(
     name: str,
     slot: int | None,
-    kind: ExportFormat | Literal["mlflow"],
+    kind: ExportFormat | Literal["mlflow", "checkpoint"],
     output: str | None,
     force: bool,
     storage: str | None,
@@ -61,6 +62,8 @@ def export_command(
 
     With mlflow this network becomes a version of the model NAME in MLflow's registry, with the
     alias "champion", which `mlflow.pyfunc.load_model` finds wherever hpsearch is installed.
+
+    checkpoint is what a model of your own saved after its best epoch: a file or a folder.
 
     \b
     hpsearch export digits-tpe -f toml > winner.toml
@@ -81,6 +84,12 @@ def export_command(
             note(sentence)
     if kind == "mlflow":
         _register(workspace, name, slot, tracking_uri)
+        return
+    if kind == "checkpoint":
+        output = f"{file_name(name)}.checkpoint" if output is None else output
+        checkpoint = workspace.export_checkpoint(name, output, slot=slot, force=force)
+        say(output)
+        note(f"saved after epoch {checkpoint.epoch}")
         return
     if output is None and kind == "npz":
         output = f"{file_name(name)}.npz"

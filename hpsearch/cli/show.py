@@ -143,11 +143,12 @@ def _print_trial(trial: TrialSummary) -> None:
         say(f"\n{trial.traceback}", nl=False)
 
 
-def _column(metric: str, values: Sequence[float]) -> list[str]:
+def _column(metric: str, values: Sequence[float | None]) -> list[str]:
+    """Return a curve as text; an epoch in which the metric was not measured is blank."""
     from hpsearch.formatting import common_format
 
-    how = common_format(values, metric)
-    return [f"{value:{how}}" for value in values]
+    how = common_format([value for value in values if value is not None], metric)
+    return ["" if value is None else f"{value:{how}}" for value in values]
 
 
 def _ending(record: dict[str, Any]) -> str:
@@ -156,4 +157,6 @@ def _ending(record: dict[str, Any]) -> str:
     if reason.startswith(f"{state} at "):
         return str(reason)
     after = f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    if earlier := record["resumed_after"]:
+        after += f", {earlier} of them by a trial that was killed"
     return f"{state} ({reason}) {after}" if reason else f"{state} {after}"

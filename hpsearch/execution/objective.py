@@ -17,6 +17,7 @@ from hpsearch.formatting import counted
 from hpsearch.storage.failures import is_storage_error
 from hpsearch.trainables.base import Enough
 from hpsearch.trainables.errors import ConfigurationError, ModelError
+from hpsearch.trials.checkpoints import NothingSavedError
 from hpsearch.trials.curves import Curves, Metrics, known_direction
 from hpsearch.trials.records import (
     DIVERGED,
@@ -27,6 +28,7 @@ from hpsearch.trials.records import (
     write_interrupted,
     write_no_try,
     write_reason,
+    write_resumed,
     write_setup,
 )
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import LabelledConfiguration, StudySettings
     from hpsearch.trainables.base import Model
     from hpsearch.trainables.network import NetworkModel
+    from hpsearch.trials.checkpoints import Checkpoint, Save, SlotCheckpoints
 
     class WorkerObjective(Protocol):
         """What a worker runs: the objective of a search or of an evaluation."""
@@ -53,7 +56,12 @@ if TYPE_CHECKING:
         def recipe(self) -> Callable[[], WorkerObjective]:
             """A function without the data, to be pickled, that makes the same objective."""
 
-        def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+        def __call__(
+            self,
+            trial: BaseTrial,
+            on_epoch: OnEpoch | None = None,
+            checkpoints: SlotCheckpoints | None = None,
+        ) -> float:
             """Run one trial and return its value."""
 
 
@@ -92,11 +100,17 @@ class Objective:
         """A function without the data, to be pickled, that makes the same objective."""
         return partial(type(self), self.settings, suggest=self.suggest)
 
-    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+    def __call__(
+        self,
+        trial: BaseTrial,
+        on_epoch: OnEpoch | None = None,
+        checkpoints: SlotCheckpoints | None = None,
+    ) -> float:
         """Train one model and return the best validation value of its epochs.
 
         `on_epoch` is called after each epoch with its number, and ends the trial by raising
-        Interrupted. Raises TrialPruned when the pruner decides so or the loss is not finite.
+        Interrupted. checkpoints: those of the trial's slot. Raises TrialPruned when the pruner
+        decides so or the loss is not finite.
         """
         search = self.settings.search
         with recorded(trial, Curves()) as curves:
@@ -104,9 +118,8 @@ class Objective:
             labelled = self._labelled(trial)
             config = self._suggest(trial, labelled)
             write_setup(trial, setup_for(self.settings, self.model, config, labelled))
-            follower = Follower(trial, curves, search.metric, on_epoch)
-            follower.prune_before = self.model.epochs_of(config)
-            return follower.best_of(self.model, config, search.draw(slot_of(trial)), search)
+            follower = Follower(trial, curves, search, on_epoch, checkpoints)
+            return follower.best_of(self.model, config, search.draw(slot_of(trial)), prunes=True)
 
     def _check_direction(self, trial: BaseTrial) -> None:
         """Raise SettingsError if the study optimizes in the wrong direction, as its default may."""
@@ -139,7 +152,13 @@ def load_model(settings: StudySettings) -> Model:
     from hpsearch.trainables.function import FunctionModel
 
     search, model = settings.search, settings.model
-    return FunctionModel(model.train, seed=search.seed, metric=search.metric, threads=model.threads)
+    return FunctionModel(
+        model.train,
+        data=model.data,
+        seed=search.seed,
+        metric=search.metric,
+        threads=model.threads,
+    )
 
 
 def load_network(settings: StudySettings) -> NetworkModel:
@@ -211,15 +230,24 @@ def _said(error: Exception, curves: Curves) -> str:
 class Follower:
     """Takes the epochs of a trial: it records them, reports to Optuna, and says when to stop.
 
-    A long trial also writes its curves while it runs, for others to see. prune_before: the number
-    of the first epoch after which nothing is left to prune; 0 never prunes.
+    A long trial also writes its curves while it runs, for others to see. metric: the search's, or
+    another one that the trial goes by. checkpoints: those of the trial's slot, where there are any.
     """
 
     def __init__(
-        self, trial: BaseTrial, curves: Curves, metric: str, on_epoch: OnEpoch | None
+        self,
+        trial: BaseTrial,
+        curves: Curves,
+        search: SearchSettings,
+        on_epoch: OnEpoch | None,
+        checkpoints: SlotCheckpoints | None = None,
+        *,
+        metric: str = "",
     ) -> None:
-        self.trial, self.curves, self.metric, self.on_epoch = trial, curves, metric, on_epoch
-        self.prune_before = 0
+        self.trial, self.curves, self.on_epoch = trial, curves, on_epoch
+        self.metric, self.maximize = metric or search.metric, search.direction == "maximize"
+        self.checkpoints = checkpoints
+        self._prune_before = 0  # the first epoch after which nothing is left to prune
         self._written = time.monotonic()
         self._ended_by: Exception | None = None
 
@@ -227,30 +255,47 @@ class Follower:
         self,
         metrics: Metrics,
         gradient_norms: Sequence[float] = (),
+        save: Save | None = None,
     ) -> None:
         """Take an epoch; raise Enough to end the training."""
         try:
             if self._ended_by is None:
-                self._take(metrics, gradient_norms)
+                self._take(metrics, gradient_norms, save)
                 return
         except (optuna.TrialPruned, Interrupted) as error:
             self._ended_by = error
+        except NothingSavedError as error:
+            raise ModelError(str(error)) from error
         raise Enough  # which a model does not catch, as it might catch an Exception
 
-    def _take(self, metrics: Metrics, gradient_norms: Sequence[float]) -> None:
+    def _take(self, metrics: Metrics, gradient_norms: Sequence[float], save: Save | None) -> None:
         number = len(self.curves) + 1
         if not self.curves.append(metrics, self.metric, gradient_norms):
             raise optuna.TrialPruned(f"{DIVERGED} at epoch {number}")
         value = metrics.get(self.metric)
         if value is not None:
             self.trial.report(value, step=number)
-        if time.monotonic() - self._written > LIVE_SECONDS:
+        saved = save is not None and self._save(save, value)
+        if saved or time.monotonic() - self._written > LIVE_SECONDS:
             write_curves(self.trial, self.curves)
             self._written = time.monotonic()
-        if self.on_epoch is not None:
-            self.on_epoch(self.trial, number)
-        if number < self.prune_before and value is not None and self.trial.should_prune():
+        try:
+            if self.on_epoch is not None:
+                self.on_epoch(self.trial, number)
+        except Interrupted:
+            if save is not None and self.checkpoints is not None:
+                self.checkpoints.save_last(save, self.curves)
+            raise
+        if number < self._prune_before and value is not None and self.trial.should_prune():
             raise optuna.TrialPruned(f"pruned at epoch {number}")
+
+    def _save(self, save: Save, value: float | None) -> bool:
+        """Save a checkpoint if one is wanted; return whether the trial can go on from it."""
+        if self.checkpoints is None:
+            return False
+        best = self.curves.best(self.metric, maximize=self.maximize)
+        is_best = best is not None and best[0] == len(self.curves)
+        return self.checkpoints.epoch_ended(save, self.curves, value=value if is_best else None)
 
     def follow(self, train: Callable[[Follower], None]) -> None:
         """Train; raise TrialPruned or Interrupted if that is how the training ended."""
@@ -263,11 +308,42 @@ class Follower:
         if self._ended_by is not None:
             raise self._ended_by
 
-    def best_of(self, model: Model, config: Any, draw: int, search: SearchSettings) -> float:
-        """Train `model` once, and return the best value of its epochs."""
-        self.follow(lambda follower: model.train(config, draw, follower))
-        best = self.curves.best(self.metric, maximize=search.direction == "maximize")
+    def best_of(self, model: Model, config: Any, draw: int, *, prunes: bool = False) -> float:
+        """Train `model` once, and return the best value of its epochs.
+
+        prunes: whether the pruner is asked after each epoch.
+        """
+        self._prune_before = model.epochs_of(config) if prunes else 0
+        resume = self._restore(config)
+        try:
+            self.follow(lambda follower: model.train(config, draw, follower, resume))
+        except optuna.TrialPruned:
+            if self.checkpoints is not None:
+                self.checkpoints.remove()
+            raise
+        except Exception:
+            if self.checkpoints is not None and resume and len(self.curves) == resume.epoch:
+                self.checkpoints.remove()  # it may be the cause: the next try begins anew
+            raise
+        best = self.curves.best(self.metric, maximize=self.maximize)
         if best is None:
             epochs = counted(len(self.curves), "epoch")
             raise ModelError(f"{model.name} ended after {epochs} without a value of {self.metric}")
+        if self.checkpoints is not None:
+            self.checkpoints.completed()
         return best[1]
+
+    def _restore(self, config: Any) -> Checkpoint | None:
+        """Take over the epochs that a killed trial has left with its checkpoint."""
+        if self.checkpoints is None:
+            return None
+        found = self.checkpoints.begin(config, self.trial.params)
+        if found is None:
+            return None
+        checkpoint, curves = found
+        self.curves.restore(curves)
+        for epoch, value in enumerate(curves.of(self.metric), start=1):
+            if value is not None:
+                self.trial.report(value, step=epoch)
+        write_resumed(self.trial, checkpoint.epoch)
+        return checkpoint

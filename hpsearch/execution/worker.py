@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
+from hpsearch.analysis.ranking import best_trials
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
+from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assign
+from hpsearch.trials.records import assign, slot_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from hpsearch.execution.objective import OnEpoch, WorkerObjective
     from hpsearch.tracking.tracker import Tracker
+    from hpsearch.trials.checkpoints import CheckpointFolder, SlotCheckpoints
 
 LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
 
@@ -80,10 +85,14 @@ def work(
         seeds=search.seeds,
     )
     callbacks = [tracker] if tracker is not None else []
+    checkpoints = _checkpoints(objective, task, study)
     with threadpool_limits(limits=1, user_api="blas"), _quiet_optuna():
         for slot in iter(channel.next_slot, None):
-            study.sampler = fix_parameters(sampler, _labelled_parameters(objective, slot))
-            run = partial(_run_slot, objective, slot, _on_epoch(study, slot, tracker, channel))
+            saved = None if checkpoints is None else checkpoints.of(slot, _bar(study, checkpoints))
+            fixed = (saved and saved.params) or _labelled_parameters(objective, slot)
+            study.sampler = fix_parameters(sampler, fixed)
+            on_epoch = _on_epoch(study, slot, tracker, channel)
+            run = partial(_run_slot, objective, slot, on_epoch, saved)
             try:
                 study.optimize(
                     run,
@@ -93,13 +102,21 @@ def work(
                 )
             except (_TrialTakenAway, UpdateFinishedTrialError):
                 continue  # this worker was declared dead, and another one has its slot
+            if checkpoints is not None:
+                _keep_best(study, checkpoints)
 
 
-def _run_slot(objective: WorkerObjective, slot: int, on_epoch: OnEpoch, trial: BaseTrial) -> float:
+def _run_slot(
+    objective: WorkerObjective,
+    slot: int,
+    on_epoch: OnEpoch,
+    checkpoints: SlotCheckpoints | None,
+    trial: BaseTrial,
+) -> float:
     """Run the objective in `slot`; before anything else, write the slot on the trial."""
     try:
         assign(trial, slot, this_process())
-        return objective(trial, on_epoch)
+        return objective(trial, on_epoch, checkpoints)
     except UpdateFinishedTrialError as error:
         raise _TrialTakenAway from error
 
@@ -126,6 +143,43 @@ def _on_epoch(study: Study, slot: int, tracker: Tracker | None, channel: Channel
             shown = time.monotonic()
 
     return on_epoch
+
+
+def _checkpoints(
+    objective: WorkerObjective, task: WorkerTask, study: Study
+) -> CheckpointFolder | None:
+    """Return where the study's checkpoints are, None for the built-in network, which has none."""
+    model, settings = objective.model, objective.settings.model
+    if settings is None:
+        return None
+    found = checkpoints_of(study, task.storage, settings, model.code)
+    return found if model.resumes else replace(found, seconds=math.inf)
+
+
+def _bar(study: Study, checkpoints: CheckpointFolder) -> Callable[[float], bool]:
+    """Return whether a value is among the best of the study so far, as many as are kept."""
+
+    @cache
+    def least() -> float | None:
+        best = best_trials(study, checkpoints.keep)
+        return best[-1].value if len(best) == checkpoints.keep else None
+
+    def among_best(value: float) -> bool:
+        known = least()
+        if known is None:
+            return True
+        return value > known if study.direction is StudyDirection.MAXIMIZE else value < known
+
+    return among_best
+
+
+def _keep_best(study: Study, checkpoints: CheckpointFolder) -> None:
+    """Remove the checkpoints of complete trials that are not among the best any more."""
+    slots = checkpoints.slots()
+    if len(slots) > checkpoints.keep:
+        others = {slot_of(trial) for trial in best_trials(study)[checkpoints.keep :]}
+        for slot in others.intersection(slots):
+            checkpoints.remove(slot)
 
 
 def _labelled_parameters(objective: WorkerObjective, slot: int) -> dict[str, Any]:

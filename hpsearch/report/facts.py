@@ -21,6 +21,7 @@ from hpsearch.space.ranges import Range
 from hpsearch.trials.records import (
     config_of,
     curves_of,
+    epochs_trained,
     label_of,
     metric_of,
     own_trials,
@@ -165,7 +166,7 @@ class Facts:
     @cached_property
     def epochs(self) -> int:
         """The number of epochs that all trials ran."""
-        return sum(len(curves_of(trial)) for trial in self.trials)
+        return sum(epochs_trained(trial) for trial in self.trials)
 
     def hover_texts(self) -> list[str]:
         """Return the hover text of each trial, for plotly."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from hpsearch.execution.objective import OnEpoch
     from hpsearch.settings.study import StudySettings
+    from hpsearch.trials.checkpoints import SlotCheckpoints
     from model.data import Dataset
 
 
@@ -73,7 +74,12 @@ class FinalObjective:
         """A function without the data, to be pickled, that makes the same objective."""
         return partial(type(self), self.settings, self.plan, self.config, self.rates)
 
-    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+    def __call__(
+        self,
+        trial: BaseTrial,
+        on_epoch: OnEpoch | None = None,
+        checkpoints: SlotCheckpoints | None = None,  # noqa: ARG002
+    ) -> float:
         """Train one network, keep its weights on the trial, and return its last training value."""
         repeat, search = self.plan[slot_of(trial)], self.settings.search
         metric = search.metric.replace("val/", "train/")
@@ -85,7 +91,7 @@ class FinalObjective:
             network, epochs = start_final_training(
                 self._rows, config, seed=search.seed, draw=repeat.draw, rates=self.rates
             )
-            Follower(trial, curves, metric, on_epoch).follow(
+            Follower(trial, curves, search, on_epoch, metric=metric).follow(
                 lambda follower: followed(epochs, reporting(follower, TRAINING_METRICS))
             )
             write_weights(trial, network.state.tobytes())

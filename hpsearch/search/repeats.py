@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
     from hpsearch.storage.leases import Lease
     from hpsearch.trainables.base import Model
+    from hpsearch.trials.checkpoints import SlotCheckpoints
 
     class _Planned(WorkerObjective, Protocol):
         """An objective that knows what each of its slots repeats."""
@@ -92,15 +93,20 @@ class RepeatObjective:
         """A function without the data, to be pickled, that makes the same objective."""
         return partial(type(self), self.settings, self.plan, self.configs)
 
-    def __call__(self, trial: BaseTrial, on_epoch: OnEpoch | None = None) -> float:
+    def __call__(
+        self,
+        trial: BaseTrial,
+        on_epoch: OnEpoch | None = None,
+        checkpoints: SlotCheckpoints | None = None,
+    ) -> float:
         """Train one model and return its best validation value."""
         repeat, search = self.plan[slot_of(trial)], self.settings.search
         config = self.settings.trial.keys.build(self.configs[repeat.trial])
         with recorded(trial, Curves()) as curves:
             write_repeat(trial, repeat)
             write_setup(trial, setup_for(self.settings, self.model, config))
-            follower = Follower(trial, curves, search.metric, on_epoch)
-            return follower.best_of(self.model, config, repeat.draw, search)
+            follower = Follower(trial, curves, search, on_epoch, checkpoints)
+            return follower.best_of(self.model, config, repeat.draw)
 
 
 def evaluation_settings(study: Study) -> StudySettings:

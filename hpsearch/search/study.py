@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FixedTrial, create_trial
 
 from hpsearch.analysis.ranking import Counts, best_trials, count_trials
-from hpsearch.errors import SettingsError, StudyError
+from hpsearch.errors import SettingsError, StudyError, TrackingError
 from hpsearch.execution.coordinator import Coordinator, OnProgress, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -27,6 +27,7 @@ from hpsearch.settings.definition import definition, differences
 from hpsearch.settings.names import NEW_NAME, check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
 from hpsearch.storage.catalog import has_study
+from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
 from hpsearch.trials.records import (
@@ -175,6 +176,7 @@ def run(
             try:
                 run_slots(coordinator, objective)
                 coordinator.catch_up()
+                _log_checkpoints(study, settings, options)
             finally:
                 coordinator.summarize()
             trials = own_trials(study)
@@ -190,6 +192,21 @@ def run(
         new=coordinator.progress.done - coordinator.progress.started_with,
         seconds=time.monotonic() - started,
     )
+
+
+def _log_checkpoints(study: Study, settings: StudySettings, options: RunOptions) -> None:
+    """Log the checkpoints of the best trials to their runs, if the study file asks for that."""
+    model, tracker = settings.model, options.tracker
+    if model is None or not model.log_checkpoints or tracker is None or tracker.lost:
+        return
+    checkpoints = checkpoints_of(study, options.storage)
+    tracker.forget(study)  # workers have made its runs
+    try:
+        for trial in best_trials(study, model.keep):
+            if checkpoint := checkpoints.best(slot_of(trial)):
+                tracker.log_checkpoint(study, trial, checkpoint)
+    except TrackingError as error:
+        logger.warning("%s; the same command adds the missing checkpoints", error)
 
 
 def _point_out_changed_code(study: Study, model: Model) -> None:

@@ -36,8 +36,8 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
 
 def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any]:
     if settings.model is not None:
-        direction = settings.search.direction
-        return {MODEL: settings.model.train.name, "search.direction": direction}
+        sources = {f"model.{key}": source.name for key, source in settings.model.sources.items()}
+        return {**sources, "search.direction": settings.search.direction}
     data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
     return {f"data.{key}": value for key, value in data.items()} | {"data.digest": data_digest}
 

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, PlainValidator
+from pydantic import ConfigDict, Field, PlainValidator
 
 from hpsearch.settings.table import Count, SettingsTable
 from hpsearch.trainables.source import Source
 
 
+def _data_source(given: object) -> Source | None:
+    """Return the function that loads a model's data; raises ValueError."""
+    source = None if given is None else Source.of(given)
+    if source is not None and source.is_program:
+        raise ValueError(f'must name a function, such as "net.py:load", but got {given!r}')
+    return source
+
+
 class ModelSettings(SettingsTable):
-    """[model]: a user's own model, and how many threads a trial of it uses."""
+    """[model]: a user's own model, what it is given, and what is kept of it.
+
+    data: the function that loads its data. threads: how many a trial uses. checkpoint_seconds: from
+    one checkpoint of a trial to the next. keep: of how many of the best trials the checkpoint of
+    the best epoch is kept. log_checkpoints: whether these go to MLflow.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
     )
 
     train: Annotated[Source, PlainValidator(Source.of)]
+    data: Annotated[Source | None, PlainValidator(_data_source)] = None
     threads: Count = 1
+    checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    keep: Annotated[int, Field(ge=0)] = 5
+    log_checkpoints: bool = False
+
+    def beside(self, folder: Path) -> dict[str, Source]:
+        """Return its sources, their files looked up in `folder` unless they are here."""
+        return {key: source.beside(folder) for key, source in self.sources.items()}
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The functions that it names, by key."""
+        return {"train": self.train} | ({} if self.data is None else {"data": self.data})
 
     def as_table(self) -> dict[str, Any]:
-        """Return the table as a study file has it."""
-        place = self.train.place
-        table = {"train": place if isinstance(place, str) else list(place)}
-        return table | ({"threads": self.threads} if self.threads != 1 else {})
+        """Return the table as a study file has it: without the values that are the defaults."""
+        table = self.model_dump(exclude={"train", "data"}, exclude_defaults=True)
+        places = {key: source.place for key, source in self.sources.items()}
+        return {
+            **{key: place if isinstance(place, str) else [*place] for key, place in places.items()},
+            **table,
+        }

@@ -321,7 +321,7 @@ def load_settings(
         table["model"] = {**model, "train": train}
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
     if settings.model is not None:
-        return settings.replace(model={"train": settings.model.train.beside(path.parent)})
+        return settings.replace(model=settings.model.beside(path.parent))
     beside = path.parent / settings.data.source
     if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
         return settings.replace(data={"source": str(beside)})

@@ -128,5 +128,7 @@ def single_trial_settings(
     same = {key: known["search"][key] for key in ("metric", "direction") if key in known["search"]}
     fixed: dict[str, Any] = {**same, "sampler": "random", "pruner": "none", "trials": 1}
     trained = {key: value for key, value in known.items() if key in ("model", "data")}
+    if settings.model is not None:
+        trained["model"] = {**known["model"], "keep": 0}  # nobody exports one of its trials
     table: dict[str, Any] = {"name": name, **trained, "search": {**fixed, **search}, "trial": trial}
     return parse_settings(table, f"study '{study.study_name}'")

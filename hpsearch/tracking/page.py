@@ -25,7 +25,7 @@ from hpsearch.evaluation.wording import in_markdown
 from hpsearch.formatting import format_value
 from hpsearch.settings.study import space_of
 from hpsearch.tracking.projection import run_name
-from hpsearch.trials.records import curves_of, own_trials, seeds_of, study_file
+from hpsearch.trials.records import curves_of, epochs_trained, own_trials, seeds_of, study_file
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def describe(*rounds: Study) -> str:
 
 def _markdown_line(study: Study, metric: str) -> str:
     trials, best = own_trials(study), best_value(study)
-    epochs = sum(len(curves_of(trial)) for trial in trials)
+    epochs = sum(epochs_trained(trial) for trial in trials)
     found = f"best {metric} **{format_value(best)}**; " if best is not None else ""
     return f"**{study.study_name}**: {found}{count_trials(trials)}; {epochs:,} epochs trained."
 

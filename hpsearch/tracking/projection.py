@@ -28,6 +28,7 @@ from hpsearch.trials.records import (
     label_of,
     reason_of,
     repeat_of,
+    resumed_after,
     round_number,
     setup_of,
     slot_of,
@@ -46,6 +47,7 @@ KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 ID = "hpsearch.study_id"
 PROCESS = "hpsearch.process"  # who writes a run that is none of a trial
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
+CHECKPOINT = "hpsearch.checkpoint_epoch"  # of the checkpoint among the run's artifacts
 NOTE = "mlflow.note.content"  # Markdown that MLflow shows on the page of a run or an experiment
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 
@@ -143,6 +145,7 @@ def _tags(
         "hpsearch.label": label_of(trial) or None,
         "hpsearch.validation": "test" if setup and setup.validation == "test" else None,
         "hpsearch.reason": reason_of(trial),
+        "hpsearch.resumed_after": resumed_after(trial) or None,
         **SOURCE,
         **more,
     }

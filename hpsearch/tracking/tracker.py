@@ -17,7 +17,15 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.note import with_section
-from hpsearch.tracking.projection import ID, NOTE, NUMBER, Projection, project_trial, runs_filter
+from hpsearch.tracking.projection import (
+    CHECKPOINT,
+    ID,
+    NOTE,
+    NUMBER,
+    Projection,
+    project_trial,
+    runs_filter,
+)
 from hpsearch.tracking.runs import end_killed_runs
 from hpsearch.tracking.store import TrackingStore
 from hpsearch.trials.records import ensure_study_id, experiment_name, own_trials
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+    from hpsearch.trials.checkpoints import Checkpoint
 
 METRICS_PER_BATCH = 800  # MLflow takes 1,000 entities in one call, params and tags included
 PARAMS_PER_BATCH = 100  # as many as MLflow takes
@@ -137,6 +147,19 @@ class Tracker:
                 tags = self.store.client.get_experiment(experiment_id).tags
                 note = with_section(tags.get(NOTE, ""), ensure_study_id(study), text)
                 self.store.client.set_experiment_tag(experiment_id, NOTE, note)
+
+    def log_checkpoint(self, study: Study, trial: FrozenTrial, checkpoint: Checkpoint) -> None:
+        """Log a checkpoint as an artifact of the trial's run, unless the run has it already."""
+        run, epoch = self._runs_of(study).get(trial.number), str(checkpoint.epoch)
+        if run is None or run.info.lifecycle_stage == "deleted":
+            return
+        if run.data.tags.get(CHECKPOINT) == epoch:
+            return
+        client, path, run_id = self.store.client, str(checkpoint.path), run.info.run_id
+        log = client.log_artifacts if checkpoint.path.is_dir() else client.log_artifact
+        with self.store.errors():
+            log(run_id, path, f"checkpoint-epoch-{epoch}")
+            client.set_tag(run_id, CHECKPOINT, epoch)  # last: it says that all of it is there
 
     def tracked_runs(self, studies: Sequence[Study]) -> TrackedRuns:
         """Return the runs of the studies, which are in the experiment of the first."""

@@ -6,14 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from hpsearch.trials.checkpoints import Checkpoint, Save
     from hpsearch.trials.curves import Metrics
     from hpsearch.trials.records import DataId
 
 
 class OnEpochEnd(Protocol):
-    """Takes the metrics of each epoch as it ends, and raises to end the training there."""
+    """Takes the metrics of each epoch as it ends, and raises to end the training there.
 
-    def __call__(self, metrics: Metrics, gradient_norms: Sequence[float] = ()) -> None: ...
+    save: writes what the model has learned by now to the path that it is given.
+    """
+
+    def __call__(
+        self, metrics: Metrics, gradient_norms: Sequence[float] = (), save: Save | None = None
+    ) -> None: ...
 
 
 class Enough(BaseException):
@@ -48,13 +54,24 @@ class Model(Protocol):
     @property
     def notes(self) -> Sequence[str]: ...
 
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on from a checkpoint."""
+
     def epochs_of(self, config: Any) -> int:
         """Return the most epochs that a configuration allows."""
 
-    def train(self, config: Any, draw: int, on_epoch_end: OnEpochEnd) -> None:
+    def train(
+        self,
+        config: Any,
+        draw: int,
+        on_epoch_end: OnEpochEnd,
+        resume: Checkpoint | None = None,
+    ) -> None:
         """Train once, and hand every epoch to `on_epoch_end`.
 
-        draw: the number of the draw of everything random. Raises whatever the model raises.
+        draw: the number of the draw of everything random. resume: where to go on, if the model
+        `resumes`; its first epoch is then the one after that. Raises whatever the model raises.
         """
 
 

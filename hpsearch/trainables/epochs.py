@@ -9,6 +9,7 @@ from typing import Any
 
 from hpsearch.formatting import shortened, unknown_name
 from hpsearch.trainables.errors import ModelError
+from hpsearch.trials.checkpoints import Save
 from hpsearch.trials.curves import RESERVED, Metrics
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ -]{0,99}")  # what MLflow takes
@@ -16,12 +17,20 @@ EXAMPLE = '{"val/loss": 0.3}'
 LONGEST_VALUE = 60  # letters
 
 
-def read_epoch(item: object, metric: str, name: str) -> dict[str, float | None]:
-    """Return the metrics of an epoch.
+def read_epoch(item: object, metric: str, name: str) -> tuple[dict[str, float | None], Save | None]:
+    """Return the metrics of an epoch, and what saves a checkpoint if the model offers that.
 
-    item: a mapping, or a number, which is the search's `metric`. name: what trains, for messages.
-    Raises ModelError.
+    item: a mapping, or a number, which is the search's `metric`; or a pair of this and a function.
+    name: what trains, for messages. Raises ModelError.
     """
+    save: Save | None = None
+    if isinstance(item, tuple) and len(item) == 2:
+        item, save = item
+        if save is not None and not callable(save):
+            raise ModelError(
+                f"{name} yielded {_short(save)} beside its metrics; there it has a function that "
+                "saves a checkpoint to the path that it is given"
+            )
     if not isinstance(item, Mapping):
         number = as_number(item)
         if number is None:
@@ -30,7 +39,7 @@ def read_epoch(item: object, metric: str, name: str) -> dict[str, float | None]:
                 f"{EXAMPLE}"
             )
         item = {metric: number}
-    return {_known_name(key, name): _value(key, value, name) for key, value in item.items()}
+    return {_known_name(key, name): _value(key, value, name) for key, value in item.items()}, save
 
 
 def check_first(metrics: Metrics, metric: str, name: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +17,15 @@ from hpsearch.trainables.base import Enough, OnEpochEnd
 from hpsearch.trainables.configuration import Configuration
 from hpsearch.trainables.epochs import check_first, read_epoch
 from hpsearch.trainables.errors import ConfigurationError, ModelError
-from hpsearch.trainables.source import TRAIN, Source
+from hpsearch.trainables.source import DATA, TRAIN, Source
 from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
+    from hpsearch.trials.checkpoints import Checkpoint, Save
     from hpsearch.trials.records import DataId
 
-OFFERED = ("epochs", "seed", "report")  # what a function can ask for after its configuration
+# What a function can ask for after its configuration.
+OFFERED = ("epochs", "seed", "data", "resume", "report")
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError")  # the second is PyTorch's, of a GPU
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -33,16 +35,25 @@ logger = logging.getLogger(__name__)
 class FunctionModel:
     """A user's own model, which a study file names in [model].
 
-    source: what trains. seed: the study's. metric: the one that the search goes by. threads: how
-    many a trial may use. Raises SettingsError for what cannot be imported or called.
+    source: what trains. data: a function that loads its data, called once in each process that
+    trains. seed: the study's. metric: the one that the search goes by. threads: how many a trial
+    may use. Raises SettingsError for what cannot be imported or called.
     """
 
-    data: DataId | None = None  # the function loads them itself
+    data: DataId | None = None  # hpsearch does not know them
     digest = ""
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __init__(self, source: Source, *, seed: int, metric: str, threads: int = 1) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        data: Source | None = None,
+        seed: int,
+        metric: str,
+        threads: int = 1,
+    ) -> None:
         self.name, self.seed, self.metric = source.name, seed, metric
         limit_threads(threads)
         if source.is_program:
@@ -51,20 +62,57 @@ class FunctionModel:
             self.function, self.code = program_function([*source.place])
         else:
             self.function, self.code = source.load()
+        offered = [name for name in OFFERED if name != "data" or data is not None]
+        self.asked_for = _asked_for(self.function, self.name, offered)
+        self._load, self._loaded = self._loader(data), None
         limit_threads(threads)  # of what it has imported
-        self.asked_for = _asked_for(self.function, self.name)
         self._pointed_out: set[str] = set()
 
     def epochs_of(self, config: Any) -> int:
         """Return the most epochs that a configuration allows; without the key a trial has one."""
         return int(config.get("epochs", 1))
 
-    def train(self, config: Any, draw: int, on_epoch_end: OnEpochEnd) -> None:
+    def _loader(self, source: Source | None) -> Callable[[], Any] | None:
+        """Return the function that loads the data; raises SettingsError."""
+        if source is None:
+            return None
+        if "data" not in self.asked_for:
+            raise SettingsError(f"{DATA}: {self.name} does not ask for 'data'")
+        load, code = source.load(DATA)
+        self.code = f"{self.code}-{code}"
+        return load
+
+    def _data(self) -> Any:
+        """Return the data; they are loaded when the first trial asks for them."""
+        if self._load is not None:
+            load, self._load = self._load, None
+            self._loaded = load()
+        return self._loaded
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on from a checkpoint: it asks for `resume`."""
+        return "resume" in self.asked_for
+
+    def train(
+        self,
+        config: Any,
+        draw: int,
+        on_epoch_end: OnEpochEnd,
+        resume: Checkpoint | None = None,
+    ) -> None:
         """Train once; see `Model.train`."""
         seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
         given = Configuration(config)
-        run = _Run(self.name, self.metric, self.epochs_of(config), on_epoch_end)
-        offers = {"epochs": run.epochs, "seed": seed, "report": run.report}
+        begun = 0 if resume is None else resume.epoch
+        run = _Run(self.name, self.metric, self.epochs_of(config), on_epoch_end, begun)
+        offers = {
+            "epochs": run.epochs,
+            "seed": seed,
+            "data": self._data(),
+            "resume": None if resume is None else resume.path,
+            "report": run.report,
+        }
         seed_everything(seed)
         try:
             made = self.function(given, **{name: offers[name] for name in self.asked_for})
@@ -93,15 +141,23 @@ class FunctionModel:
 
 
 class _Run:
-    """One training: it reads the epochs that a model yields or reports, and hands them on."""
+    """One training: it reads the epochs that a model yields or reports, and hands them on.
 
-    def __init__(self, name: str, metric: str, epochs: int, on_epoch_end: OnEpochEnd) -> None:
+    begun: the epochs that an earlier trial has trained.
+    """
+
+    def __init__(
+        self, name: str, metric: str, epochs: int, on_epoch_end: OnEpochEnd, begun: int = 0
+    ) -> None:
         self.name, self.metric, self.epochs, self.on_epoch_end = name, metric, epochs, on_epoch_end
-        self.number = 0
+        self.number = begun
 
-    def report(self, metrics: object) -> None:
-        """Take the metrics of an epoch; raise Enough after the last one, or to end a trial."""
-        self._take(metrics)
+    def report(self, metrics: object, save: Save | None = None) -> None:
+        """Take the metrics of an epoch; raise Enough after the last one, or to end a trial.
+
+        save: writes what the model has learned to the path that it is given.
+        """
+        self._take(metrics if save is None else (metrics, save))
 
     def follow(self, made: object) -> None:
         """Take what a function returned: a generator of epochs, or the metrics of one."""
@@ -122,11 +178,11 @@ class _Run:
     def _take(self, item: object) -> None:
         if self.number >= self.epochs:
             raise Enough
-        metrics = read_epoch(item, self.metric, self.name)
+        metrics, save = read_epoch(item, self.metric, self.name)
         if not self.number:
             check_first(metrics, self.metric, self.name)
         self.number += 1
-        self.on_epoch_end(metrics)
+        self.on_epoch_end(metrics, (), save)
 
     def _close(self, epochs: Any) -> None:
         """End a generator where it stands; one that yields on is pointed out."""
@@ -138,7 +194,7 @@ class _Run:
             logger.warning("%s yields on after it was closed; let GeneratorExit pass", self.name)
 
 
-def _asked_for(function: Callable[..., Any], name: str) -> tuple[str, ...]:
+def _asked_for(function: Callable[..., Any], name: str, offered: Sequence[str]) -> tuple[str, ...]:
     """Return which of the offered arguments a function takes; raises SettingsError."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise SettingsError(f"{TRAIN}: {name} is async; it must be a plain function or generator")
@@ -151,13 +207,18 @@ def _asked_for(function: Callable[..., Any], name: str) -> tuple[str, ...]:
         raise SettingsError(f"{TRAIN}: {name} must take the configuration as its first argument")
     for parameter in parameters[1:]:
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if variable or parameter.name in OFFERED or parameter.default is not parameter.empty:
+        if variable or parameter.name in offered or parameter.default is not parameter.empty:
             continue
+        if parameter.name == "data":
+            raise SettingsError(
+                f"{DATA}: is missing, but {name} asks for 'data'; it names the function that "
+                'returns them, such as data = "net.py:load"'
+            )
         raise SettingsError(
             f"{TRAIN}: {name} asks for '{parameter.name}', which nothing gives; after the "
             f"configuration it can ask for {', '.join(OFFERED)}"
         )
-    return tuple(each.name for each in parameters[1:] if each.name in OFFERED)
+    return tuple(each.name for each in parameters[1:] if each.name in offered)
 
 
 def seed_everything(seed: int) -> None:

@@ -22,6 +22,7 @@ from model.training import build_optimizer, build_schedule, train, train_epoch
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from hpsearch.trials.checkpoints import Checkpoint
     from model.data import Dataset
     from model.training import Epoch
 
@@ -82,12 +83,23 @@ class NetworkModel:
         """Sentences about the data that a person should read."""
         return self.dataset.notes
 
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on from a checkpoint: it does not, a trial takes seconds."""
+        return False
+
     def epochs_of(self, config: TrainConfig) -> int:
         """Return the most epochs that a configuration allows."""
         return config.epochs
 
-    def train(self, config: TrainConfig, draw: int, on_epoch_end: OnEpochEnd) -> None:
-        """Train once; see `Model.train`."""
+    def train(
+        self,
+        config: TrainConfig,
+        draw: int,
+        on_epoch_end: OnEpochEnd,
+        resume: Checkpoint | None = None,  # noqa: ARG002
+    ) -> None:
+        """Train once; see `Model.train`. A network of a killed trial is trained from its seed."""
         _, epochs = start_training(
             self.dataset,
             config,

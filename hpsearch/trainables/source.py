@@ -19,7 +19,7 @@ from typing import Any
 from hpsearch.errors import SettingsError
 from hpsearch.formatting import unknown_name
 
-TRAIN = "model.train"  # the key of the study file, for messages
+TRAIN, DATA = "model.train", "model.data"  # the keys of the study file, for messages
 EXAMPLES = '"net.py:train", "package.module:train", or a program such as ["Rscript", "train.R"]'
 LARGEST_SOURCE = 10**6  # bytes
 
@@ -98,19 +98,19 @@ class Source:
 
         return _unpickled, (self.place, cloudpickle.dumps(self.function), self.digest)
 
-    def load(self) -> tuple[Callable[..., Any], str]:
-        """Return the function and a digest of its code; raises SettingsError."""
+    def load(self, key: str = TRAIN) -> tuple[Callable[..., Any], str]:
+        """Return the function and a digest of its code; raises SettingsError, which names `key`."""
         if self.function is not None:
             return self.function, self.digest
         place, _, name = str(self.place).rpartition(":")
-        module = _import_file(self.file) if self.file else _import_module(place)
+        module = _import_file(key, self.file) if self.file else _import_module(key, place)
         found: Any = module
         for part in name.split("."):
             found = getattr(found, part, None)
         if not callable(found):
             known = [key for key, value in vars(module).items() if inspect.isfunction(value)]
             sentence = unknown_name(name, known, f"a function of {place}")
-            raise SettingsError(f"{TRAIN}: {sentence}")
+            raise SettingsError(f"{key}: {sentence}")
         return found, _digest_of_module(module)
 
 
@@ -129,22 +129,22 @@ def _place_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', '?')}"
 
 
-def _import_module(place: str) -> ModuleType:
+def _import_module(key: str, place: str) -> ModuleType:
     try:
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == place.partition(".")[0]:
             raise SettingsError(
-                f"{TRAIN}: there is no module '{place}'; a file is named with its ending, such as "
+                f"{key}: there is no module '{place}'; a file is named with its ending, such as "
                 "net.py:train"
             ) from error
-        raise _not_imported(place, error) from error
+        raise _not_imported(key, place, error) from error
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(key: str, path: Path) -> ModuleType:
     """Import a file as `python FILE` does: its folder comes first where it imports from."""
     if not path.is_file():
-        raise SettingsError(f"{TRAIN}: there is no file '{path}' (relative to {os.getcwd()})")
+        raise SettingsError(f"{key}: there is no file '{path}' (relative to {os.getcwd()})")
     path = path.resolve()
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) == str(path):
@@ -161,11 +161,11 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise _not_imported(path.name, error) from error
+        raise _not_imported(key, path.name, error) from error
     return module
 
 
-def _not_imported(place: str, error: BaseException) -> SettingsError:
+def _not_imported(key: str, place: str, error: BaseException) -> SettingsError:
     """Return the error of an import, with the user's own line."""
     where = ""
     if isinstance(error, SyntaxError) and error.filename:
@@ -176,7 +176,7 @@ def _not_imported(place: str, error: BaseException) -> SettingsError:
         last = (own or frames)[-1]
         where = f" ({Path(last.filename).name}, line {last.lineno})"
     return SettingsError(
-        f"{TRAIN}: {place} cannot be imported: {type(error).__name__}: {error}{where}"
+        f"{key}: {place} cannot be imported: {type(error).__name__}: {error}{where}"
     )
 
 

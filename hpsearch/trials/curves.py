@@ -69,6 +69,11 @@ class Curves:
         self.times.append(time.time_ns() // 1_000_000)
         return True
 
+    def restore(self, earlier: Curves) -> None:
+        """Begin with the epochs that an earlier trial has trained."""
+        self.values, self.times = earlier.values, earlier.times
+        self.gradient_norms = earlier.gradient_norms
+
     def of(self, metric: str) -> list[float | None]:
         """Return the curve of a metric, [] if it was never measured."""
         return self.values.get(metric, [])

@@ -42,6 +42,7 @@ _TRACEBACK = "traceback"
 _TRANSFERRED = "carried"  # the key of version 0.1
 _REPEAT = "repeat"
 _WEIGHTS = "network"
+_RESUMED = "resumed"
 
 VALUE = "value"  # what stands for the metric of a study that hpsearch did not start
 DIVERGED = "diverged"  # how the reason of a trial begins whose loss is not finite
@@ -214,6 +215,22 @@ def _reported(trial: FrozenTrial) -> Curves:
 def write_curves(trial: BaseTrial, curves: Curves) -> None:
     """Store the trial's learning curves."""
     trial.set_user_attr(_CURVES, curves.as_attribute())
+
+
+def write_resumed(trial: BaseTrial, epochs: int) -> None:
+    """Record that the trial goes on after so many epochs that a killed trial has trained."""
+    trial.set_user_attr(_RESUMED, epochs)
+
+
+def resumed_after(trial: AnyTrial) -> int:
+    """Return after how many epochs of a killed trial this one has gone on, 0 if it began anew."""
+    epochs = trial.user_attrs.get(_RESUMED)
+    return epochs if isinstance(epochs, int) else 0
+
+
+def epochs_trained(trial: AnyTrial) -> int:
+    """Return how many epochs the trial has trained itself: without those that it went on from."""
+    return max(0, len(curves_of(trial)) - resumed_after(trial))
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

@@ -33,16 +33,10 @@ def rising(config, *, epochs):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(working_folder):
     """The working directory, with a function that trains in net.py."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = {*sys.modules}
-    (tmp_path / "net.py").write_text(HERE)
-    yield tmp_path
-    for name in {*sys.modules} - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    (working_folder / "net.py").write_text(HERE)
+    return working_folder
 
 
 def settings_for(train, *, metric="val/rmse", trial=None, model=None, **search):

@@ -71,7 +71,7 @@ def test_every_trial_is_tracked_once(journal, make_settings, mlflow_uri):
 
 @pytest.mark.parametrize("kills", [1, MAX_DEATHS + 1])
 def test_a_killed_worker_costs_one_trial_and_is_replaced(journal, make_settings, mlflow_uri, kills):
-    killed = []
+    killed, slots = [], set()  # a slot whose trial dies three times is given up
 
     def kill_one(progress):
         if len(killed) < min(kills, progress.done) and any(progress.running.values()):
@@ -79,8 +79,10 @@ def test_a_killed_worker_costs_one_trial_and_is_replaced(journal, make_settings,
             trials = optuna.load_study(study_name=study.study_name, storage=open_storage(journal))
             for trial in trials.get_trials(states=(TrialState.RUNNING,)):
                 pid = trial.user_attrs.get("process", {}).get("pid")
-                if pid and pid not in killed:
+                slot = trial.user_attrs.get("slot")
+                if pid and pid not in killed and slot is not None and slot not in slots:
                     killed.append(pid)
+                    slots.add(slot)
                     os.kill(pid, signal.SIGKILL)
                     break
 
