@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
@@ -23,17 +22,6 @@ def printable(text: str) -> str:
 def shortened(text: str, longest: int) -> str:
     """Return `text` cut to at most `longest` characters, with an ellipsis where it was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def common_format(values: Iterable[float], metric: str) -> str:
-    """Return the format for a column of a metric's values, precise enough for the smallest one.
-
-    Accuracies always have four decimals. `metric` may also be the title of the metric.
-    """
-    smallest = min((abs(value) for value in values if value), default=1.0)
-    if "accuracy" in metric or smallest >= 0.01:
-        return ".4f"
-    return f".{2 - math.floor(math.log10(smallest))}f" if smallest >= 1e-4 else ".4g"
 
 
 def format_duration(seconds: float) -> str:

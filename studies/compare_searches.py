@@ -21,9 +21,9 @@ from hpsearch import StudySettings, load_settings
 from hpsearch.analysis.history import History
 from hpsearch.cli.console import note, show_progress
 from hpsearch.errors import HpsearchError
-from hpsearch.formatting import common_format
 from hpsearch.search.rounds import run_rounds
 from hpsearch.storage.catalog import study_settings
+from hpsearch.trials.metrics import common_format
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import best_trials, searched_values
-from hpsearch.formatting import common_format, format_value
+from hpsearch.formatting import format_value
+from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import DONE, config_of, label_of, own_trials, seeds_of, slot_of
 
 if TYPE_CHECKING:

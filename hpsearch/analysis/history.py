@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.trials.curves import higher_is_better
+from hpsearch.trials.metrics import higher_is_better
 from hpsearch.trials.records import DONE, curves_of, own_trials, resumed_after, setup_of
 
 if TYPE_CHECKING:

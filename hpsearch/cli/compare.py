@@ -66,7 +66,8 @@ def compare_command(
 
 def _table(compared: Comparison) -> Table:
     from hpsearch.cli.console import text_table
-    from hpsearch.formatting import common_format, format_value
+    from hpsearch.formatting import format_value
+    from hpsearch.trials.metrics import common_format
 
     repeated = any(len(group.entries) > 1 for group in compared.groups)
     spread = ["lowest", "highest"] if repeated else []

@@ -145,7 +145,7 @@ def _print_trial(trial: TrialSummary) -> None:
 
 def _column(metric: str, values: Sequence[float | None]) -> list[str]:
     """Return a curve as text; an epoch in which the metric was not measured is blank."""
-    from hpsearch.formatting import common_format
+    from hpsearch.trials.metrics import common_format
 
     how = common_format([value for value in values if value is not None], metric)
     return ["" if value is None else f"{value:{how}}" for value in values]

@@ -10,7 +10,7 @@ from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.candidates import Candidate, best_results, configuration_key, is_tied
 from hpsearch.evaluation.scores import SCORES, Scores
 from hpsearch.evaluation.test_set import LoggedUse
-from hpsearch.formatting import common_format
+from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import evaluation_table, write_evaluation_table
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from hpsearch.storage.failures import is_storage_error
 from hpsearch.trainables.base import Enough
 from hpsearch.trainables.errors import ConfigurationError, ModelError
 from hpsearch.trials.checkpoints import NothingSavedError
-from hpsearch.trials.curves import Curves, Metrics, known_direction
+from hpsearch.trials.curves import Curves, Metrics
+from hpsearch.trials.metrics import known_direction
 from hpsearch.trials.records import (
     DIVERGED,
     Setup,

@@ -34,9 +34,10 @@ from hpsearch.figures.drawing import (
     style_axes,
     style_keys,
 )
-from hpsearch.formatting import format_value
+from hpsearch.formatting import format_value, unknown_name
 from hpsearch.storage.catalog import study_settings
-from hpsearch.trials.records import label_of
+from hpsearch.trials.metrics import on_training_rows
+from hpsearch.trials.records import curves_of, label_of, metric_of, own_trials
 
 if TYPE_CHECKING:
     from typing import Any
@@ -59,13 +60,14 @@ def draw_curves(study: Study, settings: FigureSettings) -> Figure:
     part = f", the best {len(shown)} of {len(every)}" if cut else ""
     figure = new_figure(6.4, 4.4, settings.title or f"{study.study_name}{part}")
     axes, chosen = style_axes(figure.subplots()), colours(len(shown))
+    metrics = _metrics(study, settings)
     for each, colour in zip(shown, chosen, strict=True):
-        _draw_metrics(axes, each.trials, settings, colour)
+        _draw_metrics(axes, each.trials, metrics, settings, colour)
     trials = [trial for each in shown for trial in each.trials]
     _set_scales(axes, settings)
-    label_axes(axes, _x_name(trials), _y_name(study, settings))
+    label_axes(axes, _x_name(trials), _y_name(study, metrics, settings))
     labels = [short_label(study, each) for each in shown]
-    legend_beside(figure, [*colour_keys(labels, chosen), *_styles(study, settings)])
+    legend_beside(figure, [*colour_keys(labels, chosen), *_styles(study, metrics)])
     return figure
 
 
@@ -88,6 +90,7 @@ def draw_panels(study: Study, settings: FigureSettings) -> Figure:
         )
     lines = config_values(trials, other, searched[other]) if other else [None]
     columns, chosen = _columns(len(values)), colours(len(lines))
+    metrics = _metrics(study, settings)
     rows = math.ceil(len(values) / columns)
     title = settings.title or f"{study.study_name}: a panel for each {key}"
     figure = new_figure(1.2 + 1.9 * columns, 1.1 + 1.6 * rows, title)
@@ -97,29 +100,47 @@ def draw_panels(study: Study, settings: FigureSettings) -> Figure:
         here = [trial for trial in trials if config_value(trial, key) == value]
         for line, colour in zip(lines, chosen, strict=True):
             same = [t for t in here if other is None or config_value(t, other) == line]
-            _draw_metrics(axes, same, settings, colour)
+            _draw_metrics(axes, same, metrics, settings, colour)
     _set_scales(panels[0], settings)
-    _label_figure(figure, study, trials, settings)
+    _label_figure(figure, study, trials, metrics, settings)
     labels = [f"{other} {format_value(line)}" for line in lines] if other else []
-    legend_beside(figure, [*colour_keys(labels, chosen[: len(labels)]), *_styles(study, settings)])
+    legend_beside(figure, [*colour_keys(labels, chosen[: len(labels)]), *_styles(study, metrics)])
     return figure
 
 
 def draw_best(study: Study, settings: FigureSettings) -> Figure:
     """Draw a panel for each of the best trials, best first (after Saito, 2016, figure 6-24)."""
     trials = best_trials(study, settings.top or len(study.trials))
-    columns = min(BEST_COLUMNS, len(trials))
+    columns, metrics = min(BEST_COLUMNS, len(trials)), _metrics(study, settings)
     rows = math.ceil(len(trials) / columns)
     title = settings.title or f"{study.study_name}: the best {len(trials)}"
     figure = new_figure(1.2 + 1.7 * columns, 1.1 + 1.5 * rows, title)
     panels, colour = grid_of_panels(figure, len(trials), columns), colours(1)[0]
     for number, (trial, axes) in enumerate(zip(trials, panels, strict=True), start=1):
         axes.set_title(f"Best-{number} {format_value(trial.value)}", fontsize=SMALL)
-        _draw_metrics(axes, [trial], settings, colour)
+        _draw_metrics(axes, [trial], metrics, settings, colour)
     _set_scales(panels[0], settings)
-    _label_figure(figure, study, trials, settings)
-    legend_beside(figure, _styles(study, settings))
+    _label_figure(figure, study, trials, metrics, settings)
+    legend_beside(figure, _styles(study, metrics))
     return figure
+
+
+def _metrics(study: Study, settings: FigureSettings) -> Sequence[str]:
+    """Return the metrics to draw; raise StudyError for one that no trial has measured."""
+    measured = {
+        metric: None
+        for trial in own_trials(study)
+        for metric, values in curves_of(trial).values.items()
+        if any(value is not None for value in values)
+    }
+    for metric in settings.metrics:
+        if metric not in measured:
+            what = unknown_name(metric, [*measured], f"a metric of study '{study.study_name}'")
+            raise StudyError(f"figure '{settings.name}': {what}")
+    own, training = metric_of(study), on_training_rows(metric_of(study))
+    if settings.kind == "panels":  # the lines are the values of another key
+        return settings.metrics or [training if training in measured else own]
+    return settings.metrics or [each for each in (own, training) if each in measured]
 
 
 def _columns(panels: int) -> int:
@@ -127,9 +148,13 @@ def _columns(panels: int) -> int:
 
 
 def _draw_metrics(
-    axes: Axes, trials: Sequence[FrozenTrial], settings: FigureSettings, colour: Any
+    axes: Axes,
+    trials: Sequence[FrozenTrial],
+    metrics: Sequence[str],
+    settings: FigureSettings,
+    colour: Any,
 ) -> None:
-    for metric, style in zip(settings.metrics, STYLES, strict=False):
+    for metric, style in zip(metrics, STYLES, strict=False):
         curve = mean_curve(trials, metric, settings.smooth)
         draw_band(axes, curve.x, curve.mean, curve.low, curve.high, colour, style=style)
 
@@ -142,21 +167,25 @@ def _set_scales(axes: Axes, settings: FigureSettings) -> None:
 
 
 def _label_figure(
-    figure: Figure, study: Study, trials: Sequence[FrozenTrial], settings: FigureSettings
+    figure: Figure,
+    study: Study,
+    trials: Sequence[FrozenTrial],
+    metrics: Sequence[str],
+    settings: FigureSettings,
 ) -> None:
     """Label the axes once for all panels."""
     figure.supxlabel(_x_name(trials), fontsize=NORMAL)
-    figure.supylabel(escape_dollars(_y_name(study, settings)), fontsize=NORMAL)
+    figure.supylabel(escape_dollars(_y_name(study, metrics, settings)), fontsize=NORMAL)
 
 
 def _x_name(trials: Sequence[FrozenTrial]) -> str:
     return "iteration" if steps_per_epoch(trials) else "epoch"
 
 
-def _y_name(study: Study, settings: FigureSettings) -> str:
-    name = ", ".join(metric_title(study, metric) for metric in settings.metrics)
+def _y_name(study: Study, metrics: Sequence[str], settings: FigureSettings) -> str:
+    name = ", ".join(metric_title(study, metric) for metric in metrics)
     return f"{name} (mean of {settings.smooth} epochs)" if settings.smooth > 1 else name
 
 
-def _styles(study: Study, settings: FigureSettings) -> list[Any]:
-    return style_keys([metric_title(study, metric) for metric in settings.metrics])
+def _styles(study: Study, metrics: Sequence[str]) -> list[Any]:
+    return style_keys([metric_title(study, metric) for metric in metrics])

@@ -25,7 +25,7 @@ from hpsearch.figures.drawing import (
     new_figure,
     style_axes,
 )
-from hpsearch.formatting import common_format
+from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import curves_of, metric_of, seeds_of
 
 if TYPE_CHECKING:

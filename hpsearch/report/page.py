@@ -18,7 +18,7 @@ from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.history import running_seconds, span_of
 from hpsearch.analysis.ranking import better_found, count_trials
 from hpsearch.files import check_output, is_special
-from hpsearch.formatting import common_format, counted, format_value
+from hpsearch.formatting import counted, format_value
 from hpsearch.report.charts.base import Panels
 from hpsearch.report.charts.contours import contour_panels
 from hpsearch.report.charts.history import history_panels
@@ -31,6 +31,7 @@ from hpsearch.report.facts import Facts, Savings, duration, saved_by_pruning, tr
 from hpsearch.report.region import Region, region_of
 from hpsearch.report.reproduction import provenance, reproduction_of
 from hpsearch.report.tables import all_trials_table, best_trials_table
+from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import label_of
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.report.charts.base import needs_log_axis, value_axis
+from hpsearch.trials.metrics import bounds
 
 WORST = 0.1  # at most this share of the values is out of view
 ROOM = 0.06  # added on either side, as a share of the range shown
 AROUND = 0.05  # added on either side of a single value, as a share of it
-BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, math.inf)}  # the possible values of a metric
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class View:
         """Return both ends of the range; a single value gets some room on either side."""
         if self.low < self.high:
             return [self.low, self.high]
-        least, most = BOUNDS.get(metric.partition("/")[2], (-math.inf, math.inf))
+        least, most = bounds(metric)
+        if not least <= self.low <= most:  # such as an accuracy in percent
+            least, most = -math.inf, math.inf
         around = AROUND * abs(self.low) or AROUND
         return [max(least, self.low - around), min(most, self.high + around)]
 

@@ -30,6 +30,7 @@ from hpsearch.storage.catalog import has_study
 from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
+from hpsearch.trials.metrics import bounds
 from hpsearch.trials.records import (
     DONE,
     config_of,
@@ -255,7 +256,7 @@ def check_repeats(settings: StudySettings) -> None:
 def check_target(settings: StudySettings) -> None:
     """Raise SettingsError for a target that no trial can reach."""
     metric, target = settings.search.metric, settings.search.target
-    if target is not None and metric.endswith("accuracy") and target > 1:
+    if settings.model is None and target is not None and target > bounds(metric)[1]:
         share = f"; for {target:g} %, write {target / 100:g}" if target <= 100 else ""
         raise SettingsError(f"search.target: is {target:g}, but {metric} is at most 1{share}")
 

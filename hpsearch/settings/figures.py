@@ -10,21 +10,21 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from hpsearch.formatting import unknown_name
 from hpsearch.settings.table import Count, SettingsTable, TableError
-from hpsearch.trials.curves import METRICS
+from hpsearch.trials.metrics import known_direction
 
-ACCURACIES = ("val/accuracy", "train/accuracy")
+MOST_METRICS = 2  # as many kinds of lines are told apart
 TOP = 20  # more lines are hard to tell apart
 
 KINDS: dict[str, dict[str, Any]] = {
-    "curves": {"metrics": ACCURACIES, "smooth": 1, "log": False, "top": TOP, "labels": ()},
+    "curves": {"metrics": (), "smooth": 1, "log": False, "top": TOP, "labels": ()},
     "panels": {
-        "metrics": ("train/accuracy",),
+        "metrics": (),
         "smooth": 1,
         "log": False,
         "panels": None,
         "lines": None,
     },
-    "best": {"metrics": ACCURACIES, "smooth": 1, "log": False, "top": TOP},
+    "best": {"metrics": (), "smooth": 1, "log": False, "top": TOP},
     "gradients": {"top": TOP, "labels": ()},
     "values": {},
     "means": {"top": None, "labels": ()},
@@ -38,7 +38,8 @@ SEARCHED_KEYS = ("panels", "lines")
 class FigureSettings(SettingsTable):
     """[[figure]]: one figure of a study.
 
-    metrics: what to draw: the first metric as solid lines, the second as dashed lines.
+    metrics: what to draw: the first metric as solid lines, the second as dashed lines; () draws the
+    study's metric and the same on the training rows, and in panels the latter alone.
     smooth: each point is the mean of this many epochs, up to and including its own.
     log: whether the metrics' axis is logarithmic.
     panels, lines: the searched keys whose values make the panels, and the lines in each panel.
@@ -63,7 +64,9 @@ class FigureSettings(SettingsTable):
         if not isinstance(table, Mapping):
             return table
         kind = table.get("kind")
-        return {"name": kind, **(KINDS.get(kind, {}) if isinstance(kind, str) else {}), **table}
+        defaults = KINDS.get(kind, {}) if isinstance(kind, str) else {}
+        set_ones = {key: value for key, value in defaults.items() if value != ()}
+        return {"name": kind, **set_ones, **table}
 
     @field_validator("kind")
     @classmethod
@@ -84,14 +87,9 @@ class FigureSettings(SettingsTable):
 
     @field_validator("metrics")
     @classmethod
-    def _metrics_share_an_axis(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            if value not in METRICS:
-                raise ValueError(unknown_name(value, METRICS, "a metric"))
-        if not values or len(set(values)) < len(values):
+    def _one_or_two(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if not 1 <= len(values) <= MOST_METRICS or len(set(values)) < len(values):
             raise ValueError(f"must name one or two different metrics, but got {list(values)!r}")
-        if len({_quantity(value) for value in values}) > 1:
-            raise ValueError("losses and accuracies cannot share an axis; draw two figures")
         return values
 
     @model_validator(mode="after")
@@ -112,9 +110,17 @@ class FigureSettings(SettingsTable):
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
-def _quantity(metric: str) -> str:
-    """Return what a metric measures, "loss" or "accuracy", whichever rows it measures it on."""
-    return metric.partition("/")[2]
+def _check_metrics(metrics: Sequence[str], known: Sequence[str]) -> None:
+    """Raise ValueError for a metric that does not exist, or for two that cannot share an axis.
+
+    known: all that there are; [] if that is not known, as of a user's own model.
+    """
+    for metric in metrics if known else ():
+        if metric not in known:
+            raise ValueError(unknown_name(metric, known, "a metric"))
+    directions = {known_direction(metric) for metric in metrics} - {None}
+    if len(directions) > 1:
+        raise ValueError(f"{' and '.join(metrics)} cannot share an axis; draw two figures")
 
 
 def _tables(value: object) -> object:
@@ -145,15 +151,21 @@ def check_figures(
     searched: Collection[str],
     labels: Collection[str],
     *,
+    metrics: Sequence[str],
     diagnostics: bool,
 ) -> None:
     """Raise ValueError for a figure that the study cannot draw.
 
     searched: the keys that the study searches. labels: those of its labelled configurations.
-    diagnostics: whether its trials record gradient norms.
+    metrics: all that its trials have, [] if they are not known. diagnostics: whether its trials
+    record gradient norms.
     """
     for number, figure in enumerate(figures):
         place = f"figure.{number}"
+        try:
+            _check_metrics(figure.metrics, metrics)
+        except ValueError as error:
+            raise ValueError(f"{place}.metrics: {error}") from None
         for key in SEARCHED_KEYS:
             value = getattr(figure, key)
             if value is not None and value not in searched:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,8 @@ from pydantic import ConfigDict, Field, PlainValidator
 from hpsearch.settings.table import Count, SettingsTable
 from hpsearch.trainables.source import Source
 
+SOURCES = ("train", "data")  # the keys that name a function
+
 
 def _data_source(given: object) -> Source | None:
     """Return the function that loads a model's data; raises ValueError."""
@@ -17,6 +21,16 @@ def _data_source(given: object) -> Source | None:
     if source is not None and source.is_program:
         raise ValueError(f'must name a function, such as "net.py:load", but got {given!r}')
     return source
+
+
+def with_files_beside(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a [model] table whose files are looked up in `folder` unless they are here."""
+    found = dict(table)
+    for key in SOURCES:
+        with suppress(ValueError):  # the table is checked later
+            if key in found:
+                found[key] = Source.of(found[key]).beside(folder)
+    return found
 
 
 class ModelSettings(SettingsTable):
@@ -38,18 +52,15 @@ class ModelSettings(SettingsTable):
     keep: Annotated[int, Field(ge=0)] = 5
     log_checkpoints: bool = False
 
-    def beside(self, folder: Path) -> dict[str, Source]:
-        """Return its sources, their files looked up in `folder` unless they are here."""
-        return {key: source.beside(folder) for key, source in self.sources.items()}
-
     @property
     def sources(self) -> dict[str, Source]:
         """The functions that it names, by key."""
-        return {"train": self.train} | ({} if self.data is None else {"data": self.data})
+        named = {key: getattr(self, key) for key in SOURCES}
+        return {key: source for key, source in named.items() if source is not None}
 
     def as_table(self) -> dict[str, Any]:
         """Return the table as a study file has it: without the values that are the defaults."""
-        table = self.model_dump(exclude={"train", "data"}, exclude_defaults=True)
+        table = self.model_dump(exclude={*SOURCES}, exclude_defaults=True)
         places = {key: source.place for key, source in self.sources.items()}
         return {
             **{key: place if isinstance(place, str) else [*place] for key, place in places.items()},

@@ -17,7 +17,7 @@ from hpsearch.settings.table import (
     TableError,
     wrong_value,
 )
-from hpsearch.trials.curves import known_direction
+from hpsearch.trials.metrics import known_direction
 
 MOST_TRIALS = 1_000_000  # with all repeats
 

@@ -24,7 +24,7 @@ from hpsearch.errors import SettingsError, refuse_shadowed_model
 from hpsearch.formatting import counted, unknown_name, without_middle
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
-from hpsearch.settings.model import ModelSettings
+from hpsearch.settings.model import ModelSettings, with_files_beside
 from hpsearch.settings.names import (
     REPEATING,
     Direction,
@@ -40,7 +40,8 @@ from hpsearch.space.grid import grid_size
 from hpsearch.space.keys import FreeKeys
 from hpsearch.space.ranges import Keys, SpaceError, Value, as_toml
 from hpsearch.space.space import SearchSpace
-from hpsearch.trials.curves import known_direction
+from hpsearch.trainables.source import declared_metrics
+from hpsearch.trials.metrics import METRICS, known_direction
 
 LARGEST_FILE = 1_000_000  # characters
 DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")
@@ -181,6 +182,25 @@ class StudySettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _declared_metrics(self) -> StudySettings:
+        """Take the direction of the metric from METRICS beside the function that trains."""
+        declared = {} if self.model is None else declared_metrics(self.model.train)
+        if not declared or self.model is None:
+            return self
+        metric, given = self.search.metric, self.search.given_direction
+        if metric not in declared:
+            what = unknown_name(metric, [*declared], f"a metric of {self.model.train.name}")
+            raise ValueError(f"search.metric: {what}")
+        if given not in (None, declared[metric]):
+            raise ValueError(
+                f"search.direction: is '{given}', but METRICS of {self.model.train.name} has "
+                f"'{declared[metric]}' for {metric}"
+            )
+        search = self.search.model_copy(update={"given_direction": declared[metric]})
+        object.__setattr__(self, "search", search)
+        return self
+
+    @model_validator(mode="after")
     def _known_metric(self) -> StudySettings:
         metric, names = self.search.metric, get_args(Metric)
         if self.model is None and metric not in names:
@@ -217,6 +237,7 @@ class StudySettings(BaseModel):
             self.figure,
             self.trial.searched,
             [e.label for e in self.enqueue],
+            metrics=METRICS if self.model is None else [],
             diagnostics=self.search.diagnostics,
         )
         return self
@@ -317,11 +338,12 @@ def load_settings(
         raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
     except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
         raise SettingsError(f"{path}: is not TOML: {error}") from None
-    if train is not None and isinstance(model := table.get("model", {}), Mapping):
-        table["model"] = {**model, "train": train}
+    if isinstance(model := table.get("model", {} if train else None), Mapping):
+        model = model if train is None else {**model, "train": train}
+        table["model"] = with_files_beside(model, path.parent)
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
     if settings.model is not None:
-        return settings.replace(model=settings.model.beside(path.parent))
+        return settings
     beside = path.parent / settings.data.source
     if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
         return settings.replace(data={"source": str(beside)})

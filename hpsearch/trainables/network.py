@@ -11,7 +11,7 @@ import numpy as np
 
 from hpsearch.errors import DataError
 from hpsearch.trainables.base import OnEpochEnd, followed
-from hpsearch.trials.curves import METRICS
+from hpsearch.trials.metrics import METRICS
 from hpsearch.trials.records import DataId, config_of
 from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from hpsearch.formatting import unknown_name
 
 TRAIN, DATA = "model.train", "model.data"  # the keys of the study file, for messages
 EXAMPLES = '"net.py:train", "package.module:train", or a program such as ["Rscript", "train.R"]'
+METRICS = "METRICS"  # what a file calls the directions of its metrics
 LARGEST_SOURCE = 10**6  # bytes
 
 
@@ -78,6 +79,17 @@ class Source:
         return Source(f"{found}:{self.function_name}") if found.is_file() else self
 
     @property
+    def code_file(self) -> Path | None:
+        """The file of the function or module, None for a program or a module that is not found."""
+        if self.is_program or self.file is not None:
+            return self.file
+        try:
+            spec = importlib.util.find_spec(str(self.place).rpartition(":")[0])
+        except (ImportError, ValueError):
+            return None
+        return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+    @property
     def function_name(self) -> str:
         """The name of the function in its file or module."""
         return str(self.place).rpartition(":")[2]
@@ -112,6 +124,43 @@ class Source:
             sentence = unknown_name(name, known, f"a function of {place}")
             raise SettingsError(f"{key}: {sentence}")
         return found, _digest_of_module(module)
+
+
+def declared_metrics(source: Source) -> dict[str, Any]:
+    """Return METRICS, which the file of a function may declare: a direction for each metric.
+
+    It is read without importing the file, which may take seconds. {} if there is none, or if the
+    file is not found. Raises ValueError if it is no such mapping.
+    """
+    if source.function is not None:
+        found = getattr(source.function, "__globals__", {}).get(METRICS)
+    else:
+        found = _literal(source.code_file, METRICS)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping) or not {*found.values()} <= {"maximize", "minimize"}:
+        raise ValueError(
+            f'{METRICS} of {source.name} must be such as {{"val/auc": "maximize"}}, a plain '
+            f"dictionary with 'maximize' or 'minimize' for each metric, but is {found!r}"
+        )
+    return {str(name): direction for name, direction in found.items()}
+
+
+def _literal(file: Path | None, name: str) -> Any:
+    """Return the value of a name that a file assigns as plain data, or else its source."""
+    try:
+        tree = ast.parse(file.read_bytes()) if file is not None else ast.Module([], [])
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None  # importing it says what is wrong
+    for node in reversed(tree.body):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(each, ast.Name) and each.id == name for each in targets):
+            value: Any = node.value  # type: ignore[attr-defined]
+            try:
+                return ast.literal_eval(value)
+            except ValueError:
+                return ast.unparse(value)
+    return None
 
 
 def _unpickled(place: str, dumped: bytes, digest: str) -> Source:

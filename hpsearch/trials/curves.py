@@ -6,30 +6,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")  # of the built-in network
 Metrics = Mapping[str, float | None]
 """The metrics of an epoch by name; None for one that was not measured in this epoch."""
 
 _TIMES, _NORMS = "times", "gradient_norms"
 RESERVED = (_TIMES, _NORMS)  # no metric can have these names
-_HIGHER = "accuracy acc auc auroc f1 r2 precision recall ap map iou dice bleu reward return ndcg"
-_LOWER = "loss error err rmse mse mae mape logloss nll perplexity ppl cer wer rmsle"
-_HIGHER_WORDS, _LOWER_WORDS = frozenset(_HIGHER.split()), frozenset(_LOWER.split())
-
-
-def known_direction(metric: str) -> Literal["maximize", "minimize"] | None:
-    """Return "maximize" or "minimize" as the last word of a metric's name says, None if unknown."""
-    word = metric.lower().replace("/", "_").replace("-", "_").rpartition("_")[2]
-    if word in _HIGHER_WORDS:
-        return "maximize"
-    return "minimize" if word in _LOWER_WORDS else None
-
-
-def higher_is_better(metric: str) -> bool:
-    """Return whether a metric is maximized, as the last word of its name says."""
-    return known_direction(metric) == "maximize"
 
 
 @dataclass

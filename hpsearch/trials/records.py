@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.trials.curves import Curves, known_direction
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.metrics import known_direction
 
 if TYPE_CHECKING:
     from typing import TypeAlias

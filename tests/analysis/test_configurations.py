@@ -23,7 +23,7 @@ from hpsearch.search.study import run_study
 from hpsearch.settings.figures import FigureSettings
 from hpsearch.settings.study import parse_settings
 from hpsearch.tracking.page import describe
-from hpsearch.trials.curves import METRICS
+from hpsearch.trials.metrics import METRICS
 from hpsearch.trials.records import seeds_of
 
 SEEDS = 3

@@ -17,9 +17,10 @@ from hpsearch.analysis.ranking import (
 )
 from hpsearch.analysis.summaries import StudySummary
 from hpsearch.errors import StudyError
-from hpsearch.formatting import common_format, format_value
+from hpsearch.formatting import format_value
 from hpsearch.settings.study import parse_settings
 from hpsearch.tracking.page import describe
+from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import metric_of
 
 

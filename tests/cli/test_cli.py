@@ -23,7 +23,7 @@ from hpsearch.errors import TrackingError
 from hpsearch.settings.study import STUDIES
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.curves import METRICS
+from hpsearch.trials.metrics import METRICS
 
 STUDY = """
 name = "flowers"

@@ -50,13 +50,13 @@ def test_figures_are_read_with_the_defaults_of_their_kind(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY)
     curves, losses, panels = load_settings(tmp_path / "study.toml").figure
     assert (curves.kind, curves.name, curves.title) == ("curves", "curves", None)
-    assert curves.metrics == ("val/accuracy", "train/accuracy")
+    assert curves.metrics == ()  # those of the study
     assert (curves.smooth, curves.log, curves.top) == (1, False, 20)
     assert (losses.name, losses.title) == ("losses", "How it falls")
     assert losses.metrics == ("train/loss", "val/loss")
     assert (losses.smooth, losses.log, losses.top) == (3, True, 5)
     assert (panels.panels, panels.lines) == ("batch_norm", "learning_rate")
-    assert panels.metrics == ("train/accuracy",)
+    assert panels.metrics == ()
 
 
 def test_a_study_without_figures_has_none_in_its_file():
@@ -73,11 +73,9 @@ def test_the_file_that_is_written_declares_the_same_figures(tmp_path):
     assert written["figure"][0] == {
         "name": "curves",
         "kind": "curves",
-        "metrics": ["val/accuracy", "train/accuracy"],
         "smooth": 1,
         "log": False,
         "top": 20,
-        "labels": [],
     }
     assert settings.replace(search={"trials": 3}).figure == settings.figure
 
@@ -127,7 +125,7 @@ def test_every_kind_has_a_function_that_draws_it():
         ),
         (
             {"kind": "best", "metrics": ["val/loss", "val/accuracy"]},
-            "0.metrics: losses and accuracies cannot share an axis; draw two figures",
+            "0.metrics: val/loss and val/accuracy cannot share an axis; draw two figures",
         ),
         (
             {"kind": "values", "log": True},

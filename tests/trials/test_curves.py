@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from hpsearch.trials.curves import METRICS, Curves, known_direction
+from hpsearch.trials.curves import Curves
+from hpsearch.trials.metrics import METRICS, known_direction
 
 EPOCHS = [
     {"train/loss": 2.0, "train/accuracy": 0.3, "val/loss": 1.9, "val/accuracy": 0.4},

@@ -10,10 +10,11 @@ from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.mean_curves import mean_curve, short_label, steps_per_epoch
 from hpsearch.analysis.ranking import best_trials, metric_title
 from hpsearch.figures.drawing import COLOURS
-from hpsearch.formatting import common_format, format_value
+from hpsearch.formatting import format_value
 from hpsearch.report.charts.base import LOG_FROM, Chart, Panels, Trace, layout, rounded, whole_axis
 from hpsearch.report.facts import Facts, trial_title
 from hpsearch.report.view import View
+from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import curves_of, label_of
 
 if TYPE_CHECKING:
