@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hpsearch.evaluation.record import Evaluation
     from hpsearch.execution.coordinator import OnProgress, RunOptions
     from hpsearch.export.registry import Champion
+    from hpsearch.search.check import Finding
     from hpsearch.search.rounds import NextRound
     from hpsearch.search.study import Outcome
     from hpsearch.settings.study import StudySettings
@@ -260,6 +261,12 @@ class Workspace:
             return result
         draw = save is not None or bool(settings.figure and self.tracker is not None)
         return self._finish(result, save, draw=draw, report=report, force=force)
+
+    def check(self, settings: StudySettings, *, epochs: int = 3) -> Iterator[Finding]:
+        """Yield what a few epochs of a study's model show; nothing is stored."""
+        from hpsearch.search.check import check_study
+
+        return check_study(settings, epochs)
 
     @_storage_border
     def _run_trials(

@@ -66,7 +66,7 @@ class FunctionModel:
         self.asked_for = _asked_for(self.function, self.name, offered)
         self._load, self._loaded = self._loader(data), None
         limit_threads(threads)  # of what it has imported
-        self._pointed_out: set[str] = set()
+        self.unread: set[str] = set()  # keys that no training has asked for
 
     def epochs_of(self, config: Any) -> int:
         """Return the most epochs that a configuration allows; without the key a trial has one."""
@@ -135,8 +135,8 @@ class FunctionModel:
     def _point_out_unread(self, config: Configuration) -> None:
         """Say which keys nothing reads: a search over them is for nothing."""
         for key in config.unread:
-            if key != "epochs" and key not in self._pointed_out:
-                self._pointed_out.add(key)
+            if key != "epochs" and key not in self.unread:
+                self.unread.add(key)
                 logger.warning("trial.%s: %s has not read it; is it misspelt?", key, self.name)
 
 
