@@ -225,15 +225,15 @@ def _in_a_process(
         save: Save | None = None,
     ) -> None:
         nonlocal before
-        now = time.perf_counter()
-        training.seconds.append(now - before)
+        took = time.perf_counter() - before
         training.saves = training.saves or save is not None
+        if save_to is not None and save is not None:
+            save(save_to)
+        training.seconds.append(took)
         if not curves.append(metrics, settings.search.metric):
             training.diverged = True
             raise Enough
         if save_to is not None:
-            if save is not None:
-                save(save_to)
             pipe.send(training)
             signal.pause()  # until it is killed
         if training.epochs >= epochs - (resume.epoch if resume else 0):
