@@ -41,6 +41,17 @@ class Table:
         rows = [[cell(value) for value in row] for row in zip(*values, strict=True)]
         return cls(list(headings), rows, text_columns)
 
+    def as_text(self) -> str:
+        """Return the table as lines of text: the first column and text to the left."""
+        lines = [self.headings, *([cell.text for cell in row] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        left = {0, *range(len(widths) - self.text_columns, len(widths))}
+        rows = (
+            (f"{text:{'<' if n in left else '>'}{widths[n]}}" for n, text in enumerate(line))
+            for line in lines
+        )
+        return "\n".join("  ".join(row).rstrip() for row in rows)
+
     def numeric(self, column: int) -> bool:
         """Whether a column holds only numbers, and so is right-aligned."""
         cells = [row[column] for row in self.rows if row[column].text]

@@ -24,7 +24,6 @@ from hpsearch.settings.names import PrunerName, SamplerName
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hpsearch.search.study import Outcome
     from hpsearch.settings.study import StudySettings
     from hpsearch.workspace import RunResult
 
@@ -111,7 +110,10 @@ def study_command(
 
         def print_result(result: RunResult) -> None:
             while_running.close()  # from now on a signal ends the process
-            (_print_json if as_json else _print_result)(result, settings, tracked=workspace.tracked)
+            if as_json:
+                _print_json(result, settings, tracked=workspace.tracked)
+            else:
+                _print_result(result, tracked=workspace.tracked)
             if received:
                 raise SystemExit(128 + received[0])
 
@@ -139,13 +141,13 @@ def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any
     return settings.replace(search=given, trial=trial)
 
 
-def _print_result(result: RunResult, settings: StudySettings, *, tracked: bool) -> None:
+def _print_result(result: RunResult, *, tracked: bool) -> None:
     from hpsearch.cli.console import drawn_table, note, print_table
     from hpsearch.formatting import format_duration
 
     for outcome in result.outcomes:
-        how = f"{outcome.counts}, {format_duration(outcome.seconds)}"
-        note(f"{outcome.study.study_name}: {_why(outcome, settings)} ({how})")
+        how = f" ({outcome.counts}, {format_duration(outcome.seconds)})"
+        note(Sentence(f"{outcome.study.study_name}: ", *outcome.sentence.parts, how))
     if table := result.best.table():
         note("")
         print_table(drawn_table(table))
@@ -197,33 +199,6 @@ def _print_files(result: RunResult) -> None:
 
 def _with_size(path: Path) -> str:
     return f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
-
-
-def _why(outcome: Outcome, settings: StudySettings) -> str:
-    """Return why the study ended, and what would continue it."""
-    search, total = settings.search, outcome.total
-    done = f"{len(outcome.slots.done)} of {total} trials"
-    match outcome.reason:
-        case "interrupted":
-            return f"interrupted with {done} done; the same command continues it"
-        case "timeout":
-            return f"stopped by --timeout with {done} done; the same command continues it"
-        case "target":
-            return f"stopped by --target {search.target}, reached after {done}"
-        case "patience":
-            return f"stopped by --patience {search.patience}, without a better trial, after {done}"
-        case "nothing completed":
-            return f"{done} done, and none ran to its end, so there is nothing to search around"
-        case "given up" if not outcome.slots.given_up:
-            return f"{done} done; another process works on the others"
-        case "given up":
-            slots = ", ".join(map(str, outcome.slots.given_up))
-            return f"given up after three tries: trial {slots}; --retry-failed tries again"
-    if outcome.new == 0:
-        more = "" if search.sampler == "grid" else f"; --trials {2 * search.trials} continues it"
-        done = "its one trial is" if total == 1 else f"all {total} trials are"
-        return f"{done} already done{more}"
-    return "its one trial is done" if total == 1 else f"all {total} trials are done"
 
 
 def _print_json(result: RunResult, settings: StudySettings, *, tracked: bool) -> None:

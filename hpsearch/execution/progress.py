@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
+from hpsearch.formatting import format_value
 from hpsearch.trials.records import slot_of, was_interrupted
 
 if TYPE_CHECKING:
@@ -91,3 +93,28 @@ class Progress:
     @property
     def _sign(self) -> int:
         return 1 if self.direction == "maximize" else -1
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that draws progress with tqdm: a widget in a notebook, else a line."""
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+    bars: dict[int, Any] = {}  # one for each round
+
+    def draw(progress: Progress) -> None:
+        bar = bars.get(id(progress))
+        if bar is None:
+            bar = bars[id(progress)] = tqdm(
+                total=progress.total, initial=progress.done, unit="trial"
+            )
+        if progress.best is not None:
+            best = f"best {format_value(progress.best)} (trial {progress.best_slot})"
+            bar.set_postfix_str(best, refresh=False)
+        bar.update(progress.done - bar.n)
+
+    try:
+        yield draw
+    finally:
+        for bar in bars.values():
+            bar.close()

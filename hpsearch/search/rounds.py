@@ -6,6 +6,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from optuna.trial import TrialState
 from hpsearch.analysis.ranking import rank, searched_values
 from hpsearch.errors import Argument, SettingsError, StudyError
 from hpsearch.execution.coordinator import RunOptions
+from hpsearch.execution.progress import progress_bar
 from hpsearch.formatting import format_value
 from hpsearch.search.study import Outcome, run, study_name
 from hpsearch.settings.names import NEW_NAME, NUMBERED_ROUND, check_name, with_suffix
@@ -93,6 +95,7 @@ def run_rounds(
     margin: float = MARGIN,
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    show_progress_bar: bool = False,
 ) -> list[Outcome]:
     """Run the study NAME, then NAME.r2 around its best, and so on; return an outcome per round.
 
@@ -108,7 +111,9 @@ def run_rounds(
         on_progress=on_progress,
         should_stop=should_stop,
     )
-    return run_all(settings, study_name(settings, name), rounds, options, margin=margin)
+    with progress_bar() if show_progress_bar else nullcontext(on_progress) as shown:
+        options = replace(options, on_progress=shown)
+        return run_all(settings, study_name(settings, name), rounds, options, margin=margin)
 
 
 def run_all(

@@ -8,7 +8,8 @@ import time
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,15 @@ import optuna
 from optuna.trial import FixedTrial, create_trial
 
 from hpsearch.analysis.ranking import Counts, best_trials, count_trials
-from hpsearch.errors import SettingsError, StudyError, TrackingError
+from hpsearch.analysis.summaries import Leaderboard
+from hpsearch.errors import Argument, Sentence, SettingsError, StudyError, TrackingError
 from hpsearch.execution.coordinator import Coordinator, OnProgress, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.execution.objective import Objective
+from hpsearch.execution.progress import progress_bar
 from hpsearch.execution.recovery import wait_for_orphans
+from hpsearch.formatting import format_duration
 from hpsearch.samplers.registry import check_sampler
 from hpsearch.settings.definition import definition, differences
 from hpsearch.settings.names import NEW_NAME, check_name
@@ -55,10 +59,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from pandas import DataFrame
 
+    from hpsearch.settings.search import SearchSettings
     from hpsearch.space.space import SearchSpace
     from hpsearch.tracking.tracker import Tracker
     from hpsearch.trainables.base import Model
 
+
+SHOWN = 5  # of the best trials, in the text of an outcome
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +87,51 @@ class Outcome:
     written: int  # MLflow runs that an earlier start had left missing
     new: int  # slots that this start filled
     seconds: float
+    search: SearchSettings  # what this start was given
+
+    def __str__(self) -> str:
+        """What the command line prints at the end: how it ended, and the best trials."""
+        how = f"{self.counts}, {format_duration(self.seconds)}"
+        first = f"{self.study.study_name}: {self.sentence} ({how})"
+        table = Leaderboard.of([self.study], SHOWN).table()
+        return first if table is None else f"{first}\n\n{table.as_text()}"
+
+    @property
+    def sentence(self) -> Sentence:
+        """Why the study ended, and what continues it."""
+        search, total = self.search, self.total
+        done = f"{len(self.slots.done)} of {total} trials"
+        all_done = "its one trial is" if total == 1 else f"all {total} trials are"
+        match self.reason:
+            case "interrupted":
+                return Sentence(f"interrupted with {done} done; the same command continues it")
+            case "timeout":
+                more = f" with {done} done; the same command continues it"
+                return Sentence("stopped by ", Argument("timeout"), more)
+            case "target":
+                reached = f" {search.target}, reached after {done}"
+                return Sentence("stopped by ", Argument("target"), reached)
+            case "patience":
+                since = f" {search.patience}, without a better trial, after {done}"
+                return Sentence("stopped by ", Argument("patience"), since)
+            case "nothing completed":
+                return Sentence(
+                    f"{done} done, and none ran to its end, so there is nothing to search around"
+                )
+            case "given up" if not self.slots.given_up:
+                return Sentence(f"{done} done; another process works on the others")
+            case "given up":
+                slots = ", ".join(map(str, self.slots.given_up))
+                retry = Argument("retry_failed", "=True")
+                return Sentence(
+                    f"given up after three tries: trial {slots}; ", retry, " tries again"
+                )
+        if self.new:
+            return Sentence(f"{all_done} done")
+        if search.sampler == "grid":
+            return Sentence(f"{all_done} already done")
+        more = f" {2 * search.trials} continues it"
+        return Sentence(f"{all_done} already done; ", Argument("trials"), more)
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -108,6 +160,7 @@ def run_study(
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     retry_failed: bool = False,
+    show_progress_bar: bool = False,
 ) -> Outcome:
     """Run the study until `settings.search.slots` slots are done; continue it if it exists.
 
@@ -118,6 +171,7 @@ def run_study(
     deadline: when `time.monotonic()` ends the study; None follows `settings.search.timeout`.
     should_stop: asked after each epoch; True stops the running trials there.
     retry_failed: retry trials that have failed three times.
+    show_progress_bar: draw tqdm's, in a notebook as a widget.
 
     Whatever can be checked is checked before anything is created. Raises HpsearchError.
     """
@@ -129,7 +183,11 @@ def run_study(
         should_stop=should_stop,
         retry_failed=retry_failed,
     )
-    return run(settings, study_name(settings, name), options, earlier=earlier, deadline=deadline)
+    with progress_bar() if show_progress_bar else nullcontext(on_progress) as shown:
+        options = replace(options, on_progress=shown)
+        return run(
+            settings, study_name(settings, name), options, earlier=earlier, deadline=deadline
+        )
 
 
 def run(
@@ -192,6 +250,7 @@ def run(
         written=written,
         new=coordinator.progress.done - coordinator.progress.started_with,
         seconds=time.monotonic() - started,
+        search=settings.search,
     )
 
 

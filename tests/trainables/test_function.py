@@ -5,6 +5,7 @@
 import contextlib
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ import psutil
 import pytest
 from optuna.trial import FixedTrial, TrialState
 
-from hpsearch import Objective, load_settings, run_study
+from hpsearch import Objective, StudySettings, load_settings, run_study
 from hpsearch.errors import HpsearchError, SettingsError
 from hpsearch.settings.study import parse_settings
 from hpsearch.storage.open import open_storage
@@ -563,3 +564,32 @@ def test_a_program_dies_with_a_killed_worker(folder):
         assert worker.stdout.readline() == "running\n"
         os.kill(worker.pid, 9)
     wait_until_gone(folder)
+
+
+def test_a_study_in_python_prints_as_the_command_does(folder, capsys):
+    def train(config, *, epochs):
+        for epoch in range(1, epochs + 1):
+            yield {"val/loss": config["x"] / epoch}
+
+    settings = StudySettings(
+        name="own",
+        model={"train": train},
+        search={"metric": "val/loss", "sampler": "random", "pruner": "none", "trials": 6},
+        trial={"epochs": 2, "x": {"low": 1.0, "high": 2.0}},
+    )
+    outcome = run_study(settings, storage="h.journal", show_progress_bar=True)
+    assert "6/6" in capsys.readouterr().err
+    first, blank, heading, *rows = str(outcome).splitlines()
+    assert re.fullmatch(r"own-random: all 6 trials are done \(6 complete, 0 pruned, \d s\)", first)
+    assert (blank, heading.split()) == ("", ["trial", "val/loss", "at", "epoch", "epochs", "x"])
+    assert len(rows) == 5
+    best = outcome.best
+    assert rows[0].split() == [
+        str(best.number),
+        f"{best.value:.4g}",
+        "2",
+        "2",
+        f"{best.params['x']:.4g}",
+    ]
+    again = str(run_study(settings, storage="h.journal")).splitlines()[0]
+    assert "all 6 trials are already done; trials 12 continues it" in again
