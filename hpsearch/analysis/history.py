@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.trial import TrialState
 
 from hpsearch.trials.metrics import higher_is_better
 from hpsearch.trials.records import DONE, curves_of, own_trials, resumed_after, setup_of
@@ -59,6 +60,8 @@ class History:
         )
         better = list[tuple[int, datetime, float]]()
         for spent, (moment, value) in enumerate(epochs, 1):
+            if value is None:
+                continue
             if not better or _better(value, better[-1][-1], maximize=maximize):
                 better.append((spent, moment, value))
         passed = running_seconds(spans, [moment for _, moment, _ in better])
@@ -147,8 +150,8 @@ def _is_maximized(metric: str, trials: Iterable[FrozenTrial]) -> bool:
     return higher_is_better(metric) if setup is None else setup.maximize
 
 
-def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
-    """Return when each epoch of an ended trial ended, and its value, in epoch order.
+def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float | None]]:
+    """Return when each epoch of an ended trial ended, and its value if it counts, in epoch order.
 
     Times outside the trial's span, which a changed clock can cause, are moved into it. If the times
     are unknown, all epochs end with the trial.
@@ -156,11 +159,15 @@ def _epochs(trial: FrozenTrial, metric: str) -> list[tuple[datetime, float]]:
     curves, (start, end) = curves_of(trial), span_of(trial)
     values = curves.of(metric)
     if len(curves.times) != len(values):
-        return [(end, value) for value in values if value is not None]
+        return [(end, value) for value in values]
     recorded = (datetime.fromtimestamp(time / 1000) for time in curves.times)
     moments = accumulate((min(max(moment, start), end) for moment in recorded), max)
-    own = [*zip(moments, values, strict=True)][resumed_after(trial) :]
-    return [(moment, value) for moment, value in own if value is not None]
+    epochs, setup = [*zip(moments, values, strict=True)], setup_of(trial)
+    if setup is not None and setup.value == "last":  # values on the way cannot be compared
+        judged = setup.judged(curves) if trial.state is TrialState.COMPLETE else None
+        counts = judged[0] if judged else 0
+        epochs = [(m, v if n == counts else None) for n, (m, v) in enumerate(epochs, start=1)]
+    return epochs[resumed_after(trial) :]
 
 
 def _better(value: float, other: float, *, maximize: bool) -> bool:

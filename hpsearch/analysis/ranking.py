@@ -119,10 +119,10 @@ def searched_columns(trials: Iterable[FrozenTrial]) -> list[str]:
 
 
 def best_epoch(trial: FrozenTrial) -> int | None:
-    """Return the epoch with the trial's best value, None if the trial has no curves."""
-    curves, setup = curves_of(trial), setup_of(trial)
-    best = curves.best(setup.metric, maximize=setup.maximize) if setup else None
-    return None if best is None else best[0]
+    """Return the epoch with the trial's value, None if the trial has no curves."""
+    setup = setup_of(trial)
+    judged = setup.judged(curves_of(trial)) if setup else None
+    return None if judged is None else judged[0]
 
 
 def metric_title(study: Study, metric: str | None = None) -> str:

@@ -193,6 +193,7 @@ def setup_for(
         direction="" if known_direction(search.metric) == search.direction else search.direction,
         model="" if settings.model is None else model.name,
         code=model.code,
+        value="last" if search.value == "last" else "",
     )
 
 
@@ -248,6 +249,8 @@ class Follower:
         self.trial, self.curves, self.on_epoch = trial, curves, on_epoch
         self.metric, self.maximize = metric or search.metric, search.direction == "maximize"
         self.checkpoints = checkpoints
+        self.last_counts = search.value == "last"
+        self._epochs = 0  # that the configuration allows
         self._prune_before = 0  # the first epoch after which nothing is left to prune
         self._written = time.monotonic()
         self._ended_by: Exception | None = None
@@ -294,9 +297,17 @@ class Follower:
         """Save a checkpoint if one is wanted; return whether the trial can go on from it."""
         if self.checkpoints is None:
             return False
-        best = self.curves.best(self.metric, maximize=self.maximize)
-        is_best = best is not None and best[0] == len(self.curves)
+        judged = self._judged()
+        is_best = judged is not None and judged[0] == len(self.curves)
+        if self.last_counts and len(self.curves) < self._epochs:
+            is_best = False
         return self.checkpoints.epoch_ended(save, self.curves, value=value if is_best else None)
+
+    def _judged(self) -> tuple[int, float] | None:
+        """Return the epoch by which the trial is judged so far, and its value."""
+        if self.last_counts:
+            return self.curves.last(self.metric)
+        return self.curves.best(self.metric, maximize=self.maximize)
 
     def follow(self, train: Callable[[Follower], None]) -> None:
         """Train; raise TrialPruned or Interrupted if that is how the training ended."""
@@ -314,7 +325,8 @@ class Follower:
 
         prunes: whether the pruner is asked after each epoch.
         """
-        self._prune_before = model.epochs_of(config) if prunes else 0
+        self._epochs = model.epochs_of(config)
+        self._prune_before = self._epochs if prunes else 0
         resume = self._restore(config)
         try:
             self.follow(lambda follower: model.train(config, draw, follower, resume))
@@ -326,13 +338,13 @@ class Follower:
             if self.checkpoints is not None and resume and len(self.curves) == resume.epoch:
                 self.checkpoints.remove()  # it may be the cause: the next try begins anew
             raise
-        best = self.curves.best(self.metric, maximize=self.maximize)
-        if best is None:
+        judged = self._judged()
+        if judged is None:
             epochs = counted(len(self.curves), "epoch")
             raise ModelError(f"{model.name} ended after {epochs} without a value of {self.metric}")
         if self.checkpoints is not None:
             self.checkpoints.completed()
-        return best[1]
+        return judged[1]
 
     def _restore(self, config: Any) -> Checkpoint | None:
         """Take over the epochs that a killed trial has left with its checkpoint."""

@@ -208,6 +208,9 @@ def metric_value(trial: FrozenTrial, metric: str, *, maximize: bool) -> float | 
         values = [trial.value]
     elif trial.state is TrialState.PRUNED:
         curve = [value for value in curves_of(trial).of(metric) if value is not None]
+        setup = setup_of(trial)
+        if setup is not None and setup.value == "last":
+            curve = curve[-1:]
         values = curve or list(trial.intermediate_values.values())
     values = [value for value in values if math.isfinite(value)]
     return (max if maximize else min)(values) if values else None

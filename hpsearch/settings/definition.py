@@ -23,6 +23,7 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
         **_what_is_trained(settings, data_digest),
         "search.metric": settings.search.metric,
         "search.seed": settings.search.seed,
+        "search.value": settings.search.value,
         "search.seeds": settings.search.seeds,
         "search.first_draw": settings.search.first_draw or 0,
         **{f"trial.{key}": space.described(key) for key in [*space.fixed, *space.searched]},
@@ -48,7 +49,7 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     A key that is missing on one side has its default there.
     """
     defaults = {f"trial.{key}": _text(value) for key, value in _known_defaults(was, now).items()}
-    defaults |= {"search.seeds": "1", "search.first_draw": "0"}
+    defaults |= {"search.value": "best", "search.seeds": "1", "search.first_draw": "0"}
     defaults |= {"data.draw": "stratified", "data.validation": "split"}
     changed = []
     for key in sorted(was.keys() | now.keys()):

@@ -8,6 +8,7 @@ from hpsearch.errors import Argument, SettingsError
 
 Metric = Literal["val/accuracy", "val/loss"]  # of the built-in network
 Direction = Literal["maximize", "minimize"]
+Judged = Literal["best", "last"]
 SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]
 PrunerName = Literal["none", "median", "halving", "hyperband"]
 REPEATING: tuple[SamplerName, ...] = ("grid", "random")  # samplers that can repeat a configuration

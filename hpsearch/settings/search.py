@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from hpsearch.formatting import unknown_name
-from hpsearch.settings.names import Direction, PrunerName, SamplerName
+from hpsearch.settings.names import Direction, Judged, PrunerName, SamplerName
 from hpsearch.settings.table import (
     Count,
     Finite,
@@ -112,6 +112,7 @@ class SearchSettings(SettingsTable):
     metric: str = "val/accuracy"
     # None: as the name of the metric says
     given_direction: Direction | None = Field(default=None, alias="direction")
+    value: Judged = "best"  # the epoch whose value counts, of those that measured the metric
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"
     trials: Count = 100  # a grid's default: its points + labelled configurations

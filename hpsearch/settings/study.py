@@ -28,6 +28,7 @@ from hpsearch.settings.model import ModelSettings, with_files_beside
 from hpsearch.settings.names import (
     REPEATING,
     Direction,
+    Judged,
     Metric,
     PrunerName,
     SamplerName,
@@ -370,7 +371,12 @@ def _sentence(error: ErrorDetails) -> str:
             keys = [field.alias or name for name, field in fields.items()]
             return f"{place}: {unknown_name(key, keys, 'a key here')}"
         case "literal_error":
-            kinds = {"sampler": SamplerName, "pruner": PrunerName, "direction": Direction}
+            kinds = {
+                "sampler": SamplerName,
+                "pruner": PrunerName,
+                "direction": Direction,
+                "value": Judged,
+            }
             names = get_args(kinds[str(key)])
             return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"
         case "missing":

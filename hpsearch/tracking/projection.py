@@ -193,7 +193,7 @@ def _metrics(trial: FrozenTrial, setup: Setup | None, end: int | None) -> list[M
         names = several if len(values) > 1 else [f"{VALUE}{BEST}"]
         finite = ((name, v) for name, v in zip(names, values, strict=False) if math.isfinite(v))
         points += [Metric(name, value, end, 0) for name, value in finite]
-    found = curves.best(setup.metric, maximize=setup.maximize) if setup else None
+    found = setup.judged(curves) if setup else None
     if end is not None and setup is not None and found is not None:
         # At step 0: MLflow draws one bar per run for a metric whose only step is 0.
         metric, (best_epoch, best) = setup.metric, found

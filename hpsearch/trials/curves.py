@@ -70,6 +70,11 @@ class Curves:
         sign = -1 if maximize else 1
         return min(measured, key=lambda epoch: sign * epoch[1])
 
+    def last(self, metric: str) -> tuple[int, float] | None:
+        """Return the last epoch (from 1) that measured `metric`, and its value, else None."""
+        measured = [(n, v) for n, v in enumerate(self.of(metric), start=1) if v is not None]
+        return measured[-1] if measured else None
+
     def as_attribute(self) -> dict[str, Any]:
         """Return the curves as plain data, for storage on a trial."""
         norms = {_NORMS: self.gradient_norms} if self.gradient_norms else {}

@@ -83,6 +83,13 @@ class Setup:
     direction: str = ""  # of the metric, "" as its name says
     model: str = ""  # a user's own model, "" for the built-in network
     code: str = ""  # a digest of that model's code
+    value: str = ""  # "last" if the last epoch counts instead of the best
+
+    def judged(self, curves: Curves) -> tuple[int, float] | None:
+        """Return the epoch (from 1) by which a trial is judged, and its value, else None."""
+        if self.value == "last":
+            return curves.last(self.metric)
+        return curves.best(self.metric, maximize=self.maximize)
 
     @property
     def maximize(self) -> bool:
@@ -162,6 +169,7 @@ def setup_of(trial: AnyTrial) -> Setup | None:
         direction=table.get("direction", ""),
         model=table.get("model", ""),
         code=table.get("code", ""),
+        value=table.get("value", ""),
     )
 
 
@@ -186,7 +194,7 @@ def write_setup(trial: BaseTrial, setup: Setup) -> None:
     table = asdict(setup)
     if setup.validation == "split":
         del table["validation"]
-    for optional in ("label", "direction", "model", "code"):
+    for optional in ("label", "direction", "model", "code", "value"):
         if not table[optional]:
             del table[optional]
     trial.set_user_attr(_SETUP, table)

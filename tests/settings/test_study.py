@@ -56,7 +56,7 @@ RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, model, data, search, trial, enqueue, figure)"
 DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed, draw, validation)"
 SEARCH_KEYS = (
-    "(metric, direction, sampler, pruner, trials, seeds, seed, first_draw, timeout, target, "
+    "(metric, direction, value, sampler, pruner, trials, seeds, seed, first_draw, timeout, target, "
     "patience, diagnostics, sampler_options, pruner_options)"
 )
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
@@ -101,6 +101,7 @@ def test_reads_every_table_of_a_study_file(study_file):
     assert read.search.model_dump() == {
         "metric": "val/loss",
         "given_direction": None,
+        "value": "best",
         "sampler": "random",
         "pruner": "hyperband",
         "trials": 7,

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from hpsearch import load_settings, run_study
+from hpsearch.analysis.history import History
+from hpsearch.analysis.ranking import best_epoch
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.figures.declared import draw_figures
 from hpsearch.settings.study import parse_settings
@@ -165,3 +167,37 @@ def test_what_a_name_says(metric, direction, share, ends):
 )
 def test_digits_follow_the_values(values, metric, expected):
     assert common_format(values, metric) == expected
+
+
+FALLING = """
+def train(config, *, epochs):
+    for epoch in range(1, epochs + 1):
+        yield {"val/lift": config["x"] - epoch if epoch != 3 else None, "other": 1.0}
+"""
+
+
+def test_the_last_epoch_counts_where_a_study_says_so(folder):
+    (folder / "net.py").write_text(FALLING)
+    search = {"value": "last", "direction": "maximize", "trials": 2}
+    settings = parse_settings(table(search=search), "own.toml")
+    study = run_study(settings, storage="h.journal").study
+    for trial in study.trials:
+        assert trial.value == trial.params["x"] - 4
+        assert best_epoch(trial) == 4
+    workspace = Workspace("h.journal", tracked=False)
+    record = workspace.best("own-random").records()[0]
+    assert (record["value"], record["best_epoch"]) == (study.best_value, 4)
+    history = History.of_rounds([study], "val/lift")
+    assert (history.best, history.spent) == (study.best_value, 8)
+    assert workspace.report("own-random").path.is_file()
+    other = parse_settings(table(search={**search, "value": "best"}), "own.toml")
+    with pytest.raises(StudyError, match=r"search\.value last, now best"):
+        run_study(other, storage="h.journal")
+
+
+def test_epochs_without_the_metric_are_spent_all_the_same(folder):
+    (folder / "net.py").write_text(FALLING)
+    search = {"direction": "maximize", "trials": 2}
+    study = run_study(parse_settings(table(search=search), "own.toml"), storage="h.journal").study
+    history = History.of_rounds([study], "val/lift")
+    assert (history.best, history.spent) == (study.best_value, 8)
