@@ -14,6 +14,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.execution.objective import Objective as Objective
+    from hpsearch.search.cross_validation import SearchCV as SearchCV
     from hpsearch.search.rounds import run_rounds as run_rounds
     from hpsearch.search.study import run_study as run_study
     from hpsearch.settings.study import StudySettings as StudySettings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "HpsearchError": "hpsearch.errors",
     "Objective": "hpsearch.execution.objective",
+    "SearchCV": "hpsearch.search.cross_validation",
     "StudySettings": "hpsearch.settings.study",
     "Tracker": "hpsearch.tracking.tracker",
     "Workspace": "hpsearch.workspace",
