@@ -150,19 +150,20 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
 
 def trial_record(trial: FrozenTrial, *, curves: bool = False) -> dict[str, Any]:
     """Return a trial as plain data, which `--json` prints."""
-    trial_curves = curves_of(trial)
+    trial_curves, resumed = curves_of(trial), resumed_after(trial)
+    also = {"resumed_after": resumed} if resumed else {}
     return ({"curves": trial_curves.values} if curves else {}) | {
         "slot": assigned_slot(trial),
         "number": trial.number,
         "state": trial.state.name.lower(),
         "value": _single_value(trial) if trial.state is TrialState.COMPLETE else None,
         "epochs": len(trial_curves),
-        "resumed_after": resumed_after(trial) or None,
         "best_epoch": best_epoch(trial),
         "params": searched_values(trial),
         "config": config_of(trial) or None,
         "label": label_of(trial) or None,
         "reason": reason_of(trial),
+        **also,
     }
 
 

@@ -157,6 +157,6 @@ def _ending(record: dict[str, Any]) -> str:
     if reason.startswith(f"{state} at "):
         return str(reason)
     after = f"after {epochs} {'epoch' if epochs == 1 else 'epochs'}"
-    if earlier := record["resumed_after"]:
+    if earlier := record.get("resumed_after"):
         after += f", {earlier} of them by a trial that was killed"
     return f"{state} ({reason}) {after}" if reason else f"{state} {after}"

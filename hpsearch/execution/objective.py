@@ -150,11 +150,23 @@ def load_model(settings: StudySettings) -> Model:
     """
     if settings.model is None:
         return load_network(settings)
+    search, model = settings.search, settings.model
+    if model.estimator is not None:
+        from hpsearch.trainables.estimator import EstimatorModel
+
+        return EstimatorModel(
+            model.estimator,
+            name=model.name,
+            table=settings.data.model_dump(),
+            keys=[*settings.trial.fixed, *settings.trial.searched],
+            seed=search.seed,
+            metric=search.metric,
+            threads=model.threads,
+        )
     from hpsearch.trainables.function import FunctionModel
 
-    search, model = settings.search, settings.model
     return FunctionModel(
-        model.train,
+        model.source,
         data=model.data,
         seed=search.seed,
         metric=search.metric,

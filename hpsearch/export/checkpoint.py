@@ -38,7 +38,7 @@ def winning_checkpoint(study: Study, url: str, slot: int | None = None) -> Check
     if found is None:
         raise StudyError(
             f"{trial_title(study, trial)} has no checkpoint: they are kept of the best "
-            f"{model.keep} trials (model.keep), if {model.train.name} yields `metrics, save`"
+            f"{model.keep} trials (model.keep), if {model.name} yields `metrics, save`"
         )
     return found
 

@@ -78,7 +78,7 @@ def check_has_network(study: Study) -> None:
     model = study_settings(study).model
     if model is not None:
         raise StudyError(
-            f"study '{study.study_name}' trains a model of its own, {model.train.name}; of its "
+            f"study '{study.study_name}' trains a model of its own, {model.name}; of its "
             "winner the configuration can be exported, as toml or json"
         )
 

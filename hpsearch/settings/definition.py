@@ -10,7 +10,7 @@ from hpsearch.space.ranges import Value, shape_name
 if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
 
-MODEL = "model.train"  # the key of what trains, if it is not the built-in network
+MODEL = "model."  # how the keys of what trains begin, if it is not the built-in network
 
 
 def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
@@ -36,11 +36,16 @@ def definition(settings: StudySettings, data_digest: str) -> dict[str, str]:
 
 
 def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
     if settings.model is not None:
-        sources = {f"model.{key}": source.name for key, source in settings.model.sources.items()}
-        return {**sources, "search.direction": settings.search.direction}
-    data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
-    return {f"data.{key}": value for key, value in data.items()} | {"data.digest": data_digest}
+        sources = settings.model.sources.items()
+        entries = {f"model.{key}": source.name for key, source in sources}
+        entries["search.direction"] = settings.search.direction
+    if settings.uses_data:
+        data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
+        entries |= {f"data.{key}": value for key, value in data.items()}
+        entries["data.digest"] = data_digest
+    return entries
 
 
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -63,7 +68,7 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def _known_defaults(*definitions: Mapping[str, str]) -> Mapping[str, Value]:
     """Return the values of the [trial] keys that are left out; a user's own model has none."""
-    if any(MODEL in each for each in definitions):
+    if any(key.startswith(MODEL) for each in definitions for key in each):
         return {}
     from hpsearch.trainables.network_keys import DEFAULTS  # imports the training core
 

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PlainValidator
+from pydantic import ConfigDict, Field, PlainValidator, model_validator
 
-from hpsearch.settings.table import Count, SettingsTable
+from hpsearch.settings.table import Count, SettingsTable, TableError
 from hpsearch.trainables.source import Source
 
-SOURCES = ("train", "data")  # the keys that name a function
+SOURCES = ("train", "estimator", "data")  # the keys that name a function
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")  # package.module.Class
+
+
+def _train_source(given: object) -> Source | None:
+    return None if given is None else Source.of(given)
+
+
+def _estimator_source(given: object) -> Source | None:
+    """Return the class or function that makes an estimator; raises ValueError."""
+    if isinstance(given, str) and DOTTED.fullmatch(given):
+        given = ":".join(given.rsplit(".", 1))
+    source = _train_source(given)
+    if source is not None and source.is_program:
+        raise ValueError(f'must name a class, such as "sklearn.svm.SVC", but got {given!r}')
+    return source
+
+
+def dotted(source: Source) -> str:
+    """Return how a study file names an estimator: sklearn.svm.SVC, or prep.py:pipeline."""
+    place = str(source.place)
+    return place if source.file else place.replace(":", ".")
 
 
 def _data_source(given: object) -> Source | None:
@@ -29,28 +51,55 @@ def with_files_beside(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for key in SOURCES:
         with suppress(ValueError):  # the table is checked later
             if key in found:
-                found[key] = Source.of(found[key]).beside(folder)
+                read = _estimator_source if key == "estimator" else Source.of
+                if (source := read(found[key])) is not None:
+                    found[key] = source.beside(folder)
     return found
 
 
 class ModelSettings(SettingsTable):
     """[model]: a user's own model, what it is given, and what is kept of it.
 
-    data: the function that loads its data. threads: how many a trial uses. checkpoint_seconds: from
-    one checkpoint of a trial to the next. keep: of how many of the best trials the checkpoint of
-    the best epoch is kept. log_checkpoints: whether these go to MLflow.
+    train: what trains it; or estimator: a scikit-learn estimator, which is trained on [data]. data:
+    the function that loads the data of `train`. threads: how many a trial uses. checkpoint_seconds:
+    from one checkpoint of a trial to the next. keep: of how many of the best trials the checkpoint
+    of the best epoch is kept. log_checkpoints: whether these go to MLflow.
     """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
     )
 
-    train: Annotated[Source, PlainValidator(Source.of)]
+    train: Annotated[Source | None, PlainValidator(_train_source)] = None
+    estimator: Annotated[Source | None, PlainValidator(_estimator_source)] = None
     data: Annotated[Source | None, PlainValidator(_data_source)] = None
     threads: Count = 1
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     keep: Annotated[int, Field(ge=0)] = 5
     log_checkpoints: bool = False
+
+    @model_validator(mode="after")
+    def _one_model(self) -> ModelSettings:
+        if (self.train is None) == (self.estimator is None):
+            raise TableError(
+                ": must have either train, the function or program that trains, or estimator, a "
+                "class of scikit-learn"
+            )
+        if self.estimator is not None and self.data is not None:
+            raise TableError(".data: is for train; an estimator is trained on the rows of [data]")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.source.name if self.estimator is None else dotted(self.estimator)
+
+    @property
+    def source(self) -> Source:
+        """What is trained."""
+        source = self.train or self.estimator
+        assert source is not None  # as `_one_model` has checked
+        return source
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -62,7 +111,9 @@ class ModelSettings(SettingsTable):
         """Return the table as a study file has it: without the values that are the defaults."""
         table = self.model_dump(exclude={*SOURCES}, exclude_defaults=True)
         places = {key: source.place for key, source in self.sources.items()}
-        return {
-            **{key: place if isinstance(place, str) else [*place] for key, place in places.items()},
-            **table,
+        named = {
+            key: place if isinstance(place, str) else [*place] for key, place in places.items()
         }
+        if self.estimator is not None:
+            named["estimator"] = dotted(self.estimator)
+        return {**named, **table}

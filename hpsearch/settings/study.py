@@ -185,16 +185,16 @@ class StudySettings(BaseModel):
     @model_validator(mode="after")
     def _declared_metrics(self) -> StudySettings:
         """Take the direction of the metric from METRICS beside the function that trains."""
-        declared = {} if self.model is None else declared_metrics(self.model.train)
+        declared = {} if self.model is None else declared_metrics(self.model.source)
         if not declared or self.model is None:
             return self
         metric, given = self.search.metric, self.search.given_direction
         if metric not in declared:
-            what = unknown_name(metric, [*declared], f"a metric of {self.model.train.name}")
+            what = unknown_name(metric, [*declared], f"a metric of {self.model.name}")
             raise ValueError(f"search.metric: {what}")
         if given not in (None, declared[metric]):
             raise ValueError(
-                f"search.direction: is '{given}', but METRICS of {self.model.train.name} has "
+                f"search.direction: is '{given}', but METRICS of {self.model.name} has "
                 f"'{declared[metric]}' for {metric}"
             )
         search = self.search.model_copy(update={"given_direction": declared[metric]})
@@ -244,6 +244,11 @@ class StudySettings(BaseModel):
         return self
 
     @property
+    def uses_data(self) -> bool:
+        """Whether the trials are trained on the rows of [data]."""
+        return self.model is None or self.model.estimator is not None
+
+    @property
     def max_epochs(self) -> int:
         """The largest number of epochs that a trial may run; pruners derive their rungs from it."""
         labelled = (int(str(entry.values.get("epochs", 0))) for entry in self.enqueue)
@@ -284,11 +289,12 @@ class StudySettings(BaseModel):
 def settings_table(settings: StudySettings) -> dict[str, Any]:
     """Return `settings` as plain data: the tables of a study file."""
     table: dict[str, Any] = {"name": settings.name}
-    if settings.model is None:
-        table["data"] = settings.data.model_dump(exclude_none=True)
-    else:
+    if settings.model is not None:
         table["model"] = settings.model.as_table()
-    search = settings.search.model_dump(exclude_none=True, by_alias=True)
+    if settings.uses_data:
+        table["data"] = settings.data.model_dump(exclude_none=True)
+    unset = {"value"} if settings.search.value == "best" else set()  # 0.1 does not know the key
+    search = settings.search.model_dump(exclude=unset, exclude_none=True, by_alias=True)
     table["search"] = {key: value for key, value in search.items() if value != {}}
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
@@ -343,7 +349,7 @@ def load_settings(
         model = model if train is None else {**model, "train": train}
         table["model"] = with_files_beside(model, path.parent)
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
-    if settings.model is not None:
+    if not settings.uses_data:
         return settings
     beside = path.parent / settings.data.source
     if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):

@@ -182,7 +182,8 @@ def _import_module(key: str, place: str) -> ModuleType:
     try:
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == place.partition(".")[0]:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{place}.".startswith(f"{missing}."):
             raise SettingsError(
                 f"{key}: there is no module '{place}'; a file is named with its ending, such as "
                 "net.py:train"

@@ -309,7 +309,7 @@ def test_what_cannot_be_called_is_said_before_anything_is_created(folder, mistak
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
-        ({"model": {}}, "model.train: is missing"),
+        ({"model": {}}, "model: must have either train"),
         ({"model": {"train": "net.py"}}, 'model.train: must be "net.py:train"'),
         ({"model": {"train": 3}}, "model.train: must be "),
         ({"model": {"train": []}}, "model.train: must be "),
