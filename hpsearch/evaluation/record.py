@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.candidates import Candidate, best_results, configuration_key, is_tied
-from hpsearch.evaluation.scores import SCORES, Scores
+from hpsearch.evaluation.scores import MODELS, SCORES, Scores
 from hpsearch.evaluation.test_set import LoggedUse
 from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import evaluation_table, write_evaluation_table
@@ -93,9 +93,18 @@ class Evaluation:
 
     def test_scores(self, which: str) -> Scores | None:
         """Return the test scores of the "network" or the "ensemble", None if there are none."""
-        if self.test_use is None or self.test_use.scores is None:
+        if self.test_use is None or which not in (self.test_use.scores or {}):
             return None
-        return Scores(**self.test_use.scores[which])
+        return Scores(**(self.test_use.scores or {})[which])
+
+    @property
+    def model_scores(self) -> dict[str, list[float]]:
+        """The test scores of a user's own model: by name, one for each draw; {} if it has none."""
+        scores = (self.test_use and self.test_use.scores) or {}
+        return {
+            name: [value for value in values if value is not None]
+            for name, values in scores.get(MODELS, {}).items()
+        }
 
 
 def keep_evaluation(study: Study, evaluation: Evaluation) -> None:
@@ -183,4 +192,5 @@ def _test_record(evaluation: Evaluation, use: LoggedUse) -> dict[str, Any]:
         "network": scores.get("network"),
         "ensemble": scores.get("ensemble"),
         "networks": {name: scores.get("networks", {}).get(name) for name in SCORES},
+        **({MODELS: evaluation.model_scores} if evaluation.model_scores else {}),
     }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from hpsearch.analysis.tables import Cell, Table, cell, fixed
 from hpsearch.evaluation.scores import SCORES, Scores
+from hpsearch.trials.metrics import common_format
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpsearch.evaluation.candidates import Interval
     from hpsearch.evaluation.record import Evaluation
@@ -44,6 +45,8 @@ def score_table(evaluation: Evaluation) -> Table | None:
 
     None if the test set has not been used.
     """
+    if evaluation.model_scores:
+        return _model_table(evaluation.model_scores)
     network, ensemble = (evaluation.test_scores(which) for which in ("network", "ensemble"))
     if evaluation.test_use is None or network is None or ensemble is None:
         return None
@@ -54,6 +57,17 @@ def score_table(evaluation: Evaluation) -> Table | None:
         means = [_mean(each[name]) for name in SCORES]
         rows.insert(1, [Cell(f"mean of {number}"), *means, Cell("")])
     return Table(["", *SCORES.values(), "95 % interval of the accuracy"], rows)
+
+
+def _model_table(scores: Mapping[str, Sequence[float]]) -> Table:
+    """Return a row for each score of a user's own model: of the first one, and the mean of all."""
+    rows = []
+    for name, values in scores.items():
+        how = common_format(values, name)
+        spread = f"{stdev(values):.2g}" if len(values) > 1 else ""
+        rows.append([Cell(name), fixed(values[0], how), fixed(fmean(values), how), Cell(spread)])
+    most = max(map(len, scores.values()))
+    return Table(["", "one model", f"mean of {most}", "±"], rows)
 
 
 def _score_row(title: str, scores: Scores) -> list[Cell]:

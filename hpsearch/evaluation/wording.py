@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import Command, Sentence
@@ -46,6 +47,8 @@ def _luck(evaluation: Evaluation) -> str:
 def tested(evaluation: Evaluation) -> str:
     """Say which test set was used, how often and by whom; "" if no use has scores."""
     use, scores = evaluation.test_use, evaluation.test_scores("network")
+    if use is not None and evaluation.model_scores:
+        return f"Test rows of the model, {use.title}, on {use.date}{_by(evaluation)}"
     if use is None or scores is None:
         return ""
     return f"Test set of {scores.rows:,} rows, {use.title}, on {use.date}{_by(evaluation)}"
@@ -85,5 +88,11 @@ def in_markdown(study: Study) -> str:
             f". On the test set ({use.title}, {use.date}{_by(evaluation)}): accuracy "
             f"**{alone.accuracy:.4f}**, as an ensemble {together.accuracy:.4f}"
         )
+    if use is not None and evaluation.model_scores:
+        found = ", ".join(
+            f"{name} **{format_value(fmean(values))}**"
+            for name, values in evaluation.model_scores.items()
+        )
+        text += f". On the test rows ({use.title}, {use.date}{_by(evaluation)}): {found}"
     since = overtaken(study, evaluation)
     return f"{text}.{f' {capitalized(since)}.' if since else ''}"

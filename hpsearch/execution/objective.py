@@ -168,6 +168,7 @@ def load_model(settings: StudySettings) -> Model:
     return FunctionModel(
         model.source,
         data=model.data,
+        final=model.final,
         seed=search.seed,
         metric=search.metric,
         threads=model.threads,

@@ -16,12 +16,13 @@ from hpsearch.analysis.ranking import metric_title
 from hpsearch.errors import Argument, SettingsError, TrackingError
 from hpsearch.evaluation.candidates import best_results, by_mean
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
-from hpsearch.evaluation.scores import SCORES, score
+from hpsearch.evaluation.scores import MODELS, SCORES, score
 from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
 from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.execution.objective import load_model
 from hpsearch.execution.recovery import wait_for_orphans
+from hpsearch.search.model_finals import final_epochs, score_finals
 from hpsearch.search.repeats import (
     Retraining,
     check_data,
@@ -153,13 +154,15 @@ def _score(
 ) -> Evaluation:
     """Train the final networks of the chosen candidate, and score them on the test set."""
     settings, model, chosen = retraining.settings, retraining.model, evaluation.chosen
-    if settings.model is not None:
+    if not model.test_rows:
         return replace(evaluation, unscored="no test rows were held back")
     if settings.data.validation == "test":
         why = "the test set of these data is what the search validates on, and not unseen"
         return replace(evaluation, unscored=why)
     if not chosen.known:
         return replace(evaluation, unscored="every repeat diverged: there is no final network")
+    if settings.model is not None:
+        return _score_model(retraining, study, evaluation, again=again)
     from hpsearch.search.finals import final_network, train_finals  # imports the training core
     from hpsearch.trainables.network import NetworkModel
 
@@ -176,6 +179,23 @@ def _score(
     elif use.scores is None:
         trained = [final_network(trial, settings, model.dataset) for trial in finals]
         use = complete_use(store, use, _test_scores(trained, settings))
+    return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
+
+
+def _score_model(
+    retraining: Retraining, study: Study, evaluation: Evaluation, *, again: bool
+) -> Evaluation:
+    """Let a user's own model train and score its final models; see `_score`."""
+    store, slot, seeds = retraining.storage, evaluation.chosen.slot, evaluation.seeds
+    epochs = final_epochs(retraining, slot, seeds)
+    models = Networks(ensure_study_id(study), slot, seeds, epochs)
+    digest = retraining.model.test_rows
+    use, unscored = request_use(store, digest, evaluation.study, models, again=again)
+    if use is None:
+        use = last_use_by(store, digest, models.study_id)
+    elif use.scores is None:
+        scores = score_finals(retraining, slot, seeds, epochs)
+        use = complete_use(store, use, {MODELS: scores})
     return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
 
 

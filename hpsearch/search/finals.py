@@ -31,7 +31,6 @@ from hpsearch.trials.curves import Curves
 from hpsearch.trials.records import (
     Repeat,
     curves_of,
-    own_trials,
     repeat_of,
     slot_of,
     weights_of,
@@ -119,7 +118,7 @@ def train_finals(
     repeat that has it. Raises as `Retraining.repeat` does.
     """
     settings, config = retraining.settings, retraining.configs[slot]
-    repeats = _complete_repeats(retraining, slot, seeds)
+    repeats = retraining.complete(slot, seeds)
     epochs = median_low(best_epoch(trial) or 1 for trial in repeats)
     typical = next(trial for trial in repeats if best_epoch(trial) == epochs)
     losses = [loss or 0.0 for loss in curves_of(typical).of("val/loss")[:epochs]]
@@ -130,11 +129,3 @@ def train_finals(
     trials = retraining.train(objective, "final networks")
     complete = (trials[final] for final in finals)
     return [trial for trial in complete if trial.state is TrialState.COMPLETE]
-
-
-def _complete_repeats(retraining: Retraining, slot: int, seeds: int) -> list[FrozenTrial]:
-    """Return the complete repeats of the trial in `slot`, by their draw."""
-    complete = own_trials(retraining.lease.study, (TrialState.COMPLETE,))
-    found = {repeat_of(trial): trial for trial in complete}
-    wanted = (Repeat(slot, draw) for draw in range(seeds))
-    return [found[repeat] for repeat in wanted if repeat in found]

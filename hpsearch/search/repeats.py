@@ -222,6 +222,13 @@ class Retraining:
             for each in results
         ]
 
+    def complete(self, slot: int, seeds: int) -> list[FrozenTrial]:
+        """Return the complete repeats of the search's trial in `slot`, by their draw."""
+        complete = own_trials(self.lease.study, (TrialState.COMPLETE,))
+        found = {repeat_of(trial): trial for trial in complete}
+        wanted = (Repeat(slot, draw) for draw in range(seeds))
+        return [found[repeat] for repeat in wanted if repeat in found]
+
     def train(self, objective: _Planned, unit: str) -> dict[Repeat, FrozenTrial]:
         """Run those slots of the objective's plan that are not done; return the trials of all."""
         plan = objective.plan

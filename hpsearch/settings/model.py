@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, PlainValidator, model_validator
 from hpsearch.settings.table import Count, SettingsTable, TableError
 from hpsearch.trainables.source import Source
 
-SOURCES = ("train", "estimator", "data")  # the keys that name a function
+SOURCES = ("train", "estimator", "data", "final")  # the keys that name a function
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")  # package.module.Class
 
 
@@ -61,7 +61,8 @@ class ModelSettings(SettingsTable):
     """[model]: a user's own model, what it is given, and what is kept of it.
 
     train: what trains it; or estimator: a scikit-learn estimator, which is trained on [data]. data:
-    the function that loads the data of `train`. threads: how many a trial uses. checkpoint_seconds:
+    the function that loads the data of `train`. final: the function that trains on everything but
+    its test rows and scores those. threads: how many a trial uses. checkpoint_seconds:
     from one checkpoint of a trial to the next. keep: of how many of the best trials the checkpoint
     of the best epoch is kept. log_checkpoints: whether these go to MLflow.
     """
@@ -73,6 +74,7 @@ class ModelSettings(SettingsTable):
     train: Annotated[Source | None, PlainValidator(_train_source)] = None
     estimator: Annotated[Source | None, PlainValidator(_estimator_source)] = None
     data: Annotated[Source | None, PlainValidator(_data_source)] = None
+    final: Annotated[Source | None, PlainValidator(_data_source)] = None
     threads: Count = 1
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     keep: Annotated[int, Field(ge=0)] = 5
@@ -85,8 +87,9 @@ class ModelSettings(SettingsTable):
                 ": must have either train, the function or program that trains, or estimator, a "
                 "class of scikit-learn"
             )
-        if self.estimator is not None and self.data is not None:
-            raise TableError(".data: is for train; an estimator is trained on the rows of [data]")
+        for key in ("data", "final") if self.estimator is not None else ():
+            if getattr(self, key) is not None:
+                raise TableError(f".{key}: is for train; an estimator has the rows of [data]")
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Model(Protocol):
     def resumes(self) -> bool:
         """Whether it goes on from a checkpoint."""
 
+    @property
+    def test_rows(self) -> str:
+        """What identifies the rows that it keeps for a final test, "" if it keeps none."""
+
     def epochs_of(self, config: Any) -> int:
         """Return the most epochs that a configuration allows."""
 
@@ -72,6 +76,16 @@ class Model(Protocol):
 
         draw: the number of the draw of everything random. resume: where to go on, if the model
         `resumes`; its first epoch is then the one after that. Raises whatever the model raises.
+        """
+
+
+class Testable(Protocol):
+    """What a model with `test_rows` can do besides; `evaluate` asks for it once."""
+
+    def final(self, config: Any, draw: int, epochs: int) -> Mapping[str, float]:
+        """Train on everything but the test rows, and return the scores on these by name.
+
+        draw: as of `Model.train`. epochs: for how many; the median of the best ones.
         """
 
 

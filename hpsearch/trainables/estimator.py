@@ -6,6 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import joblib  # type: ignore[import-untyped]
@@ -32,7 +33,7 @@ from hpsearch.formatting import unknown_name
 from hpsearch.trainables.base import Enough, OnEpochEnd, followed
 from hpsearch.trainables.errors import ModelError
 from hpsearch.trainables.function import seed_everything
-from hpsearch.trainables.rows import Rows, read_rows
+from hpsearch.trainables.rows import Rows, read_rows, read_test_rows
 from hpsearch.trainables.source import Source
 from hpsearch.trials.records import DataId
 from hpsearch.trials.slots import derive_rng
@@ -78,7 +79,7 @@ class EstimatorModel:
     ) -> None:
         self.name, self.seed, self.metric, self.threads = name, seed, metric, threads
         made, self.code = source.load(ESTIMATOR)
-        self.estimator = _made(made, self.name)
+        self.estimator, self.table = _made(made, self.name), table
         self.classifies = is_classifier(self.estimator)
         self.rows: Rows = read_rows(
             table["source"],
@@ -116,6 +117,27 @@ class EstimatorModel:
         """Sentences about the data that a person should read."""
         return self.rows.notes
 
+    @property
+    def test_rows(self) -> str:
+        """The digest of the data, a fifth of which is sealed."""
+        return self.rows.digest
+
+    def final(self, config: Mapping[str, Any], draw: int, epochs: int) -> dict[str, float]:
+        """Train on all rows but the sealed ones, and score these; see `Testable.final`."""
+        table = self.table
+        rows = read_test_rows(table["source"], target=table.get("target"), classes=self.classifies)
+        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
+        seed_everything(seed)
+        with threadpool_limits(self.threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            _, estimator, x, x_test = self._prepared(config, seed, rows.x_train, rows.x_test)
+            steps = _fits(
+                estimator, x, rows.y_train, self.rows.classes, self.epochs_of(config), seed
+            )
+            for _ in islice(steps, epochs):
+                pass
+            return self._scores(estimator, x_test, rows.y_test)
+
     def epochs_of(self, config: Mapping[str, Any]) -> int:
         """Return the number of epochs: 1, or as many as the key `epochs` says."""
         return int(config.get(EPOCHS, 1))
@@ -142,16 +164,8 @@ class EstimatorModel:
         self, config: Mapping[str, Any], seed: int
     ) -> Iterator[tuple[dict[str, float], Callable[[Path], object]]]:
         """Yield the metrics of each epoch, and what saves the estimator as it then is."""
-        parameters = {key: value for key, value in config.items() if key != EPOCHS}
-        estimator = _seeded(clone(self.estimator), seed)
-        try:
-            estimator.set_params(**parameters)
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"{self.name}: {error}") from error
-        rows, prepare = self.rows, None if self.prepare is None else clone(self.prepare)
-        x_train, x_val = rows.x_train, rows.x_val
-        if prepare is not None:
-            x_train, x_val = prepare.fit_transform(x_train), prepare.transform(x_val)
+        rows = self.rows
+        prepare, estimator, x_train, x_val = self._prepared(config, seed, rows.x_train, rows.x_val)
         whole = (
             estimator if prepare is None else Pipeline([("prepare", prepare), ("fit", estimator)])
         )
@@ -163,6 +177,21 @@ class EstimatorModel:
                 for name, value in self._scores(estimator, x, y).items()
             }
             yield metrics, lambda path: joblib.dump(whole, path)
+
+    def _prepared(
+        self, config: Mapping[str, Any], seed: int, x_train: Any, x_other: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return what prepares rows or None, an estimator to be trained, and two tables for it."""
+        parameters = {key: value for key, value in config.items() if key != EPOCHS}
+        estimator = _seeded(clone(self.estimator), seed)
+        try:
+            estimator.set_params(**parameters)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{self.name}: {error}") from error
+        if self.prepare is None:
+            return None, estimator, x_train, x_other
+        prepare = clone(self.prepare)
+        return prepare, estimator, prepare.fit_transform(x_train), prepare.transform(x_other)
 
     def _scores(self, estimator: Any, x: Any, y: Any) -> dict[str, float]:
         predicted = estimator.predict(x)

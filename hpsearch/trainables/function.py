@@ -17,7 +17,7 @@ from hpsearch.trainables.base import Enough, OnEpochEnd
 from hpsearch.trainables.configuration import Configuration
 from hpsearch.trainables.epochs import check_first, read_epoch
 from hpsearch.trainables.errors import ConfigurationError, ModelError
-from hpsearch.trainables.source import DATA, TRAIN, Source
+from hpsearch.trainables.source import DATA, FINAL, TRAIN, Source
 from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class FunctionModel:
     """A user's own model, which a study file names in [model].
 
     source: what trains. data: a function that loads its data, called once in each process that
-    trains. seed: the study's. metric: the one that the search goes by. threads: how many a trial
+    trains. final: a function that trains on everything but its test rows, and returns the scores on
+    these. seed: the study's. metric: the one that the search goes by. threads: how many a trial
     may use. Raises SettingsError for what cannot be imported or called.
     """
 
@@ -50,6 +51,7 @@ class FunctionModel:
         source: Source,
         *,
         data: Source | None = None,
+        final: Source | None = None,
         seed: int,
         metric: str,
         threads: int = 1,
@@ -64,6 +66,12 @@ class FunctionModel:
             self.function, self.code = source.load()
         offered = [name for name in OFFERED if name != "data" or data is not None]
         self.asked_for = _asked_for(self.function, self.name, offered)
+        self.test_rows, self._final, self._asked_by_final = "", None, tuple[str, ...]()
+        if final is not None:
+            self._final, _ = final.load(FINAL)
+            of_final = [name for name in offered if name not in ("resume", "report")]
+            self._asked_by_final = _asked_for(self._final, final.name, of_final, key=FINAL)
+            self.test_rows = f"{final.name} of {source.name}"
         self._load, self._loaded = self._loader(data), None
         limit_threads(threads)  # of what it has imported
         self.unread: set[str] = set()  # keys that no training has asked for
@@ -76,7 +84,7 @@ class FunctionModel:
         """Return the function that loads the data; raises SettingsError."""
         if source is None:
             return None
-        if "data" not in self.asked_for:
+        if "data" not in {*self.asked_for, *self._asked_by_final}:
             raise SettingsError(f"{DATA}: {self.name} does not ask for 'data'")
         load, code = source.load(DATA)
         self.code = f"{self.code}-{code}"
@@ -88,6 +96,18 @@ class FunctionModel:
             load, self._load = self._load, None
             self._loaded = load()
         return self._loaded
+
+    def final(self, config: Any, draw: int, epochs: int) -> dict[str, float]:
+        """Train on everything but the test rows, and score these; see `Testable.final`."""
+        assert self._final is not None  # it has `test_rows`
+        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
+        offers = {"epochs": epochs, "seed": seed, "data": self._data()}
+        seed_everything(seed)
+        wanted = {name: offers[name] for name in self._asked_by_final if name in offers}
+        metrics, _ = read_epoch(
+            self._final(Configuration(config), **wanted), self.metric, "model.final"
+        )
+        return {name: value for name, value in metrics.items() if value is not None}
 
     @property
     def resumes(self) -> bool:
@@ -194,17 +214,19 @@ class _Run:
             logger.warning("%s yields on after it was closed; let GeneratorExit pass", self.name)
 
 
-def _asked_for(function: Callable[..., Any], name: str, offered: Sequence[str]) -> tuple[str, ...]:
+def _asked_for(
+    function: Callable[..., Any], name: str, offered: Sequence[str], key: str = TRAIN
+) -> tuple[str, ...]:
     """Return which of the offered arguments a function takes; raises SettingsError."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise SettingsError(f"{TRAIN}: {name} is async; it must be a plain function or generator")
+        raise SettingsError(f"{key}: {name} is async; it must be a plain function or generator")
     try:
         parameters = [*inspect.signature(function).parameters.values()]
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{TRAIN}: the arguments of {name} are not known: {error}") from error
+        raise SettingsError(f"{key}: the arguments of {name} are not known: {error}") from error
     named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if not parameters or parameters[0].kind not in (*named, inspect.Parameter.VAR_POSITIONAL):
-        raise SettingsError(f"{TRAIN}: {name} must take the configuration as its first argument")
+        raise SettingsError(f"{key}: {name} must take the configuration as its first argument")
     for parameter in parameters[1:]:
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if variable or parameter.name in offered or parameter.default is not parameter.empty:
@@ -215,8 +237,8 @@ def _asked_for(function: Callable[..., Any], name: str, offered: Sequence[str]) 
                 'returns them, such as data = "net.py:load"'
             )
         raise SettingsError(
-            f"{TRAIN}: {name} asks for '{parameter.name}', which nothing gives; after the "
-            f"configuration it can ask for {', '.join(OFFERED)}"
+            f"{key}: {name} asks for '{parameter.name}', which nothing gives; after the "
+            f"configuration it can ask for {', '.join(offered)}"
         )
     return tuple(each.name for each in parameters[1:] if each.name in offered)
 

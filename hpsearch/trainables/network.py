@@ -88,6 +88,11 @@ class NetworkModel:
         """Whether it goes on from a checkpoint: it does not, a trial takes seconds."""
         return False
 
+    @property
+    def test_rows(self) -> str:
+        """The digest of the data; `search.finals` trains and scores its final networks."""
+        return self.dataset.digest
+
     def epochs_of(self, config: TrainConfig) -> int:
         """Return the most epochs that a configuration allows."""
         return config.epochs

@@ -10,6 +10,7 @@ import csv
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,23 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class TestRows:
+    """All rows but the sealed ones to train on, and the sealed ones to score."""
+
+    x_train: Table
+    y_train: Labels
+    x_test: Table
+    y_test: Labels
+
+
+def read_test_rows(source: str, *, target: str | None, classes: bool) -> TestRows:
+    """Open the test part of a source; arguments as of `read_rows`. Raises DataError."""
+    x, labels, strata, *_ = _sealable(source, target, classes=classes)
+    rest, test = _parts(source, strata, np.arange(len(x)), HELD_OUT, 0)
+    return TestRows(x.iloc[rest], labels[rest], x.iloc[test], labels[test])
+
+
 def read_rows(
     source: str,
     *,
@@ -65,30 +83,8 @@ def read_rows(
     predict. classes: whether its values are classes. limit: only so many rows, drawn before the
     split; train_limit: only so many training rows. Raises DataError.
     """
-    from sklearn.model_selection import train_test_split
-
-    table, target = _table(source, target)
-    table, notes = _without_empty_labels(table, target)
-    x, column = _features(table.drop(columns=target)), table[target]
-    known: tuple[Any, ...] = ()
-    strata: NDArray[np.intp] | None = None
-    if classes:
-        labels: Labels = column.to_numpy()
-        names, strata = np.unique(column.astype(str).to_numpy(), return_inverse=True)
-        known = tuple(names.tolist())
-    else:
-        labels = _numbers(column, source, target)
-
-    def parts(rows: NDArray[np.intp], size: float, seed: int) -> list[NDArray[np.intp]]:
-        which = None if strata is None else strata[rows]
-        try:
-            split: list[NDArray[np.intp]] = train_test_split(
-                rows, test_size=size, stratify=which, random_state=seed
-            )
-        except ValueError as error:
-            raise DataError(f"data.source: {source}: {error}") from error
-        return split
-
+    x, labels, strata, known, notes, digest = _sealable(source, target, classes=classes)
+    parts = partial(_parts, source, strata)
     rows, _ = parts(np.arange(len(x)), HELD_OUT, 0)
     if limit is not None and limit < len(rows):
         rows, _ = parts(rows, len(rows) - limit, split_seed)
@@ -98,7 +94,7 @@ def read_rows(
     return Rows(
         name=Path(source).stem if source not in BUNDLED else source,
         source=source,
-        digest=_digest(table),
+        digest=digest,
         x_train=x.iloc[train],
         y_train=labels[train],
         x_val=x.iloc[val],
@@ -106,6 +102,39 @@ def read_rows(
         classes=known,
         notes=notes,
     )
+
+
+def _sealable(
+    source: str, target: str | None, *, classes: bool
+) -> tuple[Table, Labels, NDArray[np.intp] | None, tuple[Any, ...], tuple[str, ...], str]:
+    """Return all features and labels, what to stratify by, the classes, notes and a digest."""
+    table, target = _table(source, target)
+    table, notes = _without_empty_labels(table, target)
+    x, column, digest = _features(table.drop(columns=target)), table[target], _digest(table)
+    if not classes:
+        return x, _numbers(column, source, target), None, (), notes, digest
+    names, strata = np.unique(column.astype(str).to_numpy(), return_inverse=True)
+    return x, column.to_numpy(), strata, tuple(names.tolist()), notes, digest
+
+
+def _parts(
+    source: str,
+    strata: NDArray[np.intp] | None,
+    rows: NDArray[np.intp],
+    size: float,
+    seed: int,
+) -> list[NDArray[np.intp]]:
+    """Return `rows` in two parts, the second of `size`, in proportion to the classes."""
+    from sklearn.model_selection import train_test_split
+
+    which = None if strata is None else strata[rows]
+    try:
+        split: list[NDArray[np.intp]] = train_test_split(
+            rows, test_size=size, stratify=which, random_state=seed
+        )
+    except ValueError as error:
+        raise DataError(f"data.source: {source}: {error}") from error
+    return split
 
 
 def _table(source: str, target: str | None) -> tuple[Table, str]:

@@ -19,7 +19,7 @@ from typing import Any
 from hpsearch.errors import SettingsError
 from hpsearch.formatting import unknown_name
 
-TRAIN, DATA = "model.train", "model.data"  # the keys of the study file, for messages
+TRAIN, DATA, FINAL = "model.train", "model.data", "model.final"  # keys of a study file
 EXAMPLES = '"net.py:train", "package.module:train", or a program such as ["Rscript", "train.R"]'
 METRICS = "METRICS"  # what a file calls the directions of its metrics
 LARGEST_SOURCE = 10**6  # bytes
