@@ -13,7 +13,7 @@ from hpsearch.errors import Command, Sentence
     default="sklearn",
     show_default=True,
     metavar="NAME",
-    help="What trains: sklearn, pytorch, xgboost or program.",
+    help="What trains: sklearn, pytorch, lightning, xgboost or program.",
 )
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def init_command(like: str, force: bool) -> None:

@@ -9,7 +9,7 @@ y = (y - y.mean()) / y.std()
 rows, val = train_test_split(torch.arange(len(x)), test_size=0.2, random_state=0)
 
 
-def train(config, *, epochs, seed):
+def train(config, *, epochs, seed, resume=None):
     """Yield the metrics of each pass over the rows."""
     torch.manual_seed(seed)
     width = config["width"]
@@ -21,8 +21,13 @@ def train(config, *, epochs, seed):
         optimizer = torch.optim.SGD(
             net.parameters(), lr=config["rate"], momentum=config["momentum"]
         )
-    loss_of = torch.nn.MSELoss()
-    for _ in range(epochs):
+    loss_of, first = torch.nn.MSELoss(), 0
+    if resume is not None:  # a checkpoint of a killed trial
+        first, weights, moments, random = torch.load(resume)
+        net.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
+        torch.set_rng_state(random)
+    for epoch in range(first, epochs):
         for batch in rows[torch.randperm(len(rows))].split(config["batch"]):
             loss = loss_of(net(x[batch])[:, 0], y[batch])
             optimizer.zero_grad()
@@ -30,7 +35,9 @@ def train(config, *, epochs, seed):
             optimizer.step()
         with torch.no_grad():
             losses = {name: loss_of(net(x[own])[:, 0], y[own]) for name, own in PARTS.items()}
-        yield {f"{name}/rmse": loss.sqrt() for name, loss in losses.items()}
+        state = epoch + 1, net.state_dict(), optimizer.state_dict(), torch.get_rng_state()
+        metrics = {f"{name}/rmse": loss.sqrt() for name, loss in losses.items()}
+        yield metrics, lambda path, state=state: torch.save(state, path)
 
 
 PARTS = {"train": rows, "val": val}

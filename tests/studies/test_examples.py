@@ -13,8 +13,15 @@ from hpsearch.cli import cli
 from hpsearch.errors import SettingsError
 from hpsearch.settings.examples import examples, write_example
 
-NEEDS = {"sklearn": "sklearn", "program": "json", "pytorch": "torch", "xgboost": "xgboost"}
-LONGEST = 45  # lines of a model
+NEEDS = {
+    "lightning": "lightning",
+    "program": "json",
+    "pytorch": "torch",
+    "sklearn": "sklearn",
+    "xgboost": "xgboost",
+}
+RESUMES = ("lightning", "pytorch", "xgboost")
+LONGEST = 50  # lines of a model
 
 
 def hpsearch(*arguments, folder):
@@ -44,6 +51,17 @@ def test_an_example_runs_at_once_and_reads_every_key(tmp_path, like):
     assert "has not read it" not in ran.stderr
     (model,) = (path for path in tmp_path.iterdir() if path.suffix == ".py")
     assert len(model.read_text().splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("like", NEEDS)
+def test_an_example_passes_its_check(tmp_path, like):
+    if find_spec(NEEDS[like]) is None:
+        pytest.skip(f"{NEEDS[like]} is not installed")
+    write_example(like, tmp_path)
+    checked = hpsearch("check", "study.toml", folder=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "the same seed gives the same curves" in checked.stdout
+    assert ("killed after epoch 1, it goes on from" in checked.stdout) is (like in RESUMES)
 
 
 def test_an_example_can_be_run_from_another_folder(tmp_path):
