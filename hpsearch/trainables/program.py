@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,8 +25,18 @@ from hpsearch.trainables.source import TRAIN, digest_of_files
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 LAST_LINES = 5  # of stderr, for a message
 LONGEST_TAIL = 4096  # bytes of stderr that are looked at
-# A shell that reads from a pipe until the worker, which holds the other end, is gone.
-WATCHER = 'read -r line; kill -9 "-$1"'
+# A shell that keeps a list of process groups, which it reads from a pipe: "+ 12" and "- 12". When the
+# worker at the other end of the pipe is gone, it kills them.
+WATCHER = """
+all=
+while read -r sign group; do
+    kept=
+    for each in $all; do [ "$each" = "$group" ] || kept="$kept $each"; done
+    all=$kept
+    [ "$sign" = - ] || all="$all $group"
+done
+for each in $all; do kill -9 "-$each"; done
+"""
 
 
 def program_function(words: Sequence[str]) -> tuple[Callable[..., Iterator[Any]], str]:
@@ -68,6 +79,7 @@ def _filled(words: Sequence[str], values: Mapping[str, Any]) -> list[str]:
 @contextlib.contextmanager
 def _started(words: Sequence[str], errors: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
     """Run a program in a process group of its own, which ends with the block or this process."""
+    watch = _watcher(os.getpid())
     process = subprocess.Popen(
         words,
         stdin=subprocess.PIPE,
@@ -77,24 +89,36 @@ def _started(words: Sequence[str], errors: IO[bytes]) -> Iterator[subprocess.Pop
         start_new_session=True,
         preexec_fn=_unblock_signals,
     )
-    watcher = subprocess.Popen(
-        ["sh", "-c", WATCHER, "sh", str(process.pid)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=_unblock_signals,
-    )
+    watch(f"+ {process.pid}")
     try:
         yield process
     finally:
         _end(process)
-        watcher.kill()
-        watcher.wait()
-        for pipe in (process.stdin, process.stdout, watcher.stdin):
+        watch(f"- {process.pid}")
+        for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+@cache
+def _watcher(pid: int) -> Callable[[str], None]:  # noqa: ARG001 - a forked process has its own
+    """Start the watcher of this process; return a function that writes a line to it."""
+    reading, writing = os.pipe()
+    subprocess.Popen(
+        ["sh", "-c", f"exec 3<&0; ( {WATCHER} ) <&3 &"],  # in the background: nobody waits for it
+        stdin=reading,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_unblock_signals,
+    ).wait()
+    os.close(reading)
+
+    def watch(line: str) -> None:
+        os.write(writing, f"{line}\n".encode())
+
+    return watch
 
 
 def _unblock_signals() -> None:
