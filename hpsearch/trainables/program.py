@@ -25,7 +25,7 @@ from hpsearch.trainables.source import TRAIN, digest_of_files
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 LAST_LINES = 5  # of stderr, for a message
 LONGEST_TAIL = 4096  # bytes of stderr that are looked at
-# A shell that keeps a list of process groups, which it reads from a pipe: "+ 12" and "- 12". When the
+# A shell that keeps a list of process groups, as a pipe tells it: "+ 12" and "- 12". When the
 # worker at the other end of the pipe is gone, it kills them.
 WATCHER = """
 all=
