@@ -16,6 +16,7 @@ from hpsearch.errors import (
     Argument,
     Command,
     Interrupted,
+    Sentence,
     SettingsError,
     StudyError,
     TrackingError,
@@ -140,7 +141,9 @@ class Coordinator:
     def finished(self, trial: FrozenTrial, *, untracked: bool | None = None) -> None:
         """Count a trial that has ended; raise StudyError if it failed: a bug or bad input.
 
-        untracked: whether the worker's tracker has lost its store; None asks the coordinator's own.
+        A user's own model may fail for some configurations: once a trial has ended well, that is a
+        warning, and the slot is tried again after the others. untracked: whether the worker's
+        tracker has lost its store; None asks the coordinator's own.
         """
         self.progress.running.pop(slot_of(trial), None)
         self.progress.count(trial)
@@ -153,7 +156,10 @@ class Coordinator:
             name = f"{self.study.study_name}#{slot_of(trial)}"
             reason = reason_of(trial) or "no reason given"
             show = Command("show", name)
-            raise StudyError(f"trial {name} failed: {reason}; `", show, "` says where")
+            sentence = Sentence(f"trial {name} failed: {reason}; `", show, "` says where")
+            if self.work.settings.model is None or not self.progress.done:
+                raise StudyError(*sentence.parts)
+            logger.warning("%s", sentence)
 
     def stopping(self) -> bool:
         """Whether there is a reason to stop."""

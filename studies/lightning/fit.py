@@ -11,7 +11,7 @@ logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 x, y = (torch.tensor(each, dtype=torch.float32) for each in load_diabetes(return_X_y=True))
 table = TensorDataset(x, (y - y.mean()) / y.std())
 rows, val = random_split(table, [0.8, 0.2], torch.Generator().manual_seed(0))
-QUIET = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+LEFT_OUT = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
 
 
 class Net(lightning.LightningModule):
@@ -30,17 +30,12 @@ class Net(lightning.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.rate)
 
 
-class Report(lightning.Callback):
-    def __init__(self, report):
-        self.report = report
-
-    def on_train_epoch_end(self, trainer, _):  # after the validation of the epoch
-        self.report({"val/rmse": trainer.callback_metrics["val/rmse"]}, trainer.save_checkpoint)
-
-
 def train(config, *, epochs, report, resume=None):
-    options = {"max_epochs": epochs, "enable_checkpointing": False, "num_sanity_val_steps": 0}
-    trainer = lightning.Trainer(accelerator="cpu", callbacks=[Report(report)], **options, **QUIET)
-    batches = DataLoader(rows, batch_size=config["batch"], shuffle=True)
-    net = Net(config["width"], config["rate"])
-    trainer.fit(net, batches, DataLoader(val, batch_size=len(val)), ckpt_path=resume)
+    def told(trainer, _):  # after the validation of the epoch
+        report({"val/rmse": trainer.callback_metrics["val/rmse"]}, trainer.save_checkpoint)
+
+    each = lightning.pytorch.callbacks.LambdaCallback(on_train_epoch_end=told)
+    options = dict.fromkeys(LEFT_OUT, False) | {"accelerator": "cpu", "num_sanity_val_steps": 0}
+    trainer = lightning.Trainer(max_epochs=epochs, callbacks=[each], **options)
+    batches = DataLoader(rows, config["batch"], shuffle=True), DataLoader(val, len(val))
+    trainer.fit(Net(config["width"], config["rate"]), *batches, ckpt_path=resume)

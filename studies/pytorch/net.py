@@ -12,16 +12,13 @@ rows, val = train_test_split(torch.arange(len(x)), test_size=0.2, random_state=0
 def train(config, *, epochs, seed, resume=None):
     """Yield the metrics of each pass over the rows."""
     torch.manual_seed(seed)
-    width = config["width"]
+    width, rate, loss_of, first = config["width"], config["rate"], torch.nn.MSELoss(), 0
     layers = torch.nn.Linear(10, width), torch.nn.ReLU(), torch.nn.Linear(width, 1)
     net = torch.nn.Sequential(*layers)
     if config["optimizer"] == "adam":
-        optimizer = torch.optim.Adam(net.parameters(), lr=config["rate"])
+        optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     else:
-        optimizer = torch.optim.SGD(
-            net.parameters(), lr=config["rate"], momentum=config["momentum"]
-        )
-    loss_of, first = torch.nn.MSELoss(), 0
+        optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=config["momentum"])
     if resume is not None:  # a checkpoint of a killed trial
         first, weights, moments, random = torch.load(resume)
         net.load_state_dict(weights)

@@ -21,7 +21,7 @@ NEEDS = {
     "xgboost": "xgboost",
 }
 RESUMES = ("lightning", "pytorch", "xgboost")
-LONGEST = 50  # lines of a model
+LONGEST = 40  # lines of a model
 
 
 def hpsearch(*arguments, folder):

@@ -593,3 +593,27 @@ def test_a_study_in_python_prints_as_the_command_does(folder, capsys):
     ]
     again = str(run_study(settings, storage="h.journal")).splitlines()[0]
     assert "all 6 trials are already done; trials 12 continues it" in again
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_configuration_that_fails_ends_no_other_trial(folder, caplog, jobs):
+    (folder / "net.py").write_text(
+        "def train(config, *, epochs):\n"
+        "    for epoch in range(epochs):\n"
+        "        yield {'val/rmse': 1 / (1.5 - config['x']) if config['x'] != 1.5 else 1 // 0}\n"
+    )
+    trial = {"epochs": 2, "x": {"choices": [0.5, 1.0, 1.5]}}
+    settings = settings_for("net.py:train", trial=trial, sampler="grid")
+    outcome = run_study(settings, storage="h.journal", jobs=jobs)
+    assert outcome.reason == "given up"
+    assert (outcome.counts.complete, outcome.counts.failed, outcome.slots.given_up) == (2, 3, [2])
+    assert "own-grid#2 failed: ZeroDivisionError: integer division" in caplog.text
+    assert "given up after three tries: trial 2; retry_failed=True tries again" in str(outcome)
+
+
+def test_a_model_that_fails_from_the_start_ends_the_study_at_once(folder):
+    (folder / "net.py").write_text("def train(config):\n    return 1 // 0\n")
+    with pytest.raises(HpsearchError, match=r"own-random#0 failed: ZeroDivisionError"):
+        run_study(settings_for("net.py:train"), storage="h.journal")
+    study = optuna.load_study(study_name="own-random", storage=open_storage("h.journal"))
+    assert len(study.trials) == 1
