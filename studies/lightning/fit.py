@@ -31,10 +31,9 @@ class Net(lightning.LightningModule):
 
 
 def train(config, *, epochs, report, resume=None):
-    def told(trainer, _):  # after the validation of the epoch
-        report({"val/rmse": trainer.callback_metrics["val/rmse"]}, trainer.save_checkpoint)
-
-    each = lightning.pytorch.callbacks.LambdaCallback(on_train_epoch_end=told)
+    each = lightning.pytorch.callbacks.LambdaCallback(  # after the validation of the epoch
+        on_train_epoch_end=lambda it, _: report(it.callback_metrics, it.save_checkpoint)
+    )
     options = dict.fromkeys(LEFT_OUT, False) | {"accelerator": "cpu", "num_sanity_val_steps": 0}
     trainer = lightning.Trainer(max_epochs=epochs, callbacks=[each], **options)
     batches = DataLoader(rows, config["batch"], shuffle=True), DataLoader(val, len(val))
