@@ -83,7 +83,7 @@ def check_study(settings: StudySettings, epochs: int = EPOCHS) -> Iterator[Findi
         if first.error:
             yield Finding("fail", first.error)
             return
-        yield _epochs(settings, model, config, first)
+        yield from _epochs(settings, model, config, first)
         for key in first.unread:
             yield Finding("note", f"trial.{key} has not been read; a search over it is for nothing")
         if first.diverged:
@@ -99,17 +99,20 @@ def check_study(settings: StudySettings, epochs: int = EPOCHS) -> Iterator[Findi
         yield from _check_resuming(model, first, train, Path(folder), same=same)
 
 
-def _epochs(settings: StudySettings, model: Model, config: Any, training: Training) -> Finding:
+def _epochs(
+    settings: StudySettings, model: Model, config: Any, training: Training
+) -> Iterator[Finding]:
     """Say how many epochs were trained, and how long the whole study takes at this pace."""
-    most = model.epochs_of(config)
+    most, first = model.epochs_of(config), training.seconds[0]
     pace = median(training.seconds[1:] or training.seconds)
-    text = f"{training.epochs} of {counted(most, 'epoch')}: {', '.join(training.values)}"
-    text += f"; {_milliseconds(pace)} an epoch"
+    names = ", ".join(training.values)
+    yield Finding("ok", f"{training.epochs} of {counted(most, 'epoch')}: {names}")
+    took = f"an epoch takes {_milliseconds(pace)}"
     if training.epochs > 1:
-        text += f", the first after {_milliseconds(training.seconds[0])}"
-    total = settings.search.slots * (training.seconds[0] + pace * (most - 1))
+        took += f", the first {_milliseconds(first)}"
+    whole = format_duration(settings.search.slots * (first + pace * (most - 1)))
     trials = counted(settings.search.slots, "trial")
-    return Finding("ok", f"{text}; {trials} take up to {format_duration(total)} one by one")
+    yield Finding("ok", f"{took}; {trials} take up to {whole} one by one")
 
 
 def _check_resuming(
