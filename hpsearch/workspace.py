@@ -203,13 +203,14 @@ class Workspace:
         from hpsearch.storage.open import storage_exists
         from hpsearch.trials.records import study_id
 
-        ids: list[str] = []
+        ids, direction = list[str](), ""
         if name is not None and storage_exists(self.storage_url):
             storage = self._open()
             if has_study(storage, name):
-                rounds = rounds_of(storage, load_study(storage, name))
-                ids = [known for each in rounds if (known := study_id(each))]
-        return self.tracking_store.page(name, ids)
+                study = load_study(storage, name)
+                ids = [known for each in rounds_of(storage, study) if (known := study_id(each))]
+                direction = study.directions[0].name.lower()
+        return self.tracking_store.page(name, ids, direction)
 
     @cached_property
     def tracker(self) -> Tracker | None:

@@ -29,6 +29,7 @@ from hpsearch.settings.names import NUMBERED_ROUND
 from hpsearch.storage.open import redact, sqlite_file
 from hpsearch.tracking.database import open_database
 from hpsearch.tracking.projection import BEST, ID, TRIALS_FILTER
+from hpsearch.trials.metrics import known_direction
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 VIEW = "workflowType=machine_learning"  # without it MLflow may open pages for language models
@@ -181,14 +182,17 @@ class TrackingStore:
         """Whether the store is a tracking server, which has pages of its own."""
         return self.uri.startswith(("http://", "https://"))
 
-    def page(self, name: str | None = None, study_ids: Sequence[str] = ()) -> str:
+    def page(
+        self, name: str | None = None, study_ids: Sequence[str] = (), direction: str = ""
+    ) -> str:
         """Return the address of the page with the curves of a study's trials.
 
         It is relative to the server's. name: the study; None is the only experiment, or the list of
         all experiments if there are several. study_ids: those of the study and its rounds, where
         they are known; trials of another person's study of the same name are then left out.
 
-        The best trials come first, because MLflow shows only ten. Runs of other kinds, such as
+        The best trials come first, because MLflow shows only ten. direction: that of the study, ""
+        as the name of its metric says. Runs of other kinds, such as
         figures, appear when the filter in the search box is cleared.
         """
         names = [name] if name else self.experiment_names()
@@ -207,8 +211,9 @@ class TrackingStore:
             )
         shown = self._trials_filter(experiment, study_ids)
         metric = self.best_metric(experiment, shown)
-        ascending = str("loss" in metric).lower()
-        order = {"orderByKey": f"metrics.`{metric}`", "orderByAsc": ascending} if metric else {}
+        up = (direction or known_direction(metric.removesuffix(BEST))) == "maximize"
+        ascending = {"orderByAsc": str(not up).lower()}
+        order = {"orderByKey": f"metrics.`{metric}`", **ascending} if metric else {}
         parts = {"compareRunsMode": "CHART", "searchFilter": shown, **order}
         query = urlencode(parts, quote_via=quote)
         return f"#/experiments/{experiment}/runs?{VIEW}&{query}"

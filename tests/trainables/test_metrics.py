@@ -5,7 +5,7 @@
 import pytest
 from PIL import Image
 
-from hpsearch import load_settings, run_study
+from hpsearch import Tracker, load_settings, run_study
 from hpsearch.analysis.history import History
 from hpsearch.analysis.ranking import best_epoch
 from hpsearch.errors import SettingsError, StudyError
@@ -201,3 +201,16 @@ def test_epochs_without_the_metric_are_spent_all_the_same(folder):
     study = run_study(parse_settings(table(search=search), "own.toml"), storage="h.journal").study
     history = History.of_rounds([study], "val/lift")
     assert (history.best, history.spent) == (study.best_value, 8)
+
+
+@pytest.mark.parametrize(("direction", "ascending"), [("minimize", "true"), ("maximize", "false")])
+def test_mlflow_shows_the_best_first_whichever_way_is_better(
+    folder, mlflow_uri, direction, ascending
+):
+    (folder / "net.py").write_text("def train(config):\n    return config['x']\n")
+    search = {"metric": "val/lift", "direction": direction}
+    settings = parse_settings(table(search=search), "own.toml")
+    run_study(settings, storage="h.journal", tracker=Tracker(mlflow_uri))
+    page = Workspace("h.journal", mlflow_uri).tracking_page("own-random")
+    assert "orderByKey=metrics.%60val%2Flift_best%60" in page
+    assert f"orderByAsc={ascending}" in page
