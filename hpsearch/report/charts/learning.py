@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from hpsearch.formatting import format_value
 from hpsearch.report.charts.base import LOG_FROM, Chart, Panels, Trace, layout, rounded, whole_axis
 from hpsearch.report.facts import Facts, trial_title
 from hpsearch.report.view import View
-from hpsearch.trials.metrics import common_format
+from hpsearch.trials.metrics import bounds, common_format
 from hpsearch.trials.records import curves_of, label_of
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _view(quantity: str, trials: Sequence[FrozenTrial]) -> View:
     curves = [curves_of(t).of(metric) for t in trials for metric in _metrics(quantity)]
     values = [value for curve in curves for value in curve if value is not None]
     low, high = min(values), max(values)
-    far = quantity == "loss" and high > LOG_FROM * low
+    far = bounds(quantity) == (0.0, math.inf) and high > LOG_FROM * low
     return View.of(values, maximize=False) if far else View(low, high)
 
 
