@@ -81,10 +81,14 @@ class EstimatorModel:
         made, self.code = source.load(ESTIMATOR)
         self.estimator, self.table = _made(made, self.name), table
         self.classifies = is_classifier(self.estimator)
+        # Boosting libraries take numbers for classes, scikit-learn's own estimators take words.
+        last = type(_last_step(self.estimator)[0]).__module__
+        self.numbers_classes = self.classifies and last.partition(".")[0] != "sklearn"
         self.rows: Rows = read_rows(
             table["source"],
             target=table.get("target"),
             classes=self.classifies,
+            numbered=self.numbers_classes,
             limit=table.get("limit"),
             train_limit=table.get("train_limit"),
             split_seed=table.get("split_seed", 0),
@@ -125,7 +129,12 @@ class EstimatorModel:
     def final(self, config: Mapping[str, Any], draw: int, epochs: int) -> dict[str, float]:
         """Train on all rows but the sealed ones, and score these; see `Testable.final`."""
         table = self.table
-        rows = read_test_rows(table["source"], target=table.get("target"), classes=self.classifies)
+        rows = read_test_rows(
+            table["source"],
+            target=table.get("target"),
+            classes=self.classifies,
+            numbered=self.numbers_classes,
+        )
         seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
         seed_everything(seed)
         with threadpool_limits(self.threads), warnings.catch_warnings():

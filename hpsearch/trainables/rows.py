@@ -61,9 +61,11 @@ class TestRows:
     y_test: Labels
 
 
-def read_test_rows(source: str, *, target: str | None, classes: bool) -> TestRows:
+def read_test_rows(
+    source: str, *, target: str | None, classes: bool, numbered: bool = False
+) -> TestRows:
     """Open the test part of a source; arguments as of `read_rows`. Raises DataError."""
-    x, labels, strata, *_ = _sealable(source, target, classes=classes)
+    x, labels, strata, *_ = _sealable(source, target, classes=classes, numbered=numbered)
     rest, test = _parts(source, strata, np.arange(len(x)), HELD_OUT, 0)
     return TestRows(x.iloc[rest], labels[rest], x.iloc[test], labels[test])
 
@@ -73,6 +75,7 @@ def read_rows(
     *,
     target: str | None,
     classes: bool,
+    numbered: bool = False,
     limit: int | None = None,
     train_limit: int | None = None,
     split_seed: int = 0,
@@ -80,10 +83,12 @@ def read_rows(
     """Return the training and the validation part of a source.
 
     source: a name in BUNDLED, openml:NAME, or a .csv or .parquet file. target: the column to
-    predict. classes: whether its values are classes. limit: only so many rows, drawn before the
-    split; train_limit: only so many training rows. Raises DataError.
+    predict. classes: whether its values are classes; numbered: which become 0, 1, …. limit: only so
+    many rows, drawn before the split; train_limit: only so many training rows. Raises DataError.
     """
-    x, labels, strata, known, notes, digest = _sealable(source, target, classes=classes)
+    x, labels, strata, known, notes, digest = _sealable(
+        source, target, classes=classes, numbered=numbered
+    )
     parts = partial(_parts, source, strata)
     rows, _ = parts(np.arange(len(x)), HELD_OUT, 0)
     if limit is not None and limit < len(rows):
@@ -105,7 +110,7 @@ def read_rows(
 
 
 def _sealable(
-    source: str, target: str | None, *, classes: bool
+    source: str, target: str | None, *, classes: bool, numbered: bool
 ) -> tuple[Table, Labels, NDArray[np.intp] | None, tuple[Any, ...], tuple[str, ...], str]:
     """Return all features and labels, what to stratify by, the classes, notes and a digest."""
     table, target = _table(source, target)
@@ -114,7 +119,12 @@ def _sealable(
     if not classes:
         return x, _numbers(column, source, target), None, (), notes, digest
     names, strata = np.unique(column.astype(str).to_numpy(), return_inverse=True)
-    return x, column.to_numpy(), strata, tuple(names.tolist()), notes, digest
+    known = tuple(names.tolist())
+    if not numbered:
+        return x, column.to_numpy(), strata, known, notes, digest
+    if known != tuple(map(str, range(len(known)))):
+        notes = (*notes, f"the classes are numbered from 0 on: {', '.join(known)}")
+    return x, strata, strata, known, notes, digest
 
 
 def _parts(

@@ -140,6 +140,24 @@ def pipeline():
     assert study.best_value > 0.6
 
 
+def test_classes_are_numbers_for_estimators_of_other_libraries(folder, caplog):
+    (folder / "other.py").write_text("""
+from sklearn.tree import DecisionTreeClassifier
+
+class Strict(DecisionTreeClassifier):
+    def fit(self, x, y):
+        if y.dtype.kind != "i":
+            raise ValueError("Expected: [0 1], got words")
+        return super().fit(x, y)
+""")
+    settings = settings_for("other.py:Strict", trial={"max_depth": {"low": 1, "high": 4}})
+    study = run_study(settings, storage="h.journal").study
+    assert study.best_value > 0.7
+    assert "the classes are numbered from 0 on: no, yes" in caplog.text
+    evaluation = Workspace("h.journal", tracked=False).evaluate("est-random", top=1, seeds=1)
+    assert evaluation.evaluation.model_scores["test/accuracy"][0] > 0.7
+
+
 def test_the_winner_is_exported_and_predicts_raw_rows(folder):
     run_study(settings_for(HGB, trial={"max_iter": 20}), storage="h.journal")
     Workspace("h.journal", tracked=False).export_checkpoint("est-random", "winner.joblib")
