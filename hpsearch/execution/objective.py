@@ -318,9 +318,7 @@ class Follower:
 
     def _judged(self) -> tuple[int, float] | None:
         """Return the epoch by which the trial is judged so far, and its value."""
-        if self.last_counts:
-            return self.curves.last(self.metric)
-        return self.curves.best(self.metric, maximize=self.maximize)
+        return self.curves.judged(self.metric, maximize=self.maximize, by_last=self.last_counts)
 
     def follow(self, train: Callable[[Follower], None]) -> None:
         """Train; raise TrialPruned or Interrupted if that is how the training ended."""

@@ -86,7 +86,7 @@ def work(
     )
     callbacks = [tracker] if tracker is not None else []
     checkpoints = _checkpoints(objective, task, study)
-    with threadpool_limits(limits=1, user_api="blas"), _quiet_optuna():
+    with threadpool_limits(limits=1, user_api="blas"), optuna_logs(logging.CRITICAL):
         for slot in iter(channel.next_slot, None):
             saved = None if checkpoints is None else checkpoints.of(slot, _bar(study, checkpoints))
             fixed = (saved and saved.params) or _labelled_parameters(objective, slot)
@@ -188,11 +188,11 @@ def _labelled_parameters(objective: WorkerObjective, slot: int) -> dict[str, Any
 
 
 @contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Silence Optuna's log while the block runs: the coordinator reports what happens."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.CRITICAL)
+def optuna_logs(level: int) -> Iterator[None]:
+    """Let Optuna log only what is as serious as `level` while the block runs."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(level)
     try:
         yield
     finally:
-        optuna.logging.set_verbosity(level)
+        optuna.logging.set_verbosity(before)

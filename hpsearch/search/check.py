@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -25,6 +24,7 @@ import optuna
 from hpsearch.errors import HpsearchError
 from hpsearch.execution.engines.forkserver import held_signals, hidden_main, start_forkserver
 from hpsearch.execution.objective import load_model
+from hpsearch.execution.worker import optuna_logs
 from hpsearch.formatting import counted, format_duration, shortened
 from hpsearch.samplers.registry import build_sampler
 from hpsearch.trainables.base import Enough
@@ -152,7 +152,6 @@ def _check_resuming(
     else:
         what = _difference(expected, rest.values)
         yield Finding("note", f"killed after epoch 1, it goes on from {saved}, but {what}")
-    _remove(path)
 
 
 def _difference(
@@ -168,13 +167,9 @@ def _difference(
 
 
 def _first_configuration(settings: StudySettings) -> Any:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
+    with optuna_logs(logging.ERROR):
         sampler = build_sampler("random", settings.search.seed)
         return settings.trial.suggest(optuna.create_study(sampler=sampler).ask())
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 def _train(
@@ -261,10 +256,3 @@ def _in_a_process(
 
 def _milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

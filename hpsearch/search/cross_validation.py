@@ -6,6 +6,7 @@ after few folds.
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
 import tempfile
@@ -20,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import joblib  # type: ignore[import-untyped]
 import numpy as np
-import optuna
 from optuna.trial import TrialState
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
@@ -31,6 +31,7 @@ from sklearn.utils.metaestimators import available_if
 
 from hpsearch.analysis.ranking import best_trials
 from hpsearch.errors import StudyError
+from hpsearch.execution.worker import optuna_logs
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.storage.catalog import load_study
@@ -227,7 +228,7 @@ class SearchCV(RandomizedSearchCV):  # type: ignore[misc]
 
             yield settings, self.storage, Tracker(self.tracking_uri)
             return
-        with tempfile.TemporaryDirectory() as folder, _quiet_optuna():
+        with tempfile.TemporaryDirectory() as folder, optuna_logs(logging.WARNING):
             yield settings, str(Path(folder) / "search.journal"), None
 
     def _read(self, outcome: Outcome, trials: Sequence[FrozenTrial], space: _Space) -> None:
@@ -450,13 +451,3 @@ def _results(
     worst = np.nan_to_num(means, nan=(np.nanmin(means) if np.isfinite(means).any() else 0) - 1)
     results["rank_test_score"] = rankdata(-worst, method="min").astype(np.int32)
     return results
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)

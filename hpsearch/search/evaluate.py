@@ -22,7 +22,7 @@ from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.execution.objective import load_model
 from hpsearch.execution.recovery import wait_for_orphans
-from hpsearch.search.model_finals import final_epochs, score_finals
+from hpsearch.search.model_finals import score_finals
 from hpsearch.search.repeats import (
     Retraining,
     check_data,
@@ -171,31 +171,48 @@ def _score(
     if not finals:
         return replace(evaluation, unscored="every final network diverged")
     first = repeat_of(finals[0])
-    epochs, store = (0 if first is None else first.epochs), retraining.storage
-    networks = Networks(ensure_study_id(study), chosen.slot, evaluation.seeds, epochs)
-    use, unscored = request_use(store, model.digest, evaluation.study, networks, again=again)
-    if use is None:
-        use = last_use_by(store, model.digest, networks.study_id)
-    elif use.scores is None:
+    epochs = 0 if first is None else first.epochs
+
+    def scores() -> dict[str, Any]:
         trained = [final_network(trial, settings, model.dataset) for trial in finals]
-        use = complete_use(store, use, _test_scores(trained, settings))
-    return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
+        return _test_scores(trained, settings)
+
+    return _use_test_set(retraining, study, evaluation, epochs, scores, again=again)
 
 
 def _score_model(
     retraining: Retraining, study: Study, evaluation: Evaluation, *, again: bool
 ) -> Evaluation:
     """Let a user's own model train and score its final models; see `_score`."""
-    store, slot, seeds = retraining.storage, evaluation.chosen.slot, evaluation.seeds
-    epochs = final_epochs(retraining, slot, seeds)
-    models = Networks(ensure_study_id(study), slot, seeds, epochs)
-    digest = retraining.model.test_rows
-    use, unscored = request_use(store, digest, evaluation.study, models, again=again)
+    slot, seeds = evaluation.chosen.slot, evaluation.seeds
+    epochs = retraining.typical_epochs(slot, seeds)
+
+    def scores() -> dict[str, Any]:
+        return {MODELS: score_finals(retraining, slot, seeds, epochs)}
+
+    return _use_test_set(retraining, study, evaluation, epochs, scores, again=again)
+
+
+def _use_test_set(
+    retraining: Retraining,
+    study: Study,
+    evaluation: Evaluation,
+    epochs: int,
+    scores: Callable[[], dict[str, Any]],
+    *,
+    again: bool,
+) -> Evaluation:
+    """Return the evaluation with the scores of its final networks, if they may use the test set.
+
+    scores: opens the test set; called only if these networks have not used it.
+    """
+    store, digest = retraining.storage, retraining.model.test_rows
+    networks = Networks(ensure_study_id(study), evaluation.chosen.slot, evaluation.seeds, epochs)
+    use, unscored = request_use(store, digest, evaluation.study, networks, again=again)
     if use is None:
-        use = last_use_by(store, digest, models.study_id)
+        use = last_use_by(store, digest, networks.study_id)
     elif use.scores is None:
-        scores = score_finals(retraining, slot, seeds, epochs)
-        use = complete_use(store, use, {MODELS: scores})
+        use = complete_use(store, use, scores())
     return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
 
 

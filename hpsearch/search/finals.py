@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +118,7 @@ def train_finals(
     """
     settings, config = retraining.settings, retraining.configs[slot]
     repeats = retraining.complete(slot, seeds)
-    epochs = median_low(best_epoch(trial) or 1 for trial in repeats)
+    epochs = retraining.typical_epochs(slot, seeds)
     typical = next(trial for trial in repeats if best_epoch(trial) == epochs)
     losses = [loss or 0.0 for loss in curves_of(typical).of("val/loss")[:epochs]]
     rates = learning_rates(NETWORK.build(config), losses)

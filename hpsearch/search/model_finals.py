@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from statistics import median_low
 from typing import TYPE_CHECKING, Any, cast
 
-from hpsearch.analysis.ranking import best_epoch
 from hpsearch.execution.objective import load_model, recorded, setup_for
 from hpsearch.search.repeats import Plan, Retraining, plan_slots
 from hpsearch.trainables.errors import ModelError
@@ -72,11 +70,6 @@ class ModelFinalObjective:
             if on_epoch is not None:
                 on_epoch(trial, 1)
             return scores[first]
-
-
-def final_epochs(retraining: Retraining, slot: int, seeds: int) -> int:
-    """Return the median of the best epochs of the repeats of the trial in `slot`."""
-    return median_low(best_epoch(trial) or 1 for trial in retraining.complete(slot, seeds))
 
 
 def score_finals(

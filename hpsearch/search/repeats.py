@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from statistics import median_low
 from typing import TYPE_CHECKING, Any, Protocol
 
 import optuna
 from optuna.trial import TrialState
 
-from hpsearch.analysis.ranking import searched_values
+from hpsearch.analysis.ranking import best_epoch, searched_values
 from hpsearch.errors import Command, DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
@@ -228,6 +229,10 @@ class Retraining:
         found = {repeat_of(trial): trial for trial in complete}
         wanted = (Repeat(slot, draw) for draw in range(seeds))
         return [found[repeat] for repeat in wanted if repeat in found]
+
+    def typical_epochs(self, slot: int, seeds: int) -> int:
+        """Return the median of the best epochs of the complete repeats of the trial in `slot`."""
+        return median_low(best_epoch(trial) or 1 for trial in self.complete(slot, seeds))
 
     def train(self, objective: _Planned, unit: str) -> dict[Repeat, FrozenTrial]:
         """Run those slots of the objective's plan that are not done; return the trials of all."""

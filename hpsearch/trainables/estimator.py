@@ -6,6 +6,8 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +34,10 @@ from hpsearch.errors import SettingsError
 from hpsearch.formatting import unknown_name
 from hpsearch.trainables.base import Enough, OnEpochEnd, followed
 from hpsearch.trainables.errors import ModelError
-from hpsearch.trainables.function import seed_everything
-from hpsearch.trainables.rows import Rows, read_rows, read_test_rows
+from hpsearch.trainables.function import seed_training
+from hpsearch.trainables.rows import Rows, TestRows, read_rows, read_test_rows
 from hpsearch.trainables.source import Source
 from hpsearch.trials.records import DataId
-from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ class EstimatorModel:
     fitted there is fitted on the training rows.
     """
 
-    code, resumes = "", False
+    resumes = False
 
     def __init__(
         self,
@@ -128,17 +129,8 @@ class EstimatorModel:
 
     def final(self, config: Mapping[str, Any], draw: int, epochs: int) -> dict[str, float]:
         """Train on all rows but the sealed ones, and score these; see `Testable.final`."""
-        table = self.table
-        rows = read_test_rows(
-            table["source"],
-            target=table.get("target"),
-            classes=self.classifies,
-            numbered=self.numbers_classes,
-        )
-        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
-        seed_everything(seed)
-        with threadpool_limits(self.threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        rows = self._test_rows
+        with self._training(draw) as seed:
             _, estimator, x, x_test = self._prepared(config, seed, rows.x_train, rows.x_test)
             steps = _fits(
                 estimator, x, rows.y_train, self.rows.classes, self.epochs_of(config), seed
@@ -146,6 +138,23 @@ class EstimatorModel:
             for _ in islice(steps, epochs):
                 pass
             return self._scores(estimator, x_test, rows.y_test)
+
+    @cached_property
+    def _test_rows(self) -> TestRows:
+        """The sealed rows, opened when the first final model needs them."""
+        return read_test_rows(
+            self.table["source"],
+            target=self.table.get("target"),
+            classes=self.classifies,
+            numbered=self.numbers_classes,
+        )
+
+    @contextmanager
+    def _training(self, draw: int) -> Iterator[int]:
+        """Provide the seed of a training, on as many threads as a trial may use."""
+        with threadpool_limits(self.threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            yield seed_training(self.seed, draw)
 
     def epochs_of(self, config: Mapping[str, Any]) -> int:
         """Return the number of epochs: 1, or as many as the key `epochs` says."""
@@ -159,15 +168,9 @@ class EstimatorModel:
         resume: Checkpoint | None = None,  # noqa: ARG002
     ) -> None:
         """Train once; see `Model.train`."""
-        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
-        seed_everything(seed)
-        with threadpool_limits(self.threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            try:
-                epochs = self._epochs(config, seed)
-                followed(epochs, lambda epoch: on_epoch_end(epoch[0], (), epoch[1]))
-            except Enough:
-                pass
+        with self._training(draw) as seed, suppress(Enough):
+            epochs = self._epochs(config, seed)
+            followed(epochs, lambda epoch: on_epoch_end(epoch[0], (), epoch[1]))
 
     def _epochs(
         self, config: Mapping[str, Any], seed: int

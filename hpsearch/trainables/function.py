@@ -100,9 +100,9 @@ class FunctionModel:
     def final(self, config: Any, draw: int, epochs: int) -> dict[str, float]:
         """Train on everything but the test rows, and score these; see `Testable.final`."""
         assert self._final is not None  # it has `test_rows`
-        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
-        offers = {"epochs": epochs, "seed": seed, "data": self._data()}
-        seed_everything(seed)
+        data = self._data()  # whose loading may draw random numbers
+        seed = seed_training(self.seed, draw)
+        offers = {"epochs": epochs, "seed": seed, "data": data}
         wanted = {name: offers[name] for name in self._asked_by_final if name in offers}
         metrics, _ = read_epoch(
             self._final(Configuration(config), **wanted), self.metric, "model.final"
@@ -122,18 +122,18 @@ class FunctionModel:
         resume: Checkpoint | None = None,
     ) -> None:
         """Train once; see `Model.train`."""
-        seed = int(derive_rng(self.seed, draw, "train").integers(2**31))
+        data = self._data()  # whose loading may draw random numbers
+        seed = seed_training(self.seed, draw)
         given = Configuration(config)
         begun = 0 if resume is None else resume.epoch
         run = _Run(self.name, self.metric, self.epochs_of(config), on_epoch_end, begun)
         offers = {
             "epochs": run.epochs,
             "seed": seed,
-            "data": self._data(),
+            "data": data,
             "resume": None if resume is None else resume.path,
             "report": run.report,
         }
-        seed_everything(seed)
         try:
             made = self.function(given, **{name: offers[name] for name in self.asked_for})
             run.follow(made)
@@ -243,12 +243,14 @@ def _asked_for(
     return tuple(each.name for each in parameters[1:] if each.name in offered)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed the global random states, for models that use them."""
+def seed_training(study_seed: int, draw: int) -> int:
+    """Return the seed of a training, with which the global random states are seeded as well."""
+    seed = int(derive_rng(study_seed, draw, "train").integers(2**31))
     random.seed(seed)
     np.random.seed(seed % 2**32)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(seed)
+    return seed
 
 
 def limit_threads(threads: int) -> None:

@@ -1,9 +1,9 @@
 """Checkpoints: what a killed trial goes on from, and what is left of the best ones.
 
-A slot has a folder, FOLDER/STUDY/slot-0007. Its state.json says which of the folders
-beside it hold the last checkpoint and that of the best epoch, with the learning curves up to the
-last one and the parameters of the trial: a sampler that has learned would draw others. It is
-replaced whole, so a process can be killed at any moment.
+A slot has a folder, FOLDER/STUDY/slot-0007. Its state.json says which of the folders beside it hold
+the last checkpoint and that of the best epoch, with the learning curves up to the last one and the
+parameters of the trial: a sampler that has learned would draw others. It is replaced whole, so a
+process can be killed at any moment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATE = "state.json"
 KINDS = ("last", "best")
 CHECKPOINT = "checkpoint"  # what a model writes, in a folder for each epoch
 PART = ".part"  # the end of the name of such a folder while it is written
-SHARE = 20  # at most one in so many seconds goes into saving, except for the best epochs
+SHARE = 20  # saving takes at most a twentieth of the time, except for the best epochs
 
 Save = Callable[[Path], object]
 """What a model offers with an epoch: it writes what it has learned to a new file or folder."""

@@ -64,16 +64,20 @@ class Curves:
     def best(self, metric: str, *, maximize: bool) -> tuple[int, float] | None:
         """Return the epoch (from 1) with the best value of `metric`, and the value; None if the
         metric was never measured."""
-        measured = [(n, v) for n, v in enumerate(self.of(metric), start=1) if v is not None]
-        if not measured:
-            return None
         sign = -1 if maximize else 1
-        return min(measured, key=lambda epoch: sign * epoch[1])
+        return min(self._measured(metric), key=lambda epoch: sign * epoch[1], default=None)
 
-    def last(self, metric: str) -> tuple[int, float] | None:
-        """Return the last epoch (from 1) that measured `metric`, and its value, else None."""
-        measured = [(n, v) for n, v in enumerate(self.of(metric), start=1) if v is not None]
-        return measured[-1] if measured else None
+    def judged(self, metric: str, *, maximize: bool, by_last: bool) -> tuple[int, float] | None:
+        """Return the epoch (from 1) that gives a trial its value, and the value, else None.
+
+        by_last: whether the last epoch that measured `metric` counts instead of the best.
+        """
+        if not by_last:
+            return self.best(metric, maximize=maximize)
+        return next(reversed(self._measured(metric)), None)
+
+    def _measured(self, metric: str) -> list[tuple[int, float]]:
+        return [(n, v) for n, v in enumerate(self.of(metric), start=1) if v is not None]
 
     def as_attribute(self) -> dict[str, Any]:
         """Return the curves as plain data, for storage on a trial."""

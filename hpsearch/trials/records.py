@@ -87,9 +87,8 @@ class Setup:
 
     def judged(self, curves: Curves) -> tuple[int, float] | None:
         """Return the epoch (from 1) by which a trial is judged, and its value, else None."""
-        if self.value == "last":
-            return curves.last(self.metric)
-        return curves.best(self.metric, maximize=self.maximize)
+        by_last = self.value == "last"
+        return curves.judged(self.metric, maximize=self.maximize, by_last=by_last)
 
     @property
     def maximize(self) -> bool:
@@ -227,7 +226,7 @@ def write_curves(trial: BaseTrial, curves: Curves) -> None:
 
 
 def write_resumed(trial: BaseTrial, epochs: int) -> None:
-    """Record that the trial goes on after so many epochs that a killed trial has trained."""
+    """Record how many epochs of a killed trial this one continues."""
     trial.set_user_attr(_RESUMED, epochs)
 
 

@@ -61,7 +61,7 @@ def folder(working_folder):
 
 
 def stop_after(epochs):
-    """Return a function that stops a study after so many epochs."""
+    """Return a function that stops a study when it has been asked `epochs` times."""
     seen = iter(range(epochs))
     return lambda: next(seen, None) is None
 
