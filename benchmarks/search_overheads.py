@@ -25,7 +25,7 @@ from search_contenders import digits_study
 from hpsearch import Tracker, run_study
 from hpsearch.execution.progress import Progress
 from hpsearch.settings.study import StudySettings
-from hpsearch.trainables import network
+from hpsearch.trainables.network import NetworkModel
 
 # The timed functions: name in the profile, module or class that holds it, and name there.
 TIMED = [
@@ -80,7 +80,7 @@ class Stopwatch:
 
     def watch_training(self) -> None:
         """Put a timer around every step of the epochs."""
-        begin = self.timed(TRAINING, network.start_training)
+        begin = self.timed(TRAINING, NetworkModel.start_training)
 
         def timed_epochs(epochs: Iterator[Any]) -> Iterator[Any]:
             step = self.timed(TRAINING, epochs.__next__)
@@ -95,7 +95,7 @@ class Stopwatch:
             untrained, epochs = begin(*args, **kwargs)
             return untrained, timed_epochs(epochs)
 
-        network.start_training = start_training
+        NetworkModel.start_training = start_training
 
 
 def find(place: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
@@ -38,7 +38,8 @@ def unknown_name(name: object, known: Collection[str], what: str) -> str:
 
     `model.names` has the same for the training core, which imports nothing of hpsearch.
     """
-    close = get_close_matches(str(name), known, n=1)
+    ending = [each for each in known if each.endswith(f"/{name}")]  # val/f1 for f1
+    close = ending or get_close_matches(str(name), known, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     return f"{name!r} is not {what}{hint} ({', '.join(known) or 'there is none'})"
 
@@ -51,6 +52,12 @@ def capitalized(text: str) -> str:
 def counted(number: int, what: str) -> str:
     """Return a number of things as a person writes it: 1 trial, 2,000 trials."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return names as a person lists them: a, b and c."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def without_middle(text: str, longest: int) -> str:

@@ -1,4 +1,4 @@
-"""Prediction: the classes that an exported network predicts for the rows of a table.
+"""Prediction: what an exported network predicts for the rows of a table.
 
 Registered models import this module by its name, so it stays where it is.
 """
@@ -6,7 +6,7 @@ Registered models import this module by its name, so it stays where it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,64 +14,189 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.columns import Column, from_plain
+from hpsearch.data.files import TABLES, ReadTable, read_frame, suffix_of
+from hpsearch.data.labels import labels_of
+from hpsearch.data.rows import encode_rows, unknown_categories
+from hpsearch.data.sources import check_local
+from hpsearch.data.table import check_column
 from hpsearch.errors import DataError
+from hpsearch.trainables.scoring import (
+    Predicted,
+    Truth,
+    known_scores,
+    positive_class,
+    scores_of,
+)
+from hpsearch.trials.metrics import higher_is_better
 from model.checkpoint import Checkpoint
-from model.columns import Column
-from model.rows import encode_rows, unknown_categories
-from model.sources import check_local
-from model.tables import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (".csv", ".parquet")
 MAX_NAMED = 5  # columns that a note names
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Probabilities (n, k) of the k classes for the n rows of a table.
+    """What a network predicts for the n rows of a table.
 
-    `notes` are sentences about columns that were ignored and categories that are unknown.
+    classes: the names of the k classes, or None for numbers. outputs: the probability of each class
+    (n, k), or the numbers (n, k) in their own units. targets: what is predicted; the columns of the
+    table that the network was trained on, or "prediction". kept: columns of the table itself.
+    notes: sentences about columns that were ignored and words that are unknown.
     """
 
-    classes: NDArray[Any]
-    probabilities: NDArray[np.float32]
+    classes: NDArray[Any] | None
+    outputs: NDArray[Any]
+    targets: tuple[str, ...]
+    kept: pd.DataFrame
     notes: tuple[str, ...] = ()
 
     @property
+    def probabilities(self) -> NDArray[Any]:
+        """The probability of each class (n, k); raises DataError for numbers."""
+        if self.classes is None:
+            raise DataError("the network predicts numbers, which have no probabilities")
+        return self.outputs
+
+    @property
     def labels(self) -> NDArray[Any]:
-        """The most probable class (n,) of each row."""
-        labels: NDArray[Any] = self.classes[self.probabilities.argmax(axis=1)]
+        """The most probable class (n,) of each row; or its numbers, (n,) of one target, (n, k)."""
+        if self.classes is None:
+            return self.outputs[:, 0] if self.outputs.shape[1] == 1 else self.outputs
+        labels: NDArray[Any] = self.classes[self.outputs.argmax(axis=1)]
         return labels
 
+    def frame(self, *, proba: bool = False) -> pd.DataFrame:
+        """Return the kept columns and the labels, or with `proba` the probabilities."""
+        import pandas as pd
 
-def predict_table(model: str | os.PathLike[str], table: str | os.PathLike[str]) -> Prediction:
-    """Return the prediction of an exported network for a .csv or .parquet table; raise DataError.
+        if proba:
+            found = pd.DataFrame(self.probabilities, columns=self.classes)
+        else:
+            found = pd.DataFrame(self.labels.reshape(len(self.outputs), -1))
+            found.columns = pd.Index([*self.targets])
+        return pd.concat([self.kept.reset_index(drop=True), found], axis=1)
+
+
+def predict_table(
+    model: str | os.PathLike[str], table: str | os.PathLike[str], *, keep: Sequence[str] = ()
+) -> Prediction:
+    """Return the prediction of an exported network for a file with a table; raise DataError.
 
     Columns are found by name, in any order, and encoded as in training. A category that training
-    did not have is encoded as none of the known ones.
+    did not have is encoded as none of the known ones. keep: columns to carry along, such as an id.
     """
     saved, path = load_model(model), Path(table)
     _check_local(table)
     try:
-        prediction = predict_frame(saved, _read(path, saved.columns))
+        rows = _read(path, from_plain(saved.columns), keep)
+        prediction = predict_frame(saved, rows.frame, keep=keep)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    notes = tuple(f"{path}: {sentence}" for sentence in prediction.notes)
-    return replace(prediction, notes=notes)
+    notes = (*rows.notes, *prediction.notes)
+    return replace(prediction, notes=tuple(f"{path}: {sentence}" for sentence in notes))
 
 
-def predict_frame(saved: Checkpoint, frame: pd.DataFrame) -> Prediction:
+def predict_frame(
+    saved: Checkpoint, frame: pd.DataFrame, *, keep: Sequence[str] = ()
+) -> Prediction:
     """Return the prediction for each row of `frame`; raise DataError, which names no file."""
+    columns = from_plain(saved.columns)
     try:
-        x = encode_rows(frame, saved.columns)
+        for name in keep:
+            check_column(name, [*map(str, frame.columns)])
+        x = encode_rows(frame, columns)
     except ValueError as error:
         raise DataError(str(error)) from error
+    numbers = saved.network.loss.regression
     # Scale in the precision of the table, as in training, before the values become float32.
-    probabilities = saved.network.predict_proba(saved.scaler(x))
-    notes = (*_ignored(frame, saved.columns), *unknown_categories(frame, saved.columns, x))
-    return Prediction(saved.classes, probabilities, notes)
+    outputs = saved.network.predict(saved.scaler(x))
+    notes = (*_ignored(frame, columns, keep), *unknown_categories(frame, columns))
+    return Prediction(
+        classes=None if numbers else saved.classes,
+        outputs=saved.target_scaler.inverse(outputs) if numbers else outputs,
+        targets=saved.target_names or ("prediction",),
+        kept=frame[[*keep]],
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How an exported network does on labelled rows, and how it did on its own test rows.
+
+    now: scores by name. before: the same, as far as they are known. notes: as of a prediction.
+    """
+
+    rows: int
+    now: Mapping[str, float]
+    before: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+    def drop(self, metric: str) -> float | None:
+        """Return by how much a score is worse now, None if it is not known from before."""
+        if metric not in self.now or metric not in self.before:
+            return None
+        sign = 1 if higher_is_better(metric) else -1
+        return sign * (self.before[metric] - self.now[metric])
+
+
+def score_table(
+    model: str | os.PathLike[str], table: str | os.PathLike[str], *, positive: str | None = None
+) -> Scores:
+    """Return how an exported network does on a table with labels; raise DataError.
+
+    Rows without a label are left out. positive: of two classes the one that some scores are about.
+    """
+    saved, path = load_model(model), Path(table)
+    _check_local(table)
+    if not saved.target_names:
+        raise DataError(f"{model}: does not say which column it predicts; export it again")
+    try:
+        rows = _read(path, from_plain(saved.columns), saved.target_names)
+        frame = rows.frame
+        for name in saved.target_names:
+            check_column(name, [*map(str, frame.columns)])
+        frame = frame.dropna(subset=[*saved.target_names]).reset_index(drop=True)
+        if frame.empty:
+            raise DataError("has no row with a label")
+        prediction = predict_frame(saved, frame, keep=saved.target_names)
+        truth = _truth(saved, frame, positive)
+    except (DataError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from error
+    numbers = prediction.classes is None
+    labels = prediction.outputs if numbers else prediction.outputs.argmax(axis=1)
+    found = scores_of(
+        known_scores(truth.class_names),
+        truth,
+        Predicted(labels, None if numbers else prediction.outputs),
+    )
+    before = saved.notes.get("test_scores", {})
+    return Scores(
+        rows=len(frame),
+        now=found,
+        before={name.removeprefix("test/"): value for name, value in before.items()},
+        notes=tuple(f"{path}: {note}" for note in (*rows.notes, *prediction.notes)),
+    )
+
+
+def _truth(saved: Checkpoint, frame: pd.DataFrame, positive: str | None) -> Truth:
+    """Return the labels of a table as the network knows them; raise DataError or ValueError."""
+    if saved.network.loss.regression:
+        columns = [labels_of(frame[name], name, "regression").y for name in saved.target_names]
+        return Truth(np.column_stack(columns))
+    classes = [str(name) for name in saved.classes.tolist()]
+    place = {name: number for number, name in enumerate(classes)}
+    words = frame[saved.target_names[0]].map(str).str.strip()
+    unknown = [word for word in dict.fromkeys(words) if word not in place]
+    if unknown:
+        raise DataError(
+            f"column {saved.target_names[0]!r} holds {unknown[0]!r}, which is none of the classes "
+            f"({', '.join(classes)})"
+        )
+    return Truth(words.map(place).to_numpy(np.intp), classes, positive_class(classes, positive))
 
 
 def load_model(path: str | os.PathLike[str]) -> Checkpoint:
@@ -85,7 +210,8 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
         raise DataError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except ValueError as error:
         raise DataError(str(error)) from error
-    if sum(len(column.feature_names) for column in saved.columns) != saved.network.n_inputs:
+    columns = from_plain(saved.columns)
+    if sum(len(column.feature_names) for column in columns) != saved.network.n_inputs:
         raise DataError(
             f"{path}: does not say which columns it was trained on; use a file that "
             "`hpsearch export NAME -f npz` wrote"
@@ -100,15 +226,17 @@ def _check_local(path: str | os.PathLike[str]) -> None:
         raise DataError(str(error)) from error
 
 
-def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
+def _read(path: Path, columns: Sequence[Column], keep: Sequence[str]) -> ReadTable:
     """Return the table in a file; columns that training had as text stay text. Raise DataError."""
-    if path.suffix.lower() not in TABLES:
-        raise DataError(f"is not a table; use a {' or '.join(TABLES)} file")
+    if suffix_of(path) not in TABLES:
+        known = f"{', '.join(TABLES[:-1])} or {TABLES[-1]}"
+        raise DataError(f"is not a table; use a {known} file")
     try:
         return read_frame(
             path,
             needed=[column.name for column in columns],
-            text=[column.name for column in columns if column.categories],
+            text=[*(column.name for column in columns if column.is_text), *keep],
+            early=all(column.is_early for column in columns),
         )
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from error
@@ -116,9 +244,9 @@ def _read(path: Path, columns: Sequence[Column]) -> pd.DataFrame:
         raise DataError(str(error)) from error
 
 
-def _ignored(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+def _ignored(frame: pd.DataFrame, columns: Sequence[Column], keep: Sequence[str]) -> list[str]:
     """Return a note about the columns that are not features, [] if there are none."""
-    known = {column.name for column in columns}
+    known = {*(column.name for column in columns), *keep}
     others = [name for name in frame.columns if name not in known]
     if not others:
         return []

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hpsearch.execution.coordinator import OnProgress, RunOptions
     from hpsearch.export.registry import Champion
     from hpsearch.search.check import Finding
+    from hpsearch.search.look import Look
     from hpsearch.search.rounds import NextRound
     from hpsearch.search.study import Outcome
     from hpsearch.settings.study import StudySettings
@@ -262,6 +263,52 @@ class Workspace:
             return result
         draw = save is not None or bool(settings.figure and self.tracker is not None)
         return self._finish(result, save, draw=draw, report=report, force=force)
+
+    def look(
+        self,
+        source: PathLike,
+        target: Sequence[str] = (),
+        *,
+        drop: Sequence[str] = (),
+        id: Sequence[str] = (),
+        text: str | None = None,
+    ) -> Look:
+        """Return what a study would make of a table; nothing is trained.
+
+        source: a table, a study file, or the name of a study that ships with the package. The other
+        arguments are for a table: see `table_study`. Raises HpsearchError.
+        """
+        from hpsearch.data.files import is_table
+        from hpsearch.search.look import look_at
+        from hpsearch.search.table_study import table_data
+        from hpsearch.settings.study import load_settings
+
+        source = os.fspath(source)
+        if is_table(source):
+            return look_at(table_data(source, target, drop=drop, id=id, text=text))
+        return look_at(load_settings(source).data)
+
+    def table_study(
+        self,
+        source: PathLike,
+        target: Sequence[str],
+        *,
+        drop: Sequence[str] = (),
+        id: Sequence[str] = (),
+        text: str | None = None,
+        metric: str | None = None,
+    ) -> StudySettings:
+        """Return a study of a table that has no study file; its space fits the rows.
+
+        target: the column to predict, or several. drop: columns to leave out. id: columns that only
+        name the rows. text: what becomes of free text, "refuse" or "tfidf". metric: None: one that
+        fits the labels. Raises HpsearchError.
+        """
+        from hpsearch.search.table_study import table_data, table_study
+
+        return table_study(
+            table_data(os.fspath(source), target, drop=drop, id=id, text=text), metric
+        )
 
     def check(self, settings: StudySettings, *, epochs: int = 3) -> Iterator[Finding]:
         """Yield what a few epochs of a study's model show; nothing is stored."""

@@ -1,19 +1,29 @@
-"""The training core: a multilayer perceptron in NumPy, its data, and the loop that trains it."""
+"""The training core: a multilayer perceptron in NumPy, and the loop that trains it."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from model.config import TrainConfig
-from model.data import Dataset, load_dataset, load_test_set
+from model.data import Dataset
 from model.network import Network
 from model.training import Epoch, train
 
 if TYPE_CHECKING:
-    from model.classifier import MLPClassifier
+    from hpsearch.data.loading import load_dataset, load_test_set
+    from model.estimators import MLPClassifier, MLPRegressor
+
+_LATE = {  # importing scikit-learn takes a second, and the core itself reads no tables
+    "MLPClassifier": "model.estimators",
+    "MLPRegressor": "model.estimators",
+    "load_dataset": "hpsearch.data.loading",
+    "load_test_set": "hpsearch.data.loading",
+}
 
 __all__ = [
     "Dataset",
     "Epoch",
     "MLPClassifier",
+    "MLPRegressor",
     "Network",
     "TrainConfig",
     "load_dataset",
@@ -23,9 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the estimator on first use (PEP 562): importing scikit-learn takes a second."""
-    if name != "MLPClassifier":
+    """Import what needs more than NumPy on first use (PEP 562)."""
+    if name not in _LATE:
         raise AttributeError(f"module 'model' has no attribute '{name}'")
-    from model.classifier import MLPClassifier
-
-    return MLPClassifier
+    return getattr(import_module(_LATE[name]), name)

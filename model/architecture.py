@@ -12,7 +12,7 @@ from model.initializers import INITIALIZERS
 from model.layers import ACTIVATIONS, Layer, Linear
 
 
-def build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterator[Layer]:
+def build_layers(n_inputs: int, n_outputs: int, config: TrainConfig) -> Iterator[Layer]:
     """Yield the layers in order: those of each hidden layer, then the last linear one."""
     activation = ACTIVATIONS[config.activation]
     sizes = [n_inputs, *config.hidden_layer_sizes]
@@ -25,7 +25,7 @@ def build_layers(n_inputs: int, n_classes: int, config: TrainConfig) -> Iterator
             yield BatchNorm(n_out, **config.arguments_for(BatchNorm))
         if config.dropout:
             yield Dropout(n_out, config.dropout)
-    yield Linear((sizes[-1], n_classes), first=len(sizes) == 1)
+    yield Linear((sizes[-1], n_outputs), first=len(sizes) == 1)
 
 
 def initialize(linears: Sequence[Linear], config: TrainConfig, rng: np.random.Generator) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.arrays import UNUSABLE, open_arrays
-from model.columns import Column
 from model.network import Network
 from model.optimizers import Optimizer
 from model.scaling import Scaler
@@ -26,17 +25,22 @@ class Checkpoint:
     """Everything needed to apply a network to raw rows and to continue its training.
 
     `optimizer` is the one that trains the network, `curves` maps names to one value per epoch, and
-    `notes` holds anything else, as plain data for JSON. `columns` describes how the rows of a table
-    become features, in order; it is empty if the rows were features already.
+    `notes` holds anything else, as plain data for JSON. `columns` describes how the columns of a
+    table become features, in order and as plain data; it is empty if the rows were features
+    already.
     """
 
     network: Network
     optimizer: Optimizer
-    classes: NDArray[Any]  # (k,), of any dtype except object
     scaler: Scaler
     curves: dict[str, list[float]]
     notes: dict[str, Any]
-    columns: tuple[Column, ...] = ()
+    classes: NDArray[Any] = field(
+        default_factory=lambda: np.empty(0, np.str_)
+    )  # (k,), of any dtype except object; () of numbers
+    target_scaler: Scaler = field(default_factory=Scaler)  # of numbers
+    target_names: tuple[str, ...] = ()
+    columns: tuple[Any, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `.npz` file atomically; `Network.load` can read it too."""
@@ -48,7 +52,10 @@ class Checkpoint:
             shift=self.scaler.shift,
             factor=self.scaler.factor,
             notes=np.array(json.dumps(self.notes)),
-            columns=np.array(json.dumps([astuple(column) for column in self.columns])),
+            columns=np.array(json.dumps(self.columns)),
+            target_shift=self.target_scaler.shift,
+            target_factor=self.target_scaler.factor,
+            target_names=np.array(json.dumps(self.target_names)),
             **curves,
             **state,
         )
@@ -69,8 +76,9 @@ class Checkpoint:
                 if value.shape != np.shape(like):
                     raise ValueError(f"{name} of shape {value.shape}, not {np.shape(like)}")
                 setattr(optimizer, name, value if value.ndim else value.item())
-            if (shape := arrays["classes"].shape) != (network.n_classes,):
-                raise ValueError(f"classes of shape {shape}, not ({network.n_classes},)")
+            classes = 0 if network.loss.regression else network.n_outputs
+            if (shape := arrays["classes"].shape) != (classes,):
+                raise ValueError(f"classes of shape {shape}, not ({classes},)")
             for name in ("shift", "factor"):
                 if (shape := arrays[name].shape) not in ((), (network.n_inputs,)):
                     raise ValueError(f"{name} of shape {shape}, not ({network.n_inputs},)")
@@ -79,9 +87,14 @@ class Checkpoint:
                 optimizer=optimizer,
                 classes=arrays["classes"],
                 scaler=Scaler(arrays["shift"], arrays["factor"]),
+                target_scaler=Scaler(
+                    arrays.get("target_shift", np.zeros(())),
+                    arrays.get("target_factor", np.ones(())),
+                ),
+                target_names=tuple(json.loads(str(arrays.get("target_names", "[]")))),
                 curves={name: curve.tolist() for name, curve in _named(CURVE, arrays).items()},
                 notes=json.loads(str(arrays["notes"])),
-                columns=_read_columns(arrays),
+                columns=tuple(json.loads(str(arrays.get("columns", "[]")))),
             )
         except UNUSABLE as error:
             raise ValueError(
@@ -104,11 +117,6 @@ def _state(optimizer: Optimizer) -> dict[str, Any]:
     """Return the optimizer's state: its attributes except hyperparameters and scratch buffers."""
     other = {*inspect.signature(type(optimizer)).parameters, "scratch"}
     return {name: value for name, value in vars(optimizer).items() if name not in other}
-
-
-def _read_columns(arrays: dict[str, NDArray[Any]]) -> tuple[Column, ...]:
-    saved = json.loads(str(arrays.get("columns", "[]")))
-    return tuple(Column(name, tuple(categories)) for name, categories in saved)
 
 
 def _named(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -1,10 +1,12 @@
-"""Losses: the loss of each row, from the last layer's outputs and the classes, and its gradient.
+"""Losses: the loss of each row, from the last layer's outputs and the labels, and its gradient.
 
 A formula gives the loss of one row; the loss of a batch, and so the gradient, is the mean over its
 rows, here and everywhere. Hyperparameters are keyword-only arguments named as in TrainConfig.
 """
 
 from abc import ABC, abstractmethod
+from math import nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,34 +14,61 @@ from numpy.typing import DTypeLike, NDArray
 from model.layers import Array, Sigmoid
 from model.outputs import OUTPUTS, normalized_sigmoids
 
-Labels = NDArray[np.intp]
+Labels = NDArray[Any]
 
 
 class Loss(ABC):
-    """A loss of outputs z (rows, n_classes) and classes y (rows,), with its buffers.
+    """A loss of outputs z (rows, n_outputs) and labels y, with its buffers.
+
+    Labels are classes (rows,), or the numbers (rows, n_outputs) of a regression. A row's hit is
+    that z_y is the largest output; numbers have none.
+    """
+
+    regression = False  # whether labels are numbers
+
+    def __init__(self, n_outputs: int) -> None:
+        self.n_outputs = n_outputs
+
+    @abstractmethod
+    def allocate(self, rows: int, dtype: DTypeLike) -> None:
+        """Make the buffers for batches of up to `rows` rows."""
+
+    @abstractmethod
+    def resize(self, rows: int) -> None:
+        """Point the views at `rows` rows of the buffers."""
+
+    @abstractmethod
+    def forward(self, z: Array, y: Labels) -> tuple[float, float]:
+        """Return the sum of the rows' losses, and of their hits, NaN of numbers.
+
+        Overwrites z with what `backward` needs.
+        """
+
+    @abstractmethod
+    def backward(self, outputs: Array) -> Array:
+        """Return dL/dz from what `forward` left in z, which may be overwritten."""
+
+    @abstractmethod
+    def predictions(self, z: Array) -> Array:
+        """Return what outputs z say, which are overwritten: probabilities, or numbers."""
+
+
+class ClassLoss(Loss):
+    """A loss of classes.
 
     Buffers: rows × n_classes values, or twice as many for all but the softmax cross-entropy; and
     n_classes² for the rows of the one-hot targets t.
     """
 
-    def __init__(self, n_classes: int) -> None:
-        self.n_classes = n_classes
-
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
-        """Make the buffers for batches of up to `rows` rows."""
-        self.classes = np.eye(self.n_classes, dtype=dtype)
-        self._targets = np.empty((rows, self.n_classes), dtype)
+        self.classes = np.eye(self.n_outputs, dtype=dtype)
+        self._targets = np.empty((rows, self.n_outputs), dtype)
         self._predicted = np.empty(rows, np.intp)
 
     def resize(self, rows: int) -> None:
-        """Point the views at `rows` rows of the buffers."""
         self.targets, self.predicted = self._targets[:rows], self._predicted[:rows]
 
-    def forward(self, z: Array, y: Labels) -> tuple[float, int]:
-        """Return the sum of the rows' losses, and the number of rows where z_y is the largest.
-
-        Overwrites z with what `backward` needs.
-        """
+    def forward(self, z: Array, y: Labels) -> tuple[float, float]:
         z.argmax(axis=1, out=self.predicted)
         self.classes.take(y, axis=0, out=self.targets, mode="clip")
         return self._sum(z), int(np.count_nonzero(self.predicted == y))
@@ -49,20 +78,13 @@ class Loss(ABC):
         """Return the sum of the losses and overwrite z; `predicted` and `targets` are ready."""
 
     def backward(self, outputs: Array) -> Array:
-        """Return dL/dz from what `forward` left in z, which may be overwritten.
-
-        This is (p − t) / rows for a cross-entropy with the output function that belongs to it.
-        """
+        """Return (p − t) / rows, as for a cross-entropy with its own output function."""
         outputs -= self.targets
         outputs *= 1 / len(outputs)
         return outputs
 
-    @abstractmethod
-    def probabilities(self, z: Array) -> Array:
-        """Return the probabilities of outputs z (rows, n_classes), which are overwritten."""
 
-
-class SoftmaxCrossEntropy(Loss):
+class SoftmaxCrossEntropy(ClassLoss):
     """L = −log p_y with p = softmax(z); dz = (p − onehot(y)) / rows.
 
     Exact for any finite z: with s = z − max z, p = eˢ/Σeˢ and L = log Σeˢ − s_y, so nothing
@@ -71,11 +93,11 @@ class SoftmaxCrossEntropy(Loss):
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         super().allocate(rows, dtype)
-        self._row_start = np.arange(rows) * self.n_classes  # where each row begins in the flat z
+        self._row_start = np.arange(rows) * self.n_outputs  # where each row begins in the flat z
         self._index = np.empty(rows, np.intp)
         self._column = np.empty((rows, 1), dtype)
         self._row_ones = np.ones(rows, dtype)
-        self.ones = np.ones((self.n_classes, 1), dtype)
+        self.ones = np.ones((self.n_outputs, 1), dtype)
 
     def resize(self, rows: int) -> None:
         super().resize(rows)
@@ -89,7 +111,7 @@ class SoftmaxCrossEntropy(Loss):
         self._normalize(z)
         return float(np.log(self.row, out=self.row).dot(self.row_ones) - of_the_classes)
 
-    def probabilities(self, z: Array) -> Array:
+    def predictions(self, z: Array) -> Array:
         z.argmax(axis=1, out=self.predicted)
         self._shift(z)
         self._normalize(z)
@@ -108,20 +130,20 @@ class SoftmaxCrossEntropy(Loss):
         z /= self.column
 
 
-class BinaryCrossEntropy(Loss):
+class BinaryCrossEntropy(ClassLoss):
     """L = −Σ [t log p + (1−t) log(1−p)] over the outputs, p = σ(z), t = onehot(y).
 
     dz = (p − t) / rows. Exact for any finite z: L = Σ log(1 + eˢ) with s = −z at the true class
     and s = z elsewhere, so no logarithm of zero is taken or clipped.
     """
 
-    def __init__(self, n_classes: int) -> None:
-        super().__init__(n_classes)
-        self.output = Sigmoid(n_classes)
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__(n_outputs)
+        self.output = Sigmoid(n_outputs)
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         super().allocate(rows, dtype)
-        self._scratch = np.empty((rows, self.n_classes), dtype)
+        self._scratch = np.empty((rows, self.n_outputs), dtype)
 
     def resize(self, rows: int) -> None:
         super().resize(rows)
@@ -135,24 +157,24 @@ class BinaryCrossEntropy(Loss):
         self.output.forward(z)
         return float(self.scratch.sum())
 
-    def probabilities(self, z: Array) -> Array:
+    def predictions(self, z: Array) -> Array:
         return normalized_sigmoids(z)
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(ClassLoss):
     """L = Σ (a − t)² over the outputs, a = output(z), t = onehot(y); da = 2(a − t) / rows.
 
     The errors are summed over the outputs of a row; the mean is only over the rows.
     """
 
-    def __init__(self, n_classes: int, *, output: str) -> None:
-        super().__init__(n_classes)
-        self.output = OUTPUTS[output].function(n_classes)
+    def __init__(self, n_outputs: int, *, output: str) -> None:
+        super().__init__(n_outputs)
+        self.output = OUTPUTS[output].function(n_outputs)
         self._to_probabilities = OUTPUTS[output].probabilities
 
     def allocate(self, rows: int, dtype: DTypeLike) -> None:
         super().allocate(rows, dtype)
-        self._errors = np.empty((rows, self.n_classes), dtype)
+        self._errors = np.empty((rows, self.n_outputs), dtype)
 
     def resize(self, rows: int) -> None:
         super().resize(rows)
@@ -167,12 +189,87 @@ class MeanSquaredError(Loss):
         self.errors *= 2 / len(outputs)
         return self.output.backward(self.errors)
 
-    def probabilities(self, z: Array) -> Array:
+    def predictions(self, z: Array) -> Array:
         return self._to_probabilities(z)
+
+
+class NumberLoss(Loss):
+    """A loss ℓ(e) of the errors e = z − y of numbers y, summed over the numbers of a row.
+
+    Buffers: 2 × rows × n_outputs values.
+    """
+
+    regression = True
+
+    def allocate(self, rows: int, dtype: DTypeLike) -> None:
+        self._errors = np.empty((rows, self.n_outputs), dtype)
+        self._scratch = np.empty((rows, self.n_outputs), dtype)
+
+    def resize(self, rows: int) -> None:
+        self.errors, self.scratch = self._errors[:rows], self._scratch[:rows]
+
+    def forward(self, z: Array, y: Labels) -> tuple[float, float]:
+        np.subtract(z, y, out=self.errors)
+        return self._sum(self.errors.reshape(-1)), nan
+
+    @abstractmethod
+    def _sum(self, errors: Array) -> float:
+        """Return Σ ℓ(e) of errors (n,); `scratch` is free."""
+
+    def backward(self, outputs: Array) -> Array:
+        self._slope(self.errors)
+        self.errors *= 1 / len(outputs)
+        return self.errors
+
+    @abstractmethod
+    def _slope(self, errors: Array) -> None:
+        """e ← ℓ′(e), in place."""
+
+    def predictions(self, z: Array) -> Array:
+        return z
+
+
+class SquaredError(NumberLoss):
+    """L = ½ Σ (z − y)², half of it as in scikit-learn; dz = (z − y) / rows."""
+
+    def _sum(self, errors: Array) -> float:
+        return 0.5 * float(errors.dot(errors))
+
+    def _slope(self, errors: Array) -> None:
+        """The slope of ½e² is e."""
+
+
+class AbsoluteError(NumberLoss):
+    """L = Σ |z − y|; dz = sign(z − y) / rows."""
+
+    def _sum(self, errors: Array) -> float:
+        return float(np.abs(errors, out=self.scratch.reshape(-1)).sum())
+
+    def _slope(self, errors: Array) -> None:
+        np.sign(errors, out=errors)
+
+
+class HuberError(NumberLoss):
+    """L = Σ ½e² where |e| ≤ δ, else δ(|e| − ½δ); dz = clip(e, −δ, δ) / rows (Huber, 1964).
+
+    With c = clip(e, −δ, δ) that is Σ c(e − ½c). δ = 1, in standard deviations of the target.
+    """
+
+    delta = 1.0
+
+    def _sum(self, errors: Array) -> float:
+        clipped = np.clip(errors, -self.delta, self.delta, out=self.scratch.reshape(-1))
+        return float(clipped.dot(errors) - 0.5 * clipped.dot(clipped))
+
+    def _slope(self, errors: Array) -> None:
+        np.clip(errors, -self.delta, self.delta, out=errors)
 
 
 LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": SoftmaxCrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
     "mean_squared_error": MeanSquaredError,
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": HuberError,
 }

@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 class Network:
-    """A multilayer perceptron from `n_inputs` features to `n_classes` classes.
+    """A multilayer perceptron from `n_inputs` features to `n_outputs` classes or numbers.
 
     The flat vector `params` holds all parameters and `grads` all gradients: first every layer's
     weights (also as `weights`, the part that decays), then every layer's other parameters. `state`
@@ -37,18 +37,18 @@ class Network:
     def __init__(
         self,
         n_inputs: int,
-        n_classes: int,
+        n_outputs: int,
         config: TrainConfig,
         rng: np.random.Generator,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self.config, self.n_inputs, self.n_classes = config, n_inputs, n_classes
-        self.layers = list(build_layers(n_inputs, n_classes, config))
+        self.config, self.n_inputs, self.n_outputs = config, n_inputs, n_outputs
+        self.layers = list(build_layers(n_inputs, n_outputs, config))
         self.linears = [layer for layer in self.layers if isinstance(layer, Linear)]
         self.min_rows = max(layer.min_rows for layer in self.layers)
         loss = LOSSES[config.loss]
-        self.loss = loss(n_classes, **config.arguments_for(loss))
+        self.loss = loss(n_outputs, **config.arguments_for(loss))
         self._allocate_parameters(dtype)
         self._capacity = self._rows = 0
         initialize(self.linears, config, rng)
@@ -89,7 +89,7 @@ class Network:
         self._rows = rows
 
     def forward(self, x: Array) -> Array:
-        """Return the last layer's outputs (rows, n_classes) for x (rows, n_inputs) at inference."""
+        """Return the last layer's outputs (rows, n_outputs) for x (rows, n_inputs) at inference."""
         self._resize(len(x))
         for layer in self.layers:
             x = layer.forward(x)
@@ -98,8 +98,9 @@ class Network:
     def backward(self, x: Array, y: Labels, rng: np.random.Generator | None = None) -> None:
         """Write the gradient of the batch's training loss, penalty included, to `grads`.
 
-        x (rows, n_inputs), y (rows,); dropout draws from `rng`. The loss is the mean over the rows
-        plus ½λ‖W‖². It is computed on the way, and so are the hits; both are added to the metrics.
+        x (rows, n_inputs), y as the loss takes it; dropout draws from `rng`. The loss is the mean
+        over the rows plus ½λ‖W‖². It is computed on the way, and so are the hits; both are added to
+        the metrics.
         """
         self._resize(len(x))
         outputs = x
@@ -120,7 +121,7 @@ class Network:
 
     def reset_metrics(self) -> None:
         """Set the training loss and hits back to zero."""
-        self._seen, self._hits, self._loss = 0, 0, 0.0
+        self._seen, self._hits, self._loss = 0, 0.0, 0.0
 
     def train_metrics(self) -> tuple[float, float]:
         """Return loss (with penalty) and accuracy over the batches since `reset_metrics`."""
@@ -136,37 +137,58 @@ class Network:
                 outputs.append(x.copy())
         return outputs
 
-    def evaluate(self, x: Array, y: Labels) -> tuple[float, float]:
-        """Return the mean loss, without penalty, and the accuracy on x (rows, n_inputs)."""
-        blocks = self._blocks(len(x))
-        sums = [self.loss.forward(self.forward(x[rows]), y[rows]) for rows in blocks]
-        loss, hits = map(sum, zip(*sums, strict=True))
+    def evaluate(
+        self, x: Array, y: Labels, predictions: Array | None = None
+    ) -> tuple[float, float]:
+        """Return the mean loss, without penalty, and the accuracy on x (rows, n_inputs).
+
+        predictions: (rows, n_outputs), filled with what `predict` returns.
+        """
+        loss, hits = 0.0, 0.0
+        for rows in self._blocks(len(x)):
+            outputs = self.forward(x[rows])
+            if predictions is not None:
+                predictions[rows] = self.loss.predictions(outputs.copy())
+            block_loss, block_hits = self.loss.forward(outputs, y[rows])
+            loss += block_loss
+            hits += block_hits
         return loss / len(x), hits / len(x)
 
-    def predict_proba(self, x: Array) -> Array:
-        """Return the probability of each class (rows, n_classes) for x (rows, n_inputs)."""
-        probabilities = np.empty((len(x), self.n_classes), self.params.dtype)
+    def predict(self, x: Array) -> Array:
+        """Return the probability of each class, or the numbers (rows, n_outputs), for x."""
+        predictions = np.empty((len(x), self.n_outputs), self.params.dtype)
         for rows in self._blocks(len(x)):
-            probabilities[rows] = self.loss.probabilities(self.forward(x[rows]))
-        return probabilities
+            predictions[rows] = self.loss.predictions(self.forward(x[rows]))
+        return predictions
+
+    def predict_proba(self, x: Array) -> Array:
+        """Return the probability of each class (rows, n_outputs) for x (rows, n_inputs)."""
+        if self.loss.regression:
+            raise ValueError(f"{self.config.loss} is a loss of numbers: there are no probabilities")
+        return self.predict(x)
 
     def _blocks(self, rows: int) -> Iterator[slice]:
         return (slice(start, start + EVALUATION_ROWS) for start in range(0, rows, EVALUATION_ROWS))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by value: the layers of a copy view the vector of that copy."""
-        return _rebuild, (type(self), self.n_inputs, self.n_classes, self.config, self.state)
+        return _rebuild, (type(self), self.n_inputs, self.n_outputs, self.config, self.state)
 
     def with_config(self, config: TrainConfig) -> Self:
         """Return a copy that trains with `config`; raises ValueError if `state` does not fit it."""
-        return _rebuild(type(self), self.n_inputs, self.n_classes, config, self.state)
+        return _rebuild(type(self), self.n_inputs, self.n_outputs, config, self.state)
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a copy whose parameters have another precision."""
+        state = self.state.astype(dtype)
+        return _rebuild(type(self), self.n_inputs, self.n_outputs, self.config, state)
 
     def save(self, path: str | os.PathLike[str], **extra: NDArray[Any]) -> None:
         """Write state, configuration and `extra` to a `.npz` file, atomically."""
         about = {
             "format": FORMAT,
             "n_inputs": self.n_inputs,
-            "n_classes": self.n_classes,
+            "n_classes": self.n_outputs,
             "config": self.config.as_dict(),
         }
         arrays: dict[str, Any] = {"params": self.state, **extra}
@@ -193,17 +215,17 @@ class Network:
 N = TypeVar("N", bound=Network)
 
 
-def _rebuild(cls: type[N], n_inputs: int, n_classes: int, config: TrainConfig, state: Array) -> N:
+def _rebuild(cls: type[N], n_inputs: int, n_outputs: int, config: TrainConfig, state: Array) -> N:
     """Return a network with a copy of `state`; raises ValueError if the state does not fit."""
     if state.dtype.kind != "f":
         raise ValueError(f"parameters of type {state.dtype}")
-    widths = (n_inputs, *config.hidden_layer_sizes, n_classes)
+    widths = (n_inputs, *config.hidden_layer_sizes, n_outputs)
     if (weights := sum(before * after for before, after in pairwise(widths))) > state.size:
         raise ValueError(
             f"parameters of shape {state.shape}, but its layers have {weights} weights"
         )
     rng = np.random.default_rng(0)  # its weights are overwritten
-    network = cls(n_inputs, n_classes, config, rng, dtype=state.dtype)
+    network = cls(n_inputs, n_outputs, config, rng, dtype=state.dtype)
     if state.shape != network.state.shape:
         shapes = f"{state.shape}, but its layers need {network.state.shape}"
         raise ValueError(f"parameters of shape {shapes}")

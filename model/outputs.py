@@ -1,4 +1,4 @@
-"""Outputs: functions that turn the last layer's values z (rows, n_classes) into class scores.
+"""Outputs: functions that turn the last layer's values z (rows, n_outputs) into class scores.
 
 `function` is a layer without buffers, for a loss that is computed from its output. `probabilities`
 returns what `predict_proba` shows: rows without negative values that sum to 1 and keep the order of

@@ -30,6 +30,11 @@ class Scaler:
             scaled[rows] = (x[rows] - self.shift) * self.factor
         return scaled
 
+    def inverse(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the raw rows (n, d) of scaled ones; a factor of 0 gives the shift."""
+        widths = np.divide(1.0, self.factor, out=np.zeros_like(self.factor), where=self.factor != 0)
+        return scaled * widths + self.shift
+
 
 def standardize(x_train: NDArray[Any]) -> Scaler:
     """Scale each column to mean 0 and deviation 1; one that is constant in x_train becomes 0."""

@@ -1,7 +1,7 @@
 """The training loop: a generator of epochs, which its caller may simply stop reading."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count, islice
 from math import inf, nan
@@ -9,13 +9,14 @@ from math import inf, nan
 import numpy as np
 
 from model.config import TrainConfig
-from model.data import Dataset
+from model.data import Dataset, Targets
 from model.diagnostics import Diagnostics, Recorder
 from model.layers import Array
 from model.network import Network
 from model.optimizers import OPTIMIZERS, Optimizer
 from model.schedules import SCHEDULES, Schedule
-from model.splitting import Indices
+
+Score = Callable[[Array], Mapping[str, float]]
 
 CURVES = ("learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -26,8 +27,9 @@ class Epoch:
 
     `train_loss` and `train_accuracy` are means over the batches as they were trained on (with
     dropout, for example), and the loss includes the penalty. `val_loss`, without the penalty, and
-    `val_accuracy` are measured after the epoch, and are NaN if there are no validation rows. After
-    training diverges, the losses are infinite or NaN.
+    `val_accuracy` are measured after the epoch, and are NaN if there are no validation rows; so are
+    the `scores` that were asked for. Accuracies are NaN in a regression. After training diverges,
+    the losses are infinite or NaN.
     """
 
     number: int  # from 1
@@ -37,24 +39,31 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     diagnostics: Diagnostics | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, metric: str) -> float:
+        """Return the value of a metric: an attribute such as "val_loss", or one of the scores."""
+        found: float = self.scores[metric] if metric in self.scores else getattr(self, metric)
+        return found
 
 
 class EarlyStopping:
     """Keeps the state of the network's best epoch, and says when to stop (Prechelt, 1998).
 
-    The best epoch is the first with the best value of `metric`. Training stops when
-    `early_stopping` epochs (a field of the network's config) have followed it.
+    The best epoch is the first with the best value of `metric`, the highest with `maximize`, else
+    the lowest. Training stops when `early_stopping` epochs (a field of the network's config) have
+    followed it.
     """
 
-    def __init__(self, network: Network, metric: str) -> None:
+    def __init__(self, network: Network, metric: str, *, maximize: bool) -> None:
         self.network, self.metric = network, metric
-        self.sign = 1 if metric.endswith("accuracy") else -1
+        self.sign = 1 if maximize else -1
         self.best_epoch, self.best = 0, -inf
         self.state = network.state.copy()
 
     def says_enough(self, epoch: Epoch) -> bool:
         """Record an epoch; return whether training should end with it."""
-        value = self.sign * getattr(epoch, self.metric)
+        value = self.sign * epoch.value(self.metric)
         if value > self.best:
             self.best_epoch, self.best = epoch.number, value
             self.state[:] = self.network.state
@@ -84,14 +93,19 @@ def train(
     optimizer: Optimizer | None = None,
     *,
     metric: str = "val_accuracy",
+    maximize: bool | None = None,
+    score: Score | None = None,
     diagnostics: bool = False,
 ) -> Iterator[Epoch]:
     """Train `network` in place as its config says; yield after each epoch.
 
     rng: shuffles the rows, and seeds dropout's masks.
     optimizer: continues from its state; if None, a new one as configured.
-    metric: the field of Epoch that early stopping looks at. With early stopping, the network has
-    the weights of the best epoch at the end, whether it stopped early or not.
+    metric: the field of Epoch, or the score, that early stopping looks at. maximize: whether it is
+    better if it is higher; None: as an accuracy is. With early stopping, the network has the
+    weights of the best epoch at the end, whether it stopped early or not.
+    score: measures more on the validation rows after each epoch, from what the network predicts for
+    them (see `Network.predict`).
     diagnostics: whether each epoch has diagnostics, which take time.
 
     Raises ValueError if the config needs validation rows and there are none.
@@ -101,11 +115,13 @@ def train(
     schedule, val_losses = build_schedule(config), list[float]()
     if config.needs_validation and not len(data.x_val):
         raise ValueError(f"{config.needs_validation} needs validation rows, but there are none")
-    stopping = EarlyStopping(network, metric) if config.early_stopping else None
+    if maximize is None:
+        maximize = metric.endswith("accuracy")
+    stopping = EarlyStopping(network, metric, maximize=maximize) if config.early_stopping else None
     for number in range(1, config.epochs + 1):
         recorder = Recorder(network, data) if diagnostics else None
         rate = schedule(number, val_losses)
-        epoch = train_epoch(network, data, rng, optimizer, number, rate, recorder)
+        epoch = train_epoch(network, data, rng, optimizer, number, rate, recorder, score)
         val_losses.append(epoch.val_loss)
         yield epoch
         if stopping and stopping.says_enough(epoch):
@@ -122,6 +138,7 @@ def train_epoch(
     number: int,
     learning_rate: float,
     recorder: Recorder | None = None,
+    score: Score | None = None,
 ) -> Epoch:
     """Train for one epoch: one pass over the rows, or `steps_per_epoch` batches; return it."""
     # Drawn always, so that the order of the rows is the same with and without dropout.
@@ -135,14 +152,28 @@ def train_epoch(
             if recorder:
                 recorder.note_gradients()
             optimizer.step(network.params, network.grads, learning_rate)
-        validated = network.evaluate(data.x_val, data.y_val) if len(data.x_val) else (nan, nan)
+        validated, scores = _validate(network, data, score)
         diagnostics = recorder.diagnostics() if recorder else None
-    return Epoch(number, learning_rate, *network.train_metrics(), *validated, diagnostics)
+    return Epoch(number, learning_rate, *network.train_metrics(), *validated, diagnostics, scores)
+
+
+def _validate(
+    network: Network, data: Dataset, score: Score | None
+) -> tuple[tuple[float, float], Mapping[str, float]]:
+    """Return the validation loss and accuracy, and the scores that are asked for."""
+    rows = len(data.x_val)
+    if not rows:
+        return (nan, nan), {}
+    if score is None:
+        return network.evaluate(data.x_val, data.y_val), {}
+    predictions = np.empty((rows, network.n_outputs), network.params.dtype)
+    validated = network.evaluate(data.x_val, data.y_val, predictions)
+    return validated, score(predictions)
 
 
 def _batches(
     network: Network, data: Dataset, rng: np.random.Generator
-) -> Iterator[tuple[Array, Indices]]:
+) -> Iterator[tuple[Array, Targets]]:
     """Return the batches of an epoch; if a pass is too short, the rows are shuffled again."""
     config = network.config
     one_pass = partial(data.batches, config.batch_size, rng, min_rows=network.min_rows)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
+from hpsearch.data.sources import IDX_FILES
 from hpsearch.settings.study import parse_settings
-from model.sources import IDX_FILES
 
 threadpool_limits(1)  # pytest-xdist runs a process a core: further BLAS threads wait for each other
 

@@ -18,6 +18,7 @@ import click
 import pytest
 
 from hpsearch.cli import COMMANDS, cli
+from hpsearch.data.sources import FILES, SOURCES
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import KINDS, FigureSettings
@@ -33,7 +34,6 @@ from model.losses import LOSSES
 from model.optimizers import OPTIMIZERS
 from model.outputs import OUTPUTS
 from model.schedules import SCHEDULES
-from model.sources import FILES, SOURCES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -252,6 +252,7 @@ EXITS = {
     # Others are tested where they can be brought about: tests/cli/, tests/execution/.
     "a trial of the study failed three times; `--retry-failed` retries it": None,
     "another process took the study over": None,
+    "`hpsearch score` found a larger drop than `--max-drop`": None,
     "Ctrl-C; what was finished is kept, and the same command continues": None,
     "SIGTERM; the same": None,
 }

@@ -29,9 +29,11 @@ COMMANDS = {
     "figures": ("figures", "Draw the figures of study NAME."),
     "init": ("init", "Write a study file and a small model to start from."),
     "list": ("show", "List the studies in the storage."),
+    "look": ("look", "Show what a study would make of a table; nothing is trained."),
     "narrow": ("narrow", "Print the study file of a search around the best of study NAME."),
-    "predict": ("export", "Print the class of each row of DATA."),
+    "predict": ("export", "Print the class, or the number, of each row of DATA."),
     "report": ("report", "Write a page of HTML about study NAME."),
+    "score": ("export", "Score a network on the labelled rows of DATA."),
     "show": ("show", "Show study NAME, or one of its trials."),
     "study": ("study", "Run the study in FILE, or continue it."),
     "sync": ("manage", "Write the MLflow runs of study NAME that are missing."),
@@ -77,6 +79,7 @@ def cli() -> None:
     \b
     hpsearch study --sampler random     100 trials on the digits that come with it
     hpsearch study my-study.toml        a study of your own
+    hpsearch study data.csv --target y  a table of your own
     hpsearch ui                         look at the trials in MLflow
     """
     for name, value in ENVIRONMENT.items():

@@ -134,8 +134,9 @@ def _print_notes(result: EvaluationResult) -> None:
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     from hpsearch.cli.console import drawn_table, print_table, say
-    from hpsearch.evaluation.tables import candidate_table, score_table
-    from hpsearch.evaluation.wording import tested, verdict
+    from hpsearch.evaluation.tables import baseline_table, candidate_table, score_table
+    from hpsearch.evaluation.wording import beside_baselines, tested, verdict
+    from hpsearch.formatting import capitalized
 
     say(f"{evaluation.study}: {verdict(evaluation)}\n")
     print_table(drawn_table(candidate_table(evaluation)))
@@ -148,6 +149,12 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         print_table(_class_table(evaluation))
         if (more := len(evaluation.class_names) - MOST_CLASSES) > 0:
             click.echo(f"{more} more classes are recognized better; --json has them all")
+    if (beside := baseline_table(evaluation)) is not None:
+        click.echo()
+        print_table(drawn_table(beside))
+        say(f"\n{capitalized(beside_baselines(evaluation))}.")
+    for sentence in evaluation.comparison.remarks if evaluation.comparison else ():
+        say(f"{capitalized(sentence)}.")
     if evaluation.unscored:
         hint = "; --again uses it once more" if evaluation.may_use_again else ""
         say(f"Not scored on the test set: {evaluation.unscored}{hint}")

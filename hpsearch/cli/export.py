@@ -1,21 +1,23 @@
-"""`hpsearch export` and `predict`: using the winner."""
+"""`hpsearch export`, `predict` and `score`: using the winner."""
 
 from __future__ import annotations
 
-import csv
+import json
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hpsearch.cli.options import storage_option, tracking_option
-from hpsearch.errors import refuse_shadowed_model
+from hpsearch.cli.options import json_option, storage_option, tracking_option
+from hpsearch.errors import Argument, refuse_shadowed_model
 from hpsearch.files import file_name
 
 if TYPE_CHECKING:
     from hpsearch.workspace import ExportFormat, Workspace
 
+OUTPUT = Argument("output")
 LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # those of str.splitlines
 
 
@@ -116,31 +118,112 @@ def _register(workspace: Workspace, name: str, slot: int | None, tracking_uri: s
 @click.argument("model", metavar="MODEL.npz")
 @click.argument("data", metavar="DATA")
 @click.option("--proba", is_flag=True, help="Print the probability of every class, as CSV.")
-def predict_command(model: str, data: str, proba: bool) -> None:
-    """Print the class of each row of DATA.
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column of DATA to carry along.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a CSV file.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+def predict_command(
+    model: str,
+    data: str,
+    proba: bool,
+    keep: tuple[str, ...],
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Print the class, or the number, of each row of DATA.
 
-    MODEL.npz is a network that `hpsearch export` has written. DATA is a .csv or .parquet file with
-    the columns of training, in any order; other columns, such as the labels, are ignored. Text is
-    encoded as in training, where an unknown category counts as none. Each class takes one line: a
-    line break in its name is printed as \\n.
+    MODEL.npz is a network that `hpsearch export` has written. DATA is a table (.csv, .tsv, the same
+    with .gz, .parquet or .xlsx) with the columns of training, in any order; other columns, such as
+    the labels, are ignored. Words are encoded as in training, where an unknown one counts as none.
+
+    Each class takes one line: a line break in its name is printed as \\n. With --proba, --keep or
+    -o, or where there are several targets, there is a table with a header, as CSV.
 
     \b
-    hpsearch predict digits-tpe.npz new.csv --proba > probabilities.csv
+    hpsearch predict churn-tpe.npz new.csv -o predicted.csv --keep customer_id
     """
     from hpsearch.cli.console import note, say
 
     refuse_shadowed_model()
+    from hpsearch.files import check_output, write_file
     from hpsearch.prediction import predict_table
 
-    prediction = predict_table(model, data)
+    if force and output is None:
+        raise click.UsageError("--force goes with --output")
+    if output is not None:
+        check_output(OUTPUT, output, force=force)
+    prediction = predict_table(model, data, keep=keep)
     for sentence in prediction.notes:
         note(sentence)
-    if proba:
-        rows = csv.writer(sys.stdout, lineterminator="\n")
-        rows.writerow(prediction.classes)
-        rows.writerows(prediction.probabilities)
-    else:
+    if not (proba or keep or output is not None or prediction.labels.ndim > 1):
         say("\n".join(_on_one_line(str(label)) for label in prediction.labels))
+        return
+    text = prediction.frame(proba=proba).to_csv(index=False, lineterminator="\n")
+    if output is None:
+        sys.stdout.write(text)
+        return
+    say(str(write_file(OUTPUT, output, text.encode())))
+
+
+@click.command("score")
+@click.argument("model", metavar="MODEL.npz")
+@click.argument("data", metavar="DATA")
+@click.option("--metric", help="The score that --max-drop is about.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0),
+    help="Exit with 1 if it is worse by more.",
+)
+@click.option("--positive", metavar="CLASS", help="Of two classes the positive one.")
+@json_option
+def score_command(
+    model: str,
+    data: str,
+    metric: str | None,
+    max_drop: float | None,
+    positive: str | None,
+    as_json: bool,
+) -> None:
+    """Score a network on the labelled rows of DATA.
+
+    MODEL.npz is a network that `hpsearch export` has written. DATA is a table with the columns of
+    training and the labels. The scores stand beside those on the network's own test rows, if an
+    evaluation found some.
+
+    \b
+    hpsearch score churn-tpe.npz this-week.csv --metric accuracy --max-drop 0.02
+    """
+    from hpsearch.analysis.tables import Cell, Table, fixed
+    from hpsearch.cli.console import drawn_table, note, print_table, say
+    from hpsearch.trials.metrics import common_format
+
+    refuse_shadowed_model()
+    from hpsearch.prediction import score_table
+
+    if (metric is None) != (max_drop is None):
+        raise click.UsageError("--metric and --max-drop go together")
+    found = score_table(model, data, positive=positive)
+    for sentence in found.notes:
+        note(sentence)
+    drop = None if metric is None else found.drop(metric)
+    if metric is not None and drop is None:
+        known = ", ".join(name for name in found.now if name in found.before) or "none"
+        raise click.BadParameter(
+            f"{metric!r} has no score on test rows to compare with; known: {known}",
+            param_hint="--metric",
+        )
+    if as_json:
+        record = {"rows": found.rows, "now": found.now, "test_rows": found.before, "drop": drop}
+        click.echo(json.dumps(record, indent=2))
+    else:
+        say(f"{found.rows:,} labelled rows\n")
+        rows = []
+        for name, value in found.now.items():
+            how = common_format([value, found.before.get(name, value)], name)
+            rows.append([Cell(name), fixed(value, how), fixed(found.before.get(name), how)])
+        print_table(drawn_table(Table(["", "now", "on its test rows"], rows)))
+    if drop is not None and max_drop is not None and drop > max_drop:
+        note(f"{metric} is worse by {drop:.4g}, which is more than {max_drop:g}")
+        raise SystemExit(1)
 
 
 def _on_one_line(name: str) -> str:

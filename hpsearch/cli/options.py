@@ -54,6 +54,24 @@ def save_options(command: Command) -> Command:
     return save(force(command))
 
 
+def table_options(command: Command) -> Command:
+    """Add the options that say what the columns of a table are."""
+    target = click.option(
+        "--target", multiple=True, metavar="COLUMN", help="The column to predict."
+    )
+    return target(column_options(command))
+
+
+def column_options(command: Command) -> Command:
+    """Add --drop, --id and --text to a command."""
+    drop = click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out.")
+    ids = click.option("--id", "ids", multiple=True, metavar="COLUMN", help="A column of names.")
+    text = click.option(
+        "--text", type=click.Choice(["refuse", "tfidf"]), help="What becomes of free text."
+    )
+    return drop(ids(text(command)))
+
+
 class _Duration(click.ParamType[float]):
     name = "duration"
 

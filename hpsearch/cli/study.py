@@ -10,6 +10,7 @@ import click
 
 from hpsearch.cli.options import (
     DURATION,
+    column_options,
     json_option,
     no_tracking_option,
     save_options,
@@ -50,7 +51,14 @@ if TYPE_CHECKING:
     help="From coarse to fine: each further round searches around the best so far.",
 )
 @click.option("--timeout", type=DURATION, help="Stop after this time: 90, 15m, 2h.")
-@click.option("--target", type=float, help="Stop when the metric is this good.")
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="VALUE|COLUMN",
+    help="Stop when the metric is this good; of a table, the column to predict.",
+)
+@column_options
+@click.option("--metric", help="What to search for.")
 @click.option(
     "--patience", type=click.IntRange(1), help="Stop after this many trials without a better one."
 )
@@ -76,12 +84,19 @@ def study_command(
     save: str | None,
     force: bool,
     retry_failed: bool,
+    target: tuple[str, ...],
+    drop: tuple[str, ...],
+    ids: tuple[str, ...],
+    text: str | None,
     **search: Any,
 ) -> None:
     """Run the study in FILE, or continue it.
 
     FILE is a study file, or the name of one that comes with hpsearch, such as digits or mnist; an
-    unknown name lists them all. Options override the file. With another sampler or pruner, the
+    unknown name lists them all. It may also be a table, such as a .csv file, with the column to
+    predict as --target: the command then prints the study file that fits it, and runs that.
+
+    Options override the file. With another sampler or pruner, the
     options that the file has for its sampler or pruner are ignored. Each trial trains a network,
     stops early if it does badly, and is logged to MLflow.
 
@@ -91,20 +106,32 @@ def study_command(
     \b
     hpsearch study --sampler random
     hpsearch study my-study.toml --trials 200
+    hpsearch study houses.csv --target price
     """
     if jobs > 1:
         start_forkserver()  # it imports what workers need while this process does
     from hpsearch.cli.console import note, quiet_optuna, show_progress
+    from hpsearch.data.files import is_table
     from hpsearch.settings.study import load_settings
     from hpsearch.space.grid import grid_size
     from hpsearch.workspace import Workspace
 
     quiet_optuna()
-    settings = _override(load_settings(file), epochs, search)
+    workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
+    if is_table(file):
+        settings = workspace.table_study(
+            file, target, drop=drop, id=ids, text=text, metric=search.pop("metric")
+        )
+    elif drop or ids or text is not None:
+        raise click.UsageError("--drop, --id and --text go with a table, not with a study file")
+    else:
+        settings, search["target"] = load_settings(file), _stop_value(target)
+    settings = _override(settings, epochs, search)
+    if is_table(file):
+        note(settings.to_toml())
     if settings.search.sampler == "grid" and settings.trial.searched:
         points = grid_size(settings.trial)
         note("grid: 1 point" if points == 1 else f"grid: {points} points")
-    workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
     with ExitStack() as while_running:
         received = while_running.enter_context(stop_on_signals())
 
@@ -133,6 +160,21 @@ def study_command(
     _print_files(result)
     if result.last.reason == "given up" or _nothing_completed(result):
         raise SystemExit(1)
+
+
+def _stop_value(given: tuple[str, ...]) -> float | None:
+    """Return the value at which the study stops."""
+    if not given:
+        return None
+    try:
+        (text,) = given
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(
+            "for a study file it is the value at which the study stops; only of a table, such as a "
+            ".csv file, it names a column",
+            param_hint="--target",
+        ) from None
 
 
 def _override(settings: StudySettings, epochs: int | None, search: dict[str, Any]) -> StudySettings:

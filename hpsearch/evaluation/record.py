@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.ranking import find_trial
+from hpsearch.evaluation.baselines import Comparison
 from hpsearch.evaluation.candidates import Candidate, best_results, configuration_key, is_tied
-from hpsearch.evaluation.scores import MODELS, SCORES, Scores
+from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, Scores
 from hpsearch.evaluation.test_set import LoggedUse
 from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import evaluation_table, write_evaluation_table
@@ -98,8 +99,22 @@ class Evaluation:
         return Scores(**(self.test_use.scores or {})[which])
 
     @property
+    def comparison(self) -> Comparison | None:
+        """The first final network beside baselines, None if there is none."""
+        scores = (self.test_use and self.test_use.scores) or {}
+        return Comparison.of_plain(scores[COMPARISON]) if COMPARISON in scores else None
+
+    @property
+    def first_scores(self) -> dict[str, float]:
+        """The test scores of the first final network, as {"test/accuracy": 0.97}."""
+        tested = self.test_scores("network")
+        if tested is None:
+            return {name: values[0] for name, values in self.model_scores.items() if values}
+        return {f"test/{name}": getattr(tested, name) for name in SCORES}
+
+    @property
     def model_scores(self) -> dict[str, list[float]]:
-        """The test scores of a user's own model: by name, one for each draw; {} if it has none."""
+        """The test scores of numbers, or of a user's own model: by name, one for each draw."""
         scores = (self.test_use and self.test_use.scores) or {}
         return {
             name: [value for value in values if value is not None]
@@ -193,4 +208,5 @@ def _test_record(evaluation: Evaluation, use: LoggedUse) -> dict[str, Any]:
         "ensemble": scores.get("ensemble"),
         "networks": {name: scores.get("networks", {}).get(name) for name in SCORES},
         **({MODELS: evaluation.model_scores} if evaluation.model_scores else {}),
+        **({COMPARISON: scores[COMPARISON]} if COMPARISON in scores else {}),
     }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro-F1"}
 """Score → how a column of them is headed."""
+COMPARISON = "comparison"  # the key of the network beside baselines
 MODELS = "models"  # the key of the scores of a user's own model, by name and for each draw
 
 

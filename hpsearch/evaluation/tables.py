@@ -12,7 +12,7 @@ from hpsearch.trials.metrics import common_format
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hpsearch.evaluation.candidates import Interval
+    from hpsearch.evaluation.baselines import Compared
     from hpsearch.evaluation.record import Evaluation
 
 
@@ -59,6 +59,40 @@ def score_table(evaluation: Evaluation) -> Table | None:
     return Table(["", *SCORES.values(), "95 % interval of the accuracy"], rows)
 
 
+def baseline_table(evaluation: Evaluation) -> Table | None:
+    """Return the network beside baselines on the same test rows, None if there are none."""
+    found = evaluation.comparison
+    if found is None or not found.baselines:
+        return None
+    names = [*found.models[0].scores]
+    formats = {
+        name: common_format([each.scores[name] or 0.0 for each in found.models], name)
+        for name in names
+    }
+    how = formats[found.metric]
+    rows = [
+        [
+            Cell(each.name),
+            *(fixed(each.scores[name], formats[name]) for name in names),
+            _interval(each.interval, how),
+            _difference(each, how),
+            Cell(each.verdict),
+        ]
+        for each in found.models
+    ]
+    interval = f"95 % interval of {found.metric}"
+    return Table(["", *names, interval, "the network is better by", "so it is"], rows)
+
+
+def _difference(model: Compared, how: str) -> Cell:
+    if model.difference is None:
+        return Cell("")
+    mean, low, high = model.difference
+    if mean is None or low is None or high is None:
+        return Cell("")
+    return Cell(f"{mean:+{how}} ({low:+{how}} to {high:+{how}})", mean)
+
+
 def _model_table(scores: Mapping[str, Sequence[float]]) -> Table:
     """Return a row for each score of a user's own model: of the first one, and the mean of all."""
     rows = []
@@ -80,8 +114,10 @@ def _mean(values: Sequence[float]) -> Cell:
     return Cell(f"{mean:.4f} ± {stdev(values):.2g}", mean)
 
 
-def _interval(interval: Interval | None, how: str = ".4f") -> Cell:
+def _interval(interval: Sequence[float | None] | None, how: str = ".4f") -> Cell:
     if interval is None:
         return Cell("")
     low, high = interval
+    if low is None or high is None:
+        return Cell("")
     return Cell(f"{low:{how}} to {high:{how}}", low)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import Command, Sentence
 from hpsearch.evaluation.record import last_evaluation, overtaken_by
-from hpsearch.formatting import capitalized, format_value
+from hpsearch.formatting import capitalized, format_value, joined
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -52,6 +52,20 @@ def tested(evaluation: Evaluation) -> str:
     if use is None or scores is None:
         return ""
     return f"Test set of {scores.rows:,} rows, {use.title}, on {use.date}{_by(evaluation)}"
+
+
+def beside_baselines(evaluation: Evaluation) -> str:
+    """Say whether the network is better than the baselines, "" if there are none."""
+    found = evaluation.comparison
+    if found is None or not found.baselines:
+        return ""
+    words = {"better": "better than", "tied": "tied with", "worse": "worse than"}
+    parts = [
+        f"{word} {joined(names)}"
+        for verdict, word in words.items()
+        if (names := found.with_verdict(verdict))
+    ]
+    return f"on these rows the network is {', '.join(parts)} by {found.metric}"
 
 
 def _by(evaluation: Evaluation) -> str:

@@ -90,8 +90,8 @@ class Objective:
         *,
         suggest: Callable[[BaseTrial], Any] | None = None,
     ) -> None:
-        self.settings, self.suggest = settings, suggest
-        self.model = load_model(settings)
+        self.settings, self.model = loaded(settings)
+        self.suggest = suggest
 
     def __reduce__(self) -> tuple[Callable[[], Objective], tuple[()]]:
         return self.recipe, ()
@@ -143,8 +143,28 @@ class Objective:
         return None if slot is None else self.settings.labelled(slot)
 
 
+def loaded(settings: StudySettings) -> tuple[StudySettings, Model]:
+    """Return the settings with the defaults that depend on the data, and what the study trains.
+
+    The labels decide on the metric and on the loss, where the study file does not name them. Raises
+    SettingsError or DataError.
+    """
+    if settings.model is None:
+        return _loaded_network(settings)
+    if settings.model.estimator is not None:
+        from hpsearch.trainables.estimator import predicts_numbers
+
+        settings = _with_metric(settings, predicts_numbers(settings.model.estimator))
+    return settings, load_model(settings)
+
+
+def _with_metric(settings: StudySettings, numbers: bool) -> StudySettings:
+    given = "metric" in settings.search.model_fields_set
+    return settings if given or not numbers else settings.replace(search={"metric": "val/rmse"})
+
+
 def load_model(settings: StudySettings) -> Model:
-    """Return what the study trains; raises SettingsError or DataError.
+    """Return what the study trains, whose settings are complete; raises SettingsError or DataError.
 
     The built-in network is imported only where a study trains it: a user may have a model.py.
     """
@@ -157,10 +177,12 @@ def load_model(settings: StudySettings) -> Model:
         return EstimatorModel(
             model.estimator,
             name=model.name,
-            table=settings.data.model_dump(),
+            table=settings.data.arguments(),
             keys=[*settings.trial.fixed, *settings.trial.searched],
             seed=search.seed,
             metric=search.metric,
+            metrics=search.metrics,
+            positive=settings.data.positive,
             threads=model.threads,
         )
     from hpsearch.trainables.function import FunctionModel
@@ -176,14 +198,28 @@ def load_model(settings: StudySettings) -> Model:
 
 
 def load_network(settings: StudySettings) -> NetworkModel:
-    """Return the built-in network of the study, with its data; raises DataError."""
-    from hpsearch.trainables.network import NetworkModel
+    """Return the built-in network of the study, with its data; raises HpsearchError."""
+    return _loaded_network(settings)[1]
 
+
+def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkModel]:
+    from hpsearch.trainables.network import DEFAULT_LOSS, NetworkModel, load_data
+
+    dataset = load_data(settings.data.arguments())
+    numbers = not dataset.n_classes
+    settings = _with_metric(settings, numbers)
+    losses = [str(loss) for loss in settings.trial.values_of("loss")]
+    if numbers and not losses:
+        settings = settings.replace(trial=DEFAULT_LOSS)
     search = settings.search
-    return NetworkModel(
-        settings.data.model_dump(),
+    return settings, NetworkModel(
+        dataset,
         seed=search.seed,
         metric=search.metric,
+        maximize=search.direction == "maximize",
+        metrics=search.metrics,
+        positive=settings.data.positive,
+        losses=losses,
         diagnostics=search.diagnostics,
     )
 

@@ -28,7 +28,7 @@ def export_record(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     if data is None:
         trained = {"model": None if settings.model is None else settings.model.as_table()}
     else:
-        trained = {"data": asdict(data) | settings.data.model_dump(exclude_none=True)}
+        trained = {"data": {**asdict(data), **settings.data.as_table()}}
     return {
         "study": study.study_name,
         "metric": settings.search.metric,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,30 +12,27 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
 from hpsearch import __version__
+from hpsearch.data.columns import from_plain
+from hpsearch.data.splitting import read_parts
 from hpsearch.errors import DataError
 from hpsearch.export import pyfunc
-from model.sources import read_source
-from model.splitting import Split, split
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from hpsearch.settings.data import DataSettings
-    from model.columns import Column
+    from model.estimators import MLP
 
 EXAMPLE_ROWS = 5
 
 
 def save_model_folder(
-    folder: Path, network: Path, columns: Sequence[Column], example: pd.DataFrame, model: Model
+    folder: Path, network: Path, winner: MLP, example: pd.DataFrame, model: Model
 ) -> None:
     """Write MLflow's folder for the network in a file; `model` has the rest of its MLmodel file."""
     mlflow.pyfunc.save_model(
         folder,
         python_model=pyfunc.__file__,
         artifacts={pyfunc.NETWORK: str(network)},
-        signature=signature_of(columns),
+        signature=signature_of(winner),
         input_example=example,
         # Given here because MLflow would otherwise load the model in a new process to find them.
         pip_requirements=[f"hpsearch=={__version__}"],
@@ -44,18 +40,20 @@ def save_model_folder(
     )
 
 
-def signature_of(columns: Sequence[Column]) -> ModelSignature:
-    """Return the signature of a network: its columns by name, and a label for each row.
+def signature_of(winner: MLP) -> ModelSignature:
+    """Return the signature of a network: its columns by name, and a label or numbers for each row.
 
     Every column has the type Any, and the model checks the values itself. MLflow's own check is too
     strict: it refuses int64 where the example has doubles and vice versa, although a column of
     whole numbers in one table may have fractions in the next. For a column of text it refuses the
     pandas type category, and words that pandas reads as numbers.
     """
-    anything = AnyType()  # type: ignore[no-untyped-call]
+    anything, numbers = AnyType(), winner.regression  # type: ignore[no-untyped-call]
+    names = winner.target_names_ if len(winner.target_names_) > 1 else (None,)
+    kind = DataType.double if numbers else DataType.string
     return ModelSignature(
-        inputs=Schema([ColSpec(anything, column.name) for column in columns]),
-        outputs=Schema([ColSpec(DataType.string)]),
+        inputs=Schema([ColSpec(anything, column.name) for column in from_plain(winner.columns_)]),
+        outputs=Schema([ColSpec(kind, name) for name in names]),
         params=ParamSchema([ParamSpec(pyfunc.PROBA, DataType.boolean, False)]),
     )
 
@@ -65,24 +63,10 @@ def example_rows(data: DataSettings) -> pd.DataFrame:
 
     Raises DataError.
     """
-    how = Split(data.limit, data.train_limit, data.split_seed, data.draw, data.validation)
     try:
-        raw = read_source(data.source, data.target)
-        rows = split(raw, how).train[:EXAMPLE_ROWS]
+        how = data.arguments()
+        del how["scale"]
+        raw, parts = read_parts(**how)
+        return raw.as_read(parts.train[:EXAMPLE_ROWS])
     except (OSError, ValueError) as error:  # the data may be gone since the training
         raise DataError(f"data: {error}") from error
-    return decode(raw.x[rows], raw.columns)
-
-
-def decode(x: NDArray[np.floating], columns: Sequence[Column]) -> pd.DataFrame:
-    """Return the table that `model.columns.encode` turns into x (n, d)."""
-    values, start = {}, 0
-    for column in columns:
-        end = start + len(column.feature_names)
-        block = x[:, start:end]
-        if column.categories:
-            values[column.name] = [column.categories[which] for which in block.argmax(axis=1)]
-        else:
-            values[column.name] = block[:, 0].tolist()
-        start = end
-    return pd.DataFrame(values)

@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.ranking import best_epoch
 from hpsearch.errors import DataError, StudyError
-from hpsearch.evaluation.scores import SCORES
+from hpsearch.execution.objective import load_network
 from hpsearch.export.winner import standing_evaluation, trial_of_winner, trial_title
 from hpsearch.search.finals import final_network
 from hpsearch.search.repeats import check_data, evaluation_settings
 from hpsearch.storage.catalog import find_evaluation, study_settings
-from hpsearch.trainables.network import attribute, load_data, start_training, trained_config
+from hpsearch.trainables.network import attribute, load_data, trained_config
 from hpsearch.trials.records import (
     Repeat,
     curves_of,
@@ -30,7 +30,7 @@ from hpsearch.trials.records import (
     slot_of,
     validation_of,
 )
-from model.classifier import MLPClassifier
+from model.estimators import MLPClassifier, MLPRegressor
 from model.training import CURVES
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Winner:
     """
 
     trial: FrozenTrial
-    network: MLPClassifier
+    network: MLPClassifier | MLPRegressor
     scores: dict[str, float] = field(default_factory=dict)
     final_epochs: int = 0
     untested: str = "No test score"
@@ -81,9 +81,12 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
     untested = _untested(study, evaluation, slot)
     if evaluation is None or final is None:
         return Winner(trial, retrain(study, trial), untested=untested)
-    tested = evaluation.test_scores("network") if evaluation.is_scored else None
-    scores = {f"test/{name}": getattr(tested, name) for name in SCORES} if tested else {}
-    return Winner(trial, _final_classifier(study, final), scores, evaluation.epochs, untested)
+    network = _final_estimator(study, final)
+    scores = evaluation.first_scores if evaluation.is_scored else {}
+    beside = evaluation.comparison
+    more = {} if beside is None else {f"test/{k}": v for k, v in beside.models[0].scores.items()}
+    network.test_scores_ = {name: v for name, v in (more | scores).items() if v is not None}
+    return Winner(trial, network, scores, evaluation.epochs, untested)
 
 
 def _untested(study: Study, evaluation: Evaluation | None, slot: int | None) -> str:
@@ -107,7 +110,7 @@ def _final_trial(storage: BaseStorage, study: Study, evaluation: Evaluation) -> 
     return next((found[final] for final in finals if final in found), None)
 
 
-def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
+def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
     """Train the network of `trial` again up to its best epoch and return it.
 
     It predicts from raw rows. Raises DataError if the data have changed, and StudyError if the
@@ -116,20 +119,13 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
     settings, trained_on, epochs = study_settings(study), data_of(trial), best_epoch(trial)
     assert trained_on is not None  # the study has settings, so hpsearch ran its trials
     search, title = settings.search, trial_title(study, trial)
-    data, metric = load_data(settings.data.model_dump()), search.metric
-    if data.digest != trained_on.digest:
+    model, metric = load_network(settings), search.metric
+    if model.digest != trained_on.digest:
         raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
-    network, training = start_training(
-        data,
-        trained_config(trial),
-        seed=search.seed,
-        draw=search.draw(slot_of(trial)),
-        metric=metric,
-        diagnostics=search.diagnostics,
-    )
+    network, training = model.start_training(trained_config(trial), search.draw(slot_of(trial)))
     with threadpool_limits(limits=1, user_api="blas"):  # as workers do: rounding depends on it
         history = list(islice(training, epochs))  # stop there: these are the best weights
-    value = float(getattr(history[-1], attribute(metric)))
+    value = float(history[-1].value(model.epoch_metric))
     if len(history) != epochs or value != trial.value:
         raise StudyError(
             f"{title} had {metric} {trial.value} at epoch {epochs}, but training it again "
@@ -137,35 +133,36 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier:
             "that the study ran with"
         )
     curves = {name: [getattr(epoch, name) for epoch in history] for name in CURVES}
-    return _classifier(network, data, curves, epochs)
+    return _estimator(network, model.dataset, curves, epochs)
 
 
-def _final_classifier(study: Study, trial: FrozenTrial) -> MLPClassifier:
+def _final_estimator(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
     """Return the network that the final `trial` trained; raise StudyError or DataError."""
     settings = evaluation_settings(study)
-    data = load_data(settings.data.model_dump())
+    data = load_data(settings.data.arguments())
     check_data(study, data.digest)
     curves = {
         attribute(name): [value if value is not None else nan for value in values]
         for name, values in curves_of(trial).values.items()
     }
     network = final_network(trial, settings, data)
-    return _classifier(network, data, curves, len(curves_of(trial)))
+    return _estimator(network, data, curves, len(curves_of(trial)))
 
 
-def _classifier(
+def _estimator(
     network: Network, data: Dataset, curves: Mapping[str, list[float]], epochs: int
-) -> MLPClassifier:
-    """Return `network`, trained for `epochs` epochs, as a classifier; a missing curve is NaN."""
-    classifier = MLPClassifier.from_network(network, data, random_state=0)
-    classifier.history_ = {name: curves.get(name, [nan] * epochs) for name in CURVES}
-    classifier.best_epoch_ = epochs
-    return classifier
+) -> MLPClassifier | MLPRegressor:
+    """Return `network`, trained for `epochs` epochs, as an estimator; a missing curve is NaN."""
+    kind = MLPClassifier if data.n_classes else MLPRegressor
+    estimator = kind.from_network(network, data, random_state=0)
+    estimator.history_ = {name: curves.get(name, [nan] * epochs) for name in CURVES}
+    estimator.best_epoch_ = epochs
+    return estimator
 
 
-def network_bytes(classifier: MLPClassifier) -> bytes:
+def network_bytes(estimator: MLPClassifier | MLPRegressor) -> bytes:
     """Return the contents of a network's .npz file."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.npz"
-        classifier.save(path)
+        estimator.save(path)
         return path.read_bytes()

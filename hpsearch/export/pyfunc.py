@@ -6,7 +6,6 @@ Loading needs hpsearch to be installed, and unpickles nothing.
 import logging
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class NetworkModel(PythonModel):
-    """Predicts class names for raw rows; with the parameter `proba`, each class' probability."""
+    """Predicts class names, or numbers, for raw rows; with `proba`, each class' probability."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the network from the model's artifacts."""
@@ -32,14 +31,17 @@ class NetworkModel(PythonModel):
         context: PythonModelContext,  # noqa: ARG002
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
-    ) -> NDArray[np.str_] | pd.DataFrame:
-        """Return a class name, or probabilities, for each row of `model_input`; raise DataError."""
+    ) -> NDArray[Any] | pd.DataFrame:
+        """Return what is predicted for each row of `model_input`; raise DataError.
+
+        That is a class name, a number, or a table: of probabilities, or of several targets.
+        """
         prediction = predict_frame(self.saved, model_input)
         for sentence in prediction.notes:
             logger.warning("%s", sentence)
         if params and params[PROBA]:
-            return pd.DataFrame(prediction.probabilities, columns=prediction.classes)
-        return prediction.labels
+            return prediction.frame(proba=True)
+        return prediction.frame() if prediction.labels.ndim > 1 else prediction.labels
 
 
 set_model(NetworkModel())

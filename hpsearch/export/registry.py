@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 ALIAS = "champion"  # the alias of the version that was registered last, and the name of the runs
 MODEL = "model"  # the kind of the runs, and the model's folder in their artifacts
 NETWORK, TRIAL_RUN = "hpsearch.network", "hpsearch.trial_run"
+PROBABILITIES = ' With `params={"proba": True}` it returns the probability of every class.'
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,7 @@ def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
             for name, value in winner.scores.items():
                 store.client.log_metric(run_id, name, value)
             model = Model(artifact_path=MODEL, run_id=run_id)
-            columns = winner.network.columns_
-            save_model_folder(Path(folder) / MODEL, file, columns, example, model)
+            save_model_folder(Path(folder) / MODEL, file, winner.network, example, model)
             store.client.log_artifacts(run_id, str(Path(folder) / MODEL), MODEL)
             version = _create_version(store, study, run_id, tags, note)
             return Champion(study.study_name, version, fresh=True, before=_title(found))
@@ -185,6 +185,7 @@ def _note(study: Study, winner: Winner, run: Run | None) -> str:
     """Return the text of the version's page, as Markdown."""
     trial, score = winner.trial, winner.untested
     name, title = study.study_name, run_name(study, trial)
+    what = "numbers" if winner.network.regression else "class names"
     if run is not None:
         title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
     value = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"
@@ -198,10 +199,10 @@ def _note(study: Study, winner: Winner, run: Run | None) -> str:
             f"{score}.",
             "",
             "```python",
-            f'mlflow.pyfunc.load_model("{model_uri(name)}").predict(rows)  # class names',
+            f'mlflow.pyfunc.load_model("{model_uri(name)}").predict(rows)  # {what}',
             "```",
             "",
-            "`rows` is a DataFrame with the columns of the signature, in any order. With "
-            '`params={"proba": True}` it returns the probability of every class.',
+            "`rows` is a DataFrame with the columns of the signature, in any order."
+            + ("" if winner.network.regression else PROBABILITIES),
         ]
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hpsearch.analysis.tables import Cell, Table, cell, fixed
 from hpsearch.evaluation.record import last_evaluation
-from hpsearch.evaluation.tables import candidate_table, score_table
-from hpsearch.evaluation.wording import overtaken, tested, verdict
+from hpsearch.evaluation.tables import baseline_table, candidate_table, score_table
+from hpsearch.evaluation.wording import beside_baselines, overtaken, tested, verdict
 from hpsearch.formatting import capitalized
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class EvaluationSection:
     tested: str
     scores: Table | None = None
     classes: Table | None = None
+    baselines: Table | None = None
+    beside: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def evaluation_section(facts: Facts) -> EvaluationSection | None:
@@ -37,14 +40,21 @@ def evaluation_section(facts: Facts) -> EvaluationSection | None:
     if evaluation is None:
         return None
     summary, since = capitalized(verdict(evaluation)), overtaken(facts.study, evaluation)
-    network = evaluation.test_scores("network")
+    network, found = evaluation.test_scores("network"), evaluation.comparison
     return EvaluationSection(
         verdict=f"{summary} {capitalized(since)}." if since else summary,
         candidates=candidate_table(evaluation),
         tested=_tested(evaluation),
         scores=score_table(evaluation),
         classes=None if network is None else class_table(evaluation.class_names, network),
+        baselines=baseline_table(evaluation),
+        beside=_sentence(beside_baselines(evaluation)),
+        remarks=tuple(_sentence(each) for each in found.remarks) if found else (),
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{capitalized(text)}." if text else ""
 
 
 def _tested(evaluation: Evaluation) -> str:

@@ -14,9 +14,10 @@ import numpy as np
 
 from hpsearch.analysis.ranking import metric_title
 from hpsearch.errors import Argument, SettingsError, TrackingError
+from hpsearch.evaluation.baselines import Comparison, compare, remarks, score_name
 from hpsearch.evaluation.candidates import best_results, by_mean
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
-from hpsearch.evaluation.scores import MODELS, SCORES, score
+from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, score
 from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
 from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -34,6 +35,8 @@ from hpsearch.search.repeats import (
 from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
+from hpsearch.trainables.baselines import baseline_predictions
+from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
 from hpsearch.trials.records import (
     config_of,
     ensure_study_id,
@@ -43,12 +46,14 @@ from hpsearch.trials.records import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
     from hpsearch.evaluation.candidates import SearchResult
     from hpsearch.settings.study import StudySettings
     from hpsearch.tracking.tracker import Tracker
+    from hpsearch.trainables.network import NetworkModel
     from model.network import Network
 
 logger = logging.getLogger(__name__)
@@ -175,7 +180,7 @@ def _score(
 
     def scores() -> dict[str, Any]:
         trained = [final_network(trial, settings, model.dataset) for trial in finals]
-        return _test_scores(trained, settings)
+        return _test_scores(trained, settings, model, evaluation)
 
     return _use_test_set(retraining, study, evaluation, epochs, scores, again=again)
 
@@ -216,18 +221,58 @@ def _use_test_set(
     return replace(evaluation, epochs=epochs, test_use=use, unscored=unscored)
 
 
-def _test_scores(networks: Sequence[Network], settings: StudySettings) -> dict[str, Any]:
-    """Open the test set; return the scores of the first network, of each, and of all together."""
-    from model.data import load_test_set
+def _test_scores(
+    networks: Sequence[Network],
+    settings: StudySettings,
+    model: NetworkModel,
+    evaluation: Evaluation,
+) -> dict[str, Any]:
+    """Open the test set; return the scores of the networks, and the first one beside baselines."""
+    from hpsearch.data.loading import load_test_set
 
-    x, labels = load_test_set(**settings.data.model_dump())
-    probabilities = [network.predict_proba(x) for network in networks]
+    x, labels = load_test_set(**settings.data.arguments())
+    outputs = [network.predict(x) for network in networks]
+    truth = replace(model.truth, y=labels)
+    beside = _beside_baselines(truth, model.predicted(outputs[0]), settings, model, evaluation)
+    if model.class_names:
+        return {**class_scores(labels, outputs), COMPARISON: beside}
+    names = known_scores(())
+    scores = [scores_of(names, truth, model.predicted(each)) for each in outputs]
+    by_name = {f"test/{name}": [each[name] for each in scores] for name in names}
+    return {MODELS: by_name, COMPARISON: beside}
+
+
+def class_scores(labels: NDArray[np.intp], probabilities: Sequence[NDArray[Any]]) -> dict[str, Any]:
+    """Return the scores of the first network, of each, and of all together, as plain data."""
     each = [score(labels, own) for own in probabilities]
     return {
         "network": asdict(each[0]),
         "ensemble": asdict(score(labels, np.mean(probabilities, axis=0))),
         "networks": {name: [getattr(scores, name) for scores in each] for name in SCORES},
     }
+
+
+def _beside_baselines(
+    truth: Truth,
+    network: Predicted,
+    settings: StudySettings,
+    model: NetworkModel,
+    evaluation: Evaluation,
+) -> dict[str, Any]:
+    """Return the first final network beside baselines on the same test rows, as plain data."""
+    searched = settings.search.metric
+    metric = score_name(searched, truth.class_names)
+    baselines = dict(baseline_predictions(settings.data.arguments()))
+    models, error = compare(metric, truth, network, baselines)
+    said = remarks(
+        metric,
+        truth,
+        network,
+        validated=evaluation.chosen.mean if searched == f"val/{metric}" else None,
+        validation_rows=len(model.dataset.y_val),
+        error=error,
+    )
+    return Comparison(metric, models, tuple(said)).as_plain()
 
 
 def _track(

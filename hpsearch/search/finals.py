@@ -16,7 +16,6 @@ from hpsearch.execution.objective import Follower, load_network, recorded, setup
 from hpsearch.search.repeats import Plan, Retraining, plan_slots
 from hpsearch.trainables.base import followed
 from hpsearch.trainables.network import (
-    TRAINING_METRICS,
     NetworkModel,
     draw_network,
     learning_rates,
@@ -80,9 +79,10 @@ class FinalObjective:
     ) -> float:
         """Train one network, keep its weights on the trial, and return its last training value."""
         repeat, search = self.plan[slot_of(trial)], self.settings.search
-        metric = search.metric.replace("val/", "train/")
+        metric = "train/accuracy" if search.metric == "val/accuracy" else "train/loss"
         # Nothing is left to validate on.
         config = replace(NETWORK.build(self.config), early_stopping=0)
+        trained = [name for name in self.model.metrics if name.startswith("train/")]
         with recorded(trial, Curves()) as curves:
             write_repeat(trial, repeat)
             write_setup(trial, setup_for(self.settings, self.model, config))
@@ -90,7 +90,7 @@ class FinalObjective:
                 self._rows, config, seed=search.seed, draw=repeat.draw, rates=self.rates
             )
             Follower(trial, curves, search, on_epoch, metric=metric).follow(
-                lambda follower: followed(epochs, reporting(follower, TRAINING_METRICS))
+                lambda follower: followed(epochs, reporting(follower, trained))
             )
             write_weights(trial, network.state.tobytes())
             return float(curves.values[metric][-1] or 0.0)

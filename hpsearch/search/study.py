@@ -30,10 +30,10 @@ from hpsearch.samplers.registry import check_sampler
 from hpsearch.settings.definition import definition, differences
 from hpsearch.settings.names import NEW_NAME, check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
-from hpsearch.storage.catalog import has_study
+from hpsearch.storage.catalog import as_begun, has_study
 from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import leased
-from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
+from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_exists, storage_url
 from hpsearch.trials.metrics import bounds
 from hpsearch.trials.records import (
     DONE,
@@ -204,11 +204,17 @@ def run(
         start_forkserver()  # it imports while this process loads the data
     check_sampler(settings.search.sampler)
     check_repeats(settings)
-    check_target(settings)
+    known = storage_exists(options.storage)
+    store = open_storage(options.storage) if known else None
+    if store is not None:
+        with storage_errors(options.storage):
+            settings = _continued(settings, store, name)
     objective = Objective(settings)
+    settings = objective.settings
+    check_target(settings)
     if tracker is not None:
         tracker.store.check(experiment_name(earlier[0]) if earlier else name)
-    store = open_storage(options.storage)
+    store = store or open_storage(options.storage)
     with storage_errors(options.storage, hint=KEPT):
         refuse_other(store, name, settings, objective.model.digest)
         for sentence in () if earlier else objective.model.notes:
@@ -252,6 +258,13 @@ def run(
         seconds=time.monotonic() - started,
         search=settings.search,
     )
+
+
+def _continued(settings: StudySettings, storage: BaseStorage, name: str) -> StudySettings:
+    """Return the settings with a table read as the study called `name` has begun to read it."""
+    if not has_study(storage, name):
+        return settings
+    return as_begun(settings, optuna.load_study(storage=storage, study_name=name))
 
 
 def _log_checkpoints(study: Study, settings: StudySettings, options: RunOptions) -> None:

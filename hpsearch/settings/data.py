@@ -2,37 +2,74 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationInfo, field_validator, model_validator
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from hpsearch.formatting import unknown_name
 from hpsearch.settings.table import Count, NonNegative, SettingsTable
 
-NAMES = {  # those of the training core, which a study of another model does not import
+NAMES = {  # those of the reader, which a study file is checked without
     "scale": ("standardize", "unit", "global", "none"),
     "draw": ("stratified", "first"),
     "validation": ("split", "test"),
+    "task": ("auto", "classification", "regression"),
+    "text": ("refuse", "tfidf"),
 }
+SCORING = ("positive",)  # keys that say how predictions are scored
+
+Columns = Annotated[tuple[str, ...], Field(min_length=1)]
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+def _target(value: object) -> str | tuple[str, ...] | None:
+    """Return the column to predict, or several; raises ValueError."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+        return tuple(value) if len(value) > 1 else str(value[0])
+    raise ValueError(f"must be text, or a list of columns, but got {value}")
 
 
 class DataSettings(SettingsTable):
-    """[data]: what the trials are trained on, as the arguments of `model.load_dataset`."""
+    """[data]: what the trials are trained on, as the arguments of `load_dataset`."""
 
     source: str = "digits"
-    target: str | None = None
+    target: Annotated[str | tuple[str, ...] | None, PlainValidator(_target)] = None
+    task: str | None = None
+    drop: Columns | None = None
+    id: Columns | None = None
+    text: str | None = None
+    max_categories: Annotated[int, Field(ge=2)] | None = None
+    decimal: Character | None = None
+    thousands: Character | None = None
+    positive: str | None = None  # of two classes the one that f1, recall and precision are about
     limit: Count | None = None
     train_limit: Count | None = None
     scale: str = "standardize"
     split_seed: NonNegative = 0
     draw: str = "stratified"  # which rows `limit` keeps; "first" keeps the first ones
-    validation: str = "split"  # on a fifth of the rows; "test": on the source's own test set
+    validation: str = "split"  # on a fifth of the rows, on a file, or on the source's "test" set
+    test: str | None = None  # a file with the test rows
+    reading: Literal[1, 2] | None = None  # 1 reads a table as version 0.1 did
+
+    @field_validator("drop", "id", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f'must be a list of columns, such as ["{value}"]')
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator(*NAMES)
     @classmethod
-    def _known_name(cls, value: str, field: ValidationInfo) -> str:
+    def _known_name(cls, value: str | None, field: ValidationInfo) -> str | None:
         name = str(field.field_name)
-        if value not in NAMES[name]:
-            raise ValueError(unknown_name(value, NAMES[name], f"a {name}"))
-        return value
+        if value is None or value in NAMES[name] or (name == "validation" and "." in value):
+            return value
+        raise ValueError(unknown_name(value, NAMES[name], f"a {name}"))
 
     @model_validator(mode="after")
     def _draw_needs_limit(self) -> DataSettings:
@@ -41,3 +78,23 @@ class DataSettings(SettingsTable):
                 "draw = 'first' chooses the rows that limit keeps; set limit, or leave draw out"
             )
         return self
+
+    def found_in(self, folder: Path) -> dict[str, str]:
+        """Return the files that are not here but in `folder`, by key and with their paths there."""
+        named = {"source": self.source, "validation": self.validation, "test": self.test}
+        found = {}
+        for key, name in named.items():
+            there = os.path.join(folder, name) if name and Path(name).suffix else ""
+            if name and not os.path.exists(name) and os.path.isfile(there):
+                found[key] = there
+        return found
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `load_dataset`."""
+        return self.model_dump(exclude={*SCORING}, exclude_none=True)
+
+    def as_table(self) -> Mapping[str, Any]:
+        """Return the table as a study file has it, with the values of 0.1 that are the defaults."""
+        table = self.model_dump(exclude_none=True)
+        lists = {key: [*value] for key, value in table.items() if isinstance(value, tuple)}
+        return table | lists

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.data.files import is_table
 from hpsearch.space.ranges import Value, shape_name
 
 if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
 
+READING = "data.reading"  # a study of version 0.1 lacks it
 MODEL = "model."  # how the keys of what trains begin, if it is not the built-in network
 
 
@@ -42,22 +44,25 @@ def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any
         entries = {f"model.{key}": source.name for key, source in sources}
         entries["search.direction"] = settings.search.direction
     if settings.uses_data:
-        data = settings.data.model_dump(exclude={"source"}, exclude_none=True)
+        data = settings.data.model_dump(exclude={"source", "reading"}, exclude_none=True)
         entries |= {f"data.{key}": value for key, value in data.items()}
         entries["data.digest"] = data_digest
+        if settings.model is None and is_table(settings.data.source) and settings.data.reading != 1:
+            entries[READING] = 2
     return entries
 
 
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the differences between two definitions, such as "trial.epochs 20, now 30".
 
-    A key that is missing on one side has its default there.
+    A key that is missing on one side has its default there. Tables that are read in another way
+    have other digests.
     """
     defaults = {f"trial.{key}": _text(value) for key, value in _known_defaults(was, now).items()}
     defaults |= {"search.value": "best", "search.seeds": "1", "search.first_draw": "0"}
     defaults |= {"data.draw": "stratified", "data.validation": "split"}
     changed = []
-    for key in sorted(was.keys() | now.keys()):
+    for key in sorted((was.keys() | now.keys()) - {READING}):
         old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))
         if old != new and key == "data.digest":
             changed.append(f"other data (digest {old[:8]}, now {new[:8]})")

@@ -6,7 +6,6 @@ from typing import Literal
 
 from hpsearch.errors import Argument, SettingsError
 
-Metric = Literal["val/accuracy", "val/loss"]  # of the built-in network
 Direction = Literal["maximize", "minimize"]
 Judged = Literal["best", "last"]
 SamplerName = Literal["random", "tpe", "gp", "qmc", "grid"]

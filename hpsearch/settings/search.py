@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hpsearch.formatting import unknown_name
 from hpsearch.settings.names import Direction, Judged, PrunerName, SamplerName
@@ -109,9 +109,10 @@ def read_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 class SearchSettings(SettingsTable):
     """[search]: how the space is searched and when the study ends."""
 
-    metric: str = "val/accuracy"
+    metric: str = "val/accuracy"  # the default for numbers is val/rmse
     # None: as the name of the metric says
     given_direction: Direction | None = Field(default=None, alias="direction")
+    metrics: tuple[str, ...] = ()  # tracked besides
     value: Judged = "best"  # the epoch whose value counts, of those that measured the metric
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"
@@ -132,6 +133,11 @@ class SearchSettings(SettingsTable):
         """Default to no pruner for repeats: a mean over repeats that ended early means nothing."""
         repeats = isinstance(given, Mapping) and given.get("seeds", 1) not in (0, 1)
         return {"pruner": "none", **given} if repeats else given
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _bounded(self) -> SearchSettings:

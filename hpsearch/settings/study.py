@@ -29,7 +29,6 @@ from hpsearch.settings.names import (
     REPEATING,
     Direction,
     Judged,
-    Metric,
     PrunerName,
     SamplerName,
     as_name,
@@ -42,7 +41,7 @@ from hpsearch.space.keys import FreeKeys
 from hpsearch.space.ranges import Keys, SpaceError, Value, as_toml
 from hpsearch.space.space import SearchSpace
 from hpsearch.trainables.source import declared_metrics
-from hpsearch.trials.metrics import METRICS, known_direction
+from hpsearch.trials.metrics import METRICS, NETWORK_METRICS, known_direction
 
 LARGEST_FILE = 1_000_000  # characters
 DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")
@@ -203,9 +202,15 @@ class StudySettings(BaseModel):
 
     @model_validator(mode="after")
     def _known_metric(self) -> StudySettings:
-        metric, names = self.search.metric, get_args(Metric)
-        if self.model is None and metric not in names:
-            raise ValueError(f"search.metric: {unknown_name(metric, names, 'a metric')}")
+        metric = self.search.metric
+        for key, name in (("metric", metric), *(("metrics", each) for each in self.search.metrics)):
+            if self.model is None and name not in NETWORK_METRICS:
+                raise ValueError(f"search.{key}: {unknown_name(name, NETWORK_METRICS, 'a metric')}")
+        if self.model is not None and self.model.estimator is None and self.search.metrics:
+            raise ValueError(
+                f"search.metrics: {self.model.name} yields its metrics, all of which are tracked; "
+                "leave metrics out"
+            )
         if self.model is None and self.search.direction != known_direction(metric):
             raise ValueError(
                 f"search.direction: {metric} is {known_direction(metric)}d; leave direction out"
@@ -265,8 +270,9 @@ class StudySettings(BaseModel):
         A change of sampler or pruner drops the options of the old one. Raises SettingsError.
         """
         table, search = settings_table(self), changes.get("search", {})
-        if "trials" not in self.search.model_fields_set:
-            del table["search"]["trials"]
+        for key in ("trials", "metric"):  # defaults that depend on the space and on the data
+            if key not in self.search.model_fields_set:
+                del table["search"][key]
         for kind in ("sampler", "pruner"):
             if search.get(kind, table["search"][kind]) != table["search"][kind]:
                 table["search"].pop(f"{kind}_options", None)
@@ -292,10 +298,15 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
     if settings.model is not None:
         table["model"] = settings.model.as_table()
     if settings.uses_data:
-        table["data"] = settings.data.model_dump(exclude_none=True)
-    unset = {"value"} if settings.search.value == "best" else set()  # 0.1 does not know the key
+        table["data"] = dict(settings.data.as_table())
+    defaults = {"value": "best", "metrics": ()}  # of keys that 0.1 does not know
+    unset = {key for key, value in defaults.items() if getattr(settings.search, key) == value}
     search = settings.search.model_dump(exclude=unset, exclude_none=True, by_alias=True)
-    table["search"] = {key: value for key, value in search.items() if value != {}}
+    table["search"] = {
+        key: [*value] if isinstance(value, tuple) else value
+        for key, value in search.items()
+        if value != {}
+    }
     table["trial"] = settings.trial.as_table()
     if settings.enqueue:
         table["enqueue"] = [
@@ -351,10 +362,8 @@ def load_settings(
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
     if not settings.uses_data:
         return settings
-    beside = path.parent / settings.data.source
-    if beside.suffix and not os.path.exists(settings.data.source) and os.path.isfile(beside):
-        return settings.replace(data={"source": str(beside)})
-    return settings
+    beside = settings.data.found_in(path.parent)
+    return settings.replace(data=beside) if beside else settings
 
 
 def _find(source: str | os.PathLike[str]) -> Path:

@@ -98,6 +98,13 @@ class SearchSpace:
                 overrides[name] = value
         return parameters, overrides
 
+    def values_of(self, name: str) -> list[Value]:
+        """Return the values that a key may have, fixed or chosen; [] if the table lacks it."""
+        if name in self.fixed:
+            return [self.fixed[name]]
+        entry = self.searched.get(name)
+        return [*entry.values] if isinstance(entry, Choices) else []
+
     def check_entry(self, table: Mapping[str, Any]) -> dict[str, Value]:
         """Return the values of a labelled configuration; raises SpaceError if they do not fit."""
         entry = {key: self.keys.check(key, value) for key, value in table.items()}

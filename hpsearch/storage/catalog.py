@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from itertools import count, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 
+from hpsearch.data.files import is_table
 from hpsearch.errors import Command, StudyError
 from hpsearch.formatting import unknown_name
+from hpsearch.settings.definition import READING
 from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.trials.records import (
     TEST_SET_LOG,
+    definition_of,
     evaluation_of,
     experiment_name,
     folder_of,
@@ -109,11 +112,19 @@ def study_settings(study: Study) -> StudySettings:
             "only what `hpsearch study` has run can be narrowed or exported"
         )
     settings = parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
-    source, folder = settings.data.source, folder_of(study)
-    if folder is None or os.path.exists(source):
+    settings = as_begun(settings, study)
+    folder = folder_of(study)
+    there = {} if folder is None else settings.data.found_in(Path(folder))
+    return settings.replace(data=there) if there else settings
+
+
+def as_begun(settings: StudySettings, study: Study) -> StudySettings:
+    """Return the settings with a table read as `study` has begun to read it."""
+    known, data = definition_of(study), settings.data
+    read_anew = settings.model is not None or not is_table(data.source) or READING in known
+    if not known or read_anew or data.reading is not None:
         return settings
-    there = os.path.join(folder, source)
-    return settings.replace(data={"source": there}) if os.path.isfile(there) else settings
+    return settings.replace(data={"reading": 1})
 
 
 def single_trial_settings(

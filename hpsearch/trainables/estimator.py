@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,38 +16,45 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import (
-    accuracy_score,
-    log_loss,
-    mean_absolute_error,
-    r2_score,
-    roc_auc_score,
-    root_mean_squared_error,
-)
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
-from hpsearch.errors import SettingsError
+from hpsearch.data.files import is_table
+from hpsearch.data.frames import PreparedFrame, prepare_frame
+from hpsearch.data.raw import Indices
+from hpsearch.data.sources import is_arrays, naming, source_name
+from hpsearch.data.splitting import Parts, read_parts
+from hpsearch.errors import DataError, SettingsError
 from hpsearch.formatting import unknown_name
 from hpsearch.trainables.base import Enough, OnEpochEnd, followed
 from hpsearch.trainables.errors import ModelError
 from hpsearch.trainables.function import seed_training
-from hpsearch.trainables.rows import Rows, TestRows, read_rows, read_test_rows
+from hpsearch.trainables.scoring import (
+    Predicted,
+    Truth,
+    check_metric,
+    known_scores,
+    positive_class,
+    scores_of,
+)
 from hpsearch.trainables.source import Source
 from hpsearch.trials.records import DataId
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
+    from hpsearch.data.table import Source as RawSource
     from hpsearch.trials.checkpoints import Checkpoint
 
 ESTIMATOR = "model.estimator"  # the key of the study file, for messages
 EPOCHS = "epochs"
 MAX_CATEGORIES = 50  # of a column; the rarest share a feature
-OF_CLASSES = ("accuracy", "loss", "auc")
-OF_NUMBERS = ("rmse", "mae", "r2")
+OF_CLASSES, OF_NUMBERS = ("accuracy", "loss", "auc"), ("rmse", "mae", "r2")  # always tracked
+ALIASES = {"loss": "log_loss", "auc": "roc_auc"}
 BOOSTED = "HistGradientBoosting"  # whose rounds are max_iter
 
 
@@ -56,9 +62,9 @@ class EstimatorModel:
     """A scikit-learn estimator, trained on the rows of [data].
 
     source: a class with `fit`, or a function that makes an estimator, such as a pipeline. name:
-    what messages call it. table: the arguments of `read_rows`, and `scale`. keys: those of [trial].
-    seed and metric: the study's. threads: how many a trial may use. Raises SettingsError and
-    DataError.
+    what messages call it. table: the arguments of `load_dataset`. keys: those of [trial]. seed and
+    metric: the study's. metrics: others that are tracked. positive: of two classes the one that
+    some scores are about. threads: how many a trial may use. Raises SettingsError and DataError.
 
     An estimator that is no pipeline and takes neither words nor empty cells gets them as numbers:
     the median with an indicator, one-hot categories; with scale "standardize", scaled. What is
@@ -76,78 +82,100 @@ class EstimatorModel:
         keys: Collection[str],
         seed: int,
         metric: str,
+        metrics: Sequence[str] = (),
+        positive: str | None = None,
         threads: int = 1,
     ) -> None:
         self.name, self.seed, self.metric, self.threads = name, seed, metric, threads
-        made, self.code = source.load(ESTIMATOR)
-        self.estimator, self.table = _made(made, self.name), table
+        self.estimator, self.code = made_by(source, name)
         self.classifies = is_classifier(self.estimator)
         # Boosting libraries take numbers for classes, scikit-learn's own estimators take words.
         last = type(_last_step(self.estimator)[0]).__module__
         self.numbers_classes = self.classifies and last.partition(".")[0] != "sklearn"
-        self.rows: Rows = read_rows(
-            table["source"],
-            target=table.get("target"),
-            classes=self.classifies,
-            numbered=self.numbers_classes,
-            limit=table.get("limit"),
-            train_limit=table.get("train_limit"),
-            split_seed=table.get("split_seed", 0),
-        )
-        self.prepare = _preparation(self.estimator, self.rows, table.get("scale"))
+        self._source, self._scale = table["source"], table.get("scale")
+        self._raw, self._parts = self._read(table)
+        prepared = self._fitted(self._parts.train)
+        self._x_train, self._notes = prepared.x_train, prepared.notes
+        self._x_val = prepared.rows(self._parts.val)
+        self.prepare = preparation(self.estimator, self._x_train, self._scale)
         self._check_keys(keys)
-        known = _metrics(self.classifies, self.estimator, len(self.rows.classes))
-        if metric not in known:
-            raise SettingsError(
-                f"search.metric: {unknown_name(metric, known, f'a metric of {self.name}')}"
+        self._positive = positive_class(self._raw.class_names, positive)
+        usual: Sequence[str] = OF_CLASSES if self.classifies else OF_NUMBERS
+        if len(self._raw.class_names) > 2:
+            usual = usual[:-1]  # the area is usual for two classes
+        scores = known_scores(
+            self._raw.class_names, probabilities=hasattr(self.estimator, "predict_proba")
+        )
+        known = [*scores, *(alias for alias, name in ALIASES.items() if name in scores)]
+        names = [f"{part}/{each}" for part in ("val", "train") for each in known]
+        for key, each in (("metric", metric), *(("metrics", each) for each in metrics)):
+            check_metric(f"search.{key}", each, names, self.name)
+        asked = [each.partition("/")[2] for each in (metric, *metrics)]
+        self._tracked = [*dict.fromkeys([*usual, *asked])]
+
+    def _read(self, table: Mapping[str, Any]) -> tuple[RawSource, Parts]:
+        """Return the source and its parts, with labels that suit the estimator."""
+        how = {key: value for key, value in table.items() if key != "scale"}
+        task = "classification" if self.classifies else "regression"
+        if is_table(self._source) and how.get("task", "auto") == "auto":
+            how["task"] = task
+        if is_arrays(self._source):
+            raise DataError(
+                f"data.source: {self._source} is no source of rows for an estimator; use a table, "
+                "openml:NAME, or one of scikit-learn's own"
             )
+        with _data_errors():
+            raw, parts = read_parts(**how)
+        if bool(raw.class_names) != self.classifies:
+            what = "classes" if raw.class_names else "numbers"
+            raise SettingsError(
+                f"{ESTIMATOR}: {self.name} is for {task}, and the labels of {self._source} are "
+                f"{what}"
+            )
+        return raw, parts
+
+    def _fitted(self, train: Indices) -> PreparedFrame:
+        with _data_errors(), naming(self._source):
+            return prepare_frame(self._raw, train)
 
     @property
     def data(self) -> DataId:
         """What identifies the data."""
-        return DataId(self.rows.name, self.rows.digest, self.rows.source)
+        return DataId(source_name(self._source), self._raw.digest, self._source)
 
     @property
     def digest(self) -> str:
         """The digest of the data."""
-        return self.rows.digest
+        return self._raw.digest
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes of the data, () for a regression."""
-        return tuple(map(str, self.rows.classes))
+        return self._raw.class_names
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about the data that a person should read."""
-        return self.rows.notes
+        names = self._raw.class_names
+        numbered = self.numbers_classes and names != tuple(map(str, range(len(names))))
+        more = [f"the classes are numbered from 0 on: {', '.join(names)}"] if numbered else []
+        return tuple(f"{self._source}: {note}" for note in (*self._raw.notes, *self._notes, *more))
 
     @property
     def test_rows(self) -> str:
         """The digest of the data, a fifth of which is sealed."""
-        return self.rows.digest
+        return self._raw.digest
 
     def final(self, config: Mapping[str, Any], draw: int, epochs: int) -> dict[str, float]:
         """Train on all rows but the sealed ones, and score these; see `Testable.final`."""
-        rows = self._test_rows
+        rest = np.concatenate([self._parts.train, self._parts.val])
+        prepared, test = self._fitted(rest), self._parts.test
         with self._training(draw) as seed:
-            _, estimator, x, x_test = self._prepared(config, seed, rows.x_train, rows.x_test)
-            steps = _fits(
-                estimator, x, rows.y_train, self.rows.classes, self.epochs_of(config), seed
-            )
-            for _ in islice(steps, epochs):
+            x_test = prepared.rows(test)
+            _, estimator, x, x_test = self._prepared(config, seed, prepared.x_train, x_test)
+            for _ in islice(self._fits(estimator, x, rest, config, seed), epochs):
                 pass
-            return self._scores(estimator, x_test, rows.y_test)
-
-    @cached_property
-    def _test_rows(self) -> TestRows:
-        """The sealed rows, opened when the first final model needs them."""
-        return read_test_rows(
-            self.table["source"],
-            target=self.table.get("target"),
-            classes=self.classifies,
-            numbered=self.numbers_classes,
-        )
+            return self._scores(estimator, x_test, test)
 
     @contextmanager
     def _training(self, draw: int) -> Iterator[int]:
@@ -176,19 +204,34 @@ class EstimatorModel:
         self, config: Mapping[str, Any], seed: int
     ) -> Iterator[tuple[dict[str, float], Callable[[Path], object]]]:
         """Yield the metrics of each epoch, and what saves the estimator as it then is."""
-        rows = self.rows
-        prepare, estimator, x_train, x_val = self._prepared(config, seed, rows.x_train, rows.x_val)
+        train, val = self._parts.train, self._parts.val
+        prepare, estimator, x_train, x_val = self._prepared(
+            config, seed, self._x_train, self._x_val
+        )
         whole = (
             estimator if prepare is None else Pipeline([("prepare", prepare), ("fit", estimator)])
         )
-        epochs = self.epochs_of(config)
-        for _ in _fits(estimator, x_train, rows.y_train, rows.classes, epochs, seed):
+        for _ in self._fits(estimator, x_train, train, config, seed):
             metrics = {
                 f"{part}/{name}": value
-                for part, x, y in (("train", x_train, rows.y_train), ("val", x_val, rows.y_val))
-                for name, value in self._scores(estimator, x, y).items()
+                for part, x, rows in (("train", x_train, train), ("val", x_val, val))
+                for name, value in self._scores(estimator, x, rows).items()
             }
             yield metrics, lambda path: joblib.dump(whole, path)
+
+    def _fits(
+        self, estimator: Any, x: Any, rows: Indices, config: Mapping[str, Any], seed: int
+    ) -> Iterator[None]:
+        """Train in as many steps as there are epochs."""
+        return _fits(estimator, x, self._labels(rows), self.epochs_of(config), seed)
+
+    def _labels(self, rows: Indices) -> Any:
+        """Return the labels as the estimator takes them: (n,) classes by name or number, or
+        numbers, (n, k) of several targets."""
+        y = self._raw.y[rows]
+        if self.classifies:
+            return y if self.numbers_classes else np.array(self._raw.class_names)[y]
+        return y[:, 0] if y.shape[1] == 1 else y
 
     def _prepared(
         self, config: Mapping[str, Any], seed: int, x_train: Any, x_other: Any
@@ -205,21 +248,27 @@ class EstimatorModel:
         prepare = clone(self.prepare)
         return prepare, estimator, prepare.fit_transform(x_train), prepare.transform(x_other)
 
-    def _scores(self, estimator: Any, x: Any, y: Any) -> dict[str, float]:
-        predicted = estimator.predict(x)
+    def _scores(self, estimator: Any, x: Any, rows: Indices) -> dict[str, float]:
+        classes = self._raw.class_names
+        y, predicted = self._raw.y[rows], estimator.predict(x)
         if not self.classifies:
-            return {
-                "rmse": float(root_mean_squared_error(y, predicted)),
-                "mae": float(mean_absolute_error(y, predicted)),
-                "r2": float(r2_score(y, predicted)),
-            }
-        scores = {"accuracy": float(accuracy_score(y, predicted))}
-        if hasattr(estimator, "predict_proba"):
-            probabilities, classes = estimator.predict_proba(x), estimator.classes_
-            scores["loss"] = float(log_loss(y, probabilities, labels=classes))
-            if len(classes) == 2:
-                scores["auc"] = float(roc_auc_score(y == classes[1], probabilities[:, 1]))
-        return scores
+            predictions = Predicted(np.asarray(predicted).reshape(y.shape))
+        else:
+            known = range(len(classes)) if self.numbers_classes else classes
+            place = {name: number for number, name in enumerate(known)}
+            labels = np.array([place[name] for name in np.asarray(predicted).ravel().tolist()])
+            probabilities = None
+            if hasattr(estimator, "predict_proba"):
+                probabilities = np.zeros((len(y), len(classes)))
+                columns = [place[name] for name in np.asarray(estimator.classes_).tolist()]
+                probabilities[:, columns] = estimator.predict_proba(x)
+            predictions = Predicted(labels, probabilities)
+        # Some have probabilities only with some of their parameters.
+        scores = known_scores(classes, probabilities=predictions.probabilities is not None)
+        names = {name: ALIASES.get(name, name) for name in self._tracked}
+        names = {name: score for name, score in names.items() if score in scores}
+        found = scores_of([*names.values()], Truth(y, classes, self._positive), predictions)
+        return {name: found[score] for name, score in names.items()}
 
     def _check_keys(self, keys: Collection[str]) -> None:
         """Raise SettingsError for a key of [trial] that is no parameter of the estimator."""
@@ -232,8 +281,27 @@ class EstimatorModel:
             raise SettingsError(f"trial.epochs: {self.name} is trained in one go; leave epochs out")
 
 
-def _made(given: Any, name: str) -> Any:
-    """Return the estimator that a class or a function makes; raises SettingsError."""
+@contextmanager
+def _data_errors() -> Iterator[None]:
+    """Turn what the reader of data raises into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        where = f"there is no file '{error.filename}'"
+        missing = isinstance(error, FileNotFoundError)
+        raise DataError(
+            f"data.source: {where if missing else f'{error.filename}: {error.strerror}'}"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"data: {error}") from error
+
+
+def made_by(source: Source, name: str) -> tuple[Any, str]:
+    """Return the estimator that a class or a function makes, and a digest of the code.
+
+    Raises SettingsError.
+    """
+    given, code = source.load(ESTIMATOR)
     try:
         estimator = given()
     except TypeError as error:
@@ -251,25 +319,22 @@ def _made(given: Any, name: str) -> Any:
         raise SettingsError(
             f"{ESTIMATOR}: {name} is neither a classifier nor a regressor, so nothing can be scored"
         )
-    return estimator
+    return estimator, code
 
 
-def _metrics(classifies: bool, estimator: Any, classes: int) -> list[str]:
-    names = [*(OF_CLASSES if classifies else OF_NUMBERS)]
-    if classifies and not hasattr(estimator, "predict_proba"):
-        names = ["accuracy"]
-    elif classes != 2 and "auc" in names:
-        names.remove("auc")
-    return [f"{part}/{name}" for part in ("val", "train") for name in names]
+def predicts_numbers(source: Source) -> bool:
+    """Return whether what makes an estimator makes a regressor."""
+    estimator, _ = made_by(source, str(source.place))
+    return bool(is_regressor(estimator))
 
 
-def _preparation(estimator: Any, rows: Rows, scale: str | None) -> Any:
+def preparation(estimator: Any, x_train: pd.DataFrame, scale: str | None) -> Any:
     """Return what makes numbers of words and empty cells, None where the estimator does that."""
     tags = get_tags(estimator).input_tags
     if isinstance(estimator, Pipeline) or (tags.categorical and tags.allow_nan):
         return None
     numbers = []
-    if rows.x_train.select_dtypes("number").isna().to_numpy().any() and not tags.allow_nan:
+    if x_train.select_dtypes("number").isna().to_numpy().any() and not tags.allow_nan:
         numbers.append(SimpleImputer(strategy="median", add_indicator=True))
     if scale == "standardize":
         numbers.append(StandardScaler())
@@ -320,9 +385,7 @@ def _trains_in_steps(estimator: Any) -> bool:
     return by_passes or _rounds_parameter(inner) is not None
 
 
-def _fits(
-    estimator: Any, x: Any, y: Any, classes: tuple[Any, ...], epochs: int, seed: int
-) -> Iterator[None]:
+def _fits(estimator: Any, x: Any, y: Any, epochs: int, seed: int) -> Iterator[None]:
     """Train in as many steps as there are epochs: passes over the rows, or rounds of boosting."""
     inner, prefix = _last_step(estimator)
     rounds = _rounds_parameter(inner)
@@ -337,7 +400,7 @@ def _fits(
             estimator.fit(x, y)
             yield
     else:
-        rng, known = np.random.default_rng(seed), np.unique(y) if classes else None
+        rng, known = np.random.default_rng(seed), np.unique(y) if is_classifier(inner) else None
         for _ in range(epochs):
             order = rng.permutation(len(y))
             rows = x.iloc[order] if hasattr(x, "iloc") else x[order]

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.errors import DataError
+from hpsearch.data.files import is_table
+from hpsearch.data.giveaways import giveaways
+from hpsearch.data.loading import load_dataset
+from hpsearch.errors import DataError, SettingsError
 from hpsearch.trainables.base import OnEpochEnd, followed
-from hpsearch.trials.metrics import METRICS
+from hpsearch.trainables.scoring import (
+    Predicted,
+    Truth,
+    check_metric,
+    known_scores,
+    positive_class,
+    scores_of,
+)
+from hpsearch.trials.metrics import METRICS, METRICS_OF_NUMBERS
 from hpsearch.trials.records import DataId, config_of
 from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig
-from model.data import load_dataset
+from model.losses import LOSSES
 from model.network import Network
 from model.training import build_optimizer, build_schedule, train, train_epoch
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from optuna.trial import FrozenTrial
 
     from hpsearch.trials.checkpoints import Checkpoint
@@ -27,7 +39,7 @@ if TYPE_CHECKING:
     from model.training import Epoch
 
 
-TRAINING_METRICS = tuple(name for name in METRICS if name.startswith("train/"))
+DEFAULT_LOSS = {"loss": "squared_error"}  # of numbers; that of classes is TrainConfig's
 
 
 def load_data(table: Mapping[str, Any]) -> Dataset:
@@ -47,21 +59,62 @@ def load_data(table: Mapping[str, Any]) -> Dataset:
 class NetworkModel:
     """The built-in network on one data set.
 
-    metric: by which early stopping chooses its epoch. Raises DataError.
+    metric: by which early stopping chooses its epoch, and `maximize` which way it is better.
+    metrics: others that are tracked. positive: of two classes the one that some scores are about;
+    None: the second. Raises SettingsError, also for a `loss` that does not fit the labels.
     """
 
     name, code = "the network", ""
 
     def __init__(
         self,
-        table: Mapping[str, Any],
+        dataset: Dataset,
         *,
         seed: int,
         metric: str,
+        maximize: bool,
+        metrics: Sequence[str] = (),
+        positive: str | None = None,
+        losses: Collection[str] = (),
         diagnostics: bool = False,
     ) -> None:
-        self.dataset = load_data(table)
-        self.seed, self.metric, self.diagnostics = seed, metric, diagnostics
+        self.dataset, self.seed, self.diagnostics = dataset, seed, diagnostics
+        self.metric, self.maximize = metric, maximize
+        check_losses(losses, dataset)
+        classes = dataset.class_names
+        self.metrics = METRICS if classes else METRICS_OF_NUMBERS
+        known = [*self.metrics[1:], *(f"val/{name}" for name in known_scores(classes))]
+        for key, each in (("metric", metric), *(("metrics", each) for each in metrics)):
+            check_metric(f"search.{key}", each, known, self._labels)
+        self.truth = Truth(self._numbers(dataset.y_val), classes, positive_class(classes, positive))
+        asked = dict.fromkeys([metric, *metrics])
+        self.scores = [name.removeprefix("val/") for name in asked if name not in self.metrics]
+
+    @property
+    def _labels(self) -> str:
+        """What the network predicts, for messages."""
+        names, classes = self.dataset.target_names, self.dataset.n_classes
+        what = f"{classes} classes" if classes else "numbers"
+        return f"{what} ({', '.join(names)})" if names else what
+
+    def _numbers(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return classes as they are, and numbers in their own units."""
+        return y if self.dataset.n_classes else self.dataset.target_scaler.inverse(y)
+
+    def predicted(self, outputs: NDArray[Any]) -> Predicted:
+        """Return what the network predicts, from what `Network.predict` returns."""
+        if self.dataset.n_classes:
+            return Predicted(outputs.argmax(axis=1), outputs)
+        return Predicted(self._numbers(outputs))
+
+    @property
+    def epoch_metric(self) -> str:
+        """The name of the metric in an epoch: of an attribute, or of a score."""
+        return attribute(self.metric) if self.metric in self.metrics else self.metric
+
+    def _score(self, outputs: NDArray[Any]) -> dict[str, float]:
+        found = scores_of(self.scores, self.truth, self.predicted(outputs))
+        return {f"val/{name}": value for name, value in found.items()}
 
     @property
     def data(self) -> DataId:
@@ -81,7 +134,11 @@ class NetworkModel:
     @property
     def notes(self) -> Sequence[str]:
         """Sentences about the data that a person should read."""
-        return self.dataset.notes
+        data = self.dataset
+        if not is_table(data.source):
+            return data.notes
+        found = giveaways(data.x_train, data.feature_names, data.y_train, data.class_names)
+        return (*data.notes, *(f"{data.source}: {sentence}" for sentence in found))
 
     @property
     def resumes(self) -> bool:
@@ -105,25 +162,42 @@ class NetworkModel:
         resume: Checkpoint | None = None,  # noqa: ARG002
     ) -> None:
         """Train once; see `Model.train`. A network of a killed trial is trained from its seed."""
-        _, epochs = start_training(
+        _, epochs = self.start_training(config, draw)
+        followed(epochs, reporting(on_epoch_end, self.metrics))
+
+    def start_training(self, config: TrainConfig, draw: int) -> tuple[Network, Iterator[Epoch]]:
+        """Return an untrained network, and the epochs that train it as they are iterated."""
+        network, batches = draw_network(self.dataset, config, self.seed, draw)
+        epochs = train(
+            network,
             self.dataset,
-            config,
-            seed=self.seed,
-            draw=draw,
-            metric=self.metric,
+            batches,
+            metric=self.epoch_metric,
+            maximize=self.maximize,
+            score=self._score if self.scores else None,
             diagnostics=self.diagnostics,
         )
-        followed(epochs, reporting(on_epoch_end))
+        return network, epochs
 
 
-def reporting(
-    on_epoch_end: OnEpochEnd, metrics: Sequence[str] = METRICS
-) -> Callable[[Epoch], None]:
-    """Return a function that hands the `metrics` of an epoch of the network to `on_epoch_end`."""
+def check_losses(losses: Collection[str], data: Dataset) -> None:
+    """Raise SettingsError if a loss that [trial] names is not for the labels of the data."""
+    numbers = not data.n_classes
+    known = [name for name, loss in LOSSES.items() if loss.regression == numbers]
+    for name in losses:
+        if name not in known:
+            what = "classes, and these labels are numbers" if numbers else "numbers"
+            more = "" if numbers else ", and these labels are classes"
+            raise SettingsError(f"trial.loss: {name!r} is for {what}{more}; use {', '.join(known)}")
+
+
+def reporting(on_epoch_end: OnEpochEnd, metrics: Sequence[str]) -> Callable[[Epoch], None]:
+    """Return a function that hands an epoch's `metrics`, and its scores, to `on_epoch_end`."""
     attributes = {name: attribute(name) for name in metrics}
 
     def report(epoch: Epoch) -> None:
         values = {name: float(getattr(epoch, key)) for name, key in attributes.items()}
+        values.update(epoch.scores)
         norms = epoch.diagnostics.gradient_norms if epoch.diagnostics else ()
         on_epoch_end(values, norms)
 
@@ -143,25 +217,7 @@ def draw_network(
     Both depend only on `seed` and `draw`, the number of the draw of weights and batches.
     """
     weights, batches = (derive_rng(seed, draw, what) for what in ("weights", "batches"))
-    return Network(data.n_features, data.n_classes, config, weights), batches
-
-
-def start_training(
-    data: Dataset,
-    config: TrainConfig,
-    *,
-    seed: int,
-    draw: int,
-    metric: str,
-    diagnostics: bool = False,
-) -> tuple[Network, Iterator[Epoch]]:
-    """Return an untrained network, and the epochs that train it as they are iterated.
-
-    metric: by which early stopping chooses its epoch. diagnostics: whether epochs have gradient
-    norms.
-    """
-    network, batches = draw_network(data, config, seed, draw)
-    return network, train(network, data, batches, metric=attribute(metric), diagnostics=diagnostics)
+    return Network(data.n_features, data.n_outputs, config, weights), batches
 
 
 def start_final_training(

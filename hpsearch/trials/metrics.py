@@ -9,10 +9,22 @@ from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
 
-METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")  # of the built-in network
+# Of the built-in network, as it trains.
+METRICS = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+METRICS_OF_NUMBERS = ("train/loss", "val/loss")
+SCORES_OF_CLASSES = (  # on validation rows, by scikit-learn's names
+    *("accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "mcc"),
+    *("roc_auc", "average_precision", "log_loss", "brier"),
+)
+SCORES_OF_NUMBERS = ("rmse", "mae", "r2", "mape")
+NETWORK_METRICS = (  # that a search with the built-in network can be about
+    *("val/accuracy", "val/loss"),
+    *(f"val/{name}" for name in (*SCORES_OF_CLASSES[1:], *SCORES_OF_NUMBERS)),
+)
 _SHARES = "accuracy acc auc auroc f1 precision recall ap map iou dice"
-_OTHER_HIGHER = "r2 bleu reward return ndcg"
-_LOWER = "loss error err rmse mse mae mape logloss nll perplexity ppl cer wer rmsle"
+_OTHER_HIGHER = "r2 bleu reward return ndcg mcc"
+_LOWER = "loss error err rmse mse mae mape logloss nll perplexity ppl cer wer rmsle brier"
+_AVERAGES = frozenset({"macro", "micro", "weighted"})  # the end of f1_macro
 _SHARE_WORDS, _LOWER_WORDS = frozenset(_SHARES.split()), frozenset(_LOWER.split())
 _HIGHER_WORDS = _SHARE_WORDS | frozenset(_OTHER_HIGHER.split())
 _WORD = re.compile(r"[a-z0-9]+")
@@ -65,4 +77,5 @@ def on_training_rows(metric: str) -> str | None:
 
 def _last_word(metric: str) -> str:
     words = _WORD.findall(metric.lower().partition(" (")[0])  # without a title's "(test set)"
+    words = [word for word in words if word not in _AVERAGES] or words
     return words[-1] if words else ""

@@ -1069,7 +1069,7 @@ def test_a_trial_that_failed_three_times_is_retried_on_request(
         raise RuntimeError("out of order")
 
     with monkeypatch.context() as patch:
-        patch.setattr("hpsearch.trainables.network.start_training", fail)
+        patch.setattr("hpsearch.trainables.network.NetworkModel.start_training", fail)
         for _ in range(3):
             failed = run(*study)
             assert (failed.exit_code, failed.stdout) == (1, "")

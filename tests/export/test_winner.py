@@ -8,7 +8,9 @@ import pytest
 from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
+from hpsearch.data.splitting import read_parts
 from hpsearch.errors import DataError, StudyError
+from hpsearch.execution.objective import load_network
 from hpsearch.export.files import single_trial
 from hpsearch.export.network import network_bytes, retrain, winner_with_network
 from hpsearch.export.winner import choose_trial, winning_trial
@@ -16,12 +18,10 @@ from hpsearch.prediction import load_model, predict_table
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import find_evaluation, study_settings
 from hpsearch.storage.open import open_storage
-from hpsearch.trainables.network import load_data, start_training, trained_config
+from hpsearch.trainables.network import load_data, trained_config
 from hpsearch.trials.records import curves_of, own_trials, repeat_of, slot_of
 from hpsearch.workspace import Workspace
 from model import MLPClassifier, Network
-from model.sources import read_source
-from model.splitting import Split, split
 from model.training import CURVES
 
 
@@ -66,9 +66,9 @@ def test_a_trial_that_is_not_complete_is_refused(make_settings, tmp_path):
 def test_the_network_is_the_trials_and_predicts_from_raw_rows(study, table, tmp_path, slot):
     trial, path = choose_trial(study, slot), tmp_path / "it.npz"
     path.write_bytes(network_bytes(retrain(study, trial)))
-    data = load_data(study_settings(study).data.model_dump())
-    raw = read_source(str(table), "kind")
-    rows = split(raw, Split(None, None, 0, "stratified", "split")).val
+    data = load_data(study_settings(study).data.arguments())
+    raw, parts = read_parts(str(table), target="kind")
+    rows = parts.val
     pd.read_csv(table, dtype=str).iloc[rows].to_csv(tmp_path / "val.csv", index=False)
 
     prediction = predict_table(path, tmp_path / "val.csv")
@@ -86,13 +86,7 @@ def test_the_network_is_the_trials_and_predicts_from_raw_rows(study, table, tmp_
 
 def test_training_stops_at_the_best_epoch_on_the_way(study):
     trial, settings = choose_trial(study), study_settings(study)
-    network, epochs = start_training(
-        load_data(settings.data.model_dump()),
-        trained_config(trial),
-        seed=settings.search.seed,
-        draw=slot_of(trial),
-        metric="val/accuracy",
-    )
+    network, epochs = load_network(settings).start_training(trained_config(trial), slot_of(trial))
     states = [network.state.copy() for _ in epochs]
     np.testing.assert_array_equal(
         retrain(study, trial).network_.state, states[best_epoch(trial) - 1]

@@ -16,10 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import model
+from hpsearch.data.loading import Scaler, load_dataset
 from model.checkpoint import Checkpoint
-from model.classifier import MLPClassifier
 from model.config import TrainConfig
-from model.data import Scaler, load_dataset
+from model.estimators import MLPClassifier
 from model.network import Network
 from model.optimizers import OPTIMIZERS
 from model.training import CURVES, train
@@ -46,7 +46,7 @@ def test_is_a_scikit_learn_estimator(estimator, check):
 def test_parameters_are_those_of_a_training_run_and_two_more():
     parameters = inspect.signature(MLPClassifier).parameters
     expected = {field.name: field.default for field in fields(TrainConfig)}
-    expected |= {"random_state": None, "validation_fraction": 0.0}
+    expected |= {"loss": "auto", "random_state": None, "validation_fraction": 0.0}
     assert {name: parameter.default for name, parameter in parameters.items()} == expected
     assert MLPClassifier().get_params() == expected
 
@@ -419,8 +419,10 @@ def test_a_file_that_is_not_a_classifier_is_refused(iris, tmp_path):
     classifier.network_.save(path)
     with pytest.raises(ValueError, match=r"it\.npz: a network without its classes and scaler"):
         MLPClassifier.load(path)
-    Checkpoint(classifier.network_, classifier.optimizer_, NAMES, Scaler(), {}, {}).save(path)
-    with pytest.raises(ValueError, match="not a saved classifier; it has no 'random_state'"):
+    Checkpoint(classifier.network_, classifier.optimizer_, Scaler(), {}, {}, classes=NAMES).save(
+        path
+    )
+    with pytest.raises(ValueError, match="not a saved estimator; it has no 'random_state'"):
         MLPClassifier.load(path)
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="not a network saved by hpsearch"):

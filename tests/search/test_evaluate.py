@@ -30,7 +30,7 @@ from hpsearch.export.network import winner_with_network
 from hpsearch.export.winner import winner_record, winning_trial
 from hpsearch.figures.evaluation import draw_evaluation
 from hpsearch.report.page import report_page
-from hpsearch.search.evaluate import evaluate
+from hpsearch.search.evaluate import class_scores, evaluate
 from hpsearch.search.repeats import evaluation_settings
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import evaluation_name, find_evaluation, load_study, study_settings
@@ -40,9 +40,9 @@ from hpsearch.tracking.evaluation import log_evaluation, log_missing_evaluation
 from hpsearch.tracking.page import describe
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trainables.network import (
+    NetworkModel,
     learning_rates,
     load_data,
-    start_training,
     with_validation_rows,
 )
 from hpsearch.trials.records import Repeat, curves_of, own_trials, repeat_of, slot_of
@@ -78,13 +78,15 @@ def done(study):
 
 
 def data_of(settings):
-    return load_data(settings.data.model_dump())
+    return load_data(settings.data.arguments())
 
 
 def retrained(settings, data, config, draw):
     """An untrained network of one draw, and its epochs."""
     search = settings.search
-    return start_training(data, config, seed=search.seed, draw=draw, metric=search.metric)
+    maximize = search.direction == "maximize"
+    model = NetworkModel(data, seed=search.seed, metric=search.metric, maximize=maximize)
+    return model.start_training(config, draw)
 
 
 def test_repeats_are_trainings_of_the_same_configuration_with_other_draws(search):
@@ -172,7 +174,7 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
         assert use.scores is None
         return load_test_set(**options)
 
-    monkeypatch.setattr("model.data.load_test_set", opening)
+    monkeypatch.setattr("hpsearch.data.loading.load_test_set", opening)
     found = evaluate(NAME, top=2, seeds=3)
     assert len(seen) == 1
     x, y = load_test_set("digits", limit=120)
@@ -196,18 +198,10 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():
-    class Fixed:
-        def __init__(self, rows):
-            self.rows = np.array(rows)
-
-        def predict_proba(self, _):
-            return self.rows
-
-    networks = [Fixed([[0.6, 0.4], [0.1, 0.9]]), Fixed([[0.1, 0.9], [0.4, 0.6]])]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.data.load_test_set", lambda **_: (None, np.array([1, 1])))
-        settings = type("S", (), {"data": type("D", (), {"model_dump": lambda _: {}})()})()
-        scores = hpsearch.search.evaluate._test_scores(networks, settings)
+    probabilities = [
+        np.array(rows) for rows in ([[0.6, 0.4], [0.1, 0.9]], [[0.1, 0.9], [0.4, 0.6]])
+    ]
+    scores = class_scores(np.array([1, 1]), probabilities)
     assert scores["network"]["accuracy"] == 0.5
     assert scores["ensemble"]["accuracy"] == 1
     assert scores["networks"]["accuracy"] == [0.5, 1.0]

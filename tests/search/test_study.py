@@ -7,10 +7,17 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, TrackingError
 from hpsearch.search.study import run_study, study_name
+from hpsearch.settings.definition import READING
 from hpsearch.storage.catalog import load_study, study_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trainables.network import load_data
+from hpsearch.trials.records import (
+    definition_of,
+    study_file,
+    write_definition,
+    write_study_file,
+)
 
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
 
@@ -164,7 +171,7 @@ def test_data_are_found_from_another_folder(run, tmp_path, monkeypatch, make_set
     (tmp_path / "elsewhere" / "table.csv").unlink()
     (tmp_path / "table.csv").unlink()
     with pytest.raises(DataError) as raised:
-        load_data(study_settings(study).data.model_dump())
+        load_data(study_settings(study).data.arguments())
     missing = f"table.csv: No such file or directory (relative to {tmp_path / 'elsewhere'})"
     assert str(raised.value) == f"data.source: {missing}"
 
@@ -174,9 +181,9 @@ def test_what_the_data_may_not_mean_is_logged(run, tmp_path, make_settings, capl
     (tmp_path / "table.csv").write_text(f"Id,b,kind\n{rows}")
     run(make_settings(data={"source": "table.csv", "target": "kind"}, search={"trials": 1}))
 
-    blanks, numbers = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    blanks, numbers, *_ = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
     assert blanks.startswith("table.csv: target 'kind' holds 'x' and 'x ', which differ only in")
-    assert numbers.startswith("table.csv: column 'Id' only numbers the rows")
+    assert numbers == "table.csv: column left out: 'Id' only numbers the rows"
 
 
 def test_budget_sampler_and_pruner_may_change(run, make_settings):
@@ -393,3 +400,78 @@ def test_runs_that_an_earlier_start_left_missing_are_written(run, make_settings,
     outcome = run(make_settings(search={"trials": 5}), tracker=Tracker(mlflow_uri))
     assert (outcome.new, outcome.written) == (1, 4)
     assert len(MlflowClient(mlflow_uri).search_runs(["1"])) == 5
+
+
+# Tables as an earlier version read them
+
+
+def as_begun_by_0_1(study):
+    """Make a study on a table that of version 0.1, which knew nothing of how tables are read."""
+    known = {key: text for key, text in definition_of(study).items() if key != READING}
+    write_definition(study, known)
+    write_study_file(study, study_file(study).replace("reading = 1\n", ""))
+
+
+def test_a_study_of_a_table_that_0_1_began_goes_on_as_it_was(run, tmp_path, make_settings):
+    rows = [f"{n % 7},{'red' if n % 2 else 'blue'},{'xy'[n % 2]}\n" for n in range(60)]
+    rows[0] = rows[0].replace("blue", "NA")  # a word to 0.1, and an empty cell now
+    rows[11] = rows[11].replace("red", "green")
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(rows))
+    data = {"source": "t.csv", "target": "y", "limit": 60}
+    early = run(make_settings(data={**data, "reading": 1}, search={"trials": 6})).study
+    settings = make_settings(data=data, search={"trials": 4})
+    begun = run(make_settings(data={**data, "reading": 1}), name="begun").study
+    as_begun_by_0_1(begun)
+
+    assert study_settings(begun).data.reading == 1
+    more = settings.replace(search={"trials": 6})
+    assert run(more, name="begun").new == 2
+    assert by_slot(begun) == by_slot(early)
+    now = run(more, name="now").study
+    assert by_slot(now) != by_slot(early)
+    assert study_settings(now).data.reading is None
+
+
+def test_a_study_of_numbers_searches_for_an_error_by_default(run, tmp_path, make_settings):
+    rows = "".join(f"{n},{n % 5},{n / 3 + n % 5}\n" for n in range(100))
+    (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}")
+    settings = make_settings(
+        data={"source": "t.csv", "target": "y", "limit": 100}, search={"metrics": ["val/r2"]}
+    )
+    study = run(settings).study
+    stored = study_settings(study)
+    assert (stored.search.metric, stored.trial.fixed["loss"]) == ("val/rmse", "squared_error")
+    assert study.direction.name == "MINIMIZE"
+    curves = study.best_trial.user_attrs["curves"]
+    assert {*curves} >= {"train/loss", "val/loss", "val/rmse", "val/r2"}
+    assert study.best_value == min(curves["val/rmse"])
+    assert run(settings).new == 0
+
+
+@pytest.mark.parametrize(
+    ("trial", "search", "sentence"),
+    [
+        ({"loss": "cross_entropy"}, {}, r"trial\.loss: 'cross_entropy' is for classes, and these"),
+        ({"loss": {"choices": ["huber", "mean_squared_error"]}}, {}, "'mean_squared_error' is for"),
+        ({}, {"metric": "val/accuracy"}, r"search\.metric: 'val/accuracy' is not a metric of num"),
+        (
+            {},
+            {"metrics": ["val/f1"]},
+            r"search\.metrics: 'val/f1' is not a metric of num",
+        ),
+    ],
+)
+def test_what_does_not_fit_numbers_is_refused(
+    run, tmp_path, make_settings, trial, search, sentence
+):
+    rows = "".join(f"{n},{n % 5},{n / 3 + n % 5}\n" for n in range(100))
+    (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}")
+    data = {"source": "t.csv", "target": "y", "limit": 100}
+    with pytest.raises(SettingsError, match=sentence):
+        run(make_settings(data=data, trial=trial, search=search))
+    assert not (tmp_path / "test.journal").exists()
+
+
+def test_a_loss_of_numbers_is_refused_for_classes(run, make_settings):
+    with pytest.raises(SettingsError, match="'huber' is for numbers, and these labels"):
+        run(make_settings(trial={"loss": "huber"}))

@@ -1,8 +1,8 @@
 import pytest
 
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import SettingsError
 from hpsearch.settings.study import parse_settings
-from model.data import load_dataset
 
 
 def parse(**tables):
@@ -11,7 +11,7 @@ def parse(**tables):
 
 def test_the_table_holds_the_arguments_of_load_dataset():
     read = parse(data={"source": "iris", "limit": 60, "train_limit": 30})
-    assert len(load_dataset(**read.data.model_dump()).x_train) == 30
+    assert len(load_dataset(**read.data.arguments()).x_train) == 30
 
 
 def test_draw_first_needs_a_limit():

@@ -11,6 +11,7 @@ from hpsearch.errors import SettingsError
 from hpsearch.settings.study import STUDIES, StudySettings, load_settings, parse_settings
 from hpsearch.space.space import SearchSpace
 from hpsearch.trainables.network_keys import NETWORK, network_space
+from hpsearch.trials.metrics import NETWORK_METRICS
 from model.config import TrainConfig
 
 SHIPPED = sorted(STUDIES.glob("*.toml"))
@@ -54,10 +55,13 @@ hidden_layer_sizes = []
 """
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, model, data, search, trial, enqueue, figure)"
-DATA_KEYS = "(source, target, limit, train_limit, scale, split_seed, draw, validation)"
+DATA_KEYS = (
+    "(source, target, task, drop, id, text, max_categories, decimal, thousands, positive, limit, "
+    "train_limit, scale, split_seed, draw, validation, test, reading)"
+)
 SEARCH_KEYS = (
-    "(metric, direction, value, sampler, pruner, trials, seeds, seed, first_draw, timeout, target, "
-    "patience, diagnostics, sampler_options, pruner_options)"
+    "(metric, direction, metrics, value, sampler, pruner, trials, seeds, seed, first_draw, "
+    "timeout, target, patience, diagnostics, sampler_options, pruner_options)"
 )
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
 
@@ -88,11 +92,9 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
 def test_reads_every_table_of_a_study_file(study_file):
     read = load_settings(study_file)
     assert read.name == "letters"
-    assert read.data.model_dump() == {
+    assert read.data.model_dump(exclude_none=True) == {
         "source": "iris",
-        "target": None,
         "limit": 100,
-        "train_limit": None,
         "scale": "unit",
         "split_seed": 3,
         "draw": "stratified",
@@ -101,6 +103,7 @@ def test_reads_every_table_of_a_study_file(study_file):
     assert read.search.model_dump() == {
         "metric": "val/loss",
         "given_direction": None,
+        "metrics": (),
         "value": "best",
         "sampler": "random",
         "pruner": "hyperband",
@@ -274,7 +277,7 @@ def test_settings_made_in_python_may_hold_a_space():
         ({"trial": 5}, "trial: must be a table, but got 5"),
         ({"trial": []}, "trial: must be a table, but got []"),
         ({"data": {"source": 5}}, "data.source: must be text, but got 5"),
-        ({"data": {"target": 5}}, "data.target: must be text, but got 5"),
+        ({"data": {"target": 5}}, "data.target: must be text, or a list of columns, but got 5"),
         ({"data": {"limit": 0}}, "data.limit: must be at least 1, but got 0"),
         ({"data": {"limit": 5.0}}, "data.limit: must be a whole number, but got 5.0"),
         ({"data": {"train_limit": -1}}, "data.train_limit: must be at least 1, but got -1"),
@@ -287,7 +290,7 @@ def test_settings_made_in_python_may_hold_a_space():
         (
             {"search": {"metric": "accuracy"}},
             "search.metric: 'accuracy' is not a metric; did you mean 'val/accuracy'? "
-            "(val/accuracy, val/loss)",
+            f"({', '.join(NETWORK_METRICS)})",
         ),
         ({"search": {"metric": 5}}, "search.metric: must be text, but got 5"),
         (

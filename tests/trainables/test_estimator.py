@@ -189,16 +189,20 @@ def test_a_seed_is_given_where_nobody_has_set_one(folder):
         ({"estimator": "sklearn.ensemble.VotingClassifier"}, "cannot be called without arguments"),
         ({"trial": {"max_itre": 3}}, r"trial\.'max_itre' is not a parameter of .*mean 'max_iter'"),
         ({"metric": "val/rmse"}, "search.metric: 'val/rmse' is not a metric of sklearn.ensemble.H"),
-        ({"data": {"target": "poor"}}, "data.target: 'poor' is not a column of people.csv"),
-        ({"data": {}}, "data.target: is missing; it is the column of people.csv"),
+        ({"data": {"target": "poor"}}, r"data: people.csv: 'poor' is not a column \(age"),
+        ({"data": {}}, "data: people.csv: target must name the column of the labels"),
         ({"data": {"source": "no.csv", "target": "a"}}, "data.source: there is no file 'no.csv'"),
         (
+            {"data": {"source": "people.npz"}},
+            "data.source: people.npz is no source of rows for an estimator",
+        ),
+        (
             {"data": {"source": "people.txt", "target": "a"}},
-            "is no source of rows for an estimator",
+            "data: 'people.txt' is not a data set",
         ),
         (
             {"estimator": "sklearn.linear_model.Ridge", "metric": "val/rmse"},
-            "data.target: rich of people.csv is no number in every row",
+            "data: people.csv: target .rich. is .yes. in row 1, and a regression needs numbers",
         ),
         (
             {"estimator": "sklearn.svm.SVC", "trial": {"epochs": 3}},

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.cells import known_words, strangest
+from hpsearch.data.cells import known_words, strangest
 
 
 @pytest.mark.parametrize(

@@ -8,26 +8,29 @@ import re
 import socket
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.columns import (
-    Column,
-    RawData,
-    build_raw_data,
-    check_target,
-    encode_labels,
-)
-from model.names import unknown_name
-from model.tables import read_arrays, read_table
+from hpsearch.data.columns import early_column
+from hpsearch.data.early import build_raw_data
+from hpsearch.data.files import TABLES, ReadTable, is_table, read_frame, suffix_of
+from hpsearch.data.labels import encode_labels
+from hpsearch.data.options import TableOptions
+from hpsearch.data.raw import RawData
+from hpsearch.data.table import TableData, build_table, check_column
+from hpsearch.formatting import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -36,22 +39,31 @@ IDX_FILES = (
     "t10k-labels-idx1-ubyte",
 )
 URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+FILES = (*TABLES, ".npz")
 MNIST_TRAIN_ROWS = 60_000
 DOWNLOAD_PATIENCE = 10.0  # seconds to wait for a byte
 
 
-def read_source(source: str, target: str | None = None) -> RawData:
-    """Return everything that `source` holds; `target` names the label column of a table.
+def read_source(source: str, options: TableOptions | None = None) -> RawData | TableData:
+    """Return everything that `source` holds; `options` say how a table is read.
 
     Raises ValueError, which begins with the source, for a name that is not a data set and for data
     that cannot be used; OSError for a file that cannot be opened.
     """
+    options = TableOptions() if options is None else options
     check_local(source)
-    if not (source in SOURCES or source.startswith("openml:") or _suffix(source) in FILES):
-        known = [*SOURCES, "openml:NAME", "or a .csv, .parquet or .npz file"]
+    if not (source in SOURCES or source.startswith("openml:") or suffix_of(source) in FILES):
+        known = [*SOURCES, "openml:NAME", f"or a {', '.join(FILES[:-1])} or {FILES[-1]} file"]
         raise ValueError(unknown_name(source, known, "a data set"))
+    with naming(source):
+        return _read(source, options)
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Begin the message of a ValueError about the data of a source with the source."""
     try:
-        return _read(source, target)
+        yield
     except UnicodeDecodeError as error:
         raise ValueError(f"{source}: holds bytes that are not UTF-8 text") from error
     except ValueError as error:
@@ -72,32 +84,110 @@ def source_name(source: str) -> str:
     """Return a short name: the data set's own, or a file's without folder and suffix."""
     if source in SOURCES or source.startswith("openml:"):
         return source.removeprefix("openml:")
-    return Path(source).stem
+    name = Path(source).name
+    return name[: -len(suffix_of(name))] if suffix_of(name) in FILES else Path(source).stem
 
 
-def _read(source: str, target: str | None) -> RawData:
-    if source in SOURCES:
-        if target is not None:
-            raise ValueError(f"its labels are built in, so leave target out (it is {target!r})")
-        return SOURCES[source]()
+def is_arrays(source: str) -> bool:
+    """Return whether a source is a file of arrays, which the training core reads."""
+    return suffix_of(source) == ".npz" and source not in SOURCES
+
+
+def _read(source: str, options: TableOptions) -> RawData | TableData:
+    if not is_table(source):
+        return _read_numbers(source, options)
     if source.startswith("openml:"):
-        return _read_openml(source.removeprefix("openml:"), target)
-    return FILES[_suffix(source)](Path(source).expanduser(), target)
+        frame, target = _read_openml(source.removeprefix("openml:"), options.target)
+        options = replace(options, target=target)
+        if options.reading == 1:
+            return build_raw_data(frame, _one_target(frame, options))
+        return build_table(frame, options)
+    return _read_file(Path(source).expanduser(), options)
 
 
-def _suffix(source: str) -> str:
-    return Path(source).suffix.lower()
+def _read_numbers(source: str, options: TableOptions) -> RawData:
+    """Return a source whose features are numbers already."""
+    if options.validation is not None or options.test is not None:
+        raise ValueError("its validation and test rows cannot be in files of their own")
+    if asked := sorted({*options.left_out}):
+        raise ValueError(f"its columns cannot be left out (drop or id has {asked[0]!r})")
+    if source not in SOURCES:
+        from hpsearch.data.arrays import read_arrays  # imports the training core
+
+        return read_arrays(Path(source).expanduser(), options)
+    if options.target is not None:
+        raise ValueError(f"its labels are built in, so leave target out (it is {options.target!r})")
+    raw = SOURCES[source]()
+    if options.task not in ("auto", raw.task):
+        raise ValueError(f"is a {raw.task}, so leave task out (it is '{options.task}')")
+    return raw
+
+
+def _read_file(path: Path, options: TableOptions) -> RawData | TableData:
+    import pandas as pd
+
+    table = _read_rows(path, options)
+    if options.reading == 1:
+        target = _one_target(table.frame, options)
+        return build_raw_data(table.frame, target, written=table.written)
+    places = (options.validation, options.test)
+    others = [_read_more_rows(place, options, table) for place in places]
+    frames = [table.frame, *(each.frame for each in others if each is not None)]
+    n_val, n_test = (0 if each is None else len(each.frame) for each in others)
+    whole = pd.concat(frames, ignore_index=True) if len(frames) > 1 else table.frame
+    data = build_table(whole, options, written=table.written, n_val=n_val, n_test=n_test)
+    notes = [*table.notes, *(note for each in others if each is not None for note in each.notes)]
+    return replace(data, notes=(*notes, *data.notes))
+
+
+def _one_target(frame: pd.DataFrame, options: TableOptions) -> str:
+    return check_column(next(iter(options.targets), None), [*map(str, frame.columns)])
+
+
+def _read_rows(path: Path, options: TableOptions) -> ReadTable:
+    return read_frame(
+        path,
+        needed=options.targets or [None],
+        labels=options.targets,
+        decimal=options.decimal,
+        thousands=options.thousands,
+        early=options.reading == 1,
+    )
+
+
+def _read_more_rows(place: str | None, options: TableOptions, table: ReadTable) -> ReadTable | None:
+    """Return the rows of another file with the columns of `table`; raises ValueError."""
+    if place is None:
+        return None
+    path = Path(place).expanduser()
+    try:
+        found = _read_rows(path, options)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {place!r} with more of its rows") from None
+    names = list(table.frame.columns)
+    missing = [name for name in names if name not in found.frame.columns]
+    if missing:
+        listed = ", ".join(map(repr, missing))
+        raise ValueError(f"{place} has no column {listed}; it must have the same columns")
+    notes = [f"{place}: {note}" for note in found.notes]
+    if more := [str(name) for name in found.frame.columns if name not in names]:
+        notes.append(f"{place}: only it has column {', '.join(map(repr, more))}, left out")
+    return ReadTable(found.frame[names], found.written, tuple(notes))
 
 
 def _read_bundled(name: str) -> RawData:
-    """Return one of scikit-learn's bundled data sets, whose labels are already 0, 1, …"""
+    """Return one of scikit-learn's bundled data sets."""
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
+    columns = tuple(early_column(str(feature), ()) for feature in bunch.feature_names)
+    if name in REGRESSIONS:
+        y = bunch.target.astype(np.float64)[:, None]
+        return RawData(bunch.data, y, columns, (), ("target",))
     return RawData(
         x=bunch.data,
-        y=bunch.target.astype(np.intp),
-        columns=tuple(Column(str(feature)) for feature in bunch.feature_names),
+        y=bunch.target.astype(np.intp),  # 0, 1, …, as the labels are
+        columns=columns,
         class_names=tuple(str(label) for label in bunch.target_names),
     )
 
@@ -166,18 +256,21 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
 def _image_data(images: NDArray[np.uint8], labels: NDArray[Any], n_test: int) -> RawData:
     """Return images (n, height, width) as rows of pixels, named as in scikit-learn's digits."""
     _, height, width = images.shape
-    columns = tuple(Column(f"pixel_{row}_{col}") for row in range(height) for col in range(width))
+    names = (f"pixel_{row}_{column}" for row in range(height) for column in range(width))
+    columns = tuple(early_column(name, ()) for name in names)
     y, class_names = encode_labels(labels, "the label")
-    return RawData(images.reshape(len(images), -1), y, columns, class_names, n_test)
+    return RawData(images.reshape(len(images), -1), y, columns, class_names, n_test=n_test)
 
 
-def _read_openml(name: str, target: str | None) -> RawData:
-    """Return an OpenML data set by its name, with OpenML's own target unless one is given."""
+def _read_openml(
+    name: str, target: str | Sequence[str] | None
+) -> tuple[pd.DataFrame, str | Sequence[str] | None]:
+    """Return an OpenML table by its name, and OpenML's own target unless one is given."""
     with _download_errors(tried="", remedy="go online once"):
         bunch = _fetch(name, as_frame=True)
     if target is None and len(bunch.target_names) == 1:
         target = bunch.target_names[0]
-    return build_raw_data(bunch.frame, check_target(target, list(bunch.frame.columns)))
+    return bunch.frame, target
 
 
 def _fetch(name: str, **options: Any) -> Any:
@@ -208,14 +301,10 @@ def _download_errors(tried: str, remedy: str) -> Iterator[None]:
         socket.setdefaulttimeout(timeout)
 
 
+REGRESSIONS = ("diabetes",)
+BUNDLED = ("digits", "iris", "wine", "breast_cancer", *REGRESSIONS)
 SOURCES: dict[str, Callable[[], RawData]] = {
-    **{name: partial(_read_bundled, name) for name in ("digits", "iris", "wine", "breast_cancer")},
+    **{name: partial(_read_bundled, name) for name in BUNDLED},
     "mnist": partial(_read_mnist, "mnist", "mnist_784"),
     "fashion_mnist": partial(_read_mnist, "fashion_mnist", "Fashion-MNIST"),
-}
-
-FILES: dict[str, Callable[[Path, str | None], RawData]] = {
-    ".csv": read_table,
-    ".parquet": read_table,
-    ".npz": read_arrays,
 }

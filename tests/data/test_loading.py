@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model.columns import encode
-from model.data import SCALES, load_dataset, load_test_set
+from hpsearch.data.columns import encode, from_plain
+from hpsearch.data.loading import SCALES, load_dataset, load_test_set
 
 N = 400
 CLASSES = [0.6, 0.3, 0.1]
@@ -149,7 +149,7 @@ def test_columns_and_scaler_turn_other_rows_of_the_table_into_features(tmp_path)
     frame.to_csv(path, index=False)
     data = load_dataset(str(path), target="y")
 
-    features = data.scaler(encode(frame, data.columns))
+    features = data.scaler(encode(frame, from_plain(data.columns)))
 
     every_row = {tuple(row) for row in features.tolist()}
     assert {tuple(row) for row in (*data.x_train.tolist(), *data.x_val.tolist())} < every_row
@@ -181,9 +181,15 @@ def test_a_category_without_training_rows_is_zero_everywhere(table, tmp_path):
     data = load_dataset(path, target="y")
     x_test, _ = load_test_set(path, target="y")
 
-    assert data.feature_names == ("colour=blue", "colour=green", "colour=red")
-    green = [x[:, 1] for x in (data.x_train, data.x_val, x_test)]
-    assert not np.concatenate(green).any()
+    assert data.feature_names == ("colour=blue", "colour=red")
+    one, another = (x[0] for x in (data.x_val, x_test) if len(x))
+    assert data.columns[0]["categories"] == ["blue", "red"]
+    np.testing.assert_array_equal(one, another)  # the row of each that is green
+
+    early = load_dataset(path, target="y", reading=1)
+    assert early.feature_names == ("colour=blue", "colour=green", "colour=red")
+    assert not early.x_train[:, 1].any()
+    assert not early.x_val[:, 1].any()
 
 
 def test_a_sources_own_test_set_stays_complete(own_test):
@@ -403,7 +409,7 @@ def test_however_numbers_are_written_the_digest_is_that_of_version_0_1(tmp_path,
     rows = [f"{i * 0.3},{'uv'[i % 2]},{labels[i % 3]}\n" for i in range(30)]
     path.write_text("a,b,y\n" + "".join(rows))
 
-    assert load_dataset(str(path), target="y").digest == digest
+    assert load_dataset(str(path), target="y", reading=1).digest == digest
 
 
 def test_the_digest_depends_on_which_rows_are_the_test_set(own_test, tmp_path):

@@ -1,6 +1,7 @@
 """Files of every kind are read, and an error says in one sentence what is wrong."""
 
 import re
+import sys
 from decimal import Decimal
 
 import numpy as np
@@ -9,7 +10,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from model.tables import read_arrays, read_frame, read_table
+from hpsearch.data.arrays import read_arrays
+from hpsearch.data.files import read_frame
+from hpsearch.data.options import TableOptions
+from hpsearch.data.sources import read_source
+
+
+def read_table(path, target):
+    """Read a table as version 0.1 did; errors are without the file's name."""
+    try:
+        return read_source(str(path), TableOptions(target=target, reading=1))
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+
 
 X = np.arange(8.0).reshape(4, 2)
 Y = np.array([0, 1, 0, 1])
@@ -77,8 +90,6 @@ def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
         ("", "is empty; a table with column names and rows is needed"),
         ("\n\n", "is empty; a table with column names and rows is needed"),
         ("a,y\n", "has column names but no rows"),
-        ("a,b,a,y\n1,2,3,4\n", "2 columns are named 'a'; rename them or keep one"),
-        (",a,y\n0,1,2\n", "column 1 has no name; name it, or drop it if it is an index"),
         ("y\n1\n2\n", "has no column but the target 'y'; features are needed as well"),
         ("a,b\n1,2\n", "'y' is not a column (a, b)"),
         ("a,y\n1,2\n3,4,5\n", "row 2 has 3 fields, but the header has 2"),
@@ -96,8 +107,7 @@ def test_a_parquet_table_is_the_csv_table(csv, tmp_path):
             "column 'a' is inf in row 2; features must be finite and within float32",
         ),
         ("a,y\n1,2\n2,2\n", "target 'y' is '2' in every row; at least two classes are needed"),
-        (b"a,y\n1,2\n2,caf\xe9\n", "line 3 is not UTF-8 (byte 0xe9); save the file as UTF-8"),
-        ("a,y\n1,2\n".encode("utf-16"), "line 1 is not UTF-8 (byte 0xff); save the file as UTF-8"),
+        (b"a,y\n1,\x002\n", "holds bytes that are no text, so it is no table of text"),
         (
             'a,y\n1,"2\n',
             "is not a readable table (Error tokenizing data. C error: "
@@ -110,9 +120,20 @@ def test_errors_in_a_csv_table(csv, content, sentence):
         read_table(csv(content), "y")
 
 
-def test_undecodable_bytes_beyond_the_first_block_are_found(csv):
-    with pytest.raises(ValueError, match=r"^line 50002 is not UTF-8 \(byte 0xe9\)"):
-        read_table(csv(b"a,y\n" + b"1,2\n" * 50_000 + b"1,caf\xe9\n"), "y")
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_latin_1_is_read_and_pointed_out(csv, encoding):
+    rows = "1,2\n" * 300_000 + ("1,café\n" if encoding == "cp1252" else "1,caf\xe9\x81\n")
+    table = read_frame(csv(("a,y\n" + rows).encode("latin-1")), labels=["y"])
+    assert table.frame["y"].iloc[-1].startswith("café")
+    (note,) = table.notes
+    assert note.startswith("line 300002 is not UTF-8 (byte 0xe9), so the file is read as Latin-1")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_byte_order_mark_names_the_encoding(csv, encoding):
+    table = read_frame(csv("größe,y\n1,2\n".encode(encoding)))
+    assert list(table.frame.columns) == ["größe", "y"]
+    assert table.notes == ()
 
 
 def test_a_field_too_long_for_a_table_is_an_error(csv):
@@ -124,11 +145,11 @@ def test_a_field_too_long_for_a_table_is_an_error(csv):
 def test_a_missing_file_is_pythons_own_error(tmp_path, name):
     read = read_arrays if name.endswith("npz") else read_table
     with pytest.raises(FileNotFoundError, match=name):
-        read(tmp_path / name, "y")
+        read(tmp_path / name, TableOptions() if read is read_arrays else "y")
 
 
 def test_chosen_columns_stay_text(csv):
-    frame = read_frame(csv("a,b\n01,02\n"), text=["a", "absent"])
+    frame = read_frame(csv("a,b\n01,02\n"), text=["a", "absent"]).frame
     assert frame.iloc[0].tolist() == ["01", 2]
 
 
@@ -228,26 +249,88 @@ def test_a_column_that_numbers_the_rows_is_noted(csv):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("a;b;y\n1;2;x\n", "separates its fields by semicolons ('a;b;y'); separate them by"),
-        ("a;b;y\n1,5;2,5;x\n", "separates its fields by semicolons ('a;b;y'); separate them by"),
-        ("a, m;b;y\n1;2;x\n", "separates its fields by semicolons ('a, m;b;y'); separate them"),
-        ("a\tb\ty\n1\t2\tx\n", r"separates its fields by tabs ('a\tb\ty'); separate them by"),
-        ("a|y\n1|x\n", "separates its fields by vertical bars ('a|y'); separate them by commas"),
-        ("sep=;\na;y\n1;x\n", "begins with the line 'sep=;', which is for spreadsheets; remove"),
         ("5.1,0.2,x\n4,1,y\n", "has no column 'y': its first line (5.1,0.2,x) looks like a row"),
         ("0,0,0\n1,7,8\n", "has no column 'y': its first line (0,0,0) looks like a row of data"),
         ("p,x\ne,x\np,z\n", "has no column 'y': its first line (p,x) looks like a row of data"),
         ("2019,2020,z\n1,2,x\n", "'y' is not a column (2019, 2020, z)"),
     ],
 )
-def test_another_separator_and_a_missing_header_are_recognized(csv, content, sentence):
+def test_a_missing_header_is_recognized(csv, content, sentence):
     path = csv(content)
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
         read_table(path, "y")
 
 
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ("a;b;y\n1;2;x\n", [1, 2, "x"]),
+        ("a, m;b;y\n1,5;2;x\n", ["1,5", 2, "x"]),
+        ("a\tb\ty\n1\t2\tx y\n", [1, 2, "x y"]),
+        ("a|b|y\n1|2|x\n", [1, 2, "x"]),
+        ("sep=;\na;b;y\n1;2;x\n", [1, 2, "x"]),
+        ('a,b,y\n1,2,"x;y;z"\n', [1, 2, "x;y;z"]),
+        ("y\n7\n", [7]),
+    ],
+)
+def test_the_separator_is_found(csv, content, rows):
+    frame = read_frame(csv(content)).frame
+    assert frame.columns[-1] == "y"
+    assert frame.iloc[0].tolist() == rows
+
+
+def test_decimal_commas_and_separated_thousands_are_read_by_option(csv):
+    path = csv("a;b\n1.234,5;2\n")
+    assert read_frame(path).frame["a"].tolist() == ["1.234,5"]
+    assert read_frame(path, decimal=",", thousands=".").frame["a"].tolist() == [1234.5]
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.csv.gz", "t.tsv.gz", "t.parquet", "t.xlsx", "T.CSV"])
+def test_files_of_every_kind_hold_the_same_table(tmp_path, name):
+    frame = pd.DataFrame({"a": [1.5, np.nan, 2.0], "b": ["x", "y", None]})
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        frame.to_parquet(path)
+    elif name.endswith("xlsx"):
+        pytest.importorskip("openpyxl")
+        frame.to_excel(path, index=False)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if "tsv" in name else ",")
+    pd.testing.assert_frame_equal(read_frame(path).frame, frame, check_dtype=False)
+
+
+def test_only_the_first_sheet_is_read_and_the_others_are_named(tmp_path):
+    pytest.importorskip("openpyxl")
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        for sheet in ("one", "two"):
+            pd.DataFrame({"a": [1]}).to_excel(book, sheet_name=sheet, index=False)
+    table = read_frame(tmp_path / "t.xlsx")
+    assert table.notes == ("only the first of its 2 sheets is read, 'one'",)
+
+
+def test_a_damaged_sheet_is_an_error(tmp_path):
+    pytest.importorskip("openpyxl")
+    (tmp_path / "t.xlsx").write_text("no sheet")
+    with pytest.raises(ValueError, match=r"^is not a readable \.xlsx file \("):
+        read_frame(tmp_path / "t.xlsx")
+
+
+def test_an_xlsx_file_names_the_extra_that_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (tmp_path / "t.xlsx").write_text("no sheet")
+    with pytest.raises(ValueError, match=r"needs openpyxl: pip install 'hpsearch\[xlsx\]'"):
+        read_frame(tmp_path / "t.xlsx")
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8bcut off", b"no gzip"])
+def test_a_damaged_gzip_file_is_an_error(tmp_path, content):
+    (tmp_path / "t.csv.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^is not a complete gzip file"):
+        read_frame(tmp_path / "t.csv.gz")
+
+
 def test_columns_that_are_not_needed_may_have_any_name(csv):
-    frame = read_frame(csv(",a,b,b\n0,1,2,3\n"), needed=["a"])
+    frame = read_frame(csv(",a,b,b\n0,1,2,3\n"), needed=["a"]).frame
     assert list(frame.columns) == ["", "a", "b", "b"]
     assert frame.iloc[0].tolist() == [0, 1, 2, 3]
 
@@ -280,12 +363,12 @@ def test_a_parquet_column_named_twice(tmp_path):
     parquet.write_table(table, tmp_path / "data.parquet")
 
     sentence = "2 columns are named 'a'; rename them or keep one"
-    with pytest.raises(ValueError, match=exactly(sentence)):
-        read_table(tmp_path / "data.parquet", "y")
+    with pytest.raises(ValueError, match=f"{re.escape(sentence)}$"):
+        read_source(str(tmp_path / "data.parquet"), TableOptions(target="y"))
 
 
 def test_arrays_x_and_y(npz):
-    raw = read_arrays(npz(x=X, y=np.array(["b", "a", "b", "a"])), None)
+    raw = read_arrays(npz(x=X, y=np.array(["b", "a", "b", "a"])), TableOptions())
 
     np.testing.assert_array_equal(raw.x, X)
     assert raw.y.tolist() == [1, 0, 1, 0]
@@ -295,13 +378,13 @@ def test_arrays_x_and_y(npz):
 
 
 def test_another_array_as_labels(npz):
-    raw = read_arrays(npz(x=X, y=Y, parity=1 - Y), "parity")
+    raw = read_arrays(npz(x=X, y=Y, parity=1 - Y), TableOptions(target="parity"))
 
     assert raw.y.tolist() == [1, 0, 1, 0]
 
 
 def test_arrays_with_a_test_set_of_their_own(npz):
-    raw = read_arrays(npz(x_train=X, y_train=Y, x_test=X[:2] + 10, y_test=Y[:2]), None)
+    raw = read_arrays(npz(x_train=X, y_train=Y, x_test=X[:2] + 10, y_test=Y[:2]), TableOptions())
 
     np.testing.assert_array_equal(raw.x, np.concatenate([X, X[:2] + 10]))
     assert raw.y.tolist() == [0, 1, 0, 1, 0, 1]
@@ -310,7 +393,7 @@ def test_arrays_with_a_test_set_of_their_own(npz):
 
 def test_images_are_flattened(npz):
     images = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
-    raw = read_arrays(npz(x=images, y=Y), None)
+    raw = read_arrays(npz(x=images, y=Y), TableOptions())
 
     np.testing.assert_array_equal(raw.x, images.reshape(4, 6))
 
@@ -324,14 +407,16 @@ FOUR = "x and y, or x_train, y_train, x_test, y_test"
         ({"x": X}, None, f"has no array 'y'; it needs {FOUR} (found: x)"),
         ({"x": X, "y": Y}, "label", f"has no array 'label'; it needs {FOUR} (found: x, y)"),
         ({}, None, f"has no array 'x'; it needs {FOUR} (found: none)"),
-        ({"x_train": X, "y_train": Y}, None, f"has no array 'x_test'; it needs {FOUR} "
-         "(found: x_train, y_train)"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, None, f"has no array 'y_test'; it needs {FOUR} "
+         "(found: x_train, y_train, x_test)"),
+        ({"x": X, "y": Y, "x_val": X, "y_val": Y}, None, "has x_val but no x_train; name the "
+         "training rows x_train and y_train"),
         ({"x_train": X, "y_train": Y}, "y", "target cannot be chosen for a file with x_train; "
          "leave target out"),
         ({"x": X, "y": Y[:3]}, None, "array 'y' must have shape (4,), one label for each row of "
          "'x', but its shape is (3,)"),
-        ({"x": X, "y": np.eye(4)}, None, "array 'y' must have shape (4,), one label for each row "
-         "of 'x', but its shape is (4, 4)"),
+        ({"x": X, "y": np.eye(4, dtype=int)}, None, "array 'y' must have shape (4,), one label for "
+         "each row of 'x', but its shape is (4, 4)"),
         ({"x": X[:, 0], "y": Y}, None, "array 'x' must have rows and columns, "
          "but its shape is (4,)"),
         ({"x": X[:0], "y": Y[:0]}, None, "array 'x' must have rows and columns, "
@@ -351,7 +436,7 @@ FOUR = "x and y, or x_train, y_train, x_test, y_test"
 )  # fmt: skip
 def test_errors_in_a_file_of_arrays(npz, arrays, target, sentence):
     with pytest.raises(ValueError, match=exactly(sentence)):
-        read_arrays(npz(**arrays), target)
+        read_arrays(npz(**arrays), TableOptions(target=target))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all", b"PK\x03\x04 cut off"])
@@ -361,7 +446,7 @@ def test_a_damaged_archive(tmp_path, content):
 
     sentence = "is not a readable .npz file; write one with np.savez"
     with pytest.raises(ValueError, match=exactly(sentence)):
-        read_arrays(path, None)
+        read_arrays(path, TableOptions())
 
 
 def test_a_damaged_array(npz):
@@ -371,7 +456,7 @@ def test_a_damaged_array(npz):
     path.write_bytes(content)
 
     with pytest.raises(ValueError, match=r"^array 'x' is damaged \(Bad CRC-32"):
-        read_arrays(path, None)
+        read_arrays(path, TableOptions())
 
 
 def test_a_single_array_is_not_an_archive(tmp_path):
@@ -380,4 +465,4 @@ def test_a_single_array_is_not_an_archive(tmp_path):
 
     sentence = "holds a single array; write x and y with np.savez"
     with pytest.raises(ValueError, match=exactly(sentence)):
-        read_arrays(tmp_path / "data.npz", None)
+        read_arrays(tmp_path / "data.npz", TableOptions())

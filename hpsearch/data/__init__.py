@@ -1,0 +1,1 @@
+"""Data: reading sources and tables, what their columns are, labels, splits."""

@@ -1,0 +1,189 @@
+"""A table as people have it: what its columns are, and the features of its rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.cells import plain_values
+from hpsearch.data.columns import Column, Dates, Means, Numbers, Text, Words, check_finite, encode
+from hpsearch.data.kinds import Kind, kinds_of, left_out
+from hpsearch.data.labels import read_labels
+from hpsearch.data.options import TableOptions
+from hpsearch.data.raw import Indices, Prepared, RawData
+from hpsearch.formatting import counted, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_LISTED = 20  # column names in an error message
+
+
+@dataclass(frozen=True, eq=False)
+class TableData:
+    """A table without its targets, and what is to be predicted; see `RawData`.
+
+    frame: the columns as they were read, with the numbers of the rows as its index.
+    """
+
+    frame: pd.DataFrame
+    y: NDArray[Any]
+    class_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    options: TableOptions
+    digest: str
+    n_val: int = 0
+    n_test: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """What the labels are for: "classification" or "regression"."""
+        return "classification" if self.class_names else "regression"
+
+    def kinds(self, train: Indices) -> list[Kind]:
+        """Return what each column is taken for, as the rows `train` have it."""
+        return kinds_of(self.frame.iloc[train], self.options)
+
+    def prepare(self, train: Indices) -> Prepared:
+        """Return the features as they are fitted on the rows `train`; raises ValueError."""
+        kinds, frame, y = self.kinds(train), self.frame.iloc[train], self.y[train]
+        columns, blocks = [], []
+        for kind in kinds:
+            if kind.used:
+                column, block = self._fitted(kind, frame[kind.name], y)
+                columns.append(column)
+                blocks.append(block)
+        if not columns:
+            raise ValueError("has no column left for features; see `hpsearch look`")
+        x_train = np.concatenate(blocks, axis=1)
+        check_finite(x_train, [name for column in columns for name in column.feature_names])
+        notes = [left_out(kinds), *(kind.note for kind in kinds)]
+        return Prepared(
+            tuple(columns),
+            x_train,
+            lambda rows: encode(self.frame.iloc[rows], columns),
+            tuple(filter(None, notes)),
+        )
+
+    def _fitted(
+        self, kind: Kind, values: pd.Series[Any], y: NDArray[Any]
+    ) -> tuple[Column, NDArray[np.float64]]:
+        if kind.kind == "means":
+            return Means.fitted(kind.name, values, y, self.class_names)
+        fit = {"numbers": Numbers, "words": Words, "dates": Dates, "text": Text}[kind.kind]
+        return fit.fitted(kind.name, values)  # type: ignore[attr-defined, no-any-return]
+
+    def as_read(self, rows: Indices) -> pd.DataFrame:
+        """Return rows of the columns that become features, as they were read."""
+        used = [kind.name for kind in self.kinds(np.arange(len(self.frame))) if kind.used]
+        return self.frame.loc[rows, used]
+
+
+Source = RawData | TableData
+
+
+def build_table(
+    frame: pd.DataFrame,
+    options: TableOptions,
+    *,
+    written: bool = False,
+    n_val: int = 0,
+    n_test: int = 0,
+) -> TableData:
+    """Return a table's data, checked; raises ValueError.
+
+    written: whether the targets are the text of a file. n_val, n_test: how many of the last rows
+    are validation rows of their own, and a test set of their own.
+    """
+    import pandas as pd
+
+    frame.columns = pd.Index(check_names([str(name) for name in frame.columns]))
+    names = list(frame.columns)
+    targets = [check_column(name, names) for name in options.targets or (None,)]
+    for name in options.left_out:
+        check_column(name, names)
+    if both := set(targets).intersection(options.left_out):
+        raise ValueError(f"column {min(both)!r} is the target, and cannot be left out")
+    features = [name for name in names if name not in targets]
+    if not features:
+        raise ValueError(
+            f"has no column but the target {targets[0]!r}; features are needed as well"
+        )
+    if frame.empty:
+        raise ValueError("has column names but no rows")
+    frame, kept, notes = _with_labels(frame, targets)
+    end = len(kept) - n_test
+    n_val, n_test = int(kept[end - n_val : end].sum()), int(kept[end:].sum())
+    labels = read_labels(frame, targets, options.task, written=written)
+    return TableData(
+        frame=frame[features],
+        y=labels.y,
+        class_names=labels.class_names,
+        target_names=labels.targets,
+        options=options,
+        digest=_digest(frame),
+        n_val=n_val,
+        n_test=n_test,
+        notes=(*notes, *labels.notes),
+    )
+
+
+def check_names(names: Sequence[str]) -> list[str]:
+    """Return the names, with one for each column that has none; refuse one that occurs twice."""
+    given = [name if name.strip() else f"column {n}" for n, name in enumerate(names, start=1)]
+    for name, count in Counter(given).items():
+        if count > 1:
+            raise ValueError(f"{count} columns are named {name!r}; rename them or keep one")
+    return given
+
+
+def check_column(name: str | None, names: Sequence[str]) -> str:
+    """Return the name of a column; refuse None and a name that is not one of `names`."""
+    listed = names if len(names) <= MAX_LISTED else [*names[:MAX_LISTED], "…"]
+    if name is None:
+        raise ValueError(f"target must name the column of the labels ({', '.join(listed)})")
+    if name not in names:
+        near = [] if names is listed else get_close_matches(name, names, n=1)
+        raise ValueError(unknown_name(name, [*near, *listed], "a column"))
+    return name
+
+
+def _with_labels(
+    frame: pd.DataFrame, targets: Sequence[str]
+) -> tuple[pd.DataFrame, NDArray[np.bool_], list[str]]:
+    """Return the rows that have all labels, a mask (n,) of them, and a note if some have none."""
+    kept = np.ones(len(frame), bool)
+    for name in targets:
+        kept &= plain_values(frame[name]).notna().to_numpy()
+    if not kept.any():
+        raise ValueError(f"target {targets[0]!r} is empty in every row")
+    left = len(kept) - int(kept.sum())
+    note = f"{counted(left, 'row')} without a value of {' or '.join(map(repr, targets))} left out"
+    return frame[kept].reset_index(drop=True), kept, [note] if left else []
+
+
+def _digest(table: pd.DataFrame) -> str:
+    """Return the SHA-256 of a table as it was read, shortened to 32 hex digits."""
+    import pandas as pd
+
+    found = hashlib.sha256("\0".join(map(str, table.columns)).encode())
+    found.update(pd.util.hash_pandas_object(_hashable(table), index=False).to_numpy().tobytes())
+    return found.hexdigest()[:32]
+
+
+def _hashable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with cells such as lists, which have no hash, as text."""
+    odd = {
+        name: column.map(repr)
+        for name, column in table.items()
+        if column.dtype == object and not column.map(type).isin([str, float, int, bool]).all()
+    }
+    return table.assign(**{str(name): column for name, column in odd.items()}) if odd else table

@@ -1,0 +1,196 @@
+"""A network beside baselines on the same test rows: paired differences, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from hpsearch.evaluation.candidates import CONFIDENCE
+from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
+from hpsearch.trials.metrics import higher_is_better
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESAMPLES = 1000  # of the test rows (Efron's bootstrap, percentile intervals)
+USUAL = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2")
+NETWORK = "the network"
+UNEVEN = 0.8  # share of the largest class above which accuracy says little
+NORMAL = 1.96  # standard errors that a difference by chance exceeds in 5 % of cases
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A model's scores on the test rows; plain data.
+
+    interval: of the metric, 95 % over test rows of this kind. difference: by how much the network
+    is better in the metric, and the interval of that, over the same rows; None for the network.
+    A value that these rows do not have is None.
+    """
+
+    name: str
+    scores: Mapping[str, float | None]
+    interval: tuple[float | None, ...]
+    difference: tuple[float | None, ...] | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What the network is in comparison: "better", "tied" or "worse"; "" for itself."""
+        if self.difference is None or None in self.difference:
+            return ""
+        _, low, high = cast("tuple[float, float, float]", self.difference)
+        return "better" if low > 0 else "worse" if high < 0 else "tied"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The network and the baselines by one metric. remarks: sentences that a person should read."""
+
+    metric: str
+    models: tuple[Compared, ...]
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Comparison:
+        """Return the comparison that `as_plain` has made plain data of."""
+        models = (
+            Compared(
+                each["name"],
+                each["scores"],
+                tuple(each["interval"]),
+                each["difference"] and tuple(each["difference"]),
+            )
+            for each in plain["models"]
+        )
+        return cls(plain["metric"], tuple(models), tuple(plain["remarks"]))
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the comparison as plain data for JSON, which has no NaN."""
+        models = [
+            {
+                "name": each.name,
+                "scores": {name: _known(value) for name, value in each.scores.items()},
+                "interval": [_known(end) for end in each.interval],
+                "difference": each.difference and [_known(end) for end in each.difference],
+            }
+            for each in self.models
+        ]
+        return {"metric": self.metric, "models": models, "remarks": [*self.remarks]}
+
+    @property
+    def baselines(self) -> tuple[Compared, ...]:
+        """The models that are not the network."""
+        return tuple(model for model in self.models if model.difference is not None)
+
+    def with_verdict(self, verdict: str) -> list[str]:
+        """Return the names of the baselines that the network is better, tied or worse than."""
+        return [model.name for model in self.baselines if model.verdict == verdict]
+
+
+def score_name(metric: str, class_names: Sequence[str]) -> str:
+    """Return the score on test rows that is nearest to a study's metric."""
+    name = metric.partition("/")[2]
+    if name in known_scores(class_names):
+        return name
+    return "log_loss" if class_names else "rmse"
+
+
+def compare(
+    metric: str, truth: Truth, network: Predicted, baselines: Mapping[str, Predicted]
+) -> tuple[tuple[Compared, ...], float]:
+    """Return the network and the baselines by `metric`, and the metric's standard error.
+
+    The error is that of the network over test rows of this kind.
+    """
+    models = {NETWORK: network, **baselines}
+    names = [name for name in USUAL if name in known_scores(truth.class_names)]
+    shown = [metric, *(name for name in names if name != metric)]
+    drawn = _resampled(metric, truth, list(models.values()))
+    sign = 1 if higher_is_better(metric) else -1
+    compared: list[Compared] = []
+    for number, (name, predicted) in enumerate(models.items()):
+        scores = scores_of(shown, truth, predicted)
+        difference = None
+        if number:
+            gains = sign * (drawn[0] - drawn[number])
+            mean = sign * (scores_of([metric], truth, network)[metric] - scores[metric])
+            difference = (mean, *_interval(gains))
+        compared.append(Compared(name, scores, _interval(drawn[number]), difference))
+    return tuple(compared), float(np.nanstd(drawn[0]))
+
+
+def _resampled(metric: str, truth: Truth, models: Sequence[Predicted]) -> NDArray[np.float64]:
+    """Return the metric of each model (models, RESAMPLES) on test rows drawn with replacement."""
+    rng, n = np.random.default_rng(0), len(truth.y)
+    found = np.empty((len(models), RESAMPLES))
+    for draw in range(RESAMPLES):
+        rows = rng.integers(0, n, n)
+        drawn = Truth(truth.y[rows], truth.class_names, truth.positive)
+        for number, model in enumerate(models):
+            p = None if model.probabilities is None else model.probabilities[rows]
+            found[number, draw] = scores_of([metric], drawn, Predicted(model.labels[rows], p))[
+                metric
+            ]
+    return found
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def remarks(
+    metric: str,
+    truth: Truth,
+    network: Predicted,
+    *,
+    validated: float | None,
+    validation_rows: int,
+    error: float,
+) -> list[str]:
+    """Return what a person should know about scores on test rows.
+
+    metric: a score. validated: its mean over fresh seeds on so many validation rows, None if
+    another metric was measured there. error: the standard error on the test rows.
+    """
+    found, classes = [], len(truth.class_names)
+    if classes:
+        found += _never_predicted(truth, network)
+        share = np.bincount(truth.y, minlength=classes).max() / len(truth.y)
+        if metric == "accuracy" and share > UNEVEN:
+            found.append(
+                f"{share:.0%} of the test rows are of one class, so accuracy says little; "
+                "val/roc_auc, val/balanced_accuracy or val/average_precision say more"
+            )
+    tested = scores_of([metric], truth, network)[metric]
+    if validated is None or not validation_rows:
+        return found
+    # The error on the validation rows, if a row counts as much there as here.
+    both = error * np.sqrt(1 + len(truth.y) / validation_rows)
+    sign = 1 if higher_is_better(metric) else -1
+    if sign * (validated - tested) > NORMAL * both:
+        found.append(
+            f"{metric} is {validated:.4g} on {validation_rows:,} validation rows and {tested:.4g} "
+            "on the test rows, which is more than chance: what is best on one set of validation "
+            "rows also suits these rows by luck, so expect what the test rows say"
+        )
+    return found
+
+
+def _never_predicted(truth: Truth, network: Predicted) -> list[str]:
+    classes = len(truth.class_names)
+    rows, predicted = (np.bincount(y, minlength=classes) for y in (truth.y, network.labels))
+    missed = np.flatnonzero((rows > 0) & (predicted == 0)).tolist()
+    names = [repr(truth.class_names[number]) for number in missed]
+    if not names:
+        return []
+    which = "class" if len(names) == 1 else "classes"
+    return [f"the network never predicts {which} {', '.join(names)}"]

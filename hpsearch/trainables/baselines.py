@@ -1,0 +1,71 @@
+"""Baselines: estimators of scikit-learn with their defaults, trained on the rows of a study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multioutput import MultiOutputRegressor
+
+from hpsearch.data.frames import prepare_frame
+from hpsearch.data.splitting import read_parts
+from hpsearch.trainables.estimator import preparation
+from hpsearch.trainables.scoring import Predicted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CLASSIFIERS = {
+    "the majority class": DummyClassifier(strategy="most_frequent"),
+    "logistic regression": LogisticRegression(max_iter=1000),
+    "gradient boosting": HistGradientBoostingClassifier(random_state=0),
+}
+REGRESSORS = {
+    "the mean": DummyRegressor(),
+    "ridge regression": Ridge(),
+    "gradient boosting": HistGradientBoostingRegressor(random_state=0),
+}
+MOST_CELLS = 3_000_000  # of a table; beyond, training the baselines takes minutes
+
+
+def baseline_predictions(table: Mapping[str, Any]) -> Iterator[tuple[str, Predicted]]:
+    """Yield the name of each baseline, and what it predicts for the test rows of a source.
+
+    table: the arguments of `load_dataset`. They are trained on all other rows. Nothing is yielded
+    for more than MOST_CELLS cells. Raises ValueError as `read_parts` does.
+    """
+    raw, parts = read_parts(**{key: value for key, value in table.items() if key != "scale"})
+    rest = np.concatenate([parts.train, parts.val])
+    prepared = prepare_frame(raw, rest)
+    x, x_test = prepared.x_train, prepared.rows(parts.test)
+    if x.size > MOST_CELLS:
+        return
+    y, classes = raw.y[rest], len(raw.class_names)
+    for name, estimator in (CLASSIFIERS if classes else REGRESSORS).items():
+        prepare = preparation(estimator, x, "standardize")
+        inputs, tests = x, x_test
+        if prepare is not None:
+            inputs, tests = prepare.fit_transform(x), prepare.transform(x_test)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of convergence: it is what the defaults give
+            if classes:
+                fitted = estimator.fit(inputs, y)
+                yield name, _classes(fitted, tests, classes)
+            else:
+                several = y.shape[1] > 1
+                fitted = (MultiOutputRegressor(estimator) if several else estimator).fit(
+                    inputs, y if several else y[:, 0]
+                )
+                yield name, Predicted(fitted.predict(tests).reshape(len(tests), -1))
+
+
+def _classes(fitted: Any, x: Any, classes: int) -> Predicted:
+    """Return what a classifier of class indices predicts; it may lack some of the classes."""
+    probabilities: NDArray[np.float64] = np.zeros((len(x), classes))
+    probabilities[:, fitted.classes_] = fitted.predict_proba(x)
+    return Predicted(fitted.predict(x), probabilities)

@@ -1,0 +1,293 @@
+"""The metrics that people decide by, with scikit-learn's names and values.
+
+They are computed after every epoch, where scikit-learn's checks of its arguments would take longer
+than the epoch of a small network; the tests compare them with scikit-learn's functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isnan, nan, sqrt
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.errors import SettingsError
+from hpsearch.formatting import unknown_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Probabilities = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What predictions are scored against.
+
+    y: class indices (n,), or numbers (n, k). class_names: () of numbers. positive: the class that
+    counts as positive where there are two.
+    """
+
+    y: NDArray[Any]
+    class_names: Sequence[str] = ()
+    positive: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Predictions: class indices and, where a model has them, probabilities (n, k); or numbers."""
+
+    labels: NDArray[Any]
+    probabilities: Probabilities | None = None
+
+
+class Scored:
+    """Predictions beside the truth, with what several metrics need."""
+
+    def __init__(self, truth: Truth, predicted: Predicted) -> None:
+        self.truth, self.predicted = truth, predicted
+
+    @cached_property
+    def confusion(self) -> NDArray[np.float64]:
+        """The number of rows of each class (rows) that are predicted as each class (columns)."""
+        k = len(self.truth.class_names)
+        pairs = np.bincount(self.truth.y * k + self.predicted.labels, minlength=k * k)
+        return pairs.reshape(k, k).astype(np.float64)
+
+    @cached_property
+    def binary(self) -> tuple[float, float, float]:
+        """The true positives, the false positives and the false negatives."""
+        c, positive = self.confusion, self.truth.positive
+        true = float(c[positive, positive])
+        return true, float(c[:, positive].sum()) - true, float(c[positive].sum()) - true
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The probability of each class (n, k)."""
+        assert self.predicted.probabilities is not None  # `known_scores` leaves out what needs them
+        return self.predicted.probabilities
+
+    @cached_property
+    def columns(self) -> list[tuple[NDArray[np.bool_], NDArray[Any]]]:
+        """Which rows are of a class, and its probabilities: of the positive one, or of each."""
+        p, y = self.probabilities, self.truth.y
+        two = p.shape[1] == 2
+        classes = [self.truth.positive] if two else range(p.shape[1])
+        return [(y == number, p[:, number]) for number in classes]
+
+    @cached_property
+    def steps(self) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """For each of `columns`, with the threshold falling from probability to probability: how
+        many rows are above it, and how many of these are of the class."""
+        return [_steps(positives, p) for positives, p in self.columns]
+
+    @cached_property
+    def errors(self) -> NDArray[np.float64]:
+        """What is predicted minus the numbers (n, k)."""
+        errors: NDArray[np.float64] = self.predicted.labels - self.truth.y
+        return errors
+
+
+Scorer = Callable[[Scored], float]
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _accuracy(scored: Scored) -> float:
+    return float(scored.confusion.trace() / scored.confusion.sum())
+
+
+def _balanced_accuracy(scored: Scored) -> float:
+    """The mean recall of the classes that have rows."""
+    rows = scored.confusion.sum(axis=1)
+    present = rows > 0
+    return float((scored.confusion.diagonal()[present] / rows[present]).mean())
+
+
+def _f1(scored: Scored) -> float:
+    true, false_positive, false_negative = scored.binary
+    return _ratio(2 * true, 2 * true + false_positive + false_negative)
+
+
+def _f1_macro(scored: Scored) -> float:
+    """The mean F1 of the classes that have rows or predictions."""
+    c = scored.confusion
+    both = c.sum(axis=0) + c.sum(axis=1)
+    present = both > 0
+    return float((2 * c.diagonal()[present] / both[present]).mean())
+
+
+def _precision(scored: Scored) -> float:
+    true, false_positive, _ = scored.binary
+    return _ratio(true, true + false_positive)
+
+
+def _recall(scored: Scored) -> float:
+    true, _, false_negative = scored.binary
+    return _ratio(true, true + false_negative)
+
+
+def _mcc(scored: Scored) -> float:
+    """Matthews' correlation coefficient, for several classes as Gorodkin (2004) has it."""
+    c = scored.confusion
+    true, found, n = c.sum(axis=1), c.sum(axis=0), c.sum()
+    covariance = c.trace() * n - true.dot(found)
+    spread = (n * n - true.dot(true)) * (n * n - found.dot(found))
+    return _ratio(float(covariance), sqrt(spread))
+
+
+def _steps(
+    positives: NDArray[np.bool_], p: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    order = np.argsort(-p)
+    falling = p[order]
+    last = np.flatnonzero(falling[1:] != falling[:-1])
+    ends = np.append(last, len(p) - 1)
+    return ends + 1, positives[order].cumsum()[ends]
+
+
+def _gains(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return what is added in each step of rising counts."""
+    gains = counts.copy()
+    gains[1:] -= counts[:-1]
+    return gains
+
+
+def _roc_auc(scored: Scored) -> float:
+    """The area under the ROC curve; of more than two classes the mean over one against the rest.
+
+    That is the share of pairs of a positive and a negative row that are in order; ties count half.
+    """
+    areas = [_area(*steps) for steps in scored.steps]
+    known = [area for area in areas if not isnan(area)]
+    return fmean(known) if known else nan
+
+
+def _area(found: NDArray[np.intp], true: NDArray[np.intp]) -> float:
+    false = found - true
+    pairs = int(true[-1]) * int(false[-1])
+    if not pairs:
+        return nan
+    in_order = (true - 0.5 * _gains(true)).dot(_gains(false))
+    return float(in_order) / pairs
+
+
+def _average_precision(scored: Scored) -> float:
+    """The area under the precision-recall curve, in steps; of several classes their mean."""
+    return fmean(_precision_area(*steps) for steps in scored.steps)
+
+
+def _precision_area(found: NDArray[np.intp], true: NDArray[np.intp]) -> float:
+    return _ratio(float(_gains(true).dot(true / found)), float(true[-1]))
+
+
+def _log_loss(scored: Scored) -> float:
+    p, y = scored.probabilities, scored.truth.y
+    of_the_class = p[np.arange(len(y)), y].astype(np.float64)
+    return -float(np.log(np.maximum(of_the_class, np.finfo(p.dtype).eps)).mean())
+
+
+def _brier(scored: Scored) -> float:
+    """The mean of (p − t)² of the positive class; of several classes of their sum (Brier, 1950)."""
+    return sum(float(np.square(p - positives).mean()) for positives, p in scored.columns)
+
+
+def _rmse(scored: Scored) -> float:
+    return float(np.sqrt(np.square(scored.errors).mean(axis=0)).mean())
+
+
+def _mae(scored: Scored) -> float:
+    return float(np.abs(scored.errors).mean())
+
+
+def _r2(scored: Scored) -> float:
+    """The share of the variance that is explained; numbers that are all the same have 0 or 1."""
+    left = np.square(scored.errors).sum(axis=0)
+    whole = np.square(scored.truth.y - scored.truth.y.mean(axis=0)).sum(axis=0)
+    same = np.where(left > 0, 0.0, 1.0)
+    return float(np.where(whole > 0, 1 - left / np.where(whole > 0, whole, 1), same).mean())
+
+
+def _mape(scored: Scored) -> float:
+    sizes = np.maximum(np.abs(scored.truth.y), np.finfo(np.float64).eps)
+    return float((np.abs(scored.errors) / sizes).mean())
+
+
+OF_CLASSES: dict[str, Scorer] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+    "f1_macro": _f1_macro,
+    "precision": _precision,
+    "recall": _recall,
+    "mcc": _mcc,
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "log_loss": _log_loss,
+    "brier": _brier,
+}
+"""Metric of classes → its function."""
+
+OF_NUMBERS: dict[str, Scorer] = {"rmse": _rmse, "mae": _mae, "r2": _r2, "mape": _mape}
+"""Metric of numbers → its function; of several targets it is the mean over them."""
+
+TWO_CLASSES = ("f1", "precision", "recall")  # f1_macro is for more
+OF_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier")
+
+
+def known_scores(class_names: Sequence[str], *, probabilities: bool = True) -> list[str]:
+    """Return the names of the metrics that a model of these classes has; of numbers without any."""
+    if not class_names:
+        return [*OF_NUMBERS]
+    return [
+        name
+        for name in OF_CLASSES
+        if (len(class_names) == 2 or name not in TWO_CLASSES)
+        and (probabilities or name not in OF_PROBABILITIES)
+    ]
+
+
+def scores_of(names: Collection[str], truth: Truth, predicted: Predicted) -> dict[str, float]:
+    """Return the named scores of predictions."""
+    scorers = OF_CLASSES if truth.class_names else OF_NUMBERS
+    known = predicted.labels if predicted.probabilities is None else predicted.probabilities
+    if not np.isfinite(known).all():  # the training has diverged
+        return dict.fromkeys(names, nan)
+    scored = Scored(truth, predicted)
+    return {name: scorers[name](scored) for name in names}
+
+
+def check_metric(key: str, metric: str, known: Sequence[str], what: str) -> None:
+    """Raise SettingsError if a metric is not one of `known`; `what` says whose these are."""
+    if metric in known:
+        return
+    part, _, name = metric.partition("/")
+    if name in TWO_CLASSES and f"{part}/f1_macro" in known:
+        raise SettingsError(
+            f"{key}: {metric} is for two classes; use {part}/f1_macro or {part}/balanced_accuracy"
+        )
+    raise SettingsError(f"{key}: {unknown_name(metric, known, f'a metric of {what}')}")
+
+
+def positive_class(class_names: Sequence[str], named: str | None) -> int:
+    """Return the number of the positive class: the one that is named, else the second.
+
+    Raises SettingsError.
+    """
+    if named is None:
+        return 1
+    if len(class_names) != 2:
+        raise SettingsError(
+            f"data.positive: is for two classes, and there are {len(class_names)}; leave it out"
+        )
+    if named not in class_names:
+        raise SettingsError(
+            f"data.positive: {unknown_name(named, class_names, 'a class of these data')}"
+        )
+    return [*class_names].index(named)

@@ -1,0 +1,207 @@
+"""`hpsearch look`, and a study of a table that has no study file, from the look to predictions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from hpsearch.cli import cli
+from hpsearch.search.table_study import table_data, table_study
+from model import MLPRegressor
+
+N = 200
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """Houses: an id, words, gaps, dates, a price, and whether it is high."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "id": rng.permutation(9000)[:N],
+            "area": rng.normal(120, 30, N).round(),
+            "town": rng.choice(["Oslo", "Bergen", "Bodo"], N),
+            "garden": rng.choice(["yes", None], N),
+            "sold": pd.date_range("2023-01-01", periods=N).astype(str),
+        }
+    )
+    price = 3000 * frame["area"] + 90_000 * (frame["town"] == "Oslo")
+    frame["price"] = (price + rng.normal(0, 20_000, N)).round()
+    frame["dear"] = np.where(price + rng.normal(0, 90_000, N) > 420_000, "yes", "no")
+    frame.loc[::9, "area"] = None
+    return frame
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame) -> Path:
+    monkeypatch.chdir(tmp_path)
+    table.to_csv("houses.csv", index=False)
+    return tmp_path
+
+
+def test_look_says_what_every_column_is_taken_for() -> None:
+    result = run("look", "houses.csv", "--target", "price", "--drop", "dear")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:4] == ["houses.csv:", "200", "rows,", "12"]
+    assert "rows:   128 train, 32 validation, 40 test" in result.stdout
+    found = {line[0]: line[1:] for line in lines if line}
+    assert found["area"][:2] == ["numbers", "2"]
+    assert found["sold"][:2] == ["dates", "4"]
+    assert found["dear"][:2] == ["left", "out"]
+    assert "so this is a regression" in result.stderr
+    assert 'id = ["id"] leaves it out' in result.stderr
+    assert not Path("hpsearch.journal").exists()
+
+
+def test_look_prints_json_and_takes_a_study_file() -> None:
+    Path("s.toml").write_text('[data]\nsource = "houses.csv"\ntarget = "dear"\ndrop = ["price"]\n')
+    found = json.loads(run("look", "s.toml", "--json").stdout)
+    assert found["task"] == "classification"
+    assert sum(found["targets"][0]["classes"].values()) == N
+    assert sum(found["rows"].values()) == N
+    kinds = {column["name"]: column["kind"] for column in found["columns"]}
+    assert kinds["price"] == "dropped"
+    assert sum(column["features"] for column in found["columns"]) == found["features"]
+    assert json.loads(run("look", "digits", "--json").stdout)["features"] == 64
+
+
+def test_a_study_of_numbers_from_a_table_alone_to_predictions(table: pd.DataFrame) -> None:
+    options = ["--drop", "dear", "--id", "id", "--no-tracking"]
+    result = run("study", "houses.csv", "--target", "price", *options, "--trials", "4")
+    assert result.exit_code == 0, result.output
+    assert 'metric = "val/rmse"' in result.stderr
+    start = result.stderr.index("name =")
+    toml = result.stderr[start : result.stderr.index("\n\n", result.stderr.index("[trial]"))]
+    Path("houses.toml").write_text(toml)
+    again = run("study", "houses.toml", "--no-tracking")
+    assert "all 4 trials are already done" in again.stderr, again.output
+
+    evaluated = run("evaluate", "houses-tpe", "--top", "1", "--seeds", "2", "--no-tracking")
+    assert evaluated.exit_code == 0, evaluated.output
+    assert "test/rmse" in evaluated.stdout
+    assert run("export", "houses-tpe", "-f", "npz").exit_code == 0
+    predicted = run("predict", "houses-tpe.npz", "houses.csv", "--keep", "id", "-o", "out.csv")
+    assert predicted.exit_code == 0, predicted.output
+    out = pd.read_csv("out.csv")
+    assert [*out.columns] == ["id", "price"]
+    assert out["id"].tolist() == table["id"].tolist()
+    assert np.corrcoef(out["price"], table["price"])[0, 1] > 0.7
+    regressor = MLPRegressor.load("houses-tpe.npz")
+    found = regressor.predict(pd.read_csv("houses.csv"))
+    np.testing.assert_allclose(found, out["price"], rtol=1e-5)
+    lines = run("predict", "houses-tpe.npz", "houses.csv").stdout.splitlines()
+    np.testing.assert_allclose([float(line) for line in lines], out["price"])
+    refused = run("predict", "houses-tpe.npz", "houses.csv", "--proba")
+    assert refused.exit_code == 1
+    assert "the network predicts numbers, which have no probabilities" in refused.stderr
+    kept = run("predict", "houses-tpe.npz", "houses.csv", "-o", "out.csv")
+    assert (kept.exit_code, "--output: out.csv exists" in kept.stderr) == (1, True), kept.stderr
+
+
+def test_several_numbers_are_predicted_together() -> None:
+    run("study", "houses.csv", "--target", "price", "--target", "area", "--drop", "dear",
+        "--trials", "2", "--no-tracking")  # fmt: skip
+    assert run("export", "houses-tpe", "-f", "npz").exit_code == 0
+    header, first, *_ = run("predict", "houses-tpe.npz", "houses.csv").stdout.splitlines()
+    assert header == "price,area"
+    assert len(first.split(",")) == 2
+
+
+def test_the_space_and_the_metric_fit_the_table(table: pd.DataFrame) -> None:
+    few = table_study(table_data("houses.csv", ["dear"], drop=["price"]))
+    assert (few.search.metric, few.search.trials) == ("val/accuracy", 60)
+    many = pd.concat([table] * 80)
+    many["dear"] = np.where(np.arange(len(many)) % 12 == 0, "yes", "no")
+    many.to_csv("many.csv", index=False)
+    uneven = table_study(table_data("many.csv", ["dear"]))
+    assert uneven.search.metric == "val/roc_auc"
+    assert uneven.max_epochs < few.max_epochs
+    chosen = table_study(table_data("houses.csv", ["dear"], drop=["price"]), "val/f1")
+    assert chosen.search.metric == "val/f1"
+    assert "val/accuracy" in chosen.search.metrics
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("look houses.csv", "data: houses.csv: target must name the column of the labels (id, "),
+        ("look houses.csv --target prise", "'prise' is not a column; did you mean 'price'?"),
+        ("look no.csv --target y", "data.source: no.csv: No such file or directory"),
+        (
+            "study houses.csv --target town --metric val/f1",
+            "val/f1 is for two classes; use val/",
+        ),
+        ("study houses.csv --target price --metric f1", "is not a metric; did you mean 'val/f1'?"),
+        ("study digits --target high", "it is the value at which the study stops"),
+        ("study digits --drop x", "--drop, --id and --text go with a table, not with a study file"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_creates_nothing(arguments: str, sentence: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code in (1, 2)
+    assert sentence in result.stderr.replace("\n", " "), result.stderr
+    assert not Path("hpsearch.journal").exists()
+
+
+@pytest.fixture
+def exported() -> str:
+    """The network of an evaluated study of two classes, and its file."""
+    options = ["--drop", "price", "--id", "id", "--no-tracking"]
+    run("study", "houses.csv", "--target", "dear", *options, "--trials", "2")
+    run("evaluate", "houses-tpe", "--top", "1", "--seeds", "2", "--no-tracking")
+    assert run("export", "houses-tpe", "-f", "npz").exit_code == 0
+    return "houses-tpe.npz"
+
+
+def test_a_network_is_scored_on_labelled_rows(exported: str, table: pd.DataFrame) -> None:
+    found = json.loads(run("score", exported, "houses.csv", "--json").stdout)
+    predicted = run("predict", exported, "houses.csv").stdout.splitlines()
+    assert found["rows"] == N
+    assert found["now"]["accuracy"] == np.mean(np.array(predicted) == table["dear"])
+    evaluate = ["evaluate", "houses-tpe", "--top", "1", "--seeds", "2", "--no-tracking", "--json"]
+    evaluation = json.loads(run(*evaluate).stdout)
+    assert found["test_rows"]["accuracy"] == evaluation["test"]["network"]["accuracy"]
+    shown = run("score", exported, "houses.csv").stdout
+    assert shown.startswith("200 labelled rows")
+    assert "on its test rows" in shown
+
+
+def test_a_score_that_has_dropped_ends_with_exit_code_1(exported: str, table: pd.DataFrame) -> None:
+    predicted = run("predict", exported, "houses.csv").stdout.splitlines()
+    turned = table.assign(dear=np.where(np.array(predicted) == "yes", "no", "yes"))
+    turned.loc[:4, "dear"] = None
+    turned.to_csv("turned.csv", index=False)
+    options = ["--metric", "accuracy", "--max-drop", "0.2"]
+    assert run("score", exported, "houses.csv", *options).exit_code == 0
+    dropped = run("score", exported, "turned.csv", *options)
+    assert dropped.exit_code == 1
+    assert "195 labelled rows" in dropped.stdout
+    assert "accuracy is worse by 0." in dropped.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("houses.csv --metric f1 --max-drop 0.1", "'f1' has no score on test rows to compare with"),
+        ("houses.csv --metric accuracy", "--metric and --max-drop go together"),
+        ("other.csv", "other.csv: column 'dear' holds 'perhaps', which is none of the classes (no"),
+        ("bare.csv", "bare.csv: 'dear' is not a column"),
+        ("houses.csv --positive maybe", "data.positive: 'maybe' is not a class of these data"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(
+    exported: str, table: pd.DataFrame, arguments: str, sentence: str
+) -> None:
+    table.assign(dear="perhaps").to_csv("other.csv", index=False)
+    table.drop(columns="dear").to_csv("bare.csv", index=False)
+    result = run("score", exported, *arguments.split())
+    assert result.exit_code in (1, 2)
+    assert sentence in result.stderr.replace("\n", " "), result.stderr

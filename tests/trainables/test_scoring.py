@@ -1,0 +1,150 @@
+"""The metrics have scikit-learn's values."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from hpsearch.errors import SettingsError
+from hpsearch.trainables.scoring import (
+    OF_CLASSES,
+    OF_NUMBERS,
+    Predicted,
+    Truth,
+    check_metric,
+    known_scores,
+    positive_class,
+    scores_of,
+)
+from hpsearch.trials.metrics import SCORES_OF_CLASSES, SCORES_OF_NUMBERS, known_direction
+
+
+def binary(y, found, p):
+    """scikit-learn's scores of two classes, of which the second is positive."""
+    return {
+        "accuracy": metrics.accuracy_score(y, found),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, found),
+        "f1": metrics.f1_score(y, found, zero_division=0),
+        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0),
+        "precision": metrics.precision_score(y, found, zero_division=0),
+        "recall": metrics.recall_score(y, found, zero_division=0),
+        "mcc": metrics.matthews_corrcoef(y, found),
+        "roc_auc": metrics.roc_auc_score(y, p[:, 1]),
+        "average_precision": metrics.average_precision_score(y, p[:, 1]),
+        "log_loss": metrics.log_loss(y, p),
+        "brier": metrics.brier_score_loss(y, p[:, 1]),
+    }
+
+
+def several(y, found, p):
+    """scikit-learn's scores of several classes."""
+    one_hot = np.eye(p.shape[1])[y]
+    return {
+        "accuracy": metrics.accuracy_score(y, found),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, found),
+        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0),
+        "mcc": metrics.matthews_corrcoef(y, found),
+        "roc_auc": metrics.roc_auc_score(y, p, multi_class="ovr"),
+        "average_precision": metrics.average_precision_score(one_hot, p),
+        "log_loss": metrics.log_loss(y, p),
+        "brier": np.square(p - one_hot).sum(axis=1).mean(),
+    }
+
+
+def draw(n, k, seed, digits=None):
+    """Return classes and probabilities of them; with `digits`, many of these are equal."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, k, n)
+    y[:k] = range(k)
+    p = rng.dirichlet(np.ones(k), n) + 0.4 * np.eye(k)[y]
+    p /= p.sum(axis=1, keepdims=True)
+    if digits is not None:
+        p = rng.multinomial(10**digits, p) / 10**digits
+    return y, p
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("k", "theirs"), [(2, binary), (3, several), (7, several)])
+def test_classes_are_scored_as_by_scikit_learn(k, theirs, seed, digits):
+    y, p = draw(200, k, seed, digits)
+    found, names = p.argmax(axis=1), tuple("abcdefg"[:k])
+    ours = scores_of(known_scores(names), Truth(y, names), Predicted(found, p))
+    assert ours == pytest.approx(theirs(y, found, p), rel=1e-9)
+
+
+def test_a_class_that_is_never_predicted_and_one_without_rows():
+    y, names = np.array([0, 0, 1, 1, 1]), ("a", "b", "c")
+    for found in (np.zeros(5, int), np.array([0, 2, 1, 1, 2])):
+        ours = scores_of(
+            known_scores(names, probabilities=False), Truth(y, names), Predicted(found)
+        )
+        with pytest.warns(match="y_pred contains classes") if 2 in found else np.errstate():
+            balanced = metrics.balanced_accuracy_score(y, found)
+        assert ours == {
+            "accuracy": metrics.accuracy_score(y, found),
+            "balanced_accuracy": balanced,
+            "f1_macro": pytest.approx(metrics.f1_score(y, found, average="macro", zero_division=0)),
+            "mcc": pytest.approx(metrics.matthews_corrcoef(y, found)),
+        }
+
+
+def test_the_positive_class_may_be_the_first():
+    y, p = draw(100, 2, 0)
+    truth = Truth(y, ("bad", "good"), positive=positive_class(("bad", "good"), "bad"))
+    ours = scores_of(["f1", "recall", "roc_auc", "brier"], truth, Predicted(p.argmax(axis=1), p))
+    theirs = binary(1 - y, 1 - p.argmax(axis=1), p[:, ::-1])
+    assert ours == pytest.approx({name: theirs[name] for name in ours})
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_numbers_are_scored_as_by_scikit_learn(k):
+    rng = np.random.default_rng(k)
+    y = rng.normal(size=(50, k))
+    y[:, 0] += 3
+    found = y + rng.normal(size=(50, k))
+    theirs = {
+        "rmse": metrics.root_mean_squared_error(y, found),
+        "mae": metrics.mean_absolute_error(y, found),
+        "r2": metrics.r2_score(y, found),
+        "mape": metrics.mean_absolute_percentage_error(y, found),
+    }
+    assert scores_of(known_scores(()), Truth(y), Predicted(found)) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("error", [0.0, 1.0])
+def test_numbers_that_are_all_the_same(error):
+    y = np.full((4, 1), 2.0)
+    ours = scores_of(["r2"], Truth(y), Predicted(y + error))
+    assert ours["r2"] == metrics.r2_score(y, y + error)
+
+
+def test_predictions_that_are_not_finite_have_no_score():
+    found = scores_of(["rmse"], Truth(np.ones((2, 1))), Predicted(np.array([[1.0], [np.nan]])))
+    assert np.isnan(found["rmse"])
+
+
+def test_every_score_is_known_everywhere():
+    assert tuple(OF_CLASSES) == SCORES_OF_CLASSES
+    assert tuple(OF_NUMBERS) == SCORES_OF_NUMBERS
+    lower = {name for name in (*OF_CLASSES, *OF_NUMBERS) if known_direction(name) == "minimize"}
+    assert lower == {"log_loss", "brier", "rmse", "mae", "mape"}
+
+
+def test_a_score_of_two_classes_names_the_ones_for_more():
+    known = [f"val/{name}" for name in known_scores(("a", "b", "c"))]
+    with pytest.raises(SettingsError, match=r"val/f1 is for two classes; use val/f1_macro or"):
+        check_metric("search.metric", "val/f1", known, "these classes")
+    with pytest.raises(SettingsError, match=r"'val/auc' is not a metric of these classes"):
+        check_metric("search.metric", "val/auc", known, "these classes")
+
+
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [
+        (("a", "b"), r"data.positive: 'c' is not a class of these data \(a, b\)"),
+        (("a", "b", "d"), "data.positive: is for two classes, and there are 3; leave it out"),
+    ],
+)
+def test_a_wrong_positive_class_is_refused(classes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        positive_class(classes, "c")
