@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -46,6 +46,16 @@ class Column(ABC):
 
     name: str
     kind: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fitted(
+        cls, name: str, values: pd.Series[Any], y: NDArray[Any], classes: Sequence[str]
+    ) -> tuple[Self, Features]:
+        """Return the column as the training rows have it, and their features.
+
+        y: class indices (n,), or numbers (n, k), of which `classes` is ().
+        """
 
     @property
     @abstractmethod
@@ -106,8 +116,13 @@ class Numbers(Column):
     indicator: bool = False
 
     @classmethod
-    def fitted(cls, name: str, values: pd.Series[Any]) -> tuple[Self, Features]:
-        """Return the column as the training rows have it, and their features."""
+    def fitted(
+        cls,
+        name: str,
+        values: pd.Series[Any],
+        y: NDArray[Any],  # noqa: ARG003
+        classes: Sequence[str],  # noqa: ARG003
+    ) -> tuple[Self, Features]:
         numbers = as_numbers(values).to_numpy(np.float64)
         known = numbers[~np.isnan(numbers)]
         fill = float(np.median(known)) if len(known) else 0.0
@@ -168,8 +183,13 @@ class Words(Column):
     strict: bool = True
 
     @classmethod
-    def fitted(cls, name: str, values: pd.Series[Any]) -> tuple[Self, Features]:
-        """Return the column as the training rows have it, and their features."""
+    def fitted(
+        cls,
+        name: str,
+        values: pd.Series[Any],
+        y: NDArray[Any],  # noqa: ARG003
+        classes: Sequence[str],  # noqa: ARG003
+    ) -> tuple[Self, Features]:
         words = _words(values)
         counts = words.value_counts()
         rare = counts.index[counts < RARE]
@@ -217,11 +237,7 @@ class Words(Column):
         return np.flatnonzero(gaps)
 
     def unknown(self, values: pd.Series[Any]) -> tuple[int, str] | None:
-        known = {*self.categories}
-        for row, word in enumerate(self._known(values)):
-            if word is not None and word not in known and not self.others:
-                return row, word
-        return None
+        return None if self.others else _first_unknown(self._known(values), {*self.categories})
 
 
 @dataclass(frozen=True)
@@ -243,10 +259,6 @@ class Means(Column):
     def fitted(
         cls, name: str, values: pd.Series[Any], y: NDArray[Any], classes: Sequence[str]
     ) -> tuple[Self, Features]:
-        """Return the column as the training rows have it, and their features.
-
-        y: class indices (n,), or numbers (n, k).
-        """
         from sklearn.model_selection import KFold, StratifiedKFold
         from sklearn.preprocessing import TargetEncoder
 
@@ -290,15 +302,15 @@ class Means(Column):
         return True
 
     def encode(self, values: pd.Series[Any]) -> Features:
-        words = known_words(self.name, values, [*self.means], complete=False)
+        words = self._known(values)
         found = [self.means.get(word or MISSING, self.otherwise) for word in words]
         return np.array(found, np.float64).reshape(len(words), -1)
 
+    def _known(self, values: pd.Series[Any]) -> list[str | None]:
+        return known_words(self.name, values, [*self.means], complete=False)
+
     def unknown(self, values: pd.Series[Any]) -> tuple[int, str] | None:
-        for row, word in enumerate(known_words(self.name, values, [*self.means], complete=False)):
-            if word is not None and word not in self.means:
-                return row, word
-        return None
+        return _first_unknown(self._known(values), self.means)
 
 
 @dataclass(frozen=True)
@@ -316,8 +328,13 @@ class Dates(Column):
     day_first: bool = False
 
     @classmethod
-    def fitted(cls, name: str, values: pd.Series[Any]) -> tuple[Self, Features]:
-        """Return the column as the training rows have it, and their features."""
+    def fitted(
+        cls,
+        name: str,
+        values: pd.Series[Any],
+        y: NDArray[Any],  # noqa: ARG003
+        classes: Sequence[str],  # noqa: ARG003
+    ) -> tuple[Self, Features]:
         dates, day_first = as_dates(values)
         known = dates.dropna()
         hours = bool((known != known.dt.normalize()).any())
@@ -358,8 +375,13 @@ class Text(Column):
     idf: tuple[float, ...]
 
     @classmethod
-    def fitted(cls, name: str, values: pd.Series[Any]) -> tuple[Self, Features]:
-        """Return the column as the training rows have it, and their features."""
+    def fitted(
+        cls,
+        name: str,
+        values: pd.Series[Any],
+        y: NDArray[Any],  # noqa: ARG003
+        classes: Sequence[str],  # noqa: ARG003
+    ) -> tuple[Self, Features]:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(max_features=TEXT_FEATURES, stop_words="english", min_df=2)
@@ -437,6 +459,13 @@ def check_finite(x: NDArray[Any], names: Sequence[str]) -> None:
 def _words(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return the cells as words, and None where there is none."""
     return plain_values(values).map(str, na_action="ignore")
+
+
+def _first_unknown(words: Sequence[str | None], known: Container[str]) -> tuple[int, str] | None:
+    return next(
+        ((row, word) for row, word in enumerate(words) if word is not None and word not in known),
+        None,
+    )
 
 
 def _is_missing(word: object) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.data.cells import as_numbers, plain_values
-from hpsearch.data.columns import Column, Dates, Means, Text
-from hpsearch.data.kinds import Kind, left_out
+from hpsearch.data.columns import KINDS
+from hpsearch.data.kinds import Kind, notes_on, used
 from hpsearch.data.raw import Indices, RawData
 from hpsearch.data.table import Source
 
@@ -45,15 +45,13 @@ def prepare_frame(source: Source, train: Indices) -> PreparedFrame:
         return PreparedFrame(whole.iloc[train], lambda rows: whole.iloc[rows])
     kinds = source.kinds(train)
     frame, y = source.frame.iloc[train], source.y[train]
-    fitted = [_fitted(kind, frame[kind.name], y, source.class_names) for kind in kinds if kind.used]
-    if not fitted:
-        raise ValueError("has no column left for features; see `hpsearch look`")
+    fitted = [_fitted(kind, frame[kind.name], y, source.class_names) for kind in used(kinds)]
 
     def rows_of(rows: Indices) -> pd.DataFrame:
         return _joined([each.apply(source.frame[each.name].iloc[rows]) for each in fitted])
 
-    notes = tuple(filter(None, [left_out(kinds), *(kind.note for kind in kinds)]))
-    return PreparedFrame(_joined([each.training for each in fitted]), rows_of, notes)
+    training = _joined([each.training for each in fitted])
+    return PreparedFrame(training, rows_of, notes_on(kinds))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +70,8 @@ def _fitted(
     if kind.kind in ("words", "means") and kind.values <= MOST_CATEGORIES:
         known = pd.CategoricalDtype(sorted(_text(values).dropna().unique()))
         return _Fitted(name, _words(name, values, known), lambda cells: _words(name, cells, known))
-    column: Column
-    if kind.kind == "dates":
-        column, features = Dates.fitted(name, values)
-    elif kind.kind == "text":
-        column, features = Text.fitted(name, values)
-    else:
-        column, features = Means.fitted(name, values, y, class_names)
+    fit = KINDS["means" if kind.kind == "words" else kind.kind].fitted  # too many for categories
+    column, features = fit(name, values, y, class_names)
     names = list(column.feature_names)
     return _Fitted(
         name,

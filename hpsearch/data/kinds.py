@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.data.cells import (
-    alike_but_for_blanks,
     as_numbers,
     as_text,
     holds_dates,
     is_number,
     plain_values,
 )
+from hpsearch.data.labels import blanks
 from hpsearch.data.options import TableOptions
 from hpsearch.formatting import counted, joined
 
@@ -126,7 +126,7 @@ def _words(name: str, words: pd.Series[Any], facts: dict[str, Any], options: Tab
             return Kind(name, "text", **facts)
         if facts["values"] == len(text):
             return Kind(name, "all different", **facts)
-    notes = [*_spelled_numbers(name, text), *_alike(name, text)]
+    notes = [*_spelled_numbers(name, text), *blanks(f"column {name!r}", sorted(set(text)))]
     kind = "words" if facts["values"] <= options.max_categories else "means"
     return Kind(name, kind, **facts, note="; ".join(notes))
 
@@ -163,12 +163,17 @@ def _spelled_numbers(name: str, text: pd.Series[Any]) -> Iterator[str]:
             return
 
 
-def _alike(name: str, text: pd.Series[Any]) -> Iterator[str]:
-    if pair := next(alike_but_for_blanks(sorted(set(text))), None):
-        yield (
-            f"column {name!r} holds {pair[0]!r} and {pair[1]!r}, which differ only in blanks and "
-            "count as two; remove the blanks if they are one"
-        )
+def used(kinds: Sequence[Kind]) -> list[Kind]:
+    """Return the columns that become features; raises ValueError if none does."""
+    found = [kind for kind in kinds if kind.used]
+    if not found:
+        raise ValueError("has no column left for features; see `hpsearch look`")
+    return found
+
+
+def notes_on(kinds: Sequence[Kind]) -> tuple[str, ...]:
+    """Return sentences about the columns that a person should read."""
+    return tuple(filter(None, [left_out(kinds), *(kind.note for kind in kinds)]))
 
 
 def left_out(kinds: Sequence[Kind]) -> str:

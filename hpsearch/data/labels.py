@@ -71,7 +71,7 @@ def labels_of(
     if written:
         y, class_names, _ = encode_written(values, what)
     else:
-        y, class_names = encode_labels(values, what, fractions=task == "classification")
+        y, class_names = encode_labels(values, what, fractions=True)
     notes = (*([note] if note else []), *blanks(what, class_names))
     return Labels((name,), y, class_names, notes)
 

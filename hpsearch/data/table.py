@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.cells import plain_values
-from hpsearch.data.columns import Column, Dates, Means, Numbers, Text, Words, check_finite, encode
-from hpsearch.data.kinds import Kind, kinds_of, left_out
+from hpsearch.data.columns import KINDS, check_finite, encode
+from hpsearch.data.kinds import Kind, kinds_of, notes_on, used
 from hpsearch.data.labels import read_labels
 from hpsearch.data.options import TableOptions
 from hpsearch.data.raw import Indices, Prepared, RawData
@@ -55,31 +55,19 @@ class TableData:
     def prepare(self, train: Indices) -> Prepared:
         """Return the features as they are fitted on the rows `train`; raises ValueError."""
         kinds, frame, y = self.kinds(train), self.frame.iloc[train], self.y[train]
-        columns, blocks = [], []
-        for kind in kinds:
-            if kind.used:
-                column, block = self._fitted(kind, frame[kind.name], y)
-                columns.append(column)
-                blocks.append(block)
-        if not columns:
-            raise ValueError("has no column left for features; see `hpsearch look`")
-        x_train = np.concatenate(blocks, axis=1)
+        fitted = [
+            KINDS[kind.kind].fitted(kind.name, frame[kind.name], y, self.class_names)
+            for kind in used(kinds)
+        ]
+        columns = [column for column, _ in fitted]
+        x_train = np.concatenate([block for _, block in fitted], axis=1)
         check_finite(x_train, [name for column in columns for name in column.feature_names])
-        notes = [left_out(kinds), *(kind.note for kind in kinds)]
         return Prepared(
             tuple(columns),
             x_train,
             lambda rows: encode(self.frame.iloc[rows], columns),
-            tuple(filter(None, notes)),
+            notes_on(kinds),
         )
-
-    def _fitted(
-        self, kind: Kind, values: pd.Series[Any], y: NDArray[Any]
-    ) -> tuple[Column, NDArray[np.float64]]:
-        if kind.kind == "means":
-            return Means.fitted(kind.name, values, y, self.class_names)
-        fit = {"numbers": Numbers, "words": Words, "dates": Dates, "text": Text}[kind.kind]
-        return fit.fitted(kind.name, values)  # type: ignore[attr-defined, no-any-return]
 
     def as_read(self, rows: Indices) -> pd.DataFrame:
         """Return rows of the columns that become features, as they were read."""

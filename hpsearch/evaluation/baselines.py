@@ -109,15 +109,14 @@ def compare(
     names = [name for name in USUAL if name in known_scores(truth.class_names)]
     shown = [metric, *(name for name in names if name != metric)]
     drawn = _resampled(metric, truth, list(models.values()))
-    sign = 1 if higher_is_better(metric) else -1
+    sign, own = 1 if higher_is_better(metric) else -1, scores_of([metric], truth, network)[metric]
     compared: list[Compared] = []
     for number, (name, predicted) in enumerate(models.items()):
         scores = scores_of(shown, truth, predicted)
         difference = None
         if number:
             gains = sign * (drawn[0] - drawn[number])
-            mean = sign * (scores_of([metric], truth, network)[metric] - scores[metric])
-            difference = (mean, *_interval(gains))
+            difference = (sign * (own - scores[metric]), *_interval(gains))
         compared.append(Compared(name, scores, _interval(drawn[number]), difference))
     return tuple(compared), float(np.nanstd(drawn[0]))
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 
 
 OnEpoch = Callable[["BaseTrial", int], None]
+DEFAULT_ERROR = {"metric": "val/rmse"}  # what is searched for where labels are numbers
 LIVE_SECONDS = 5.0  # how often a long trial writes its curves while it runs
 
 
@@ -151,16 +152,16 @@ def loaded(settings: StudySettings) -> tuple[StudySettings, Model]:
     """
     if settings.model is None:
         return _loaded_network(settings)
-    if settings.model.estimator is not None:
+    if settings.model.estimator is not None and not _names_metric(settings):
         from hpsearch.trainables.estimator import predicts_numbers
 
-        settings = _with_metric(settings, predicts_numbers(settings.model.estimator))
+        if predicts_numbers(settings.model.estimator):
+            settings = settings.replace(search=DEFAULT_ERROR)
     return settings, load_model(settings)
 
 
-def _with_metric(settings: StudySettings, numbers: bool) -> StudySettings:
-    given = "metric" in settings.search.model_fields_set
-    return settings if given or not numbers else settings.replace(search={"metric": "val/rmse"})
+def _names_metric(settings: StudySettings) -> bool:
+    return "metric" in settings.search.model_fields_set
 
 
 def load_model(settings: StudySettings) -> Model:
@@ -207,7 +208,8 @@ def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkMode
 
     dataset = load_data(settings.data.arguments())
     numbers = not dataset.n_classes
-    settings = _with_metric(settings, numbers)
+    if numbers and not _names_metric(settings):
+        settings = settings.replace(search=DEFAULT_ERROR)
     losses = [str(loss) for loss in settings.trial.values_of("loss")]
     if numbers and not losses:
         settings = settings.replace(trial=DEFAULT_LOSS)

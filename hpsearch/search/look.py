@@ -85,8 +85,11 @@ def _target_record(target: Target) -> dict[str, Any]:
     return {"name": target.name, "low": target.low, "median": target.middle, "high": target.high}
 
 
-def look_at(data: DataSettings) -> Look:
-    """Return what a study would make of its data; raises DataError."""
+def look_at(data: DataSettings, *, suspicions: bool = True) -> Look:
+    """Return what a study would make of its data; raises DataError.
+
+    suspicions: whether the notes name columns that give the target away, which takes a while.
+    """
     how = data.arguments()
     del how["scale"]
     try:
@@ -97,6 +100,7 @@ def look_at(data: DataSettings) -> Look:
         raise DataError(f"data.source: {error.filename}: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"data: {error}") from error
+    found = _suspicions(raw, parts, prepared) if suspicions else ()
     kinds = raw.kinds(parts.train) if isinstance(raw, TableData) else []
     widths = {column.name: len(column.feature_names) for column in prepared.columns}
     return Look(
@@ -107,7 +111,7 @@ def look_at(data: DataSettings) -> Look:
         columns=tuple(kinds),
         features=len(prepared.feature_names),
         widths=widths,
-        notes=(*raw.notes, *prepared.notes, *_suspicions(raw, parts, prepared)),
+        notes=(*raw.notes, *prepared.notes, *found),
     )
 
 

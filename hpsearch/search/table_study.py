@@ -40,7 +40,7 @@ def table_study(data: DataSettings, metric: str | None = None) -> StudySettings:
 
     metric: what to search for; None: what fits the labels.
     """
-    look = look_at(data)
+    look = look_at(data, suspicions=False)  # the study itself says them
     usual, others = _metrics(look)
     searched = metric or usual
     search = {

@@ -34,7 +34,7 @@ from hpsearch.trainables.function import seed_training
 from hpsearch.trainables.scoring import (
     Predicted,
     Truth,
-    check_metric,
+    check_metrics,
     known_scores,
     positive_class,
     scores_of,
@@ -108,8 +108,7 @@ class EstimatorModel:
         )
         known = [*scores, *(alias for alias, name in ALIASES.items() if name in scores)]
         names = [f"{part}/{each}" for part in ("val", "train") for each in known]
-        for key, each in (("metric", metric), *(("metrics", each) for each in metrics)):
-            check_metric(f"search.{key}", each, names, self.name)
+        check_metrics(metric, metrics, names, self.name)
         asked = [each.partition("/")[2] for each in (metric, *metrics)]
         self._tracked = [*dict.fromkeys([*usual, *asked])]
 

@@ -17,7 +17,7 @@ from hpsearch.trainables.base import OnEpochEnd, followed
 from hpsearch.trainables.scoring import (
     Predicted,
     Truth,
-    check_metric,
+    check_metrics,
     known_scores,
     positive_class,
     scores_of,
@@ -84,8 +84,7 @@ class NetworkModel:
         classes = dataset.class_names
         self.metrics = METRICS if classes else METRICS_OF_NUMBERS
         known = [*self.metrics[1:], *(f"val/{name}" for name in known_scores(classes))]
-        for key, each in (("metric", metric), *(("metrics", each) for each in metrics)):
-            check_metric(f"search.{key}", each, known, self._labels)
+        check_metrics(metric, metrics, known, self._labels)
         self.truth = Truth(self._numbers(dataset.y_val), classes, positive_class(classes, positive))
         asked = dict.fromkeys([metric, *metrics])
         self.scores = [name.removeprefix("val/") for name in asked if name not in self.metrics]

@@ -263,6 +263,13 @@ def scores_of(names: Collection[str], truth: Truth, predicted: Predicted) -> dic
     return {name: scorers[name](scored) for name in names}
 
 
+def check_metrics(metric: str, others: Sequence[str], known: Sequence[str], what: str) -> None:
+    """Raise SettingsError if a metric of [search] is not one of `known`; see `check_metric`."""
+    check_metric("search.metric", metric, known, what)
+    for other in others:
+        check_metric("search.metrics", other, known, what)
+
+
 def check_metric(key: str, metric: str, known: Sequence[str], what: str) -> None:
     """Raise SettingsError if a metric is not one of `known`; `what` says whose these are."""
     if metric in known:
