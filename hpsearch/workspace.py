@@ -272,6 +272,8 @@ class Workspace:
         drop: Sequence[str] = (),
         id: Sequence[str] = (),
         text: str | None = None,
+        groups: str | None = None,
+        time: str | None = None,
     ) -> Look:
         """Return what a study would make of a table; nothing is trained.
 
@@ -280,13 +282,14 @@ class Workspace:
         """
         from hpsearch.data.files import is_table
         from hpsearch.search.look import look_at
-        from hpsearch.search.table_study import table_data
+        from hpsearch.search.table_study import look_at_table, table_data
         from hpsearch.settings.study import load_settings
 
         source = os.fspath(source)
-        if is_table(source):
-            return look_at(table_data(source, target, drop=drop, id=id, text=text))
-        return look_at(load_settings(source).data)
+        if not is_table(source):
+            return look_at(load_settings(source).data)
+        columns = {"drop": drop, "id": id, "text": text, "groups": groups, "time": time}
+        return look_at_table(table_data(source, target, **columns))[1]
 
     def table_study(
         self,
@@ -296,19 +299,21 @@ class Workspace:
         drop: Sequence[str] = (),
         id: Sequence[str] = (),
         text: str | None = None,
+        groups: str | None = None,
+        time: str | None = None,
         metric: str | None = None,
     ) -> StudySettings:
         """Return a study of a table that has no study file; its space fits the rows.
 
         target: the column to predict, or several. drop: columns to leave out. id: columns that only
-        name the rows. text: what becomes of free text, "refuse" or "tfidf". metric: None: one that
-        fits the labels. Raises HpsearchError.
+        name the rows. text: what becomes of free text, "refuse" or "tfidf". groups: the column
+        whose equal values stay in one part. time: the column that says which rows are later, to be
+        validated and tested on. metric: None: one that fits the labels. Raises HpsearchError.
         """
         from hpsearch.search.table_study import table_data, table_study
 
-        return table_study(
-            table_data(os.fspath(source), target, drop=drop, id=id, text=text), metric
-        )
+        columns = {"drop": drop, "id": id, "text": text, "groups": groups, "time": time}
+        return table_study(table_data(os.fspath(source), target, **columns), metric)
 
     def check(self, settings: StudySettings, *, epochs: int = 3) -> Iterator[Finding]:
         """Yield what a few epochs of a study's model show; nothing is stored."""

@@ -19,6 +19,7 @@ KINDS = {
     "dates": "dates",
     "text": "free text",
     "id": "id: left out",
+    "groups": "groups: left out",
     "dropped": "left out",
     "empty": "empty: left out",
     "constant": "one value: left out",
@@ -37,6 +38,8 @@ def look_command(
     drop: tuple[str, ...],
     ids: tuple[str, ...],
     text: str | None,
+    groups: str | None,
+    time: str | None,
     as_json: bool,
 ) -> None:
     """Show what a study would make of a table; nothing is trained.
@@ -50,19 +53,24 @@ def look_command(
     from hpsearch.cli.console import drawn_table, note, print_table, say
     from hpsearch.workspace import Workspace
 
-    look = Workspace().look(file, target, drop=drop, id=ids, text=text)
+    look = Workspace().look(file, target, drop=drop, id=ids, text=text, groups=groups, time=time)
     if as_json:
         click.echo(json.dumps(look.record(), indent=2))
         return
     say(f"{look.source}: {look.rows:,} rows, {look.features} features, {look.task}")
     for each in look.targets:
         say(_described(each))
-    say("rows:   " + ", ".join(f"{rows:,} {part}" for part, rows in look.parts.items()))
+    say(f"rows:   {_parts(look)}")
     if look.columns:
         say("")
         print_table(drawn_table(_columns(look)))
     for sentence in look.notes:
         note(sentence)
+
+
+def _parts(look: Look) -> str:
+    parts = ", ".join(f"{rows:,} {part}" for part, rows in look.parts.items())
+    return parts if look.folds == 1 else f"{parts}; the first of {look.folds} folds"
 
 
 def _described(target: Target) -> str:

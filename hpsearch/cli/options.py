@@ -63,13 +63,19 @@ def table_options(command: Command) -> Command:
 
 
 def column_options(command: Command) -> Command:
-    """Add --drop, --id and --text to a command."""
+    """Add --drop, --id, --text, --groups and --time to a command."""
     drop = click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out.")
     ids = click.option("--id", "ids", multiple=True, metavar="COLUMN", help="A column of names.")
     text = click.option(
         "--text", type=click.Choice(["refuse", "tfidf"]), help="What becomes of free text."
     )
-    return drop(ids(text(command)))
+    groups = click.option(
+        "--groups", metavar="COLUMN", help="A column whose equal values stay in one part."
+    )
+    time = click.option(
+        "--time", metavar="COLUMN", help="A column of times: later rows are validated on."
+    )
+    return drop(ids(text(groups(time(command)))))
 
 
 class _Duration(click.ParamType[float]):

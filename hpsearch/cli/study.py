@@ -88,6 +88,8 @@ def study_command(
     drop: tuple[str, ...],
     ids: tuple[str, ...],
     text: str | None,
+    groups: str | None,
+    time: str | None,
     **search: Any,
 ) -> None:
     """Run the study in FILE, or continue it.
@@ -120,10 +122,19 @@ def study_command(
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
     if is_table(file):
         settings = workspace.table_study(
-            file, target, drop=drop, id=ids, text=text, metric=search.pop("metric")
+            file,
+            target,
+            drop=drop,
+            id=ids,
+            text=text,
+            groups=groups,
+            time=time,
+            metric=search.pop("metric"),
         )
-    elif drop or ids or text is not None:
-        raise click.UsageError("--drop, --id and --text go with a table, not with a study file")
+    elif drop or ids or text or groups or time:
+        raise click.UsageError(
+            "--drop, --id, --text, --groups and --time go with a table, not with a study file"
+        )
     else:
         settings, search["target"] = load_settings(file), _stop_value(target)
     settings = _override(settings, epochs, search)

@@ -445,6 +445,8 @@ def encode(frame: pd.DataFrame, columns: Sequence[Column]) -> Features:
 
 def check_finite(x: NDArray[Any], names: Sequence[str]) -> None:
     """Refuse x (n, d) if a value is missing, infinite or too large for float32."""
+    if not x.size:
+        return
     if x.min() >= -FLOAT32_MAX and x.max() <= FLOAT32_MAX:  # makes no copy of x; false for NaN
         return
     row, column = np.argwhere(~(np.abs(x) <= FLOAT32_MAX))[0]

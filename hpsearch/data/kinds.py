@@ -40,9 +40,9 @@ USED = ("numbers", "words", "means", "dates", "text")
 class Kind:
     """What a column is taken for.
 
-    kind: one in USED, or why it is left out: "dropped", "id", "empty", "constant", "row number",
-    "all different". missing: its empty cells. values: how many different ones it has. odd: its
-    cells that are no numbers, in a column of numbers. note: a sentence about it, or "".
+    kind: one in USED, or why it is left out: "dropped", "id", "groups", "empty", "constant", "row
+    number", "all different". missing: its empty cells. values: how many different ones it has. odd:
+    its cells that are no numbers, in a column of numbers. note: a sentence about it, or "".
     """
 
     name: str
@@ -79,7 +79,7 @@ def kinds_of(frame: pd.DataFrame, options: TableOptions) -> list[Kind]:
 
 def _kind_of(name: str, values: pd.Series[Any], options: TableOptions) -> Kind:
     if name in options.left_out:
-        return Kind(name, "dropped" if name in options.drop else "id")
+        return Kind(name, options.role_of(name))
     plain = plain_values(values)
     missing, different = int(plain.isna().sum()), _distinct(name, plain)
     facts: dict[str, Any] = {"missing": missing, "values": different}

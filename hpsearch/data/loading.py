@@ -1,15 +1,16 @@
 """Data sets for the built-in network, split and scaled; the test part stays sealed.
 
 The table alone decides which rows are test rows: no limit, seed or scale moves a row into or out of
-the test set. The search sees only the other rows, split 80/20. What columns become and how they are
-scaled is fitted on their training part only.
+the test set. The search sees only the other rows, split 80/20 or into folds. What columns become
+and how they are scaled is fitted on their training part only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import as_plain
@@ -18,7 +19,7 @@ from hpsearch.data.sources import naming, source_name
 from hpsearch.data.splitting import Parts, read_parts
 from hpsearch.data.table import Source
 from hpsearch.formatting import unknown_name
-from model.data import Array, Dataset, Targets
+from model.data import Array, Dataset
 from model.scaling import SCALES, Scaler
 
 
@@ -32,70 +33,123 @@ def load_dataset(source: str, *, scale: str = "standardize", **how: Any) -> Data
     it, both stratified; a limit above the number of rows has no effect. With `draw` "first",
     `limit` takes the first rows of the source instead. `validation` is "split", a file with the
     validation rows, or "test"; "test" validates on the source's own test set, trains on all other
-    rows, and leaves nothing sealed. `target` and the other fields of TableOptions say what the
-    columns of a table are.
+    rows, and leaves nothing sealed. `shuffle=False` holds out the last rows. `target` and the other
+    fields of TableOptions say what the columns of a table are; `groups` and `time` also say which
+    rows are held out.
 
     Raises ValueError with a one-sentence message, or the OSError of a file that cannot be opened.
     """
-    loaded = _load(source, scale, how)
-    raw, parts, prepared = loaded.raw, loaded.parts, loaded.prepared
-    notes = (*raw.notes, *prepared.notes)
-    return Dataset(
-        name=source_name(source),
-        source=source,
-        digest=raw.digest,
-        feature_names=prepared.feature_names,
-        class_names=raw.class_names,
-        x_train=loaded.scaler(prepared.x_train),
-        y_train=loaded.targets(parts.train),
-        x_val=loaded.scaler(prepared.features(parts.val)),
-        y_val=loaded.targets(parts.val),
-        columns=as_plain(prepared.columns),
-        scaler=loaded.scaler,
-        target_names=raw.target_names,
-        target_scaler=loaded.target_scaler,
-        notes=tuple(f"{source}: {sentence}" for sentence in notes),
+    loaded = _Source.read(source, scale, how)
+    if len(loaded.parts.folds) > 1:
+        raise ValueError(f"{source}: folds are several data sets; use load_folds")
+    return loaded.dataset(loaded.parts.train, loaded.parts.val)
+
+
+def load_folds(source: str, *, scale: str = "standardize", **how: Any) -> tuple[Dataset, ...]:
+    """Return the training and validation rows of each fold; see `load_dataset`.
+
+    With `validation={"folds": 5}` the rows outside of the test part are divided five times, so that
+    each is a validation row once; with {"folds": 5, "repeats": 3} that is done three times. Along
+    `time` each fold validates on the rows after its training rows. What columns become and how they
+    are scaled is fitted on the training rows of each fold. A single split is one fold.
+    """
+    loaded = _Source.read(source, scale, how)
+    return tuple(loaded.dataset(train, val) for train, val in loaded.parts.folds)
+
+
+def load_final(source: str, *, scale: str = "standardize", **how: Any) -> Dataset:
+    """Return what a final network is trained on: all rows but the test rows, none to validate on.
+
+    What columns become is fitted on all of them; but on the training rows where there is a single
+    split. The arguments and the errors are those of `load_dataset`.
+    """
+    loaded = _Source.read(source, scale, how)
+    parts = loaded.parts
+    if len(parts.folds) == 1:
+        return with_validation_rows(loaded.dataset(parts.train, parts.val))
+    return loaded.dataset(parts.rest, parts.rest[:0])
+
+
+def with_validation_rows(data: Dataset) -> Dataset:
+    """Return the data with the validation rows among the training rows, and none left over."""
+    return replace(
+        data,
+        x_train=np.concatenate([data.x_train, data.x_val]),
+        y_train=np.concatenate([data.y_train, data.y_val]),
+        x_val=data.x_val[:0],
+        y_val=data.y_val[:0],
     )
 
 
 def load_test_set(
     source: str, *, scale: str = "standardize", **how: Any
 ) -> tuple[Array, NDArray[Any]]:
-    """Return x and y of the sealed part that belongs to `load_dataset` with the same arguments.
+    """Return x and y of the sealed part, as a final network takes them; see `load_final`.
 
     y holds class indices (n,), or numbers (n, k) in their own units. A source's own test set is
     complete whatever the limit. With `validation` "test" it is not sealed, so this raises
     ValueError.
     """
-    loaded = _load(source, scale, how)
+    loaded = _Source.read(source, scale, how)
     if how.get("validation") == "test":
         raise ValueError(f"{source}: its test set is used for validation, so it is not unseen")
-    test = loaded.parts.test
-    return loaded.scaler(loaded.prepared.features(test)), loaded.raw.y[test]
+    parts = loaded.parts
+    fitted = loaded.fitted(parts.rest if len(parts.folds) > 1 else parts.train)
+    return fitted.scaler(fitted.prepared.features(parts.test)), loaded.raw.y[parts.test]
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
-    """What both loaders need, so that they cannot disagree about a row or a scale."""
+class _Fitted:
+    """What is fitted on training rows: features, their scale, and that of the targets."""
 
-    raw: Source
-    parts: Parts
     prepared: Prepared
     scaler: Scaler
     target_scaler: Scaler
 
-    def targets(self, rows: Indices) -> Targets:
-        """Return class indices, or the scaled numbers of a regression."""
-        y = self.raw.y[rows]
-        return y if self.raw.class_names else self.target_scaler(y)
 
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What the loaders need, so that they cannot disagree about a row or a scale."""
 
-def _load(source: str, scale: str, how: dict[str, Any]) -> _Loaded:
-    if scale not in SCALES:
-        raise ValueError(unknown_name(scale, SCALES, "a scale"))
-    raw, parts = read_parts(source, **how)
-    with naming(source):
-        prepared = raw.prepare(parts.train)
-    numbers = not raw.class_names
-    targets = SCALES["standardize"](raw.y[parts.train]) if numbers else Scaler()
-    return _Loaded(raw, parts, prepared, SCALES[scale](prepared.x_train), targets)
+    source: str
+    scale: str
+    raw: Source
+    parts: Parts
+
+    @classmethod
+    def read(cls, source: str, scale: str, how: dict[str, Any]) -> _Source:
+        if scale not in SCALES:
+            raise ValueError(unknown_name(scale, SCALES, "a scale"))
+        return cls(source, scale, *read_parts(source, **how))
+
+    def fitted(self, train: Indices) -> _Fitted:
+        with naming(self.source):
+            prepared = self.raw.prepare(train)
+        numbers = not self.raw.class_names
+        targets = SCALES["standardize"](self.raw.y[train]) if numbers else Scaler()
+        return _Fitted(prepared, SCALES[self.scale](prepared.x_train), targets)
+
+    def dataset(self, train: Indices, val: Indices) -> Dataset:
+        """Return training and validation rows, with features fitted on the training rows."""
+        fitted, raw = self.fitted(train), self.raw
+        prepared, scaler = fitted.prepared, fitted.scaler
+        y_train, y_val = raw.y[train], raw.y[val]
+        if not raw.class_names:
+            y_train, y_val = fitted.target_scaler(y_train), fitted.target_scaler(y_val)
+        notes = (*raw.notes, *prepared.notes)
+        return Dataset(
+            name=source_name(self.source),
+            source=self.source,
+            digest=raw.digest,
+            feature_names=prepared.feature_names,
+            class_names=raw.class_names,
+            x_train=scaler(prepared.x_train),
+            y_train=y_train,
+            x_val=scaler(prepared.features(val)),
+            y_val=y_val,
+            columns=as_plain(prepared.columns),
+            scaler=scaler,
+            target_names=raw.target_names,
+            target_scaler=fitted.target_scaler,
+            notes=tuple(f"{self.source}: {sentence}" for sentence in notes),
+        )

@@ -17,8 +17,10 @@ class TableOptions:
     target: the column to predict, or several. task: a name in TASKS. drop: columns to leave out;
     id: those that only name the rows. text: what becomes of free text, a name in TEXTS.
     max_categories: words with more different values become means of the target. decimal and
-    thousands: how a text file writes numbers. validation, test: files with the validation and the
-    test rows, which have the same columns. reading: 1 reads a table as version 0.1 did.
+    thousands: how a text file writes numbers. groups: the column whose equal values stay in one
+    part. time: the column that says which rows are later. validation, test: files with the
+    validation and the test rows, which have the same columns. reading: 1 reads a table as version
+    0.1 did.
     """
 
     target: str | Sequence[str] | None = None
@@ -29,6 +31,8 @@ class TableOptions:
     max_categories: int = 20
     decimal: str = "."
     thousands: str | None = None
+    groups: str | None = None
+    time: str | None = None
     validation: str | None = None
     test: str | None = None
     reading: int = 2
@@ -54,4 +58,10 @@ class TableOptions:
     @property
     def left_out(self) -> tuple[str, ...]:
         """The columns that are no features, as the options say."""
-        return (*self.drop, *self.id)
+        return (*self.drop, *self.id, *([] if self.groups is None else [self.groups]))
+
+    def role_of(self, name: str) -> str:
+        """Return why a column is left out: "groups", "dropped" or "id"."""
+        if name == self.groups:
+            return "groups"
+        return "dropped" if name in self.drop else "id"

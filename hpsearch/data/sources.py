@@ -27,6 +27,7 @@ from hpsearch.data.labels import encode_labels
 from hpsearch.data.options import TableOptions
 from hpsearch.data.raw import RawData
 from hpsearch.data.table import TableData, build_table, check_column
+from hpsearch.errors import DataError
 from hpsearch.formatting import unknown_name
 
 if TYPE_CHECKING:
@@ -72,6 +73,21 @@ def naming(source: str) -> Iterator[None]:
         raise ValueError(f"{source}: is too large for this machine's memory") from error
 
 
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Turn what the readers of a study's data raise into a DataError that names the key."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror or str(error)
+        where = f"{os.fspath(error.filename)}: " if error.filename else ""
+        relative = bool(where) and not os.path.isabs(error.filename)
+        there = f" (relative to {os.getcwd()})" if relative else ""
+        raise DataError(f"data.source: {where}{what}{there}") from error
+    except ValueError as error:
+        raise DataError(f"data: {error}") from error
+
+
 def check_local(place: str) -> None:
     """Raise ValueError, which begins with the place, for a URL: only local files are read."""
     if URL.match(place):
@@ -109,8 +125,8 @@ def _read_numbers(source: str, options: TableOptions) -> RawData:
     """Return a source whose features are numbers already."""
     if options.validation is not None or options.test is not None:
         raise ValueError("its validation and test rows cannot be in files of their own")
-    if asked := sorted({*options.left_out}):
-        raise ValueError(f"its columns cannot be left out (drop or id has {asked[0]!r})")
+    if options.left_out or options.time is not None:
+        raise ValueError("has no columns with names; leave drop, id, groups and time out")
     if source not in SOURCES:
         from hpsearch.data.arrays import read_arrays  # imports the training core
 

@@ -1,12 +1,15 @@
 """Split rows into those to train on, those to validate on, and those that stay sealed.
 
 The table alone decides which rows are test rows: no limit, seed or scale moves a row into or out of
-the test set. The other rows are split 80/20.
+the test set. The other rows are split 80/20, or into folds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,19 @@ from hpsearch.data.labels import NEEDED_TO_SEAL
 from hpsearch.data.options import TableOptions
 from hpsearch.data.raw import Indices
 from hpsearch.data.sources import read_source
-from hpsearch.data.table import Source
+from hpsearch.data.splitters import (
+    HELD_OUT,
+    Chronological,
+    Grouped,
+    Pair,
+    Shuffled,
+    Splitter,
+    Unshuffled,
+)
+from hpsearch.data.table import Source, TableData
 from hpsearch.formatting import unknown_name
 
 DRAWS, VALIDATIONS = ("stratified", "first"), ("split", "test")
-HELD_OUT = 0.2  # share of all rows for the test part, and of the others for validation
 # Any stratified 80/20 split leaves a class of five rows at least one on each side, and a class of
 # NEEDED_TO_SEAL rows keeps five after the test part is sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
 NEEDED_TO_SPLIT = 5
@@ -30,13 +41,20 @@ LEAST_ROWS = 10  # for a regression: fewer make no three parts
 
 @dataclass(frozen=True)
 class Split:
-    """How to draw and split rows, checked: the arguments of `load_dataset`."""
+    """How to draw and split rows, checked: the arguments of `load_dataset`.
+
+    folds: how often the rows are divided into training and validation rows, each in turn; 0 for one
+    split. repeats: how often all of that is done, each time with other folds.
+    """
 
     limit: int | None
     train_limit: int | None
     split_seed: int
     draw: str
     validation: str
+    shuffle: bool
+    folds: int = 0
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         for name in ("limit", "train_limit"):
@@ -50,25 +68,64 @@ class Split:
         if self.validation not in VALIDATIONS and suffix_of(self.validation) not in TABLES:
             raise ValueError(unknown_name(self.validation, VALIDATIONS, "a validation"))
 
+    @classmethod
+    def of(cls, validation: str | Mapping[str, int], **how: Any) -> Split:
+        """Return what `validation` says, a name or {"folds": 5}; raises ValueError."""
+        if isinstance(validation, str):
+            return cls(validation=validation, **how)
+        folds, repeats = validation.get("folds", 0), validation.get("repeats", 1)
+        if folds < 2 or repeats < 1 or not {*validation} <= {"folds", "repeats"}:
+            raise ValueError(
+                f"validation must be like {{'folds': 5}} or {{'folds': 5, 'repeats': 3}}, but got "
+                f"{dict(validation)}"
+            )
+        return cls(validation="split", folds=folds, repeats=repeats, **how)
+
 
 @dataclass(frozen=True)
 class Parts:
-    """Row numbers of the raw data; no row is in two parts."""
+    """Row numbers of the raw data: training and validation rows of each fold, and the test rows.
 
-    train: Indices
-    val: Indices
+    A single split is one fold. No test row is in a fold, and no fold has a row on both sides.
+    """
+
+    folds: tuple[Pair, ...]
     test: Indices
 
+    @property
+    def train(self) -> Indices:
+        """The training rows of the only fold, or of the first."""
+        return self.folds[0][0]
 
-def check_classes(source: str, raw: Source) -> None:
+    @property
+    def val(self) -> Indices:
+        """The validation rows of the only fold, or of the first."""
+        return self.folds[0][1]
+
+    @property
+    def rest(self) -> Indices:
+        """All rows that are not test rows: those that a final model is trained on."""
+        if len(self.folds) == 1:
+            return np.concatenate(self.folds[0])
+        return np.unique(np.concatenate([rows for fold in self.folds for rows in fold]))
+
+    @property
+    def validated(self) -> int:
+        """How many different rows are validated on."""
+        return len(np.unique(np.concatenate([val for _, val in self.folds])))
+
+
+def check_classes(source: str, raw: Source, folds: int = 0) -> None:
     """Refuse a class that could be missing from one of the parts, and too few rows."""
     if not raw.class_names:
         if len(raw.y) - raw.n_test < LEAST_ROWS:
             raise ValueError(f"{source}: has {len(raw.y)} rows; at least {LEAST_ROWS} are needed")
         return
-    parts, needed = "training, validation and test", NEEDED_TO_SEAL
+    to_split = max(folds, NEEDED_TO_SPLIT)
+    sealed = next(n for n in count(to_split) if n - ceil(HELD_OUT * n) >= to_split)
+    parts, needed = "training, validation and test", max(NEEDED_TO_SEAL, sealed)
     if raw.n_test:
-        parts, needed = "training and validation", NEEDED_TO_SPLIT
+        parts, needed = "training and validation", to_split
     own = raw.n_test + raw.n_val
     counts = np.bincount(raw.y[: len(raw.y) - own], minlength=len(raw.class_names))
     rarest = counts.argmin()
@@ -86,45 +143,111 @@ def read_parts(
     train_limit: int | None = None,
     split_seed: int = 0,
     draw: str = "stratified",
-    validation: str = "split",
+    validation: str | Mapping[str, int] = "split",
+    shuffle: bool = True,
     **table: Any,
 ) -> tuple[Source, Parts]:
     """Return everything that a source holds, and which rows are in which part.
 
     `table` are the fields of TableOptions; see `load_dataset` for the others and for the errors.
     """
-    how = Split(limit, train_limit, split_seed, draw, validation)
-    own = None if validation in VALIDATIONS else validation
+    how = Split.of(
+        validation,
+        limit=limit,
+        train_limit=train_limit,
+        split_seed=split_seed,
+        draw=draw,
+        shuffle=shuffle,
+    )
+    own = None if how.validation in VALIDATIONS else how.validation
     raw = read_source(source, TableOptions(**table, validation=own))
     if validation == "test" and not raw.n_test:
         raise ValueError(
             f"{source}: has no test set of its own to validate on; use validation = 'split'"
         )
-    check_classes(source, raw)
+    if how.folds and raw.n_val:
+        raise ValueError(f"{source}: has validation rows of its own; leave folds out")
+    check_classes(source, raw, how.folds)
     return raw, split(raw, how)
 
 
-def split(raw: Source, how: Split) -> Parts:
-    """Return the parts: seal the test rows, then draw and split the others, stratified."""
-    from sklearn.model_selection import train_test_split
+def splitter_of(raw: Source, how: Split) -> Splitter:
+    """Return how rows are held out; raises ValueError for what cannot be had together."""
+    groups, times = (raw.groups, raw.times) if isinstance(raw, TableData) else (None, None)
+    asked = [
+        name
+        for name, given in (
+            ("groups", groups is not None),
+            ("time", times is not None),
+            ("shuffle = false", not how.shuffle),
+        )
+        if given
+    ]
+    if len(asked) > 1:
+        raise ValueError(f"{asked[0]} and {asked[1]} cannot be had together; leave one of them out")
+    if how.repeats > 1 and asked and groups is None:
+        raise ValueError(f"with {asked[0]} folds are always the same; leave repeats out")
+    classes = raw.y if raw.class_names else None
+    if isinstance(raw, TableData):
+        if groups is not None:
+            return Grouped(groups, classes, str(raw.options.groups))
+        if times is not None:
+            return Chronological(times, str(raw.options.time))
+    return Shuffled(classes) if how.shuffle else Unshuffled()
 
-    sealed, seed, strata = _sealed_rows(raw), how.split_seed, strata_of(raw)
+
+def split(raw: Source, how: Split) -> Parts:
+    """Return the parts: seal the test rows, then draw and split the others."""
+    splitter = splitter_of(raw, how)
+    sealed, seed = _sealed_rows(raw, splitter), how.split_seed
     rows = _limited(raw, sealed, how)
     test = np.flatnonzero(sealed) if raw.n_test else rows[sealed[rows]]
     rest = rows[~sealed[rows]]
     if how.validation == "test":
-        train, val, test = rest, test, test[:0]
+        folds, test = [(rest, test)], test[:0]
     elif raw.n_val:
-        train, val = rest, np.arange(len(raw.y) - raw.n_test - raw.n_val, len(raw.y) - raw.n_test)
+        own = np.arange(len(raw.y) - raw.n_test - raw.n_val, len(raw.y) - raw.n_test)
+        folds = [(rest, own)]
+    elif how.folds:
+        seeds = [(seed + repeat) % 2**32 for repeat in range(how.repeats)]
+        folds = [fold for each in seeds for fold in splitter.folds(rest, how.folds, each)]
     else:
-        stratify = strata[rest] if raw.class_names else None
-        train, val = train_test_split(
-            rest, test_size=HELD_OUT, stratify=stratify, random_state=seed
-        )
+        folds = [splitter.hold_out(rest, seed)]
     if how.train_limit is not None:
-        needed = np.ones(len(train), np.intp)
-        train = train[_draw(strata[train], needed, how.train_limit, seed, "train_limit")]
-    return Parts(train, val, test)
+        folds = [(_train_limited(raw, train, how), val) for train, val in folds]
+    parts = Parts(tuple(folds), test)
+    if not isinstance(splitter, Shuffled):
+        _check_parts(raw, parts)
+    return parts
+
+
+def _train_limited(raw: Source, train: Indices, how: Split) -> Indices:
+    """Return as many of the training rows as the limit says, with the classes in proportion."""
+    assert how.train_limit is not None
+    needed = np.ones(len(train), np.intp)
+    strata = strata_of(raw)[train]
+    return train[_draw(strata, needed, how.train_limit, how.split_seed, "train_limit")]
+
+
+def _check_parts(raw: Source, parts: Parts) -> None:
+    """Refuse parts without rows, training rows that lack a class, and others of only one."""
+    held_out = [("validation", val) for _, val in parts.folds] + [("test", parts.test)]
+    if not raw.class_names:
+        return
+    for train, _ in parts.folds:
+        missing = np.flatnonzero(np.bincount(raw.y[train], minlength=len(raw.class_names)) == 0)
+        if len(missing):
+            raise ValueError(
+                f"class {raw.class_names[missing[0]]!r} is in no training row: groups, time or "
+                "shuffle = false put all of its rows on one side; leave them out, or the class"
+            )
+    for part, rows in held_out:
+        if len(rows) and len(np.unique(raw.y[rows])) < 2:
+            raise ValueError(
+                f"a {part} part would hold rows of class {raw.class_names[raw.y[rows[0]]]!r} only: "
+                "groups, time or shuffle = false put the others elsewhere; leave them out, or take "
+                "fewer folds"
+            )
 
 
 def strata_of(raw: Source) -> Indices:
@@ -157,16 +280,12 @@ def _limited(raw: Source, sealed: NDArray[np.bool_], how: Split) -> Indices:
     return rows[: how.limit]
 
 
-def _sealed_rows(raw: Source) -> NDArray[np.bool_]:
+def _sealed_rows(raw: Source, splitter: Splitter) -> NDArray[np.bool_]:
     """Return a mask of the test rows: the source's own, or a fifth that no seed changes."""
-    from sklearn.model_selection import train_test_split
-
     rows = np.arange(len(raw.y))
     if raw.n_test:
         return rows >= len(rows) - raw.n_test
-    rest = rows[: len(rows) - raw.n_val]
-    stratify = raw.y[rest] if raw.class_names else None
-    _, test = train_test_split(rest, test_size=HELD_OUT, stratify=stratify, random_state=0)
+    _, test = splitter.hold_out(rows[: len(rows) - raw.n_val], 0)
     return np.isin(rows, test)
 
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.cells import plain_values
+from hpsearch.data.cells import (
+    as_dates,
+    as_numbers,
+    check_complete,
+    holds_dates,
+    plain_values,
+)
 from hpsearch.data.columns import KINDS, check_finite, encode
 from hpsearch.data.kinds import Kind, kinds_of, notes_on, used
 from hpsearch.data.labels import read_labels
@@ -30,7 +36,8 @@ MAX_LISTED = 20  # column names in an error message
 class TableData:
     """A table without its targets, and what is to be predicted; see `RawData`.
 
-    frame: the columns as they were read, with the numbers of the rows as its index.
+    frame: the columns as they were read, with the numbers of the rows as its index. groups: the
+    number of each row's group (n,), times: when each row was (n,); None where no column says it.
     """
 
     frame: pd.DataFrame
@@ -41,6 +48,8 @@ class TableData:
     digest: str
     n_val: int = 0
     n_test: int = 0
+    groups: Indices | None = None
+    times: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,10 +105,11 @@ def build_table(
     frame.columns = pd.Index(check_names([str(name) for name in frame.columns]))
     names = list(frame.columns)
     targets = [check_column(name, names) for name in options.targets or (None,)]
-    for name in options.left_out:
+    roles = [*options.left_out, *([] if options.time is None else [options.time])]
+    for name in roles:
         check_column(name, names)
-    if both := set(targets).intersection(options.left_out):
-        raise ValueError(f"column {min(both)!r} is the target, and cannot be left out")
+    if both := set(targets).intersection(roles):
+        raise ValueError(f"column {min(both)!r} is the target, and can be nothing else")
     features = [name for name in names if name not in targets]
     if not features:
         raise ValueError(
@@ -120,6 +130,8 @@ def build_table(
         digest=_digest(frame),
         n_val=n_val,
         n_test=n_test,
+        groups=None if options.groups is None else _numbered(frame[options.groups]),
+        times=None if options.time is None else _times(frame[options.time]),
         notes=(*notes, *labels.notes),
     )
 
@@ -156,6 +168,32 @@ def _with_labels(
     left = len(kept) - int(kept.sum())
     note = f"{counted(left, 'row')} without a value of {' or '.join(map(repr, targets))} left out"
     return frame[kept].reset_index(drop=True), kept, [note] if left else []
+
+
+def _numbered(values: pd.Series[Any]) -> Indices:
+    """Return a number for each group (n,), equal where the cells are; raises ValueError."""
+    import pandas as pd
+
+    plain = plain_values(values)
+    check_complete(plain, f"groups: column {values.name!r}")
+    return pd.factorize(plain)[0].astype(np.intp)
+
+
+def _times(values: pd.Series[Any]) -> NDArray[np.float64]:
+    """Return when each row was (n,), from dates or numbers; raises ValueError."""
+    what = f"time: column {values.name!r}"
+    if holds_dates(plain_values(values)):
+        dates, _ = as_dates(values)
+        check_complete(dates, what)
+        return dates.to_numpy("datetime64[us]").astype(np.float64)
+    numbers = as_numbers(values)
+    odd = (numbers.isna() & plain_values(values).notna().to_numpy()).to_numpy()
+    if odd.any():
+        row = int(odd.argmax())
+        cell = str(values.iloc[row])
+        raise ValueError(f"{what} holds {cell!r} in row {row + 1}, which is no date and no number")
+    check_complete(numbers, what)
+    return numbers.to_numpy(np.float64)
 
 
 def _digest(table: pd.DataFrame) -> str:

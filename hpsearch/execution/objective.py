@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
+from hpsearch.data.sources import data_errors
 from hpsearch.errors import Interrupted, SettingsError
 from hpsearch.formatting import counted
 from hpsearch.storage.failures import is_storage_error
@@ -204,10 +205,13 @@ def load_network(settings: StudySettings) -> NetworkModel:
 
 
 def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkModel]:
-    from hpsearch.trainables.network import DEFAULT_LOSS, NetworkModel, load_data
+    from hpsearch.data.loading import load_final, load_folds  # imports the training core
+    from hpsearch.trainables.network import DEFAULT_LOSS, NetworkModel
 
-    dataset = load_data(settings.data.arguments())
-    numbers = not dataset.n_classes
+    table = settings.data.arguments()
+    with data_errors():
+        folds = load_folds(**table)
+    numbers = not folds[0].n_classes
     if numbers and not _names_metric(settings):
         settings = settings.replace(search=DEFAULT_ERROR)
     losses = [str(loss) for loss in settings.trial.values_of("loss")]
@@ -215,7 +219,8 @@ def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkMode
         settings = settings.replace(trial=DEFAULT_LOSS)
     search = settings.search
     return settings, NetworkModel(
-        dataset,
+        *folds,
+        final=partial(load_final, **table) if len(folds) > 1 else None,
         seed=search.seed,
         metric=search.metric,
         maximize=search.direction == "maximize",
@@ -239,7 +244,7 @@ def setup_for(
         metric=search.metric,
         seed=search.seed,
         data=model.data,
-        validation=settings.data.validation,
+        validation=settings.data.validated_on,
         label=labelled.label if labelled else "",
         direction="" if known_direction(search.metric) == search.direction else search.direction,
         model="" if settings.model is None else model.name,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import nan
 from pathlib import Path
@@ -14,13 +14,21 @@ from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.ranking import best_epoch
+from hpsearch.data.loading import load_final
+from hpsearch.data.sources import data_errors
 from hpsearch.errors import DataError, StudyError
 from hpsearch.execution.objective import load_network
 from hpsearch.export.winner import standing_evaluation, trial_of_winner, trial_title
 from hpsearch.search.finals import final_network
 from hpsearch.search.repeats import check_data, evaluation_settings
+from hpsearch.settings.data import Folds
 from hpsearch.storage.catalog import find_evaluation, study_settings
-from hpsearch.trainables.network import attribute, load_data, trained_config
+from hpsearch.trainables.network import (
+    attribute,
+    learning_rates,
+    start_final_training,
+    trained_config,
+)
 from hpsearch.trials.records import (
     Repeat,
     curves_of,
@@ -39,8 +47,11 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hpsearch.evaluation.record import Evaluation
+    from hpsearch.trainables.network import NetworkModel
+    from model.config import TrainConfig
     from model.data import Dataset
     from model.network import Network
+    from model.training import Epoch
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,9 @@ class Winner:
     """A trial of a study and its network, which predicts from raw rows.
 
     scores: the network's on the test set, as {"test/accuracy": 0.97}; if they are empty, `untested`
-    says why. final_epochs: for how many epochs the network was trained on training and validation
-    rows together; 0 if it was trained on training rows only.
+    says why. final_epochs: for how many epochs an evaluation trained the network on training and
+    validation rows together; 0 if none did. folds: how many folds the trial was validated on, 0 if
+    on one split.
     """
 
     trial: FrozenTrial
@@ -57,12 +69,14 @@ class Winner:
     scores: dict[str, float] = field(default_factory=dict)
     final_epochs: int = 0
     untested: str = "No test score"
+    folds: int = 0
 
     @property
     def how(self) -> str:
         """How the network was trained: "trained again up to that epoch"."""
         if not self.final_epochs:
-            return "trained again up to that epoch"
+            epochs = "trained again up to that epoch"
+            return f"{epochs}, on the rows of all {self.folds} folds" if self.folds else epochs
         rows = "training and validation rows"
         return f"trained by its evaluation on {rows} for {self.final_epochs} epochs"
 
@@ -80,7 +94,9 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
         final = _final_trial(storage, study, evaluation)
     untested = _untested(study, evaluation, slot)
     if evaluation is None or final is None:
-        return Winner(trial, retrain(study, trial), untested=untested)
+        validation = study_settings(study).data.validation
+        folds = validation.folds if isinstance(validation, Folds) else 0
+        return Winner(trial, retrain(study, trial), untested=untested, folds=folds)
     network = _final_estimator(study, final)
     scores = evaluation.first_scores if evaluation.is_scored else {}
     beside = evaluation.comparison
@@ -118,28 +134,63 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
     """
     settings, trained_on, epochs = study_settings(study), data_of(trial), best_epoch(trial)
     assert trained_on is not None  # the study has settings, so hpsearch ran its trials
+    assert epochs is not None  # a complete trial has curves
     search, title = settings.search, trial_title(study, trial)
-    model, metric = load_network(settings), search.metric
+    model = load_network(settings)
     if model.digest != trained_on.digest:
         raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
-    network, training = model.start_training(trained_config(trial), search.draw(slot_of(trial)))
+    train = _train_folds if len(model.folds) > 1 else _train_network
     with threadpool_limits(limits=1, user_api="blas"):  # as workers do: rounding depends on it
-        history = list(islice(training, epochs))  # stop there: these are the best weights
-    value = float(history[-1].value(model.epoch_metric))
-    if len(history) != epochs or value != trial.value:
+        value, trained = train(model, trained_config(trial), search.draw(slot_of(trial)), epochs)
+    if value != trial.value:
         raise StudyError(
-            f"{title} had {metric} {trial.value} at epoch {epochs}, but training it again "
+            f"{title} had {search.metric} {trial.value} at epoch {epochs}, but training it again "
             f"here gave {value}; export it with the library versions and on the kind of machine "
             "that the study ran with"
         )
-    curves = {name: [getattr(epoch, name) for epoch in history] for name in CURVES}
-    return _estimator(network, model.dataset, curves, epochs)
+    return trained
+
+
+def _train_network(
+    model: NetworkModel, config: TrainConfig, draw: int, epochs: int
+) -> tuple[float, MLPClassifier | MLPRegressor]:
+    """Train up to the best epoch; return the value there, and the network."""
+    network, training = model.start_training(config, draw)
+    history = list(islice(training, epochs))  # stop there: these are the best weights
+    value = float(history[-1].value(model.epoch_metric)) if len(history) == epochs else nan
+    return value, _estimator(network, model.dataset, _curves(history), epochs)
+
+
+def _train_folds(
+    model: NetworkModel, config: TrainConfig, draw: int, epochs: int
+) -> tuple[float, MLPClassifier | MLPRegressor]:
+    """Train all folds up to their best epoch, and a network on all of their rows for as long.
+
+    Return the mean value at that epoch, and the network.
+    """
+    ends = list(islice(model.epochs(config, draw), epochs))
+    value = ends[-1].metrics[model.metric] if len(ends) == epochs else nan
+    rates = learning_rates(config, [end.metrics["val/loss"] for end in ends])
+    network, training = start_final_training(
+        model.final_data,
+        replace(config, early_stopping=0),
+        seed=model.seed,
+        draw=draw,
+        rates=rates,
+    )
+    history = list(training)
+    return value, _estimator(network, model.final_data, _curves(history), len(history))
+
+
+def _curves(history: Sequence[Epoch]) -> dict[str, list[float]]:
+    return {name: [getattr(epoch, name) for epoch in history] for name in CURVES}
 
 
 def _final_estimator(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
     """Return the network that the final `trial` trained; raise StudyError or DataError."""
     settings = evaluation_settings(study)
-    data = load_data(settings.data.arguments())
+    with data_errors():
+        data = load_final(**settings.data.arguments())
     check_data(study, data.digest)
     curves = {
         attribute(name): [value if value is not None else nan for value in values]

@@ -179,7 +179,7 @@ def _score(
     epochs = 0 if first is None else first.epochs
 
     def scores() -> dict[str, Any]:
-        trained = [final_network(trial, settings, model.dataset) for trial in finals]
+        trained = [final_network(trial, settings, model.final_data) for trial in finals]
         return _test_scores(trained, settings, model, evaluation)
 
     return _use_test_set(retraining, study, evaluation, epochs, scores, again=again)
@@ -232,12 +232,13 @@ def _test_scores(
 
     x, labels = load_test_set(**settings.data.arguments())
     outputs = [network.predict(x) for network in networks]
-    truth = replace(model.truth, y=labels)
-    beside = _beside_baselines(truth, model.predicted(outputs[0]), settings, model, evaluation)
+    scoring = model.final_scoring
+    truth, predicted = scoring.truth(labels), [scoring.predicted(each) for each in outputs]
+    beside = _beside_baselines(truth, predicted[0], settings, model, evaluation)
     if model.class_names:
         return {**class_scores(labels, outputs), COMPARISON: beside}
     names = known_scores(())
-    scores = [scores_of(names, truth, model.predicted(each)) for each in outputs]
+    scores = [scores_of(names, truth, each) for each in predicted]
     by_name = {f"test/{name}": [each[name] for each in scores] for name in names}
     return {MODELS: by_name, COMPARISON: beside}
 
@@ -269,7 +270,7 @@ def _beside_baselines(
         truth,
         network,
         validated=evaluation.chosen.mean if searched == f"val/{metric}" else None,
-        validation_rows=len(model.dataset.y_val),
+        validation_rows=model.validation_rows,
         error=error,
     )
     return Comparison(metric, models, tuple(said)).as_plain()

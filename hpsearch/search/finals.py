@@ -19,10 +19,9 @@ from hpsearch.trainables.network import (
     NetworkModel,
     draw_network,
     learning_rates,
-    reporting,
+    reported,
     start_final_training,
     trained_config,
-    with_validation_rows,
 )
 from hpsearch.trainables.network_keys import NETWORK
 from hpsearch.trials.curves import Curves
@@ -64,7 +63,6 @@ class FinalObjective:
     ) -> None:
         self.settings, self.plan, self.config, self.rates = settings, plan, config, rates
         self.model = load_network(settings) if model is None else model
-        self._rows = with_validation_rows(self.model.dataset)
 
     @property
     def recipe(self) -> Callable[[], FinalObjective]:
@@ -87,10 +85,10 @@ class FinalObjective:
             write_repeat(trial, repeat)
             write_setup(trial, setup_for(self.settings, self.model, config))
             network, epochs = start_final_training(
-                self._rows, config, seed=search.seed, draw=repeat.draw, rates=self.rates
+                self.model.final_data, config, seed=search.seed, draw=repeat.draw, rates=self.rates
             )
             Follower(trial, curves, search, on_epoch, metric=metric).follow(
-                lambda follower: followed(epochs, reporting(follower, trained))
+                lambda follower: followed(reported(epochs, trained), lambda end: follower(*end))
             )
             write_weights(trial, network.state.tobytes())
             return float(curves.values[metric][-1] or 0.0)

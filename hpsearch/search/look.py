@@ -10,10 +10,9 @@ import numpy as np
 
 from hpsearch.data.giveaways import giveaways
 from hpsearch.data.kinds import Kind
-from hpsearch.data.sources import naming
+from hpsearch.data.sources import data_errors, naming
 from hpsearch.data.splitting import read_parts
 from hpsearch.data.table import TableData
-from hpsearch.errors import DataError
 
 if TYPE_CHECKING:
     from hpsearch.data.raw import Prepared
@@ -37,24 +36,22 @@ class Target:
 class Look:
     """What a table is taken for.
 
-    task: "classification" or "regression". parts: the rows of each part. columns: what each column
-    of the table is taken for; () where all are numbers already. features: how many the network
-    gets. notes: what may not be meant.
+    task: "classification" or "regression". rows: those with a label. parts: how many each part has,
+    of folds the first one. folds: how many there are in all, 1 for a single split. columns: what
+    each column of the table is taken for; () where all are numbers already. features: how many the
+    network gets. notes: what may not be meant.
     """
 
     source: str
     task: str
     targets: tuple[Target, ...]
+    rows: int
     parts: dict[str, int]
+    folds: int
     columns: tuple[Kind, ...]
     features: int
     widths: dict[str, int]
     notes: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        """The number of rows with a label."""
-        return sum(self.parts.values())
 
     def record(self) -> dict[str, Any]:
         """Return the look as plain data, for JSON."""
@@ -63,6 +60,7 @@ class Look:
             "task": self.task,
             "targets": [_target_record(target) for target in self.targets],
             "rows": self.parts,
+            "folds": self.folds,
             "features": self.features,
             "columns": [
                 {
@@ -92,14 +90,10 @@ def look_at(data: DataSettings, *, suspicions: bool = True) -> Look:
     """
     how = data.arguments()
     del how["scale"]
-    try:
+    with data_errors():
         raw, parts = read_parts(**how)
         with naming(data.source):
             prepared = raw.prepare(parts.train)
-    except OSError as error:
-        raise DataError(f"data.source: {error.filename}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"data: {error}") from error
     found = _suspicions(raw, parts, prepared) if suspicions else ()
     kinds = raw.kinds(parts.train) if isinstance(raw, TableData) else []
     widths = {column.name: len(column.feature_names) for column in prepared.columns}
@@ -107,6 +101,8 @@ def look_at(data: DataSettings, *, suspicions: bool = True) -> Look:
         source=data.source,
         task=raw.task,
         targets=tuple(_targets(raw)),
+        rows=len(parts.rest) + len(parts.test),
+        folds=len(parts.folds),
         parts={"train": len(parts.train), "validation": len(parts.val), "test": len(parts.test)},
         columns=tuple(kinds),
         features=len(prepared.feature_names),

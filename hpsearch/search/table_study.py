@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.errors import DataError
 from hpsearch.search.look import Look, look_at
+from hpsearch.settings.data import Folds
 from hpsearch.settings.names import as_name
 from hpsearch.settings.study import parse_settings
 
@@ -14,25 +18,50 @@ if TYPE_CHECKING:
     from hpsearch.settings.data import DataSettings
     from hpsearch.settings.study import StudySettings
 
+logger = logging.getLogger(__name__)
+
 TRIALS = 60
 UNEVEN = 0.8  # share of the largest class above which accuracy says little
+ENOUGH_ROWS, FOLDS = 500, 5  # with fewer rows than enough, one split says little
 FEW_ROWS, MANY_ROWS = 1_000, 10_000  # of the training part
 
 
-def table_data(
-    source: str,
-    target: Sequence[str],
-    *,
-    drop: Sequence[str] = (),
-    id: Sequence[str] = (),
-    text: str | None = None,
-) -> DataSettings:
-    """Return the [data] table of a study of `source`; raises SettingsError."""
-    given: dict[str, Any] = {"drop": [*drop], "id": [*id], "text": text}
+def table_data(source: str, target: Sequence[str], **columns: Any) -> DataSettings:
+    """Return the [data] table of a study of `source`; raises SettingsError.
+
+    columns: keys of [data], each of which may be empty.
+    """
+    given = {key: [*each] if isinstance(each, tuple) else each for key, each in columns.items()}
     if target:
         given["target"] = target[0] if len(target) == 1 else [*target]
     table = {"source": source, **{key: value for key, value in given.items() if value}}
     return parse_settings({"name": "table", "data": table}, source).data
+
+
+def look_at_table(data: DataSettings, *, suspicions: bool = True) -> tuple[DataSettings, Look]:
+    """Return the [data] table of a study of a table, with folds if its rows are few, and the look.
+
+    The first note of the look says so. Raises DataError.
+    """
+    look = look_at(data, suspicions=suspicions)
+    if not _are_few(data, look):
+        return data, look
+    folded = data.model_copy(update={"validation": Folds(folds=FOLDS)})
+    try:
+        found = look_at(folded, suspicions=suspicions)
+    except DataError as error:
+        kept = f"its {look.rows} rows are few, but only one split fits them ({error})"
+        return data, replace(look, notes=(kept, *look.notes))
+    said = (
+        f"its {look.rows} rows are few, so a trial is validated on {FOLDS} folds and its scores "
+        f"are their means (validation = {{ folds = {FOLDS} }})"
+    )
+    return folded, replace(found, notes=(said, *found.notes))
+
+
+def _are_few(data: DataSettings, look: Look) -> bool:
+    """Whether the rows are so few that one split says little, and nothing else is asked for."""
+    return look.rows < ENOUGH_ROWS and data.validation == "split"
 
 
 def table_study(data: DataSettings, metric: str | None = None) -> StudySettings:
@@ -40,7 +69,10 @@ def table_study(data: DataSettings, metric: str | None = None) -> StudySettings:
 
     metric: what to search for; None: what fits the labels.
     """
-    look = look_at(data, suspicions=False)  # the study itself says them
+    folded, look = look_at_table(data, suspicions=False)  # the study itself says them
+    if _are_few(data, look):
+        logger.warning("%s: %s", data.source, look.notes[0])
+    data = folded
     usual, others = _metrics(look)
     searched = metric or usual
     search = {
@@ -50,7 +82,7 @@ def table_study(data: DataSettings, metric: str | None = None) -> StudySettings:
     }
     table = {
         "name": as_name(Path(data.source).name.partition(".")[0]),
-        "data": data.model_dump(exclude_defaults=True),
+        "data": {key: v for key, v in data.as_table().items() if key in data.model_fields_set},
         "search": search,
         "trial": _space(look),
     }

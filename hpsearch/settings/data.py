@@ -7,10 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hpsearch.formatting import unknown_name
-from hpsearch.settings.table import Count, NonNegative, SettingsTable
+from hpsearch.settings.table import (
+    Count,
+    NonNegative,
+    SettingsTable,
+    TableError,
+    wrong_value,
+)
 
 NAMES = {  # those of the reader, which a study file is checked without
     "scale": ("standardize", "unit", "global", "none"),
@@ -20,6 +34,17 @@ NAMES = {  # those of the reader, which a study file is checked without
     "text": ("refuse", "tfidf"),
 }
 SCORING = ("positive",)  # keys that say how predictions are scored
+
+
+class Folds(SettingsTable):
+    """`validation = { folds = 5 }`: how often the rows are divided, and how often all of that."""
+
+    folds: Annotated[int, Field(ge=2)]
+    repeats: Count = 1
+
+    def __str__(self) -> str:
+        return f"{self.folds} folds" + (f", {self.repeats} times" if self.repeats > 1 else "")
+
 
 Columns = Annotated[tuple[str, ...], Field(min_length=1)]
 Character = Annotated[str, Field(min_length=1, max_length=1)]
@@ -34,6 +59,24 @@ def _target(value: object) -> str | tuple[str, ...] | None:
     raise ValueError(f"must be text, or a list of columns, but got {value}")
 
 
+def _validation(value: object) -> str | Folds:
+    """Return a name, a file, or folds; raises ValueError."""
+    if isinstance(value, str | Folds):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be text, or {{ folds = 5 }}, but got {value!r}")
+    try:
+        return Folds(**value)
+    except ValidationError as error:
+        found = error.errors()
+    wrong = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
+    key = str(wrong["loc"][0])
+    if key not in Folds.model_fields:
+        raise TableError(f": {unknown_name(key, Folds.model_fields, 'a key here')}")
+    problem = "is missing" if wrong["type"] == "missing" else wrong_value(wrong)
+    raise TableError(f".{key}: {problem}")
+
+
 class DataSettings(SettingsTable):
     """[data]: what the trials are trained on, as the arguments of `load_dataset`."""
 
@@ -46,13 +89,17 @@ class DataSettings(SettingsTable):
     max_categories: Annotated[int, Field(ge=2)] | None = None
     decimal: Character | None = None
     thousands: Character | None = None
+    groups: str | None = None  # the column whose equal values stay in one part
+    time: str | None = None  # the column that says which rows are later
     positive: str | None = None  # of two classes the one that f1, recall and precision are about
     limit: Count | None = None
     train_limit: Count | None = None
     scale: str = "standardize"
     split_seed: NonNegative = 0
     draw: str = "stratified"  # which rows `limit` keeps; "first" keeps the first ones
-    validation: str = "split"  # on a fifth of the rows, on a file, or on the source's "test" set
+    shuffle: bool | None = None  # False: the last rows are held out
+    # On a fifth of the rows, on folds, on a file, or on the source's "test" set.
+    validation: Annotated[str | Folds, BeforeValidator(_validation)] = "split"
     test: str | None = None  # a file with the test rows
     reading: Literal[1, 2] | None = None  # 1 reads a table as version 0.1 did
 
@@ -65,9 +112,13 @@ class DataSettings(SettingsTable):
 
     @field_validator(*NAMES)
     @classmethod
-    def _known_name(cls, value: str | None, field: ValidationInfo) -> str | None:
+    def _known_name(cls, value: Any, field: ValidationInfo) -> Any:
         name = str(field.field_name)
-        if value is None or value in NAMES[name] or (name == "validation" and "." in value):
+        if (
+            not isinstance(value, str)
+            or value in NAMES[name]
+            or (name == "validation" and "." in value)
+        ):
             return value
         raise ValueError(unknown_name(value, NAMES[name], f"a {name}"))
 
@@ -81,13 +132,19 @@ class DataSettings(SettingsTable):
 
     def found_in(self, folder: Path) -> dict[str, str]:
         """Return the files that are not here but in `folder`, by key and with their paths there."""
-        named = {"source": self.source, "validation": self.validation, "test": self.test}
+        validation = self.validation if isinstance(self.validation, str) else None
+        named = {"source": self.source, "validation": validation, "test": self.test}
         found = {}
         for key, name in named.items():
             there = os.path.join(folder, name) if name and Path(name).suffix else ""
             if name and not os.path.exists(name) and os.path.isfile(there):
                 found[key] = there
         return found
+
+    @property
+    def validated_on(self) -> str:
+        """What the trials are validated on, in words: "split", "test", a file, or "5 folds"."""
+        return str(self.validation)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `load_dataset`."""
@@ -96,5 +153,7 @@ class DataSettings(SettingsTable):
     def as_table(self) -> Mapping[str, Any]:
         """Return the table as a study file has it, with the values of 0.1 that are the defaults."""
         table = self.model_dump(exclude_none=True)
+        if isinstance(self.validation, Folds):
+            table["validation"] = self.validation.model_dump(exclude_defaults=True)
         lists = {key: [*value] for key, value in table.items() if isinstance(value, tuple)}
         return table | lists

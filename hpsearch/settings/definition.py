@@ -46,6 +46,7 @@ def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any
     if settings.uses_data:
         data = settings.data.model_dump(exclude={"source", "reading"}, exclude_none=True)
         entries |= {f"data.{key}": value for key, value in data.items()}
+        entries["data.validation"] = settings.data.validated_on
         entries["data.digest"] = data_digest
         if settings.model is None and is_table(settings.data.source) and settings.data.reading != 1:
             entries[READING] = 2
@@ -60,7 +61,7 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """
     defaults = {f"trial.{key}": _text(value) for key, value in _known_defaults(was, now).items()}
     defaults |= {"search.value": "best", "search.seeds": "1", "search.first_draw": "0"}
-    defaults |= {"data.draw": "stratified", "data.validation": "split"}
+    defaults |= {"data.draw": "stratified", "data.validation": "split", "data.shuffle": "True"}
     changed = []
     for key in sorted((was.keys() | now.keys()) - {READING}):
         old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))

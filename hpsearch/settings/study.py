@@ -285,10 +285,11 @@ class StudySettings(BaseModel):
         import tomlkit
 
         table = settings_table(self)
-        for key, value in table["trial"].items():
-            if isinstance(value, Mapping):  # a range reads best on one line
-                table["trial"][key] = tomlkit.inline_table()
-                table["trial"][key].update(value)
+        for part in (table.get("data", {}), table["trial"]):
+            for key, value in part.items():
+                if isinstance(value, Mapping):  # a range, or folds, read best on one line
+                    part[key] = tomlkit.inline_table()
+                    part[key].update(value)
         return tomlkit.dumps(table)
 
 

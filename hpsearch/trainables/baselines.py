@@ -40,14 +40,14 @@ def baseline_predictions(table: Mapping[str, Any]) -> Iterator[tuple[str, Predic
     for more than MOST_CELLS cells. Raises ValueError as `read_parts` does.
     """
     raw, parts = read_parts(**{key: value for key, value in table.items() if key != "scale"})
-    rest = np.concatenate([parts.train, parts.val])
+    rest = parts.rest
     prepared = prepare_frame(raw, rest)
     x, x_test = prepared.x_train, prepared.rows(parts.test)
     if x.size > MOST_CELLS:
         return
     y, classes = raw.y[rest], len(raw.class_names)
     for name, estimator in (CLASSIFIERS if classes else REGRESSORS).items():
-        prepare = preparation(estimator, x, "standardize")
+        prepare = preparation(estimator, "standardize")
         inputs, tests = x, x_test
         if prepare is not None:
             inputs, tests = prepare.fit_transform(x), prepare.transform(x_test)

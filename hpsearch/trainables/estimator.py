@@ -7,6 +7,8 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +26,13 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.files import is_table
 from hpsearch.data.frames import PreparedFrame, prepare_frame
 from hpsearch.data.raw import Indices
-from hpsearch.data.sources import is_arrays, naming, source_name
+from hpsearch.data.sources import data_errors, is_arrays, naming, source_name
 from hpsearch.data.splitting import Parts, read_parts
 from hpsearch.errors import DataError, SettingsError
 from hpsearch.formatting import unknown_name
 from hpsearch.trainables.base import Enough, OnEpochEnd, followed
 from hpsearch.trainables.errors import ModelError
+from hpsearch.trainables.folds import EpochEnd, in_lockstep
 from hpsearch.trainables.function import seed_training
 from hpsearch.trainables.scoring import (
     Predicted,
@@ -56,6 +59,16 @@ MAX_CATEGORIES = 50  # of a column; the rarest share a feature
 OF_CLASSES, OF_NUMBERS = ("accuracy", "loss", "auc"), ("rmse", "mae", "r2")  # always tracked
 ALIASES = {"loss": "log_loss", "auc": "roc_auc"}
 BOOSTED = "HistGradientBoosting"  # whose rounds are max_iter
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Rows to train on and to validate on, by number and as tables."""
+
+    train: Indices
+    val: Indices
+    x_train: pd.DataFrame
+    x_val: pd.DataFrame
 
 
 class EstimatorModel:
@@ -94,10 +107,13 @@ class EstimatorModel:
         self.numbers_classes = self.classifies and last.partition(".")[0] != "sklearn"
         self._source, self._scale = table["source"], table.get("scale")
         self._raw, self._parts = self._read(table)
-        prepared = self._fitted(self._parts.train)
-        self._x_train, self._notes = prepared.x_train, prepared.notes
-        self._x_val = prepared.rows(self._parts.val)
-        self.prepare = preparation(self.estimator, self._x_train, self._scale)
+        fitted = [self._fitted(train) for train, _ in self._parts.folds]
+        self._notes = fitted[0].notes
+        self._folds = [
+            Fold(train, val, prepared.x_train, prepared.rows(val))
+            for prepared, (train, val) in zip(fitted, self._parts.folds, strict=True)
+        ]
+        self.prepare = preparation(self.estimator, self._scale)
         self._check_keys(keys)
         self._positive = positive_class(self._raw.class_names, positive)
         usual: Sequence[str] = OF_CLASSES if self.classifies else OF_NUMBERS
@@ -123,7 +139,7 @@ class EstimatorModel:
                 f"data.source: {self._source} is no source of rows for an estimator; use a table, "
                 "openml:NAME, or one of scikit-learn's own"
             )
-        with _data_errors():
+        with data_errors():
             raw, parts = read_parts(**how)
         if bool(raw.class_names) != self.classifies:
             what = "classes" if raw.class_names else "numbers"
@@ -134,7 +150,7 @@ class EstimatorModel:
         return raw, parts
 
     def _fitted(self, train: Indices) -> PreparedFrame:
-        with _data_errors(), naming(self._source):
+        with data_errors(), naming(self._source):
             return prepare_frame(self._raw, train)
 
     @property
@@ -167,14 +183,21 @@ class EstimatorModel:
 
     def final(self, config: Mapping[str, Any], draw: int, epochs: int) -> dict[str, float]:
         """Train on all rows but the sealed ones, and score these; see `Testable.final`."""
-        rest = np.concatenate([self._parts.train, self._parts.val])
-        prepared, test = self._fitted(rest), self._parts.test
+        test = self._parts.test
         with self._training(draw) as seed:
-            x_test = prepared.rows(test)
-            _, estimator, x, x_test = self._prepared(config, seed, prepared.x_train, x_test)
-            for _ in islice(self._fits(estimator, x, rest, config, seed), epochs):
-                pass
-            return self._scores(estimator, x_test, test)
+            whole, rows = self._final(config, seed, epochs)
+            return self._scores(whole, rows(test), test)
+
+    def _final(
+        self, config: Mapping[str, Any], seed: int, epochs: int
+    ) -> tuple[Any, Callable[[Indices], pd.DataFrame]]:
+        """Train on all rows but the sealed ones; return the estimator, and what gives it rows."""
+        rest = self._parts.rest
+        prepared = self._fitted(rest)
+        whole, estimator, x = self._prepared(config, seed, prepared.x_train)
+        for _ in islice(self._fits(estimator, x, rest, config, seed), epochs):
+            pass
+        return whole, prepared.rows
 
     @contextmanager
     def _training(self, draw: int) -> Iterator[int]:
@@ -196,27 +219,32 @@ class EstimatorModel:
     ) -> None:
         """Train once; see `Model.train`."""
         with self._training(draw) as seed, suppress(Enough):
-            epochs = self._epochs(config, seed)
-            followed(epochs, lambda epoch: on_epoch_end(epoch[0], (), epoch[1]))
+            folds = [self._epochs(fold, config, seed) for fold in self._folds]
+            epochs = folds[0] if len(folds) == 1 else self._together(folds, config, seed)
+            followed(epochs, lambda end: on_epoch_end(*end))
 
-    def _epochs(
-        self, config: Mapping[str, Any], seed: int
-    ) -> Iterator[tuple[dict[str, float], Callable[[Path], object]]]:
-        """Yield the metrics of each epoch, and what saves the estimator as it then is."""
-        train, val = self._parts.train, self._parts.val
-        prepare, estimator, x_train, x_val = self._prepared(
-            config, seed, self._x_train, self._x_val
-        )
-        whole = (
-            estimator if prepare is None else Pipeline([("prepare", prepare), ("fit", estimator)])
-        )
-        for _ in self._fits(estimator, x_train, train, config, seed):
+    def _together(
+        self, folds: Sequence[Iterator[EpochEnd]], config: Mapping[str, Any], seed: int
+    ) -> Iterator[EpochEnd]:
+        """Train all folds; what is saved after an epoch is trained on all of their rows."""
+
+        def save(path: Path, epochs: int) -> None:
+            joblib.dump(self._final(config, seed, epochs)[0], path)
+
+        for number, end in enumerate(in_lockstep(folds), start=1):
+            yield end._replace(save=partial(save, epochs=number))
+
+    def _epochs(self, fold: Fold, config: Mapping[str, Any], seed: int) -> Iterator[EpochEnd]:
+        """Train an estimator on a fold; yield after each epoch."""
+        whole, estimator, x_train = self._prepared(config, seed, fold.x_train)
+        x_val = fold.x_val if whole is estimator else whole[0].transform(fold.x_val)
+        for _ in self._fits(estimator, x_train, fold.train, config, seed):
             metrics = {
                 f"{part}/{name}": value
-                for part, x, rows in (("train", x_train, train), ("val", x_val, val))
+                for part, x, rows in (("train", x_train, fold.train), ("val", x_val, fold.val))
                 for name, value in self._scores(estimator, x, rows).items()
             }
-            yield metrics, lambda path: joblib.dump(whole, path)
+            yield EpochEnd(metrics, save=lambda path: joblib.dump(whole, path))
 
     def _fits(
         self, estimator: Any, x: Any, rows: Indices, config: Mapping[str, Any], seed: int
@@ -233,9 +261,12 @@ class EstimatorModel:
         return y[:, 0] if y.shape[1] == 1 else y
 
     def _prepared(
-        self, config: Mapping[str, Any], seed: int, x_train: Any, x_other: Any
-    ) -> tuple[Any, Any, Any, Any]:
-        """Return what prepares rows or None, an estimator to be trained, and two tables for it."""
+        self, config: Mapping[str, Any], seed: int, x_train: pd.DataFrame
+    ) -> tuple[Any, Any, Any]:
+        """Return what predicts for rows of a table, its estimator, and what to train that on.
+
+        Only the preparation of the rows is fitted yet, if there is any.
+        """
         parameters = {key: value for key, value in config.items() if key != EPOCHS}
         estimator = _seeded(clone(self.estimator), seed)
         try:
@@ -243,9 +274,10 @@ class EstimatorModel:
         except (ValueError, TypeError) as error:
             raise ModelError(f"{self.name}: {error}") from error
         if self.prepare is None:
-            return None, estimator, x_train, x_other
+            return estimator, estimator, x_train
         prepare = clone(self.prepare)
-        return prepare, estimator, prepare.fit_transform(x_train), prepare.transform(x_other)
+        x = prepare.fit_transform(x_train)
+        return Pipeline([("prepare", prepare), ("fit", estimator)]), estimator, x
 
     def _scores(self, estimator: Any, x: Any, rows: Indices) -> dict[str, float]:
         classes = self._raw.class_names
@@ -280,21 +312,6 @@ class EstimatorModel:
             raise SettingsError(f"trial.epochs: {self.name} is trained in one go; leave epochs out")
 
 
-@contextmanager
-def _data_errors() -> Iterator[None]:
-    """Turn what the reader of data raises into a DataError."""
-    try:
-        yield
-    except OSError as error:
-        where = f"there is no file '{error.filename}'"
-        missing = isinstance(error, FileNotFoundError)
-        raise DataError(
-            f"data.source: {where if missing else f'{error.filename}: {error.strerror}'}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"data: {error}") from error
-
-
 def made_by(source: Source, name: str) -> tuple[Any, str]:
     """Return the estimator that a class or a function makes, and a digest of the code.
 
@@ -327,13 +344,13 @@ def predicts_numbers(source: Source) -> bool:
     return bool(is_regressor(estimator))
 
 
-def preparation(estimator: Any, x_train: pd.DataFrame, scale: str | None) -> Any:
+def preparation(estimator: Any, scale: str | None) -> Any:
     """Return what makes numbers of words and empty cells, None where the estimator does that."""
     tags = get_tags(estimator).input_tags
     if isinstance(estimator, Pipeline) or (tags.categorical and tags.allow_nan):
         return None
-    numbers = []
-    if x_train.select_dtypes("number").isna().to_numpy().any() and not tags.allow_nan:
+    numbers: list[Any] = []
+    if not tags.allow_nan:
         numbers.append(SimpleImputer(strategy="median", add_indicator=True))
     if scale == "standardize":
         numbers.append(StandardScaler())

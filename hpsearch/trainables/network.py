@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpsearch.data.files import is_table
 from hpsearch.data.giveaways import giveaways
-from hpsearch.data.loading import load_dataset
-from hpsearch.errors import DataError, SettingsError
+from hpsearch.data.loading import with_validation_rows
+from hpsearch.errors import SettingsError
 from hpsearch.trainables.base import OnEpochEnd, followed
+from hpsearch.trainables.folds import EpochEnd, in_lockstep, stopped_early
 from hpsearch.trainables.scoring import (
     Predicted,
     Truth,
@@ -42,52 +43,72 @@ if TYPE_CHECKING:
 DEFAULT_LOSS = {"loss": "squared_error"}  # of numbers; that of classes is TrainConfig's
 
 
-def load_data(table: Mapping[str, Any]) -> Dataset:
-    """Return the data set that a [data] table asks for; raise DataError if it cannot be had."""
-    try:
-        return load_dataset(**table)
-    except OSError as error:
-        what = error.strerror or str(error)
-        where = f"{os.fspath(error.filename)}: " if error.filename else ""
-        relative = bool(where) and not os.path.isabs(error.filename)
-        there = f" (relative to {os.getcwd()})" if relative else ""
-        raise DataError(f"data.source: {where}{what}{there}") from error
-    except ValueError as error:
-        raise DataError(f"data: {error}") from error
+class Scoring:
+    """How predictions for rows of a data set are scored.
+
+    positive: of two classes the one that some scores are about. names: the scores to measure on
+    validation rows after each epoch.
+    """
+
+    def __init__(self, data: Dataset, positive: int, names: Sequence[str] = ()) -> None:
+        self.data, self.positive, self.names = data, positive, names
+        self.validation = self.truth(self._numbers(data.y_val))
+
+    def _numbers(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return classes as they are, and numbers in their own units."""
+        return y if self.data.n_classes else self.data.target_scaler.inverse(y)
+
+    def truth(self, y: NDArray[Any]) -> Truth:
+        """Return what predictions are scored against: class indices, or numbers in their units."""
+        return Truth(y, self.data.class_names, self.positive)
+
+    def predicted(self, outputs: NDArray[Any]) -> Predicted:
+        """Return what a network predicts, from what `Network.predict` returns."""
+        if self.data.n_classes:
+            return Predicted(outputs.argmax(axis=1), outputs)
+        return Predicted(self._numbers(outputs))
+
+    def __call__(self, outputs: NDArray[Any]) -> dict[str, float]:
+        """Return the scores of what a network predicts for the validation rows."""
+        found = scores_of(self.names, self.validation, self.predicted(outputs))
+        return {f"val/{name}": value for name, value in found.items()}
 
 
 class NetworkModel:
-    """The built-in network on one data set.
+    """The built-in network on one data set, or on several folds of it.
 
-    metric: by which early stopping chooses its epoch, and `maximize` which way it is better.
-    metrics: others that are tracked. positive: of two classes the one that some scores are about;
-    None: the second. Raises SettingsError, also for a `loss` that does not fit the labels.
+    folds: training and validation rows. final: returns what final networks are trained on; None:
+    the rows of the only fold. metric: by which early stopping chooses its epoch, and `maximize`
+    which way it is better. metrics: others that are tracked. positive: of two classes the one that
+    some scores are about; None: the second. Raises SettingsError, also for a `loss` that does not
+    fit the labels.
     """
 
     name, code = "the network", ""
 
     def __init__(
         self,
-        dataset: Dataset,
-        *,
+        *folds: Dataset,
         seed: int,
         metric: str,
         maximize: bool,
+        final: Callable[[], Dataset] | None = None,
         metrics: Sequence[str] = (),
         positive: str | None = None,
         losses: Collection[str] = (),
         diagnostics: bool = False,
     ) -> None:
-        self.dataset, self.seed, self.diagnostics = dataset, seed, diagnostics
-        self.metric, self.maximize = metric, maximize
-        check_losses(losses, dataset)
-        classes = dataset.class_names
+        self.folds, self.seed, self.diagnostics = folds, seed, diagnostics
+        self.metric, self.maximize, self._final = metric, maximize, final
+        check_losses(losses, self.dataset)
+        classes = self.class_names
         self.metrics = METRICS if classes else METRICS_OF_NUMBERS
         known = [*self.metrics[1:], *(f"val/{name}" for name in known_scores(classes))]
         check_metrics(metric, metrics, known, self._labels)
-        self.truth = Truth(self._numbers(dataset.y_val), classes, positive_class(classes, positive))
         asked = dict.fromkeys([metric, *metrics])
         self.scores = [name.removeprefix("val/") for name in asked if name not in self.metrics]
+        self.positive = positive_class(classes, positive)
+        self._scorings = [Scoring(data, self.positive, self.scores) for data in folds]
 
     @property
     def _labels(self) -> str:
@@ -96,24 +117,31 @@ class NetworkModel:
         what = f"{classes} classes" if classes else "numbers"
         return f"{what} ({', '.join(names)})" if names else what
 
-    def _numbers(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return classes as they are, and numbers in their own units."""
-        return y if self.dataset.n_classes else self.dataset.target_scaler.inverse(y)
+    @property
+    def dataset(self) -> Dataset:
+        """The only fold, or the first: names and classes are the same in all of them."""
+        return self.folds[0]
 
-    def predicted(self, outputs: NDArray[Any]) -> Predicted:
-        """Return what the network predicts, from what `Network.predict` returns."""
-        if self.dataset.n_classes:
-            return Predicted(outputs.argmax(axis=1), outputs)
-        return Predicted(self._numbers(outputs))
+    @cached_property
+    def final_data(self) -> Dataset:
+        """What final networks are trained on: all rows but the test rows, none to validate on."""
+        return with_validation_rows(self.dataset) if self._final is None else self._final()
+
+    @property
+    def final_scoring(self) -> Scoring:
+        """How predictions of a final network are scored."""
+        return Scoring(self.final_data, self.positive)
+
+    @property
+    def validation_rows(self) -> int:
+        """How many different rows are validated on."""
+        each = sum(len(data.y_val) for data in self.folds)  # repeated folds have them repeatedly
+        return min(each, len(self.final_data.x_train))
 
     @property
     def epoch_metric(self) -> str:
         """The name of the metric in an epoch: of an attribute, or of a score."""
         return attribute(self.metric) if self.metric in self.metrics else self.metric
-
-    def _score(self, outputs: NDArray[Any]) -> dict[str, float]:
-        found = scores_of(self.scores, self.truth, self.predicted(outputs))
-        return {f"val/{name}": value for name, value in found.items()}
 
     @property
     def data(self) -> DataId:
@@ -161,19 +189,41 @@ class NetworkModel:
         resume: Checkpoint | None = None,  # noqa: ARG002
     ) -> None:
         """Train once; see `Model.train`. A network of a killed trial is trained from its seed."""
-        _, epochs = self.start_training(config, draw)
-        followed(epochs, reporting(on_epoch_end, self.metrics))
+        followed(self.epochs(config, draw), lambda end: on_epoch_end(*end))
 
-    def start_training(self, config: TrainConfig, draw: int) -> tuple[Network, Iterator[Epoch]]:
+    def epochs(self, config: TrainConfig, draw: int) -> Iterator[EpochEnd]:
+        """Train a network, or one for each fold in lockstep; yield after each epoch.
+
+        Of folds the mean metric decides on early stopping.
+        """
+        if len(self.folds) == 1:
+            return self._reported(config, draw, 0)
+        to_the_end = replace(config, early_stopping=0)
+        folds = [self._reported(to_the_end, draw, fold) for fold in range(len(self.folds))]
+        together = in_lockstep(folds)
+        if not config.early_stopping:
+            return together
+        return stopped_early(
+            together, self.metric, maximize=self.maximize, patience=config.early_stopping
+        )
+
+    def _reported(self, config: TrainConfig, draw: int, fold: int) -> Iterator[EpochEnd]:
+        _, epochs = self.start_training(config, draw, fold)
+        return reported(epochs, self.metrics)
+
+    def start_training(
+        self, config: TrainConfig, draw: int, fold: int = 0
+    ) -> tuple[Network, Iterator[Epoch]]:
         """Return an untrained network, and the epochs that train it as they are iterated."""
-        network, batches = draw_network(self.dataset, config, self.seed, draw)
+        data = self.folds[fold]
+        network, batches = draw_network(data, config, self.seed, draw, fold)
         epochs = train(
             network,
-            self.dataset,
+            data,
             batches,
             metric=self.epoch_metric,
             maximize=self.maximize,
-            score=self._score if self.scores else None,
+            score=self._scorings[fold] if self.scores else None,
             diagnostics=self.diagnostics,
         )
         return network, epochs
@@ -190,17 +240,13 @@ def check_losses(losses: Collection[str], data: Dataset) -> None:
             raise SettingsError(f"trial.loss: {name!r} is for {what}{more}; use {', '.join(known)}")
 
 
-def reporting(on_epoch_end: OnEpochEnd, metrics: Sequence[str]) -> Callable[[Epoch], None]:
-    """Return a function that hands an epoch's `metrics`, and its scores, to `on_epoch_end`."""
+def reported(epochs: Iterator[Epoch], metrics: Sequence[str]) -> Iterator[EpochEnd]:
+    """Yield each epoch's `metrics`, and its scores, as a trial records them."""
     attributes = {name: attribute(name) for name in metrics}
-
-    def report(epoch: Epoch) -> None:
+    for epoch in epochs:
         values = {name: float(getattr(epoch, key)) for name, key in attributes.items()}
         values.update(epoch.scores)
-        norms = epoch.diagnostics.gradient_norms if epoch.diagnostics else ()
-        on_epoch_end(values, norms)
-
-    return report
+        yield EpochEnd(values, epoch.diagnostics.gradient_norms if epoch.diagnostics else ())
 
 
 def attribute(metric: str) -> str:
@@ -209,13 +255,14 @@ def attribute(metric: str) -> str:
 
 
 def draw_network(
-    data: Dataset, config: TrainConfig, seed: int, draw: int
+    data: Dataset, config: TrainConfig, seed: int, draw: int, fold: int = 0
 ) -> tuple[Network, np.random.Generator]:
     """Return an untrained network, and the generator that shuffles its batches.
 
-    Both depend only on `seed` and `draw`, the number of the draw of weights and batches.
+    Both depend only on `seed`, `draw`, the number of the draw of weights and batches, and `fold`.
     """
-    weights, batches = (derive_rng(seed, draw, what) for what in ("weights", "batches"))
+    which = f" of fold {fold}" if fold else ""
+    weights, batches = (derive_rng(seed, draw, f"{what}{which}") for what in ("weights", "batches"))
     return Network(data.n_features, data.n_outputs, config, weights), batches
 
 
@@ -241,17 +288,6 @@ def _train_at(
 def trained_config(trial: FrozenTrial) -> TrainConfig:
     """Return the configuration that a trial of hpsearch trained."""
     return TrainConfig(**config_of(trial))
-
-
-def with_validation_rows(data: Dataset) -> Dataset:
-    """Return the data with the validation rows among the training rows, and none left over."""
-    return replace(
-        data,
-        x_train=np.concatenate([data.x_train, data.x_val]),
-        y_train=np.concatenate([data.y_train, data.y_val]),
-        x_val=data.x_val[:0],
-        y_val=data.y_val[:0],
-    )
 
 
 def learning_rates(config: TrainConfig, val_losses: Sequence[float]) -> list[float]:

@@ -358,7 +358,7 @@ def test_several_targets_are_numbers(tmp_path):
             {"drop": ["colr"]},
             "'colr' is not a column; did you mean 'colour'? (row, name, age, size",
         ),
-        ({"id": ["y"]}, "column 'y' is the target, and cannot be left out"),
+        ({"id": ["y"]}, "column 'y' is the target, and can be nothing else"),
         ({"task": "regression"}, "target 'y' is 'yes' in row"),
         ({"target": ["y", "age"]}, "target 'y' is 'yes' in row"),
         ({"target": ["y", "age"], "task": "classification"}, "task is 'classification', but there"),

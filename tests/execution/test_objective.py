@@ -15,7 +15,6 @@ from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError, Interrupted, SettingsError
 from hpsearch.execution.objective import Objective
 from hpsearch.settings.study import parse_settings
-from hpsearch.trainables.network import load_data
 from hpsearch.trials.records import curves_of
 from model.config import TrainConfig
 
@@ -367,7 +366,7 @@ def test_it_loads_a_table_from_a_file(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b,kind\n" + "1,0,x\n0,1,y\n" * 20, encoding="utf-8")
     settings = build(data={"source": str(path), "target": "kind"}).settings
-    data = load_data(settings.data.arguments())
+    data = load_dataset(**settings.data.arguments())
     assert (data.name, data.class_names) == ("rows", ("x", "y"))
     assert Objective(settings)(fixed_trial(params={"learning_rate": 0.5})) == 1.0
 

@@ -8,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
+from hpsearch.data.loading import load_dataset
 from hpsearch.data.splitting import read_parts
 from hpsearch.errors import DataError, StudyError
 from hpsearch.execution.objective import load_network
@@ -18,7 +19,7 @@ from hpsearch.prediction import load_model, predict_table
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import find_evaluation, study_settings
 from hpsearch.storage.open import open_storage
-from hpsearch.trainables.network import load_data, trained_config
+from hpsearch.trainables.network import trained_config
 from hpsearch.trials.records import curves_of, own_trials, repeat_of, slot_of
 from hpsearch.workspace import Workspace
 from model import MLPClassifier, Network
@@ -66,7 +67,7 @@ def test_a_trial_that_is_not_complete_is_refused(make_settings, tmp_path):
 def test_the_network_is_the_trials_and_predicts_from_raw_rows(study, table, tmp_path, slot):
     trial, path = choose_trial(study, slot), tmp_path / "it.npz"
     path.write_bytes(network_bytes(retrain(study, trial)))
-    data = load_data(study_settings(study).data.arguments())
+    data = load_dataset(**study_settings(study).data.arguments())
     raw, parts = read_parts(str(table), target="kind")
     rows = parts.val
     pd.read_csv(table, dtype=str).iloc[rows].to_csv(tmp_path / "val.csv", index=False)

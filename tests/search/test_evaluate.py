@@ -16,6 +16,7 @@ import hpsearch.search.evaluate
 import hpsearch.tracking.artifacts
 import hpsearch.tracking.evaluation
 from hpsearch.analysis.ranking import best_epoch, best_trials, better_round, find_trial
+from hpsearch.data.loading import load_dataset, with_validation_rows
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate, count_equals
 from hpsearch.evaluation.record import (
@@ -39,12 +40,7 @@ from hpsearch.storage.open import open_storage, storage_url
 from hpsearch.tracking.evaluation import log_evaluation, log_missing_evaluation
 from hpsearch.tracking.page import describe
 from hpsearch.tracking.tracker import Tracker
-from hpsearch.trainables.network import (
-    NetworkModel,
-    learning_rates,
-    load_data,
-    with_validation_rows,
-)
+from hpsearch.trainables.network import NetworkModel, learning_rates
 from hpsearch.trials.records import Repeat, curves_of, own_trials, repeat_of, slot_of
 from model import MLPClassifier, TrainConfig, load_test_set
 
@@ -78,7 +74,7 @@ def done(study):
 
 
 def data_of(settings):
-    return load_data(settings.data.arguments())
+    return load_dataset(**settings.data.arguments())
 
 
 def retrained(settings, data, config, draw):

@@ -6,12 +6,12 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, TrackingError
+from hpsearch.execution.objective import load_network
 from hpsearch.search.study import run_study, study_name
 from hpsearch.settings.definition import READING
 from hpsearch.storage.catalog import load_study, study_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
-from hpsearch.trainables.network import load_data
 from hpsearch.trials.records import (
     definition_of,
     study_file,
@@ -171,7 +171,7 @@ def test_data_are_found_from_another_folder(run, tmp_path, monkeypatch, make_set
     (tmp_path / "elsewhere" / "table.csv").unlink()
     (tmp_path / "table.csv").unlink()
     with pytest.raises(DataError) as raised:
-        load_data(study_settings(study).data.arguments())
+        load_network(study_settings(study))
     missing = f"table.csv: No such file or directory (relative to {tmp_path / 'elsewhere'})"
     assert str(raised.value) == f"data.source: {missing}"
 
