@@ -274,6 +274,7 @@ class Workspace:
         text: str | None = None,
         groups: str | None = None,
         time: str | None = None,
+        weight: str | None = None,
     ) -> Look:
         """Return what a study would make of a table; nothing is trained.
 
@@ -289,6 +290,7 @@ class Workspace:
         if not is_table(source):
             return look_at(load_settings(source).data)
         columns = {"drop": drop, "id": id, "text": text, "groups": groups, "time": time}
+        columns["weight"] = weight
         return look_at_table(table_data(source, target, **columns))[1]
 
     def table_study(
@@ -301,6 +303,7 @@ class Workspace:
         text: str | None = None,
         groups: str | None = None,
         time: str | None = None,
+        weight: str | None = None,
         metric: str | None = None,
     ) -> StudySettings:
         """Return a study of a table that has no study file; its space fits the rows.
@@ -308,11 +311,13 @@ class Workspace:
         target: the column to predict, or several. drop: columns to leave out. id: columns that only
         name the rows. text: what becomes of free text, "refuse" or "tfidf". groups: the column
         whose equal values stay in one part. time: the column that says which rows are later, to be
-        validated and tested on. metric: None: one that fits the labels. Raises HpsearchError.
+        validated and tested on. weight: the column of how much each row counts. metric: None: one
+        that fits the labels. Raises HpsearchError.
         """
         from hpsearch.search.table_study import table_data, table_study
 
         columns = {"drop": drop, "id": id, "text": text, "groups": groups, "time": time}
+        columns["weight"] = weight
         return table_study(table_data(os.fspath(source), target, **columns), metric)
 
     def check(self, settings: StudySettings, *, epochs: int = 3) -> Iterator[Finding]:

@@ -24,7 +24,8 @@ class Dataset:
     """A training and a validation part, scaled; the test part stays sealed.
 
     Features are float32 (n, d), C-contiguous. Labels are class indices (n,), or in a regression
-    float32 numbers (n, k), scaled. `columns` says how the columns of a table became features, as
+    float32 numbers (n, k), scaled. Weights of rows are float32 (n,) with mean 1 over the training
+    rows. `columns` says how the columns of a table became features, as
     plain data, `scaler` how these were scaled, and `target_scaler` how the numbers were.
     """
 
@@ -37,6 +38,8 @@ class Dataset:
     y_train: Targets
     x_val: Array
     y_val: Targets
+    w_train: Array | None = None  # weights of the rows in training; None: all are 1
+    w_val: Array | None = None  # weights of the rows in scores
     columns: tuple[Any, ...] = ()
     scaler: Scaler = field(default_factory=Scaler)
     target_names: tuple[str, ...] = ()
@@ -60,11 +63,12 @@ class Dataset:
 
     def batches(
         self, batch_size: int, rng: np.random.Generator, *, min_rows: int = 1
-    ) -> Iterator[tuple[Array, Targets]]:
-        """Yield one epoch of shuffled mini-batches (x, y); the last may be smaller.
+    ) -> Iterator[tuple[Array, ...]]:
+        """Yield one epoch of shuffled mini-batches; the last may be smaller.
 
-        If the last has fewer than `min_rows` rows, they join the batch before it. Both arrays are
-        views of buffers that the next batch overwrites: copy what you keep.
+        A batch is (x, y), or (x, y, weights) where rows have weights. If the last has fewer than
+        `min_rows` rows, they join the batch before it. The arrays are views of buffers that the
+        next batch overwrites: copy what you keep.
         """
         n = len(self.x_train)
         order = rng.permutation(n)
@@ -79,4 +83,4 @@ class Dataset:
             # By default take() fills a copy of `out`, in case of an error; mode="clip" does not.
             self.x_train.take(index, axis=0, out=x, mode="clip")
             self.y_train.take(index, axis=0, out=y, mode="clip")
-            yield x, y
+            yield (x, y) if self.w_train is None else (x, y, self.w_train[index])

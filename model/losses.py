@@ -49,6 +49,10 @@ class Loss(ABC):
         """Return dL/dz from what `forward` left in z, which may be overwritten."""
 
     @abstractmethod
+    def of_rows(self, z: Array, y: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the loss and the hit of each row (rows,), where rows have weights; z is kept."""
+
+    @abstractmethod
     def predictions(self, z: Array) -> Array:
         """Return what outputs z say, which are overwritten: probabilities, or numbers."""
 
@@ -72,6 +76,15 @@ class ClassLoss(Loss):
         z.argmax(axis=1, out=self.predicted)
         self.classes.take(y, axis=0, out=self.targets, mode="clip")
         return self._sum(z), int(np.count_nonzero(self.predicted == y))
+
+    def of_rows(self, z: Array, y: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        exact = z.astype(np.float64)
+        hits = (exact.argmax(axis=1) == y).astype(np.float64)
+        return self._rows(exact, np.eye(self.n_outputs)[y]), hits
+
+    @abstractmethod
+    def _rows(self, z: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the loss of each row, from outputs and one-hot targets; z may be overwritten."""
 
     @abstractmethod
     def _sum(self, z: Array) -> float:
@@ -110,6 +123,10 @@ class SoftmaxCrossEntropy(ClassLoss):
         of_the_classes = z.reshape(-1).dot(self.targets.reshape(-1))  # Σ s_y
         self._normalize(z)
         return float(np.log(self.row, out=self.row).dot(self.row_ones) - of_the_classes)
+
+    def _rows(self, z: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows: NDArray[np.float64] = np.logaddexp.reduce(z, axis=1) - (z * t).sum(axis=1)
+        return rows
 
     def predictions(self, z: Array) -> Array:
         z.argmax(axis=1, out=self.predicted)
@@ -157,6 +174,10 @@ class BinaryCrossEntropy(ClassLoss):
         self.output.forward(z)
         return float(self.scratch.sum())
 
+    def _rows(self, z: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows: NDArray[np.float64] = np.logaddexp(0, (1 - 2 * t) * z).sum(axis=1)
+        return rows
+
     def predictions(self, z: Array) -> Array:
         return normalized_sigmoids(z)
 
@@ -189,6 +210,10 @@ class MeanSquaredError(ClassLoss):
         self.errors *= 2 / len(outputs)
         return self.output.backward(self.errors)
 
+    def _rows(self, z: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows: NDArray[np.float64] = np.square(self.output.forward(z) - t).sum(axis=1)
+        return rows
+
     def predictions(self, z: Array) -> Array:
         return self._to_probabilities(z)
 
@@ -212,6 +237,14 @@ class NumberLoss(Loss):
         np.subtract(z, y, out=self.errors)
         return self._sum(self.errors.reshape(-1)), nan
 
+    def of_rows(self, z: Array, y: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        errors = z.astype(np.float64) - y
+        return self._losses(errors).sum(axis=1), np.full(len(z), nan)
+
+    @abstractmethod
+    def _losses(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ℓ(e) of each error."""
+
     @abstractmethod
     def _sum(self, errors: Array) -> float:
         """Return Σ ℓ(e) of errors (n,); `scratch` is free."""
@@ -232,6 +265,9 @@ class NumberLoss(Loss):
 class SquaredError(NumberLoss):
     """L = ½ Σ (z − y)², half of it as in scikit-learn; dz = (z − y) / rows."""
 
+    def _losses(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 0.5 * errors**2
+
     def _sum(self, errors: Array) -> float:
         return 0.5 * float(errors.dot(errors))
 
@@ -241,6 +277,9 @@ class SquaredError(NumberLoss):
 
 class AbsoluteError(NumberLoss):
     """L = Σ |z − y|; dz = sign(z − y) / rows."""
+
+    def _losses(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.abs(errors)
 
     def _sum(self, errors: Array) -> float:
         return float(np.abs(errors, out=self.scratch.reshape(-1)).sum())
@@ -256,6 +295,10 @@ class HuberError(NumberLoss):
     """
 
     delta = 1.0
+
+    def _losses(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        clipped = errors.clip(-self.delta, self.delta)
+        return clipped * (errors - 0.5 * clipped)
 
     def _sum(self, errors: Array) -> float:
         clipped = np.clip(errors, -self.delta, self.delta, out=self.scratch.reshape(-1))

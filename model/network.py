@@ -95,33 +95,49 @@ class Network:
             x = layer.forward(x)
         return x
 
-    def backward(self, x: Array, y: Labels, rng: np.random.Generator | None = None) -> None:
+    def backward(
+        self,
+        x: Array,
+        y: Labels,
+        rng: np.random.Generator | None = None,
+        weights: Array | None = None,
+    ) -> None:
         """Write the gradient of the batch's training loss, penalty included, to `grads`.
 
         x (rows, n_inputs), y as the loss takes it; dropout draws from `rng`. The loss is the mean
-        over the rows plus ½λ‖W‖². It is computed on the way, and so are the hits; both are added to
-        the metrics.
+        over the rows, each times its weight if there are `weights` (rows,), plus ½λ‖W‖². It is
+        computed on the way, and so are the hits; both are added to the metrics.
         """
         self._resize(len(x))
         outputs = x
         for layer in self.layers:
             outputs = layer.forward_train(outputs, rng)
+        seen = float(len(y))
+        weighted = None if weights is None else self._weighted(outputs, y, weights)
         loss, hits = self.loss.forward(outputs, y)
-        self._seen += len(y)
+        grad = self.loss.backward(outputs)
+        if weighted is not None and weights is not None:
+            loss, hits, seen = weighted
+            grad *= weights[:, None]
+        self._seen += seen
         self._hits += hits
         self._loss += loss
-        grad = self.loss.backward(outputs)
         for layer in reversed(self.layers):
             grad = layer.backward(grad)
         decay = self.config.weight_decay
         if decay:
             np.multiply(self.weights, decay, out=self._decayed)
             self.weight_grads += self._decayed
-            self._loss += len(y) * 0.5 * float(self.weights.dot(self._decayed))
+            self._loss += seen * 0.5 * float(self.weights.dot(self._decayed))
+
+    def _weighted(self, z: Array, y: Labels, weights: Array) -> tuple[float, float, float]:
+        """Return the sums of the weighted losses and hits, and of the weights."""
+        losses, hits = self.loss.of_rows(z, y)
+        return float(weights.dot(losses)), float(weights.dot(hits)), float(weights.sum())
 
     def reset_metrics(self) -> None:
         """Set the training loss and hits back to zero."""
-        self._seen, self._hits, self._loss = 0, 0.0, 0.0
+        self._seen, self._hits, self._loss = 0.0, 0.0, 0.0
 
     def train_metrics(self) -> tuple[float, float]:
         """Return loss (with penalty) and accuracy over the batches since `reset_metrics`."""
@@ -138,21 +154,28 @@ class Network:
         return outputs
 
     def evaluate(
-        self, x: Array, y: Labels, predictions: Array | None = None
+        self,
+        x: Array,
+        y: Labels,
+        predictions: Array | None = None,
+        weights: Array | None = None,
     ) -> tuple[float, float]:
         """Return the mean loss, without penalty, and the accuracy on x (rows, n_inputs).
 
-        predictions: (rows, n_outputs), filled with what `predict` returns.
+        predictions: (rows, n_outputs), filled with what `predict` returns. weights: (rows,), of the
+        means; None: all are 1.
         """
-        loss, hits = 0.0, 0.0
+        loss, hits, seen = 0.0, 0.0, 0.0
         for rows in self._blocks(len(x)):
             outputs = self.forward(x[rows])
             if predictions is not None:
                 predictions[rows] = self.loss.predictions(outputs.copy())
-            block_loss, block_hits = self.loss.forward(outputs, y[rows])
-            loss += block_loss
-            hits += block_hits
-        return loss / len(x), hits / len(x)
+            if weights is None:
+                block = *self.loss.forward(outputs, y[rows]), float(len(outputs))
+            else:
+                block = self._weighted(outputs, y[rows], weights[rows])
+            loss, hits, seen = loss + block[0], hits + block[1], seen + block[2]
+        return loss / seen, hits / seen
 
     def predict(self, x: Array) -> Array:
         """Return the probability of each class, or the numbers (rows, n_outputs), for x."""

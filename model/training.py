@@ -9,7 +9,7 @@ from math import inf, nan
 import numpy as np
 
 from model.config import TrainConfig
-from model.data import Dataset, Targets
+from model.data import Dataset
 from model.diagnostics import Diagnostics, Recorder
 from model.layers import Array
 from model.network import Network
@@ -147,8 +147,8 @@ def train_epoch(
     # The epoch's numbers show a divergence, so NumPy need not warn about it.
     with np.errstate(all="ignore"):
         network.reset_metrics()
-        for x, y in _batches(network, data, rng):
-            network.backward(x, y, masks_rng)
+        for x, y, *weights in _batches(network, data, rng):
+            network.backward(x, y, masks_rng, *weights)
             if recorder:
                 recorder.note_gradients()
             optimizer.step(network.params, network.grads, learning_rate)
@@ -165,15 +165,15 @@ def _validate(
     if not rows:
         return (nan, nan), {}
     if score is None:
-        return network.evaluate(data.x_val, data.y_val), {}
+        return network.evaluate(data.x_val, data.y_val, weights=data.w_val), {}
     predictions = np.empty((rows, network.n_outputs), network.params.dtype)
-    validated = network.evaluate(data.x_val, data.y_val, predictions)
+    validated = network.evaluate(data.x_val, data.y_val, predictions, data.w_val)
     return validated, score(predictions)
 
 
 def _batches(
     network: Network, data: Dataset, rng: np.random.Generator
-) -> Iterator[tuple[Array, Targets]]:
+) -> Iterator[tuple[Array, ...]]:
     """Return the batches of an epoch; if a pass is too short, the rows are shuffled again."""
     config = network.config
     one_pass = partial(data.batches, config.batch_size, rng, min_rows=network.min_rows)

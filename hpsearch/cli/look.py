@@ -20,6 +20,7 @@ KINDS = {
     "text": "free text",
     "id": "id: left out",
     "groups": "groups: left out",
+    "weight": "weights: left out",
     "dropped": "left out",
     "empty": "empty: left out",
     "constant": "one value: left out",
@@ -40,6 +41,7 @@ def look_command(
     text: str | None,
     groups: str | None,
     time: str | None,
+    weight: str | None,
     as_json: bool,
 ) -> None:
     """Show what a study would make of a table; nothing is trained.
@@ -53,7 +55,9 @@ def look_command(
     from hpsearch.cli.console import drawn_table, note, print_table, say
     from hpsearch.workspace import Workspace
 
-    look = Workspace().look(file, target, drop=drop, id=ids, text=text, groups=groups, time=time)
+    look = Workspace().look(
+        file, target, drop=drop, id=ids, text=text, groups=groups, time=time, weight=weight
+    )
     if as_json:
         click.echo(json.dumps(look.record(), indent=2))
         return

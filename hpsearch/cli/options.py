@@ -63,7 +63,7 @@ def table_options(command: Command) -> Command:
 
 
 def column_options(command: Command) -> Command:
-    """Add --drop, --id, --text, --groups and --time to a command."""
+    """Add the options about columns that are not features as they are."""
     drop = click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out.")
     ids = click.option("--id", "ids", multiple=True, metavar="COLUMN", help="A column of names.")
     text = click.option(
@@ -75,7 +75,10 @@ def column_options(command: Command) -> Command:
     time = click.option(
         "--time", metavar="COLUMN", help="A column of times: later rows are validated on."
     )
-    return drop(ids(text(groups(time(command)))))
+    weight = click.option(
+        "--weight", metavar="COLUMN", help="A column of how much each row counts."
+    )
+    return drop(ids(text(groups(time(weight(command))))))
 
 
 class _Duration(click.ParamType[float]):

@@ -90,6 +90,7 @@ def study_command(
     text: str | None,
     groups: str | None,
     time: str | None,
+    weight: str | None,
     **search: Any,
 ) -> None:
     """Run the study in FILE, or continue it.
@@ -129,11 +130,13 @@ def study_command(
             text=text,
             groups=groups,
             time=time,
+            weight=weight,
             metric=search.pop("metric"),
         )
-    elif drop or ids or text or groups or time:
+    elif drop or ids or text or groups or time or weight:
         raise click.UsageError(
-            "--drop, --id, --text, --groups and --time go with a table, not with a study file"
+            "--drop, --id, --text, --groups, --time and --weight go with a table, not with a study "
+            "file"
         )
     else:
         settings, search["target"] = load_settings(file), _stop_value(target)

@@ -40,9 +40,10 @@ USED = ("numbers", "words", "means", "dates", "text")
 class Kind:
     """What a column is taken for.
 
-    kind: one in USED, or why it is left out: "dropped", "id", "groups", "empty", "constant", "row
-    number", "all different". missing: its empty cells. values: how many different ones it has. odd:
-    its cells that are no numbers, in a column of numbers. note: a sentence about it, or "".
+    kind: one in USED, or why it is left out: "dropped", "id", "groups", "weight", "empty",
+    "constant", "row number", "all different". missing: its empty cells. values: how many different
+    ones it has. odd: its cells that are no numbers, in a column of numbers. note: a sentence about
+    it, or "".
     """
 
     name: str

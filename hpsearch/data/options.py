@@ -18,9 +18,9 @@ class TableOptions:
     id: those that only name the rows. text: what becomes of free text, a name in TEXTS.
     max_categories: words with more different values become means of the target. decimal and
     thousands: how a text file writes numbers. groups: the column whose equal values stay in one
-    part. time: the column that says which rows are later. validation, test: files with the
-    validation and the test rows, which have the same columns. reading: 1 reads a table as version
-    0.1 did.
+    part. time: the column that says which rows are later. weight: the column of how much each row
+    counts. validation, test: files with the validation and the test rows, which have the same
+    columns. reading: 1 reads a table as version 0.1 did.
     """
 
     target: str | Sequence[str] | None = None
@@ -33,6 +33,7 @@ class TableOptions:
     thousands: str | None = None
     groups: str | None = None
     time: str | None = None
+    weight: str | None = None
     validation: str | None = None
     test: str | None = None
     reading: int = 2
@@ -58,10 +59,11 @@ class TableOptions:
     @property
     def left_out(self) -> tuple[str, ...]:
         """The columns that are no features, as the options say."""
-        return (*self.drop, *self.id, *([] if self.groups is None else [self.groups]))
+        roles = (self.groups, self.weight)
+        return (*self.drop, *self.id, *(name for name in roles if name is not None))
 
     def role_of(self, name: str) -> str:
-        """Return why a column is left out: "groups", "dropped" or "id"."""
-        if name == self.groups:
-            return "groups"
+        """Return why a column is left out: "groups", "weight", "dropped" or "id"."""
+        if name in (self.groups, self.weight):
+            return "groups" if name == self.groups else "weight"
         return "dropped" if name in self.drop else "id"

@@ -62,6 +62,8 @@ class RawData:
     early_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    weights = None  # all rows count alike
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         """A name for each of the d features."""

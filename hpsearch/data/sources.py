@@ -126,7 +126,7 @@ def _read_numbers(source: str, options: TableOptions) -> RawData:
     if options.validation is not None or options.test is not None:
         raise ValueError("its validation and test rows cannot be in files of their own")
     if options.left_out or options.time is not None:
-        raise ValueError("has no columns with names; leave drop, id, groups and time out")
+        raise ValueError("has no columns with names; leave drop, id, groups, time and weight out")
     if source not in SOURCES:
         from hpsearch.data.arrays import read_arrays  # imports the training core
 

@@ -37,7 +37,8 @@ class TableData:
     """A table without its targets, and what is to be predicted; see `RawData`.
 
     frame: the columns as they were read, with the numbers of the rows as its index. groups: the
-    number of each row's group (n,), times: when each row was (n,); None where no column says it.
+    number of each row's group (n,), times: when each row was (n,), weights: how much each row
+    counts (n,); None where no column says it.
     """
 
     frame: pd.DataFrame
@@ -50,6 +51,7 @@ class TableData:
     n_test: int = 0
     groups: Indices | None = None
     times: NDArray[np.float64] | None = None
+    weights: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -132,6 +134,7 @@ def build_table(
         n_test=n_test,
         groups=None if options.groups is None else _numbered(frame[options.groups]),
         times=None if options.time is None else _times(frame[options.time]),
+        weights=None if options.weight is None else weights_of(frame[options.weight]),
         notes=(*notes, *labels.notes),
     )
 
@@ -194,6 +197,23 @@ def _times(values: pd.Series[Any]) -> NDArray[np.float64]:
         raise ValueError(f"{what} holds {cell!r} in row {row + 1}, which is no date and no number")
     check_complete(numbers, what)
     return numbers.to_numpy(np.float64)
+
+
+def weights_of(values: pd.Series[Any]) -> NDArray[np.float64]:
+    """Return how much each row counts (n,), from a column of numbers; raises ValueError."""
+    import pandas as pd
+
+    weights = as_numbers(values).to_numpy(np.float64)
+    wrong = ~((weights >= 0) & np.isfinite(weights))
+    if wrong.any():
+        row = int(wrong.argmax())
+        cell = plain_values(values).iloc[row]
+        what = "is empty" if pd.isna(cell) else f"holds {str(cell)!r}"
+        raise ValueError(
+            f"weight: column {values.name!r} {what} in row {row + 1}, and a weight is a number of "
+            "at least 0"
+        )
+    return weights
 
 
 def _digest(table: pd.DataFrame) -> str:

@@ -179,11 +179,13 @@ def load_model(settings: StudySettings) -> Model:
         return EstimatorModel(
             model.estimator,
             name=model.name,
-            table=settings.data.arguments(),
+            table=settings.data.parts(),
             keys=[*settings.trial.fixed, *settings.trial.searched],
             seed=search.seed,
             metric=search.metric,
             metrics=search.metrics,
+            scale=settings.data.scale,
+            class_weight=settings.data.class_weight,
             positive=settings.data.positive,
             threads=model.threads,
         )
@@ -220,7 +222,7 @@ def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkMode
     search = settings.search
     return settings, NetworkModel(
         *folds,
-        final=partial(load_final, **table) if len(folds) > 1 else None,
+        final=partial(load_final, **table),
         seed=search.seed,
         metric=search.metric,
         maximize=search.direction == "maximize",

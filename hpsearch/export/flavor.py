@@ -13,8 +13,8 @@ from mlflow.types.schema import AnyType
 
 from hpsearch import __version__
 from hpsearch.data.columns import from_plain
+from hpsearch.data.sources import data_errors
 from hpsearch.data.splitting import read_parts
-from hpsearch.errors import DataError
 from hpsearch.export import pyfunc
 
 if TYPE_CHECKING:
@@ -63,10 +63,6 @@ def example_rows(data: DataSettings) -> pd.DataFrame:
 
     Raises DataError.
     """
-    try:
-        how = data.arguments()
-        del how["scale"]
-        raw, parts = read_parts(**how)
+    with data_errors():  # the data may be gone since the training
+        raw, parts = read_parts(**data.parts())
         return raw.as_read(parts.train[:EXAMPLE_ROWS])
-    except (OSError, ValueError) as error:  # the data may be gone since the training
-        raise DataError(f"data: {error}") from error

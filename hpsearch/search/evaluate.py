@@ -228,12 +228,12 @@ def _test_scores(
     evaluation: Evaluation,
 ) -> dict[str, Any]:
     """Open the test set; return the scores of the networks, and the first one beside baselines."""
-    from hpsearch.data.loading import load_test_set
+    from hpsearch.data.loading import load_test_rows
 
-    x, labels = load_test_set(**settings.data.arguments())
+    x, labels, weights = load_test_rows(**settings.data.arguments())
     outputs = [network.predict(x) for network in networks]
     scoring = model.final_scoring
-    truth, predicted = scoring.truth(labels), [scoring.predicted(each) for each in outputs]
+    truth, predicted = scoring.truth(labels, weights), [scoring.predicted(each) for each in outputs]
     beside = _beside_baselines(truth, predicted[0], settings, model, evaluation)
     if model.class_names:
         return {**class_scores(labels, outputs), COMPARISON: beside}
@@ -263,7 +263,7 @@ def _beside_baselines(
     """Return the first final network beside baselines on the same test rows, as plain data."""
     searched = settings.search.metric
     metric = score_name(searched, truth.class_names)
-    baselines = dict(baseline_predictions(settings.data.arguments()))
+    baselines = dict(baseline_predictions(settings.data.parts(), settings.data.class_weight))
     models, error = compare(metric, truth, network, baselines)
     said = remarks(
         metric,

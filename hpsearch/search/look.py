@@ -88,10 +88,8 @@ def look_at(data: DataSettings, *, suspicions: bool = True) -> Look:
 
     suspicions: whether the notes name columns that give the target away, which takes a while.
     """
-    how = data.arguments()
-    del how["scale"]
     with data_errors():
-        raw, parts = read_parts(**how)
+        raw, parts = read_parts(**data.parts())
         with naming(data.source):
             prepared = raw.prepare(parts.train)
     found = _suspicions(raw, parts, prepared) if suspicions else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from hpsearch.data.weights import BALANCED, ClassWeight
 from hpsearch.formatting import unknown_name
 from hpsearch.settings.table import (
     Count,
@@ -34,6 +36,7 @@ NAMES = {  # those of the reader, which a study file is checked without
     "text": ("refuse", "tfidf"),
 }
 SCORING = ("positive",)  # keys that say how predictions are scored
+TRAINING = ("scale", "class_weight")  # keys that say how rows are trained on
 
 
 class Folds(SettingsTable):
@@ -77,6 +80,19 @@ def _validation(value: object) -> str | Folds:
     raise TableError(f".{key}: {problem}")
 
 
+def _class_weight(value: object) -> ClassWeight | None:
+    """Return "balanced", or how much the rows of a class count, by its name; raises ValueError."""
+    if value is None or value == BALANCED:
+        return value and BALANCED
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f'must be "balanced", or {{ NAME = 2.0 }}, but got {value!r}')
+    for name, weight in value.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 <= weight < math.inf:
+            raise TableError(f".{name}: must be a number of at least 0, but got {weight!r}")
+    return {str(name): float(weight) for name, weight in value.items()}
+
+
 class DataSettings(SettingsTable):
     """[data]: what the trials are trained on, as the arguments of `load_dataset`."""
 
@@ -91,6 +107,8 @@ class DataSettings(SettingsTable):
     thousands: Character | None = None
     groups: str | None = None  # the column whose equal values stay in one part
     time: str | None = None  # the column that says which rows are later
+    weight: str | None = None  # the column of how much each row counts
+    class_weight: Annotated[ClassWeight | None, BeforeValidator(_class_weight)] = None
     positive: str | None = None  # of two classes the one that f1, recall and precision are about
     limit: Count | None = None
     train_limit: Count | None = None
@@ -149,6 +167,10 @@ class DataSettings(SettingsTable):
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `load_dataset`."""
         return self.model_dump(exclude={*SCORING}, exclude_none=True)
+
+    def parts(self) -> dict[str, Any]:
+        """Return the arguments of `read_parts`, which reads and splits the rows."""
+        return self.model_dump(exclude={*SCORING, *TRAINING}, exclude_none=True)
 
     def as_table(self) -> Mapping[str, Any]:
         """Return the table as a study file has it, with the values of 0.1 that are the defaults."""

@@ -14,6 +14,7 @@ from sklearn.multioutput import MultiOutputRegressor
 
 from hpsearch.data.frames import prepare_frame
 from hpsearch.data.splitting import read_parts
+from hpsearch.data.weights import ClassWeight, training_weights
 from hpsearch.trainables.estimator import preparation
 from hpsearch.trainables.scoring import Predicted
 
@@ -33,19 +34,23 @@ REGRESSORS = {
 MOST_CELLS = 3_000_000  # of a table; beyond, training the baselines takes minutes
 
 
-def baseline_predictions(table: Mapping[str, Any]) -> Iterator[tuple[str, Predicted]]:
+def baseline_predictions(
+    table: Mapping[str, Any], class_weight: ClassWeight | None = None
+) -> Iterator[tuple[str, Predicted]]:
     """Yield the name of each baseline, and what it predicts for the test rows of a source.
 
-    table: the arguments of `load_dataset`. They are trained on all other rows. Nothing is yielded
-    for more than MOST_CELLS cells. Raises ValueError as `read_parts` does.
+    table: the arguments of `read_parts`. They are trained on all other rows, with the weights that
+    these have. Nothing is yielded for more than MOST_CELLS cells. Raises ValueError as `read_parts`
+    does.
     """
-    raw, parts = read_parts(**{key: value for key, value in table.items() if key != "scale"})
+    raw, parts = read_parts(**table)
     rest = parts.rest
     prepared = prepare_frame(raw, rest)
     x, x_test = prepared.x_train, prepared.rows(parts.test)
     if x.size > MOST_CELLS:
         return
     y, classes = raw.y[rest], len(raw.class_names)
+    weights = training_weights(raw, rest, class_weight)
     for name, estimator in (CLASSIFIERS if classes else REGRESSORS).items():
         prepare = preparation(estimator, "standardize")
         inputs, tests = x, x_test
@@ -54,12 +59,12 @@ def baseline_predictions(table: Mapping[str, Any]) -> Iterator[tuple[str, Predic
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of convergence: it is what the defaults give
             if classes:
-                fitted = estimator.fit(inputs, y)
+                fitted = estimator.fit(inputs, y, sample_weight=weights)
                 yield name, _classes(fitted, tests, classes)
             else:
                 several = y.shape[1] > 1
                 fitted = (MultiOutputRegressor(estimator) if several else estimator).fit(
-                    inputs, y if several else y[:, 0]
+                    inputs, y if several else y[:, 0], sample_weight=weights
                 )
                 yield name, Predicted(fitted.predict(tests).reshape(len(tests), -1))
 

@@ -21,6 +21,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.files import is_table
@@ -28,6 +29,7 @@ from hpsearch.data.frames import PreparedFrame, prepare_frame
 from hpsearch.data.raw import Indices
 from hpsearch.data.sources import data_errors, is_arrays, naming, source_name
 from hpsearch.data.splitting import Parts, read_parts
+from hpsearch.data.weights import ClassWeight, check_class_weight, training_weights
 from hpsearch.errors import DataError, SettingsError
 from hpsearch.formatting import unknown_name
 from hpsearch.trainables.base import Enough, OnEpochEnd, followed
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from hpsearch.data.table import Source as RawSource
     from hpsearch.trials.checkpoints import Checkpoint
@@ -75,9 +78,10 @@ class EstimatorModel:
     """A scikit-learn estimator, trained on the rows of [data].
 
     source: a class with `fit`, or a function that makes an estimator, such as a pipeline. name:
-    what messages call it. table: the arguments of `load_dataset`. keys: those of [trial]. seed and
-    metric: the study's. metrics: others that are tracked. positive: of two classes the one that
-    some scores are about. threads: how many a trial may use. Raises SettingsError and DataError.
+    what messages call it. table: the arguments of `read_parts`. keys: those of [trial]. seed and
+    metric: the study's. metrics: others that are tracked. scale, class_weight: as of
+    `load_dataset`. positive: of two classes the one that some scores are about. threads: how many a
+    trial may use. Raises SettingsError and DataError.
 
     An estimator that is no pipeline and takes neither words nor empty cells gets them as numbers:
     the median with an indicator, one-hot categories; with scale "standardize", scaled. What is
@@ -96,6 +100,8 @@ class EstimatorModel:
         seed: int,
         metric: str,
         metrics: Sequence[str] = (),
+        scale: str = "standardize",
+        class_weight: ClassWeight | None = None,
         positive: str | None = None,
         threads: int = 1,
     ) -> None:
@@ -105,15 +111,16 @@ class EstimatorModel:
         # Boosting libraries take numbers for classes, scikit-learn's own estimators take words.
         last = type(_last_step(self.estimator)[0]).__module__
         self.numbers_classes = self.classifies and last.partition(".")[0] != "sklearn"
-        self._source, self._scale = table["source"], table.get("scale")
+        self._source, self._class_weight = table["source"], class_weight
         self._raw, self._parts = self._read(table)
+        self._check_weights()
         fitted = [self._fitted(train) for train, _ in self._parts.folds]
         self._notes = fitted[0].notes
         self._folds = [
             Fold(train, val, prepared.x_train, prepared.rows(val))
             for prepared, (train, val) in zip(fitted, self._parts.folds, strict=True)
         ]
-        self.prepare = preparation(self.estimator, self._scale)
+        self.prepare = preparation(self.estimator, scale)
         self._check_keys(keys)
         self._positive = positive_class(self._raw.class_names, positive)
         usual: Sequence[str] = OF_CLASSES if self.classifies else OF_NUMBERS
@@ -130,8 +137,7 @@ class EstimatorModel:
 
     def _read(self, table: Mapping[str, Any]) -> tuple[RawSource, Parts]:
         """Return the source and its parts, with labels that suit the estimator."""
-        how = {key: value for key, value in table.items() if key != "scale"}
-        task = "classification" if self.classifies else "regression"
+        how, task = {**table}, "classification" if self.classifies else "regression"
         if is_table(self._source) and how.get("task", "auto") == "auto":
             how["task"] = task
         if is_arrays(self._source):
@@ -148,6 +154,15 @@ class EstimatorModel:
                 f"{what}"
             )
         return raw, parts
+
+    def _check_weights(self) -> None:
+        """Raise DataError or SettingsError for weights that the estimator cannot have."""
+        with data_errors(), naming(self._source):
+            check_class_weight(self._class_weight, self._raw.class_names)
+        weighted = self._class_weight is not None or self._raw.weights is not None
+        if weighted and not takes_weights(self.estimator):
+            key = "weight" if self._class_weight is None else "class_weight"
+            raise SettingsError(f"data.{key}: {self.name} takes no sample_weight; leave {key} out")
 
     def _fitted(self, train: Indices) -> PreparedFrame:
         with data_errors(), naming(self._source):
@@ -250,7 +265,8 @@ class EstimatorModel:
         self, estimator: Any, x: Any, rows: Indices, config: Mapping[str, Any], seed: int
     ) -> Iterator[None]:
         """Train in as many steps as there are epochs."""
-        return _fits(estimator, x, self._labels(rows), self.epochs_of(config), seed)
+        weights = training_weights(self._raw, rows, self._class_weight)
+        return _fits(estimator, x, self._labels(rows), weights, self.epochs_of(config), seed)
 
     def _labels(self, rows: Indices) -> Any:
         """Return the labels as the estimator takes them: (n,) classes by name or number, or
@@ -298,7 +314,9 @@ class EstimatorModel:
         scores = known_scores(classes, probabilities=predictions.probabilities is not None)
         names = {name: ALIASES.get(name, name) for name in self._tracked}
         names = {name: score for name, score in names.items() if score in scores}
-        found = scores_of([*names.values()], Truth(y, classes, self._positive), predictions)
+        weights = None if self._raw.weights is None else self._raw.weights[rows]
+        truth = Truth(y, classes, self._positive, weights)
+        found = scores_of([*names.values()], truth, predictions)
         return {name: found[score] for name, score in names.items()}
 
     def _check_keys(self, keys: Collection[str]) -> None:
@@ -401,27 +419,36 @@ def _trains_in_steps(estimator: Any) -> bool:
     return by_passes or _rounds_parameter(inner) is not None
 
 
-def _fits(estimator: Any, x: Any, y: Any, epochs: int, seed: int) -> Iterator[None]:
+def takes_weights(estimator: Any) -> bool:
+    """Return whether what is trained of an estimator takes weights of rows."""
+    inner, _ = _last_step(estimator)
+    return bool(has_fit_parameter(inner, "sample_weight"))
+
+
+def _fits(
+    estimator: Any, x: Any, y: Any, weights: NDArray[np.float64] | None, epochs: int, seed: int
+) -> Iterator[None]:
     """Train in as many steps as there are epochs: passes over the rows, or rounds of boosting."""
     inner, prefix = _last_step(estimator)
     rounds = _rounds_parameter(inner)
+    weighted = {} if weights is None else {f"{prefix}sample_weight": weights}
     if epochs == 1 or not _trains_in_steps(estimator):
-        estimator.fit(x, y)
+        estimator.fit(x, y, **weighted)
         yield
     elif rounds is not None:
         total = int(inner.get_params()[rounds])
         estimator.set_params(**{f"{prefix}warm_start": True})
         for epoch in range(1, epochs + 1):
             estimator.set_params(**{f"{prefix}{rounds}": max(1, math.ceil(total * epoch / epochs))})
-            estimator.fit(x, y)
+            estimator.fit(x, y, **weighted)
             yield
     else:
-        rng, known = np.random.default_rng(seed), np.unique(y) if is_classifier(inner) else None
+        rng, known = np.random.default_rng(seed), {}
+        if is_classifier(inner):
+            known = {"classes": np.unique(y)}
         for _ in range(epochs):
             order = rng.permutation(len(y))
             rows = x.iloc[order] if hasattr(x, "iloc") else x[order]
-            if known is None:
-                estimator.partial_fit(rows, y[order])
-            else:
-                estimator.partial_fit(rows, y[order], classes=known)
+            of_rows = {key: each[order] for key, each in weighted.items()}
+            estimator.partial_fit(rows, y[order], **known, **of_rows)
             yield

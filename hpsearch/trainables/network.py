@@ -52,15 +52,15 @@ class Scoring:
 
     def __init__(self, data: Dataset, positive: int, names: Sequence[str] = ()) -> None:
         self.data, self.positive, self.names = data, positive, names
-        self.validation = self.truth(self._numbers(data.y_val))
+        self.validation = self.truth(self._numbers(data.y_val), data.w_val)
 
     def _numbers(self, y: NDArray[Any]) -> NDArray[Any]:
         """Return classes as they are, and numbers in their own units."""
         return y if self.data.n_classes else self.data.target_scaler.inverse(y)
 
-    def truth(self, y: NDArray[Any]) -> Truth:
+    def truth(self, y: NDArray[Any], weights: NDArray[Any] | None) -> Truth:
         """Return what predictions are scored against: class indices, or numbers in their units."""
-        return Truth(y, self.data.class_names, self.positive)
+        return Truth(y, self.data.class_names, self.positive, weights)
 
     def predicted(self, outputs: NDArray[Any]) -> Predicted:
         """Return what a network predicts, from what `Network.predict` returns."""
@@ -125,7 +125,9 @@ class NetworkModel:
     @cached_property
     def final_data(self) -> Dataset:
         """What final networks are trained on: all rows but the test rows, none to validate on."""
-        return with_validation_rows(self.dataset) if self._final is None else self._final()
+        if self._final is None or (len(self.folds) == 1 and self.dataset.w_train is None):
+            return with_validation_rows(self.dataset)  # reading the source again takes longer
+        return self._final()
 
     @property
     def final_scoring(self) -> Scoring:

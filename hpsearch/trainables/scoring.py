@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isnan, nan, sqrt
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.errors import SettingsError
 from hpsearch.formatting import unknown_name
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Probabilities = NDArray[Any]
+Probabilities = NDArray[Any]
+Counts = NDArray[Any]  # of rows, whole numbers; or sums of their weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +28,18 @@ class Truth:
     """What predictions are scored against.
 
     y: class indices (n,), or numbers (n, k). class_names: () of numbers. positive: the class that
-    counts as positive where there are two.
+    counts as positive where there are two. weights: how much each row counts (n,); None: all alike.
     """
 
     y: NDArray[Any]
     class_names: Sequence[str] = ()
     positive: int = 1
+    weights: NDArray[Any] | None = None
+
+    def of(self, rows: NDArray[np.intp]) -> Truth:
+        """Return the same of some of the rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Truth(self.y[rows], self.class_names, self.positive, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +58,14 @@ class Scored:
 
     @cached_property
     def confusion(self) -> NDArray[np.float64]:
-        """The number of rows of each class (rows) that are predicted as each class (columns)."""
+        """How many rows of each class (rows) are predicted as each class (columns).
+
+        Where rows have weights, it is the sum of these.
+        """
         k = len(self.truth.class_names)
-        pairs = np.bincount(self.truth.y * k + self.predicted.labels, minlength=k * k)
+        pairs = np.bincount(
+            self.truth.y * k + self.predicted.labels, self.truth.weights, minlength=k * k
+        )
         return pairs.reshape(k, k).astype(np.float64)
 
     @cached_property
@@ -80,10 +90,15 @@ class Scored:
         return [(y == number, p[:, number]) for number in classes]
 
     @cached_property
-    def steps(self) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def steps(self) -> list[tuple[Counts, Counts]]:
         """For each of `columns`, with the threshold falling from probability to probability: how
         many rows are above it, and how many of these are of the class."""
-        return [_steps(positives, p) for positives, p in self.columns]
+        return [_steps(positives, p, self.truth.weights) for positives, p in self.columns]
+
+    def mean(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the mean over the rows of values (n,) or (n, k), in proportion to the weights."""
+        mean: NDArray[Any] = np.average(values, axis=0, weights=self.truth.weights)
+        return mean
 
     @cached_property
     def errors(self) -> NDArray[np.float64]:
@@ -143,16 +158,19 @@ def _mcc(scored: Scored) -> float:
 
 
 def _steps(
-    positives: NDArray[np.bool_], p: NDArray[Any]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    positives: NDArray[np.bool_], p: NDArray[Any], weights: NDArray[Any] | None
+) -> tuple[Counts, Counts]:
     order = np.argsort(-p)
     falling = p[order]
     last = np.flatnonzero(falling[1:] != falling[:-1])
     ends = np.append(last, len(p) - 1)
-    return ends + 1, positives[order].cumsum()[ends]
+    if weights is None:
+        return ends + 1, positives[order].cumsum()[ends]
+    ordered = weights[order].astype(np.float64)
+    return ordered.cumsum()[ends], (ordered * positives[order]).cumsum()[ends]
 
 
-def _gains(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+def _gains(counts: Counts) -> Counts:
     """Return what is added in each step of rising counts."""
     gains = counts.copy()
     gains[1:] -= counts[:-1]
@@ -169,10 +187,10 @@ def _roc_auc(scored: Scored) -> float:
     return fmean(known) if known else nan
 
 
-def _area(found: NDArray[np.intp], true: NDArray[np.intp]) -> float:
+def _area(found: Counts, true: Counts) -> float:
     false = found - true
-    pairs = int(true[-1]) * int(false[-1])
-    if not pairs:
+    pairs = float(true[-1]) * float(false[-1])
+    if not pairs > 0:
         return nan
     in_order = (true - 0.5 * _gains(true)).dot(_gains(false))
     return float(in_order) / pairs
@@ -183,40 +201,41 @@ def _average_precision(scored: Scored) -> float:
     return fmean(_precision_area(*steps) for steps in scored.steps)
 
 
-def _precision_area(found: NDArray[np.intp], true: NDArray[np.intp]) -> float:
-    return _ratio(float(_gains(true).dot(true / found)), float(true[-1]))
+def _precision_area(found: Counts, true: Counts) -> float:
+    precision = true / np.where(found > 0, found, 1)  # the first rows may have the weight 0
+    return _ratio(float(_gains(true).dot(precision)), float(true[-1]))
 
 
 def _log_loss(scored: Scored) -> float:
     p, y = scored.probabilities, scored.truth.y
     of_the_class = p[np.arange(len(y)), y].astype(np.float64)
-    return -float(np.log(np.maximum(of_the_class, np.finfo(p.dtype).eps)).mean())
+    return -float(scored.mean(np.log(np.maximum(of_the_class, np.finfo(p.dtype).eps))))
 
 
 def _brier(scored: Scored) -> float:
     """The mean of (p − t)² of the positive class; of several classes of their sum (Brier, 1950)."""
-    return sum(float(np.square(p - positives).mean()) for positives, p in scored.columns)
+    return sum(float(scored.mean(np.square(p - positives))) for positives, p in scored.columns)
 
 
 def _rmse(scored: Scored) -> float:
-    return float(np.sqrt(np.square(scored.errors).mean(axis=0)).mean())
+    return float(np.sqrt(scored.mean(np.square(scored.errors))).mean())
 
 
 def _mae(scored: Scored) -> float:
-    return float(np.abs(scored.errors).mean())
+    return float(scored.mean(np.abs(scored.errors)).mean())
 
 
 def _r2(scored: Scored) -> float:
     """The share of the variance that is explained; numbers that are all the same have 0 or 1."""
-    left = np.square(scored.errors).sum(axis=0)
-    whole = np.square(scored.truth.y - scored.truth.y.mean(axis=0)).sum(axis=0)
+    y = scored.truth.y
+    left, whole = scored.mean(np.square(scored.errors)), scored.mean(np.square(y - scored.mean(y)))
     same = np.where(left > 0, 0.0, 1.0)
     return float(np.where(whole > 0, 1 - left / np.where(whole > 0, whole, 1), same).mean())
 
 
 def _mape(scored: Scored) -> float:
     sizes = np.maximum(np.abs(scored.truth.y), np.finfo(np.float64).eps)
-    return float((np.abs(scored.errors) / sizes).mean())
+    return float(scored.mean(np.abs(scored.errors) / sizes).mean())
 
 
 OF_CLASSES: dict[str, Scorer] = {

@@ -141,7 +141,10 @@ def test_the_space_and_the_metric_fit_the_table(table: pd.DataFrame) -> None:
         ),
         ("study houses.csv --target price --metric f1", "is not a metric; did you mean 'val/f1'?"),
         ("study digits --target high", "it is the value at which the study stops"),
-        ("study digits --drop x", "--drop, --id, --text, --groups and --time go with a table"),
+        (
+            "study digits --drop x",
+            "--drop, --id, --text, --groups, --time and --weight go with a table",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_creates_nothing(arguments: str, sentence: str) -> None:

@@ -57,7 +57,8 @@ RATE = {"low": 1e-3, "high": 1.0, "log": True}
 TOP_KEYS = "(name, model, data, search, trial, enqueue, figure)"
 DATA_KEYS = (
     "(source, target, task, drop, id, text, max_categories, decimal, thousands, groups, time, "
-    "positive, limit, train_limit, scale, split_seed, draw, shuffle, validation, test, reading)"
+    "weight, class_weight, positive, limit, train_limit, scale, split_seed, draw, shuffle, "
+    "validation, test, reading)"
 )
 SEARCH_KEYS = (
     "(metric, direction, metrics, value, sampler, pruner, trials, seeds, seed, first_draw, "

@@ -191,7 +191,7 @@ def test_a_seed_is_given_where_nobody_has_set_one(folder):
         ({"metric": "val/rmse"}, "search.metric: 'val/rmse' is not a metric of sklearn.ensemble.H"),
         ({"data": {"target": "poor"}}, r"data: people.csv: 'poor' is not a column \(age"),
         ({"data": {}}, "data: people.csv: target must name the column of the labels"),
-        ({"data": {"source": "no.csv", "target": "a"}}, "data.source: no.csv: No such file or directory"),
+        ({"data": {"source": "no.csv", "target": "a"}}, "data.source: no.csv: No such file or dir"),
         (
             {"data": {"source": "people.npz"}},
             "data.source: people.npz is no source of rows for an estimator",

@@ -18,35 +18,36 @@ from hpsearch.trainables.scoring import (
 from hpsearch.trials.metrics import SCORES_OF_CLASSES, SCORES_OF_NUMBERS, known_direction
 
 
-def binary(y, found, p):
+def binary(y, found, p, weights=None):
     """scikit-learn's scores of two classes, of which the second is positive."""
+    w = {"sample_weight": weights}
     return {
-        "accuracy": metrics.accuracy_score(y, found),
-        "balanced_accuracy": metrics.balanced_accuracy_score(y, found),
-        "f1": metrics.f1_score(y, found, zero_division=0),
-        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0),
-        "precision": metrics.precision_score(y, found, zero_division=0),
-        "recall": metrics.recall_score(y, found, zero_division=0),
-        "mcc": metrics.matthews_corrcoef(y, found),
-        "roc_auc": metrics.roc_auc_score(y, p[:, 1]),
-        "average_precision": metrics.average_precision_score(y, p[:, 1]),
-        "log_loss": metrics.log_loss(y, p),
-        "brier": metrics.brier_score_loss(y, p[:, 1]),
+        "accuracy": metrics.accuracy_score(y, found, **w),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, found, **w),
+        "f1": metrics.f1_score(y, found, zero_division=0, **w),
+        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0, **w),
+        "precision": metrics.precision_score(y, found, zero_division=0, **w),
+        "recall": metrics.recall_score(y, found, zero_division=0, **w),
+        "mcc": metrics.matthews_corrcoef(y, found, **w),
+        "roc_auc": metrics.roc_auc_score(y, p[:, 1], **w),
+        "average_precision": metrics.average_precision_score(y, p[:, 1], **w),
+        "log_loss": metrics.log_loss(y, p, **w),
+        "brier": metrics.brier_score_loss(y, p[:, 1], **w),
     }
 
 
-def several(y, found, p):
+def several(y, found, p, weights=None):
     """scikit-learn's scores of several classes."""
-    one_hot = np.eye(p.shape[1])[y]
+    one_hot, w = np.eye(p.shape[1])[y], {"sample_weight": weights}
     return {
-        "accuracy": metrics.accuracy_score(y, found),
-        "balanced_accuracy": metrics.balanced_accuracy_score(y, found),
-        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0),
-        "mcc": metrics.matthews_corrcoef(y, found),
-        "roc_auc": metrics.roc_auc_score(y, p, multi_class="ovr"),
-        "average_precision": metrics.average_precision_score(one_hot, p),
-        "log_loss": metrics.log_loss(y, p),
-        "brier": np.square(p - one_hot).sum(axis=1).mean(),
+        "accuracy": metrics.accuracy_score(y, found, **w),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, found, **w),
+        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0, **w),
+        "mcc": metrics.matthews_corrcoef(y, found, **w),
+        "roc_auc": metrics.roc_auc_score(y, p, multi_class="ovr", **w),
+        "average_precision": metrics.average_precision_score(one_hot, p, **w),
+        "log_loss": metrics.log_loss(y, p, **w),
+        "brier": np.average(np.square(p - one_hot).sum(axis=1), weights=weights),
     }
 
 
@@ -62,14 +63,32 @@ def draw(n, k, seed, digits=None):
     return y, p
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("digits", [None, 1])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("k", "theirs"), [(2, binary), (3, several), (7, several)])
-def test_classes_are_scored_as_by_scikit_learn(k, theirs, seed, digits):
+def test_classes_are_scored_as_by_scikit_learn(k, theirs, seed, digits, weighted):
     y, p = draw(200, k, seed, digits)
     found, names = p.argmax(axis=1), tuple("abcdefg"[:k])
-    ours = scores_of(known_scores(names), Truth(y, names), Predicted(found, p))
-    assert ours == pytest.approx(theirs(y, found, p), rel=1e-9)
+    weights = np.random.default_rng(seed).exponential(size=200) if weighted else None
+    truth = Truth(y, names, weights=weights)
+    ours = scores_of(known_scores(names), truth, Predicted(found, p))
+    assert ours == pytest.approx(theirs(y, found, p, weights), rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_a_weight_of_three_counts_as_three_rows_and_of_zero_as_none(k):
+    y, p = draw(120, k, 3, digits=1)
+    weights = np.random.default_rng(0).integers(0, 4, 120)
+    weights[np.argsort(-p[:, 1])[:3]] = 0  # also the rows that come first
+    names, rows = tuple("abcd"[:k]), np.repeat(np.arange(120), weights)
+    once = scores_of(
+        known_scores(names), Truth(y, names, weights=weights), Predicted(p.argmax(axis=1), p)
+    )
+    times = scores_of(
+        known_scores(names), Truth(y[rows], names), Predicted(p[rows].argmax(axis=1), p[rows])
+    )
+    assert once == pytest.approx(times, rel=1e-9)
 
 
 def test_a_class_that_is_never_predicted_and_one_without_rows():
@@ -96,19 +115,22 @@ def test_the_positive_class_may_be_the_first():
     assert ours == pytest.approx({name: theirs[name] for name in ours})
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("k", [1, 3])
-def test_numbers_are_scored_as_by_scikit_learn(k):
+def test_numbers_are_scored_as_by_scikit_learn(k, weighted):
     rng = np.random.default_rng(k)
+    weights = rng.exponential(size=50) if weighted else None
     y = rng.normal(size=(50, k))
     y[:, 0] += 3
     found = y + rng.normal(size=(50, k))
     theirs = {
-        "rmse": metrics.root_mean_squared_error(y, found),
-        "mae": metrics.mean_absolute_error(y, found),
-        "r2": metrics.r2_score(y, found),
-        "mape": metrics.mean_absolute_percentage_error(y, found),
+        "rmse": metrics.root_mean_squared_error(y, found, sample_weight=weights),
+        "mae": metrics.mean_absolute_error(y, found, sample_weight=weights),
+        "r2": metrics.r2_score(y, found, sample_weight=weights),
+        "mape": metrics.mean_absolute_percentage_error(y, found, sample_weight=weights),
     }
-    assert scores_of(known_scores(()), Truth(y), Predicted(found)) == pytest.approx(theirs)
+    ours = scores_of(known_scores(()), Truth(y, weights=weights), Predicted(found))
+    assert ours == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize("error", [0.0, 1.0])
