@@ -130,7 +130,7 @@ def test_changed_data_are_refused(make_settings, table, tmp_path):
 
 
 def test_another_value_is_refused(study, monkeypatch):
-    monkeypatch.setattr(Network, "evaluate", lambda *_: (1.0, 0.5))
+    monkeypatch.setattr(Network, "evaluate", lambda *_, **__: (1.0, 0.5))
     sentence = r"^trial \d of study 'tiny-random' had val/accuracy 0\.\d+ at epoch \d, but .* 0\.5;"
     with pytest.raises(StudyError, match=sentence):
         retrain(study, choose_trial(study))

@@ -16,7 +16,7 @@ import hpsearch.search.evaluate
 import hpsearch.tracking.artifacts
 import hpsearch.tracking.evaluation
 from hpsearch.analysis.ranking import best_epoch, best_trials, better_round, find_trial
-from hpsearch.data.loading import load_dataset, with_validation_rows
+from hpsearch.data.loading import load_dataset, load_test_rows, with_validation_rows
 from hpsearch.errors import DataError, Interrupted, StudyError
 from hpsearch.evaluation.candidates import Candidate, count_equals
 from hpsearch.evaluation.record import (
@@ -168,12 +168,12 @@ def test_the_test_set_is_scored_alone_and_as_an_ensemble(search, monkeypatch):
         # The use is logged before the test set is opened.
         (use,) = uses_of(storage(), data_of(evaluation_settings(study)).digest)
         assert use.scores is None
-        return load_test_set(**options)
+        return load_test_rows(**options)
 
-    monkeypatch.setattr("hpsearch.data.loading.load_test_set", opening)
+    monkeypatch.setattr("hpsearch.data.loading.load_test_rows", opening)
     found = evaluate(NAME, top=2, seeds=3)
     assert len(seen) == 1
-    x, y = load_test_set("digits", limit=120)
+    x, y, _ = load_test_rows("digits", limit=120)
     finals = [winner_with_network(storage(), study).network.network_]
     alone = found.test_scores("network")
     predicted = finals[0].predict_proba(x).argmax(axis=1)
