@@ -30,6 +30,7 @@ from hpsearch.trainables.scoring import (
 )
 from hpsearch.trials.metrics import higher_is_better
 from model.checkpoint import Checkpoint
+from model.outputs import Threshold, decided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +45,15 @@ class Prediction:
     classes: the names of the k classes, or None for numbers. outputs: the probability of each class
     (n, k), or the numbers (n, k) in their own units. targets: what is predicted; the columns of the
     table that the network was trained on, or "prediction". kept: columns of the table itself.
-    notes: sentences about columns that were ignored and words that are unknown.
+    threshold: of two classes, from which probability on one of them is predicted. notes: sentences
+    about columns that were ignored and words that are unknown.
     """
 
     classes: NDArray[Any] | None
     outputs: NDArray[Any]
     targets: tuple[str, ...]
     kept: pd.DataFrame
+    threshold: Threshold | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -62,10 +65,13 @@ class Prediction:
 
     @property
     def labels(self) -> NDArray[Any]:
-        """The most probable class (n,) of each row; or its numbers, (n,) of one target, (n, k)."""
+        """The class (n,) of each row, the most probable one or as the threshold says.
+
+        Of numbers, these: (n,) of one target, (n, k) of several.
+        """
         if self.classes is None:
             return self.outputs[:, 0] if self.outputs.shape[1] == 1 else self.outputs
-        labels: NDArray[Any] = self.classes[self.outputs.argmax(axis=1)]
+        labels: NDArray[Any] = self.classes[decided(self.outputs, self.threshold)]
         return labels
 
     def frame(self, *, proba: bool = False) -> pd.DataFrame:
@@ -119,6 +125,7 @@ def predict_frame(
         outputs=saved.target_scaler.inverse(outputs) if numbers else outputs,
         targets=saved.target_names or ("prediction",),
         kept=frame[[*keep]],
+        threshold=saved.threshold,
         notes=notes,
     )
 
@@ -167,7 +174,9 @@ def score_table(
     except (DataError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
     numbers = prediction.classes is None
-    labels = prediction.outputs if numbers else prediction.outputs.argmax(axis=1)
+    labels = prediction.outputs
+    if not numbers:
+        labels = decided(labels, prediction.threshold)
     found = scores_of(
         known_scores(truth.class_names),
         truth,
@@ -196,7 +205,10 @@ def _truth(saved: Checkpoint, frame: pd.DataFrame, positive: str | None) -> Trut
             f"column {saved.target_names[0]!r} holds {unknown[0]!r}, which is none of the classes "
             f"({', '.join(classes)})"
         )
-    return Truth(words.map(place).to_numpy(np.intp), classes, positive_class(classes, positive))
+    which = positive_class(classes, positive)
+    if positive is None and saved.threshold is not None:
+        which = saved.threshold.positive
+    return Truth(words.map(place).to_numpy(np.intp), classes, which)
 
 
 def load_model(path: str | os.PathLike[str]) -> Checkpoint:

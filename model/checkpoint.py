@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.arrays import UNUSABLE, open_arrays
 from model.network import Network
 from model.optimizers import Optimizer
+from model.outputs import Threshold
 from model.scaling import Scaler
 from model.training import build_optimizer
 
@@ -41,11 +42,14 @@ class Checkpoint:
     target_scaler: Scaler = field(default_factory=Scaler)  # of numbers
     target_names: tuple[str, ...] = ()
     columns: tuple[Any, ...] = ()
+    threshold: Threshold | None = None  # of two classes
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a `.npz` file atomically; `Network.load` can read it too."""
         curves = {CURVE + name: np.array(curve) for name, curve in self.curves.items()}
         state = {STATE + name: np.array(value) for name, value in _state(self.optimizer).items()}
+        if self.threshold is not None:
+            state["threshold"] = np.array(self.threshold)
         self.network.save(
             path,
             classes=self.classes,
@@ -95,11 +99,16 @@ class Checkpoint:
                 curves={name: curve.tolist() for name, curve in _named(CURVE, arrays).items()},
                 notes=json.loads(str(arrays["notes"])),
                 columns=tuple(json.loads(str(arrays.get("columns", "[]")))),
+                threshold=_threshold(arrays.get("threshold")),
             )
         except UNUSABLE as error:
             raise ValueError(
                 f"{path}: a network without its classes and scaler ({error})"
             ) from error
+
+
+def _threshold(saved: NDArray[Any] | None) -> Threshold | None:
+    return None if saved is None else Threshold(int(saved[0]), float(saved[1]))
 
 
 def rebuild_optimizer(optimizer: Optimizer, network: Network) -> Optimizer:

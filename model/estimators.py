@@ -23,6 +23,7 @@ from model.config import TrainConfig
 from model.data import Dataset, Indices, Scaler, Targets
 from model.losses import LOSSES
 from model.network import Network
+from model.outputs import Threshold, decided
 from model.scaling import standardize
 from model.training import CURVES, Epoch, build_optimizer, train, train_epoch
 
@@ -39,8 +40,8 @@ class MLP(BaseEstimator):  # type: ignore[misc]
     from: the last, or with `early_stopping` the best one. `fit` does not scale X, so put a
     StandardScaler in front. Only `from_network`, which `hpsearch export` uses, sets a scale and
     `columns_`: these are found in a DataFrame by name and encoded as in training; an array must
-    hold encoded features. `target_names_` says what is predicted, and `test_scores_` how well, on
-    test rows.
+    hold encoded features. `target_names_` says what is predicted, `test_scores_` how well, on test
+    rows, and of two classes `threshold_` from which probability on; None: the more probable one.
 
     Fitting raises ValueError if a parameter is out of its domain or if training diverges.
     """
@@ -139,6 +140,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
             scaler=self.scaler_,
             columns=self.columns_,
             target_names=self.target_names_,
+            threshold=self.threshold_,
             curves=self.history_,
             optimizer=self.optimizer_,
             notes=notes,
@@ -167,7 +169,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         except KeyError as error:
             raise ValueError(f"{path}: not a saved estimator; it has no {error}") from error
         estimator.scaler_, estimator.columns_ = saved.scaler, saved.columns
-        estimator.target_names_ = saved.target_names
+        estimator.target_names_, estimator.threshold_ = saved.target_names, saved.threshold
         estimator.test_scores_ = saved.notes.get("test_scores", {})
         estimator.history_, estimator.optimizer_ = saved.curves, saved.optimizer
         return estimator
@@ -205,6 +207,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         self.optimizer_ = build_optimizer(network.config, network.params)
         self.scaler_, self.columns_ = Scaler(), tuple[Any, ...]()
         self.target_names_ = tuple[str, ...]()
+        self.threshold_: Threshold | None = None
         self.test_scores_: dict[str, float] = {}
         self.history_: dict[str, list[float]] = {name: [] for name in CURVES}
         self.best_epoch_ = 0
@@ -300,9 +303,9 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
         return self.network_.predict_proba(self.scaler_(self._validated(X)))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class (n,) of each row."""
-        chosen = self.predict_proba(X).argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[chosen]
+        """Return the most probable class (n,) of each row, or as `threshold_` says."""
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[decided(probabilities, self.threshold_)]
         return labels
 
     def _dataset(self, x: NDArray[np.float32], labels: NDArray[Any]) -> Dataset:

@@ -6,11 +6,35 @@ z. Both work in place.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.layers import Activation, Array, Identity, Sigmoid
+
+
+class Threshold(NamedTuple):
+    """Of two classes, the one that counts as positive, and from which probability on."""
+
+    positive: int  # 0 or 1
+    value: float
+
+    def decide(self, probabilities: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the class index (n,) of each row of probabilities (n, 2)."""
+        above = probabilities[:, self.positive] >= self.value
+        return np.where(above, self.positive, 1 - self.positive)
+
+
+def decided(probabilities: NDArray[Any], threshold: Threshold | None) -> NDArray[np.intp]:
+    """Return the class index (n,) of each row of probabilities (n, k).
+
+    Without a threshold it is that of the most probable class.
+    """
+    if threshold is not None:
+        return threshold.decide(probabilities)
+    chosen: NDArray[np.intp] = probabilities.argmax(axis=1)
+    return chosen
 
 
 def softmax(z: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.baselines import Comparison
 from hpsearch.evaluation.candidates import Candidate, best_results, configuration_key, is_tied
-from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, Scores
+from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, THRESHOLD, Scores
 from hpsearch.evaluation.test_set import LoggedUse
 from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import evaluation_table, write_evaluation_table
@@ -97,6 +97,15 @@ class Evaluation:
         if self.test_use is None or which not in (self.test_use.scores or {}):
             return None
         return Scores(**(self.test_use.scores or {})[which])
+
+    @property
+    def threshold(self) -> tuple[str, float] | None:
+        """The class that counts as positive, and from which probability on; None if not chosen."""
+        scores = (self.test_use and self.test_use.scores) or {}
+        if THRESHOLD not in scores:
+            return None
+        positive, value = scores[THRESHOLD]
+        return self.class_names[int(positive)], float(value)
 
     @property
     def comparison(self) -> Comparison | None:
@@ -208,5 +217,6 @@ def _test_record(evaluation: Evaluation, use: LoggedUse) -> dict[str, Any]:
         "ensemble": scores.get("ensemble"),
         "networks": {name: scores.get("networks", {}).get(name) for name in SCORES},
         **({MODELS: evaluation.model_scores} if evaluation.model_scores else {}),
+        **({THRESHOLD: scores[THRESHOLD]} if THRESHOLD in scores else {}),
         **({COMPARISON: scores[COMPARISON]} if COMPARISON in scores else {}),
     }

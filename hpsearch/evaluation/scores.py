@@ -1,4 +1,4 @@
-"""Scores of predicted probabilities against the true classes."""
+"""Scores of predicted classes against the true ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro-F1"}
 """Score → how a column of them is headed."""
 COMPARISON = "comparison"  # the key of the network beside baselines
+THRESHOLD = "threshold"  # the key of the class that counts as positive, and from where on
 MODELS = "models"  # the key of the scores of a user's own model, by name and for each draw
 
 
@@ -50,8 +51,8 @@ class Scores:
         return float(found.low), float(found.high)
 
 
-def score(labels: NDArray[np.intp], probabilities: NDArray[Any]) -> Scores:
-    """Score probabilities (n, k) against class indices (n,)."""
+def score(labels: NDArray[np.intp], predicted: NDArray[np.intp], classes: int) -> Scores:
+    """Score predicted class indices (n,) against the true ones (n,)."""
     from sklearn.metrics import (
         accuracy_score,
         confusion_matrix,
@@ -59,7 +60,7 @@ def score(labels: NDArray[np.intp], probabilities: NDArray[Any]) -> Scores:
         precision_recall_fscore_support,
     )
 
-    predicted, known = probabilities.argmax(axis=1), range(probabilities.shape[1])
+    known = range(classes)
     options: dict[str, Any] = {"labels": list(known), "zero_division": 0}
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, **options)
     return Scores(

@@ -51,7 +51,11 @@ def tested(evaluation: Evaluation) -> str:
         return f"Test rows of the model, {use.title}, on {use.date}{_by(evaluation)}"
     if use is None or scores is None:
         return ""
-    return f"Test set of {scores.rows:,} rows, {use.title}, on {use.date}{_by(evaluation)}"
+    text = f"Test set of {scores.rows:,} rows, {use.title}, on {use.date}{_by(evaluation)}"
+    if evaluation.threshold is None:
+        return text
+    name, value = evaluation.threshold
+    return f"{text}; {name!r} from a probability of {value:.3g} on"
 
 
 def beside_baselines(evaluation: Evaluation) -> str:

@@ -228,6 +228,7 @@ def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkMode
         maximize=search.direction == "maximize",
         metrics=search.metrics,
         positive=settings.data.positive,
+        threshold=search.threshold,
         losses=losses,
         diagnostics=search.diagnostics,
     )

@@ -39,6 +39,7 @@ from hpsearch.trials.records import (
     validation_of,
 )
 from model.estimators import MLPClassifier, MLPRegressor
+from model.outputs import Threshold
 from model.training import CURVES
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
     scores = evaluation.first_scores if evaluation.is_scored else {}
     beside = evaluation.comparison
     more = {} if beside is None else {f"test/{k}": v for k, v in beside.models[0].scores.items()}
+    if evaluation.is_scored and evaluation.threshold is not None:
+        name, value = evaluation.threshold
+        network.threshold_ = Threshold(evaluation.class_names.index(name), value)
     network.test_scores_ = {name: v for name, v in (more | scores).items() if v is not None}
     return Winner(trial, network, scores, evaluation.epochs, untested)
 
@@ -141,13 +145,16 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
         raise DataError(f"data.source: {settings.data.source} has changed since {title} was run")
     train = _train_folds if len(model.folds) > 1 else _train_network
     with threadpool_limits(limits=1, user_api="blas"):  # as workers do: rounding depends on it
-        value, trained = train(model, trained_config(trial), search.draw(slot_of(trial)), epochs)
+        config, draw = trained_config(trial), search.draw(slot_of(trial))
+        value, trained = train(model, config, draw, epochs)
     if value != trial.value:
         raise StudyError(
             f"{title} had {search.metric} {trial.value} at epoch {epochs}, but training it again "
             f"here gave {value}; export it with the library versions and on the kind of machine "
             "that the study ran with"
         )
+    if search.threshold is not None:
+        trained.threshold_ = model.threshold(config, draw, epochs, search.threshold)
     return trained
 
 

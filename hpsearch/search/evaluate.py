@@ -17,7 +17,7 @@ from hpsearch.errors import Argument, SettingsError, TrackingError
 from hpsearch.evaluation.baselines import Comparison, compare, remarks, score_name
 from hpsearch.evaluation.candidates import best_results, by_mean
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
-from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, score
+from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, THRESHOLD, score
 from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
 from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from hpsearch.tracking.tracker import Tracker
     from hpsearch.trainables.network import NetworkModel
     from model.network import Network
+    from model.outputs import Threshold
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +171,7 @@ def _score(
         return _score_model(retraining, study, evaluation, again=again)
     from hpsearch.search.finals import final_network, train_finals  # imports the training core
     from hpsearch.trainables.network import NetworkModel
+    from hpsearch.trainables.network_keys import NETWORK
 
     assert isinstance(model, NetworkModel)
     finals = train_finals(retraining, model, chosen.slot, evaluation.seeds)
@@ -180,7 +182,11 @@ def _score(
 
     def scores() -> dict[str, Any]:
         trained = [final_network(trial, settings, model.final_data) for trial in finals]
-        return _test_scores(trained, settings, model, evaluation)
+        threshold = None
+        if settings.search.threshold is not None:
+            config = NETWORK.build(retraining.configs[chosen.slot])
+            threshold = model.threshold(config, 0, epochs, settings.search.threshold)
+        return _test_scores(trained, settings, model, evaluation, threshold)
 
     return _use_test_set(retraining, study, evaluation, epochs, scores, again=again)
 
@@ -226,29 +232,48 @@ def _test_scores(
     settings: StudySettings,
     model: NetworkModel,
     evaluation: Evaluation,
+    threshold: Threshold | None,
 ) -> dict[str, Any]:
-    """Open the test set; return the scores of the networks, and the first one beside baselines."""
+    """Open the test set; return the scores of the networks, and the first one beside baselines.
+
+    threshold: as it was chosen on validation rows.
+    """
     from hpsearch.data.loading import load_test_rows
 
     x, labels, weights = load_test_rows(**settings.data.arguments())
     outputs = [network.predict(x) for network in networks]
     scoring = model.final_scoring
-    truth, predicted = scoring.truth(labels, weights), [scoring.predicted(each) for each in outputs]
+    truth = scoring.truth(labels, weights)
+    predicted = [scoring.predicted(each, threshold) for each in outputs]
     beside = _beside_baselines(truth, predicted[0], settings, model, evaluation)
     if model.class_names:
-        return {**class_scores(labels, outputs), COMPARISON: beside}
+        decision = {} if threshold is None else {THRESHOLD: [*threshold]}
+
+        def decide(probabilities: NDArray[Any]) -> NDArray[np.intp]:
+            return scoring.predicted(probabilities, threshold).labels
+
+        return {**class_scores(labels, outputs, decide), **decision, COMPARISON: beside}
     names = known_scores(())
     scores = [scores_of(names, truth, each) for each in predicted]
     by_name = {f"test/{name}": [each[name] for each in scores] for name in names}
     return {MODELS: by_name, COMPARISON: beside}
 
 
-def class_scores(labels: NDArray[np.intp], probabilities: Sequence[NDArray[Any]]) -> dict[str, Any]:
-    """Return the scores of the first network, of each, and of all together, as plain data."""
-    each = [score(labels, own) for own in probabilities]
+def class_scores(
+    labels: NDArray[np.intp],
+    probabilities: Sequence[NDArray[Any]],
+    decide: Callable[[NDArray[Any]], NDArray[np.intp]] = lambda p: p.argmax(axis=1),
+) -> dict[str, Any]:
+    """Return the scores of the first network, of each, and of all together, as plain data.
+
+    decide: returns class indices (n,) from probabilities (n, k).
+    """
+    classes = probabilities[0].shape[1]
+    each = [score(labels, decide(own), classes) for own in probabilities]
+    together = score(labels, decide(np.mean(probabilities, axis=0)), classes)
     return {
         "network": asdict(each[0]),
-        "ensemble": asdict(score(labels, np.mean(probabilities, axis=0))),
+        "ensemble": asdict(together),
         "networks": {name: [getattr(scores, name) for scores in each] for name in SCORES},
     }
 

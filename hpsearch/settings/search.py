@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from hpsearch.formatting import unknown_name
 from hpsearch.settings.names import Direction, Judged, PrunerName, SamplerName
@@ -17,7 +17,7 @@ from hpsearch.settings.table import (
     TableError,
     wrong_value,
 )
-from hpsearch.trials.metrics import known_direction
+from hpsearch.trials.metrics import THRESHOLD_SCORES, known_direction
 
 MOST_TRIALS = 1_000_000  # with all repeats
 
@@ -106,6 +106,17 @@ def read_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     raise TableError(f": {unknown_name(key, schema.model_fields, f'an option of {name!r}')}")
 
 
+def _threshold(value: object) -> str | float | None:
+    """Return a probability, or the name of a score; raises ValueError."""
+    if value is None or (isinstance(value, str) and value in THRESHOLD_SCORES):
+        return value
+    if isinstance(value, str):
+        raise ValueError(unknown_name(value, THRESHOLD_SCORES, "a score to choose a threshold by"))
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
+        return float(value)
+    raise ValueError(f"must be a score, such as 'f1', or between 0 and 1, but got {value!r}")
+
+
 class SearchSettings(SettingsTable):
     """[search]: how the space is searched and when the study ends."""
 
@@ -113,6 +124,8 @@ class SearchSettings(SettingsTable):
     # None: as the name of the metric says
     given_direction: Direction | None = Field(default=None, alias="direction")
     metrics: tuple[str, ...] = ()  # tracked besides
+    # From which probability on a row is positive, or the score by which that is chosen.
+    threshold: Annotated[str | float | None, BeforeValidator(_threshold)] = None
     value: Judged = "best"  # the epoch whose value counts, of those that measured the metric
     sampler: SamplerName = "tpe"
     pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"

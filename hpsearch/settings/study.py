@@ -211,6 +211,11 @@ class StudySettings(BaseModel):
                 f"search.metrics: {self.model.name} yields its metrics, all of which are tracked; "
                 "leave metrics out"
             )
+        if self.model is not None and self.search.threshold is not None:
+            raise ValueError(
+                f"search.threshold: is for the built-in network, and this study trains "
+                f"{self.model.name}; leave threshold out"
+            )
         if self.model is None and self.search.direction != known_direction(metric):
             raise ValueError(
                 f"search.direction: {metric} is {known_direction(metric)}d; leave direction out"

@@ -136,7 +136,11 @@ def single_trial_settings(
     """
     settings = study_settings(study)
     known = settings_table(settings)
-    same = {key: known["search"][key] for key in ("metric", "direction") if key in known["search"]}
+    same = {
+        key: known["search"][key]
+        for key in ("metric", "direction", "threshold")
+        if key in known["search"]
+    }
     fixed: dict[str, Any] = {**same, "sampler": "random", "pruner": "none", "trials": 1}
     trained = {key: value for key, value in known.items() if key in ("model", "data")}
     if settings.model is not None:

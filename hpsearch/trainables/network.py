@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,16 +20,19 @@ from hpsearch.trainables.scoring import (
     Predicted,
     Truth,
     check_metrics,
+    check_threshold,
     known_scores,
     positive_class,
     scores_of,
 )
+from hpsearch.trainables.threshold import best_threshold
 from hpsearch.trials.metrics import METRICS, METRICS_OF_NUMBERS
 from hpsearch.trials.records import DataId, config_of
 from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig
 from model.losses import LOSSES
 from model.network import Network
+from model.outputs import Threshold, decided
 from model.training import build_optimizer, build_schedule, train, train_epoch
 
 if TYPE_CHECKING:
@@ -62,10 +66,10 @@ class Scoring:
         """Return what predictions are scored against: class indices, or numbers in their units."""
         return Truth(y, self.data.class_names, self.positive, weights)
 
-    def predicted(self, outputs: NDArray[Any]) -> Predicted:
+    def predicted(self, outputs: NDArray[Any], threshold: Threshold | None = None) -> Predicted:
         """Return what a network predicts, from what `Network.predict` returns."""
         if self.data.n_classes:
-            return Predicted(outputs.argmax(axis=1), outputs)
+            return Predicted(decided(outputs, threshold), outputs)
         return Predicted(self._numbers(outputs))
 
     def __call__(self, outputs: NDArray[Any]) -> dict[str, float]:
@@ -80,8 +84,8 @@ class NetworkModel:
     folds: training and validation rows. final: returns what final networks are trained on; None:
     the rows of the only fold. metric: by which early stopping chooses its epoch, and `maximize`
     which way it is better. metrics: others that are tracked. positive: of two classes the one that
-    some scores are about; None: the second. Raises SettingsError, also for a `loss` that does not
-    fit the labels.
+    some scores are about; None: the second. Raises SettingsError, also for a `threshold` or a
+    `loss` that does not fit the labels.
     """
 
     name, code = "the network", ""
@@ -95,6 +99,7 @@ class NetworkModel:
         final: Callable[[], Dataset] | None = None,
         metrics: Sequence[str] = (),
         positive: str | None = None,
+        threshold: str | float | None = None,
         losses: Collection[str] = (),
         diagnostics: bool = False,
     ) -> None:
@@ -108,6 +113,7 @@ class NetworkModel:
         asked = dict.fromkeys([metric, *metrics])
         self.scores = [name.removeprefix("val/") for name in asked if name not in self.metrics]
         self.positive = positive_class(classes, positive)
+        check_threshold(threshold, classes)
         self._scorings = [Scoring(data, self.positive, self.scores) for data in folds]
 
     @property
@@ -208,6 +214,32 @@ class NetworkModel:
         return stopped_early(
             together, self.metric, maximize=self.maximize, patience=config.early_stopping
         )
+
+    def threshold(
+        self, config: TrainConfig, draw: int, epochs: int, chosen: str | float
+    ) -> Threshold:
+        """Return from which probability on a network predicts the positive class.
+
+        chosen: the probability, or the score by which it is chosen on the validation rows: on those
+        of all folds together, each predicted by the network of its fold after so many epochs.
+        """
+        if not isinstance(chosen, str):
+            return Threshold(self.positive, chosen)
+        to_the_end = replace(config, early_stopping=0)
+        outputs = []
+        for fold, data in enumerate(self.folds):
+            network, training = self.start_training(to_the_end, draw, fold)
+            for _ in islice(training, epochs):
+                pass
+            outputs.append(network.predict(data.x_val))
+        truths = [scoring.validation for scoring in self._scorings]
+        weights = [truth.weights for truth in truths if truth.weights is not None]
+        truth = replace(
+            truths[0],
+            y=np.concatenate([truth.y for truth in truths]),
+            weights=np.concatenate(weights) if weights else None,
+        )
+        return best_threshold(chosen, truth, np.concatenate(outputs))
 
     def _reported(self, config: TrainConfig, draw: int, fold: int) -> Iterator[EpochEnd]:
         _, epochs = self.start_training(config, draw, fold)

@@ -301,6 +301,13 @@ def check_metric(key: str, metric: str, known: Sequence[str], what: str) -> None
     raise SettingsError(f"{key}: {unknown_name(metric, known, f'a metric of {what}')}")
 
 
+def check_threshold(threshold: str | float | None, class_names: Sequence[str]) -> None:
+    """Raise SettingsError for a threshold where there are not two classes."""
+    if threshold is not None and len(class_names) != 2:
+        what = f"there are {len(class_names)}" if class_names else "these labels are numbers"
+        raise SettingsError(f"search.threshold: is for two classes, and {what}; leave it out")
+
+
 def positive_class(class_names: Sequence[str], named: str | None) -> int:
     """Return the number of the positive class: the one that is named, else the second.
 

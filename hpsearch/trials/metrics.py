@@ -16,6 +16,7 @@ SCORES_OF_CLASSES = (  # on validation rows, by scikit-learn's names
     *("accuracy", "balanced_accuracy", "f1", "f1_macro", "precision", "recall", "mcc"),
     *("roc_auc", "average_precision", "log_loss", "brier"),
 )
+THRESHOLD_SCORES = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "mcc")  # of labels
 SCORES_OF_NUMBERS = ("rmse", "mae", "r2", "mape")
 NETWORK_METRICS = (  # that a search with the built-in network can be about
     *("val/accuracy", "val/loss"),

@@ -61,8 +61,8 @@ DATA_KEYS = (
     "validation, test, reading)"
 )
 SEARCH_KEYS = (
-    "(metric, direction, metrics, value, sampler, pruner, trials, seeds, seed, first_draw, "
-    "timeout, target, patience, diagnostics, sampler_options, pruner_options)"
+    "(metric, direction, metrics, threshold, value, sampler, pruner, trials, seeds, seed, "
+    "first_draw, timeout, target, patience, diagnostics, sampler_options, pruner_options)"
 )
 NAME_RULE = "is no name for a study; use up to 100 letters, digits, '.', '_' and '-'"
 
@@ -105,6 +105,7 @@ def test_reads_every_table_of_a_study_file(study_file):
         "metric": "val/loss",
         "given_direction": None,
         "metrics": (),
+        "threshold": None,
         "value": "best",
         "sampler": "random",
         "pruner": "hyperband",
