@@ -72,7 +72,11 @@ def test_an_interrupted_run_draws_nothing(workspace, make_settings):
 def test_evaluate_logs_the_evaluation(workspace, make_settings):
     workspace.run(make_settings())
     result = workspace.evaluate(NAME, top=2, seeds=2, save="plots")
-    assert [path.name for path in result.figures] == ["evaluation.png", "confusion.png"]
+    assert [path.name for path in result.figures] == [
+        "evaluation.png",
+        "confusion.png",
+        "calibration.png",
+    ]
     (run,) = runs_of_kind(workspace, "evaluation")
     assert run.data.metrics["test/accuracy"] == result.evaluation.test_scores("network").accuracy
     with pytest.raises(Interrupted):
@@ -95,7 +99,7 @@ def test_an_evaluation_reports_its_result_before_it_saves_figures(workspace, mak
     workspace.run(make_settings())
     result = workspace.evaluate(NAME, top=1, seeds=2, save="plots", on_result=seen.append)
     assert (seen[0].evaluation, seen[0].figures) == (result.evaluation, ())
-    assert len(result.figures) == 2
+    assert len(result.figures) == 3
 
 
 def test_an_error_in_on_result_is_not_a_storage_error(workspace, make_settings):

@@ -144,8 +144,8 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     if (scores := score_table(evaluation)) is not None:
         say(f"{tested(evaluation)}\n")
         print_table(drawn_table(scores))
-        click.echo()
     if evaluation.test_scores("network") is not None:
+        click.echo()
         print_table(_class_table(evaluation))
         if (more := len(evaluation.class_names) - MOST_CLASSES) > 0:
             click.echo(f"{more} more classes are recognized better; --json has them all")

@@ -1,24 +1,22 @@
-"""A network beside baselines on the same test rows: paired differences, and what they say."""
+"""A model beside baselines on the same test rows: paired differences, and what they say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
-from hpsearch.evaluation.candidates import CONFIDENCE
+from hpsearch.evaluation.bootstrap import interval_of, resampled, score_interval
 from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
 from hpsearch.trials.metrics import higher_is_better
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-RESAMPLES = 1000  # of the test rows (Efron's bootstrap, percentile intervals)
 USUAL = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2")
 NETWORK = "the network"
 UNEVEN = 0.8  # share of the largest class above which accuracy says little
+GROWING, SURE = 0.3, 0.001  # a rank correlation worth a remark, and its error probability
+LEAST_ROWS = 30  # to speak of how errors grow
 NORMAL = 1.96  # standard errors that a difference by chance exceeds in 5 % of cases
 
 
@@ -81,6 +79,11 @@ class Comparison:
         return {"metric": self.metric, "models": models, "remarks": [*self.remarks]}
 
     @property
+    def subject(self) -> str:
+        """What the model is called that is compared: "the network", or an estimator's name."""
+        return self.models[0].name
+
+    @property
     def baselines(self) -> tuple[Compared, ...]:
         """The models that are not the network."""
         return tuple(model for model in self.models if model.difference is not None)
@@ -99,97 +102,111 @@ def score_name(metric: str, class_names: Sequence[str]) -> str:
 
 
 def compare(
-    metric: str, truth: Truth, network: Predicted, baselines: Mapping[str, Predicted]
+    metric: str,
+    truth: Truth,
+    model: Predicted,
+    baselines: Mapping[str, Predicted],
+    *,
+    subject: str = NETWORK,
 ) -> tuple[tuple[Compared, ...], float]:
-    """Return the network and the baselines by `metric`, and the metric's standard error.
+    """Return a model and the baselines by `metric`, and the metric's standard error.
 
-    The error is that of the network over test rows of this kind.
+    The error is that of the model over test rows of this kind. subject: what the model is called.
     """
-    models = {NETWORK: network, **baselines}
-    names = [name for name in USUAL if name in known_scores(truth.class_names)]
+    models = {subject: model, **baselines}
+    names = [name for name in USUAL if name in _common_scores(truth, [*models.values()])]
     shown = [metric, *(name for name in names if name != metric)]
-    drawn = _resampled(metric, truth, list(models.values()))
-    sign, own = 1 if higher_is_better(metric) else -1, scores_of([metric], truth, network)[metric]
+    (drawn,) = resampled([metric], truth, list(models.values()))
+    sign, own = 1 if higher_is_better(metric) else -1, scores_of([metric], truth, model)[metric]
     compared: list[Compared] = []
     for number, (name, predicted) in enumerate(models.items()):
         scores = scores_of(shown, truth, predicted)
         difference = None
         if number:
             gains = sign * (drawn[0] - drawn[number])
-            difference = (sign * (own - scores[metric]), *_interval(gains))
-        compared.append(Compared(name, scores, _interval(drawn[number]), difference))
+            difference = (sign * (own - scores[metric]), *interval_of(gains))
+        interval = score_interval(metric, truth, predicted, drawn[number])
+        compared.append(Compared(name, scores, interval, difference))
     return tuple(compared), float(np.nanstd(drawn[0]))
 
 
-def _resampled(metric: str, truth: Truth, models: Sequence[Predicted]) -> NDArray[np.float64]:
-    """Return the metric of each model (models, RESAMPLES) on test rows drawn with replacement."""
-    rng, n = np.random.default_rng(0), len(truth.y)
-    found = np.empty((len(models), RESAMPLES))
-    for draw in range(RESAMPLES):
-        rows = rng.integers(0, n, n)
-        drawn = Truth(truth.y[rows], truth.class_names, truth.positive)
-        for number, model in enumerate(models):
-            p = None if model.probabilities is None else model.probabilities[rows]
-            found[number, draw] = scores_of([metric], drawn, Predicted(model.labels[rows], p))[
-                metric
-            ]
-    return found
+def _common_scores(truth: Truth, models: Sequence[Predicted]) -> list[str]:
+    """Return the scores that all models have: some have no probabilities."""
+    probabilities = all(model.probabilities is not None for model in models)
+    return known_scores(truth.class_names, probabilities=probabilities)
 
 
 def _known(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
-    return float(low), float(high)
-
-
 def remarks(
     metric: str,
     truth: Truth,
-    network: Predicted,
+    model: Predicted,
     *,
     validated: float | None,
     validation_rows: int,
     error: float,
+    one_split: bool = True,
+    subject: str = NETWORK,
 ) -> list[str]:
     """Return what a person should know about scores on test rows.
 
     metric: a score. validated: its mean over fresh seeds on so many validation rows, None if
-    another metric was measured there. error: the standard error on the test rows.
+    another metric was measured there. error: the standard error on the test rows. one_split:
+    whether the search validated on one split. subject: what the model is called.
     """
     found, classes = [], len(truth.class_names)
     if classes:
-        found += _never_predicted(truth, network)
+        found += _never_predicted(truth, model, subject)
         share = np.bincount(truth.y, minlength=classes).max() / len(truth.y)
         if metric == "accuracy" and share > UNEVEN:
             found.append(
                 f"{share:.0%} of the test rows are of one class, so accuracy says little; "
                 "val/roc_auc, val/balanced_accuracy or val/average_precision say more"
             )
-    tested = scores_of([metric], truth, network)[metric]
+    else:
+        found += _growing_errors(truth, model)
+    tested = scores_of([metric], truth, model)[metric]
     if validated is None or not validation_rows:
         return found
     # The error on the validation rows, if a row counts as much there as here.
+    folds = ", and validation = { folds = 5 } to be less lucky" if one_split else ""
     both = error * np.sqrt(1 + len(truth.y) / validation_rows)
     sign = 1 if higher_is_better(metric) else -1
     if sign * (validated - tested) > NORMAL * both:
         found.append(
             f"{metric} is {validated:.4g} on {validation_rows:,} validation rows and {tested:.4g} "
-            "on the test rows, which is more than chance: what is best on one set of validation "
-            "rows also suits these rows by luck, so expect what the test rows say"
+            "on the test rows, which is more than chance: the best of many trials also suits its "
+            f"validation rows by luck. Expect what the test rows say{folds}"
         )
     return found
 
 
-def _never_predicted(truth: Truth, network: Predicted) -> list[str]:
+def _never_predicted(truth: Truth, model: Predicted, subject: str) -> list[str]:
     classes = len(truth.class_names)
-    rows, predicted = (np.bincount(y, minlength=classes) for y in (truth.y, network.labels))
+    rows, predicted = (np.bincount(y, minlength=classes) for y in (truth.y, model.labels))
     missed = np.flatnonzero((rows > 0) & (predicted == 0)).tolist()
     names = [repr(truth.class_names[number]) for number in missed]
     if not names:
         return []
     which = "class" if len(names) == 1 else "classes"
-    return [f"the network never predicts {which} {', '.join(names)}"]
+    return [f"{subject} never predicts {which} {', '.join(names)}"]
+
+
+def _growing_errors(truth: Truth, model: Predicted) -> list[str]:
+    """Return a sentence if the errors grow with the prediction, by their rank correlation."""
+    from scipy import stats
+
+    if len(truth.y) < LEAST_ROWS or truth.y.shape[1] != 1:
+        return []
+    predicted, errors = model.labels[:, 0], np.abs(model.labels - truth.y)[:, 0]
+    found = stats.spearmanr(predicted, errors)
+    if not (found.statistic > GROWING and found.pvalue < SURE):
+        return []
+    more = "; its logarithm may be easier to predict" if truth.y.min() > 0 else ""
+    return [
+        "errors grow with what is predicted (rank correlation "
+        f"{found.statistic:.2f}), so one interval does not fit all rows{more}"
+    ]

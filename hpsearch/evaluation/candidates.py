@@ -152,6 +152,14 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     return mean - half, mean + half
 
 
+def share_interval(hits: int, rows: int) -> Interval:
+    """Return the 95 % interval of a share of rows on others of this kind (Wilson, 1927)."""
+    from scipy import stats
+
+    found = stats.binomtest(hits, rows).proportion_ci(CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def by_mean(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates by their mean, best first; those that ever diverged come last.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.analysis.ranking import find_trial
 from hpsearch.evaluation.baselines import Comparison
 from hpsearch.evaluation.candidates import Candidate, best_results, configuration_key, is_tied
-from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, THRESHOLD, Scores
+from hpsearch.evaluation.on_test_rows import OnTestRows
+from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, TESTED, THRESHOLD, Scores
 from hpsearch.evaluation.test_set import LoggedUse
 from hpsearch.trials.metrics import common_format
 from hpsearch.trials.records import evaluation_table, write_evaluation_table
@@ -108,6 +109,12 @@ class Evaluation:
         return self.class_names[int(positive)], float(value)
 
     @property
+    def tested(self) -> OnTestRows | None:
+        """What the final models do on the test rows, None if an earlier version tested them."""
+        scores = (self.test_use and self.test_use.scores) or {}
+        return OnTestRows.of_plain(scores[TESTED]) if TESTED in scores else None
+
+    @property
     def comparison(self) -> Comparison | None:
         """The first final network beside baselines, None if there is none."""
         scores = (self.test_use and self.test_use.scores) or {}
@@ -115,11 +122,14 @@ class Evaluation:
 
     @property
     def first_scores(self) -> dict[str, float]:
-        """The test scores of the first final network, as {"test/accuracy": 0.97}."""
-        tested = self.test_scores("network")
-        if tested is None:
-            return {name: values[0] for name, values in self.model_scores.items() if values}
-        return {f"test/{name}": getattr(tested, name) for name in SCORES}
+        """The test scores of the first final model, as {"test/accuracy": 0.97}."""
+        scores = {name: values[0] for name, values in self.model_scores.items() if values}
+        if (network := self.test_scores("network")) is not None:
+            scores |= {f"test/{name}": getattr(network, name) for name in SCORES}
+        if self.tested is not None:
+            known = {f"test/{each.name}": each.first for each in self.tested.scores}
+            scores |= {name: value for name, value in known.items() if value is not None}
+        return scores
 
     @property
     def model_scores(self) -> dict[str, list[float]]:
@@ -218,5 +228,5 @@ def _test_record(evaluation: Evaluation, use: LoggedUse) -> dict[str, Any]:
         "networks": {name: scores.get("networks", {}).get(name) for name in SCORES},
         **({MODELS: evaluation.model_scores} if evaluation.model_scores else {}),
         **({THRESHOLD: scores[THRESHOLD]} if THRESHOLD in scores else {}),
-        **({COMPARISON: scores[COMPARISON]} if COMPARISON in scores else {}),
+        **{key: scores[key] for key in (TESTED, COMPARISON) if key in scores},
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.evaluation.candidates import CONFIDENCE, Interval
+from hpsearch.evaluation.candidates import Interval, share_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SCORES = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro-F1"}
 """Score → how a column of them is headed."""
 COMPARISON = "comparison"  # the key of the network beside baselines
+TESTED = "tested"  # the key of the scores with intervals, calibration and residuals
 THRESHOLD = "threshold"  # the key of the class that counts as positive, and from where on
 MODELS = "models"  # the key of the scores of a user's own model, by name and for each draw
 
@@ -44,11 +45,8 @@ class Scores:
     @property
     def accuracy_interval(self) -> Interval:
         """The 95 % interval of the accuracy on other rows of this kind (Wilson, 1927)."""
-        from scipy import stats
-
         right = sum(row[number] for number, row in enumerate(self.confusion))
-        found = stats.binomtest(right, self.rows).proportion_ci(CONFIDENCE, method="wilson")
-        return float(found.low), float(found.high)
+        return share_interval(right, self.rows)
 
 
 def score(labels: NDArray[np.intp], predicted: NDArray[np.intp], classes: int) -> Scores:

@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from hpsearch.analysis.tables import Cell, Table, cell, fixed
+from hpsearch.evaluation.baselines import NETWORK
 from hpsearch.evaluation.scores import SCORES, Scores
 from hpsearch.trials.metrics import common_format
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hpsearch.evaluation.baselines import Compared
+    from hpsearch.evaluation.on_test_rows import OnTestRows
     from hpsearch.evaluation.record import Evaluation
 
 
@@ -45,6 +47,8 @@ def score_table(evaluation: Evaluation) -> Table | None:
 
     None if the test set has not been used.
     """
+    if evaluation.tested is not None:
+        return _tested_table(evaluation.tested, evaluation)
     if evaluation.model_scores:
         return _model_table(evaluation.model_scores)
     network, ensemble = (evaluation.test_scores(which) for which in ("network", "ensemble"))
@@ -57,6 +61,32 @@ def score_table(evaluation: Evaluation) -> Table | None:
         means = [_mean(each[name]) for name in SCORES]
         rows.insert(1, [Cell(f"mean of {number}"), *means, Cell("")])
     return Table(["", *SCORES.values(), "95 % interval of the accuracy"], rows)
+
+
+def _tested_table(tested: OnTestRows, evaluation: Evaluation) -> Table:
+    """Return a row for each score: of the first model, the mean of all, and their ensemble."""
+    headings, rows = ["", f"one {_kind(evaluation)}", "95 % interval"], []
+    number = max(len(each.each) for each in tested.shown)
+    together = any(each.together is not None for each in tested.shown)
+    headings += [f"mean of {number}"] * (number > 1)
+    headings += [f"ensemble of {number}"] * (number > 1 and together)
+    for each in tested.shown:
+        known = [value for value in (each.first, each.together, *each.each) if value is not None]
+        how = common_format(known, each.name)
+        row = [Cell(each.name), fixed(each.first, how), _interval(each.interval, how)]
+        row.append(_mean([value for value in each.each if value is not None], how))
+        row.append(fixed(each.together, how))
+        rows.append(row[: len(headings)])
+    if tested.calibration is not None:
+        rest = [Cell("") for _ in headings[2:]]
+        rows.append([Cell("calibration error"), fixed(tested.calibration.error), *rest])
+    return Table(headings, rows)
+
+
+def _kind(evaluation: Evaluation) -> str:
+    """Return what is tested, in a word: "network" or "model"."""
+    found = evaluation.comparison
+    return "network" if found is None or found.subject == NETWORK else "model"
 
 
 def baseline_table(evaluation: Evaluation) -> Table | None:
@@ -81,7 +111,7 @@ def baseline_table(evaluation: Evaluation) -> Table | None:
         for each in found.models
     ]
     interval = f"95 % interval of {found.metric}"
-    return Table(["", *names, interval, "the network is better by", "so it is"], rows)
+    return Table(["", *names, interval, f"{found.subject} is better by", "so it is"], rows)
 
 
 def _difference(model: Compared, how: str) -> Cell:
@@ -109,9 +139,11 @@ def _score_row(title: str, scores: Scores) -> list[Cell]:
     return [Cell(title), *values, _interval(scores.accuracy_interval)]
 
 
-def _mean(values: Sequence[float]) -> Cell:
+def _mean(values: Sequence[float], how: str = ".4f") -> Cell:
+    if len(values) < 2:
+        return Cell("")
     mean = fmean(values)
-    return Cell(f"{mean:.4f} ± {stdev(values):.2g}", mean)
+    return Cell(f"{mean:{how}} ± {stdev(values):.2g}", mean)
 
 
 def _interval(interval: Sequence[float | None] | None, how: str = ".4f") -> Cell:

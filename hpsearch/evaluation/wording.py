@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 from hpsearch.errors import Command, Sentence
 from hpsearch.evaluation.record import last_evaluation, overtaken_by
 from hpsearch.formatting import capitalized, format_value, joined
+from hpsearch.trials.metrics import common_format
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
     from hpsearch.evaluation.record import Evaluation
+
+
+DUST = 1e-12  # a difference by rounding
 
 
 def verdict(evaluation: Evaluation) -> str:
@@ -39,19 +43,23 @@ def verdict(evaluation: Evaluation) -> str:
 
 def _luck(evaluation: Evaluation) -> str:
     luck = evaluation.searched_best.luck or 0.0
+    if abs(luck) < DUST:
+        return "no luck"
     if luck > 0:
         return f"{luck:.2g} was luck"
-    return f"no luck, it is {-luck:.2g} better" if luck < 0 else "no luck"
+    return f"no luck, it is {-luck:.2g} better"
 
 
 def tested(evaluation: Evaluation) -> str:
     """Say which test set was used, how often and by whom; "" if no use has scores."""
     use, scores = evaluation.test_use, evaluation.test_scores("network")
-    if use is not None and evaluation.model_scores:
+    found = evaluation.tested
+    if use is not None and found is None and evaluation.model_scores:
         return f"Test rows of the model, {use.title}, on {use.date}{_by(evaluation)}"
-    if use is None or scores is None:
+    if use is None or (scores is None and found is None):
         return ""
-    text = f"Test set of {scores.rows:,} rows, {use.title}, on {use.date}{_by(evaluation)}"
+    rows = found.rows if found is not None else scores.rows if scores is not None else 0
+    text = f"Test set of {rows:,} rows, {use.title}, on {use.date}{_by(evaluation)}"
     if evaluation.threshold is None:
         return text
     name, value = evaluation.threshold
@@ -59,7 +67,7 @@ def tested(evaluation: Evaluation) -> str:
 
 
 def beside_baselines(evaluation: Evaluation) -> str:
-    """Say whether the network is better than the baselines, "" if there are none."""
+    """Say whether the model is better than the baselines, "" if there are none."""
     found = evaluation.comparison
     if found is None or not found.baselines:
         return ""
@@ -69,7 +77,7 @@ def beside_baselines(evaluation: Evaluation) -> str:
         for verdict, word in words.items()
         if (names := found.with_verdict(verdict))
     ]
-    return f"on these rows the network is {', '.join(parts)} by {found.metric}"
+    return f"on these rows {found.subject} is {', '.join(parts)} by {found.metric}"
 
 
 def _by(evaluation: Evaluation) -> str:
@@ -101,12 +109,19 @@ def in_markdown(study: Study) -> str:
     text += f" ({evaluation.in_the_search}: {format_value(first.search_value)})"
     text += f", tied with {', '.join(str(other.slot) for other in tied)}" if tied else ""
     alone, together = (evaluation.test_scores(which) for which in ("network", "ensemble"))
-    if use is not None and alone is not None and together is not None:
+    first_score = evaluation.tested and evaluation.tested.scores[0]
+    if use is not None and first_score and first_score.first is not None:
+        text += f". On the test set ({use.title}, {use.date}{_by(evaluation)}): {first_score.name}"
+        how = common_format([first_score.first], first_score.name)
+        text += f" **{first_score.first:{how}}**"
+        if first_score.together is not None:
+            text += f", as an ensemble {first_score.together:{how}}"
+    elif use is not None and alone is not None and together is not None:
         text += (
             f". On the test set ({use.title}, {use.date}{_by(evaluation)}): accuracy "
             f"**{alone.accuracy:.4f}**, as an ensemble {together.accuracy:.4f}"
         )
-    if use is not None and evaluation.model_scores:
+    elif use is not None and evaluation.model_scores:
         found = ", ".join(
             f"{name} **{format_value(fmean(values))}**"
             for name, values in evaluation.model_scores.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,26 +21,34 @@ from hpsearch.figures.drawing import (
 from hpsearch.formatting import shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from hpsearch.evaluation.candidates import Candidate
+    from hpsearch.evaluation.on_test_rows import Calibration, Residuals
     from hpsearch.evaluation.record import Evaluation
     from hpsearch.evaluation.scores import Scores
 
-EVALUATION_FIGURES = ("evaluation", "confusion")
+EVALUATION_FIGURES = ("evaluation", "confusion", "calibration", "residuals")
 MOST_NUMBERED = 30  # with more classes, the figure grows no more and its cells have no numbers
 MOST_CANDIDATES = 40  # rows of the figure: the best
+LINE: dict[str, Any] = {"color": GREY, "linestyle": "--", "linewidth": 1}
 LONGEST_CLASS = 20  # letters of a class name
 
 
 def draw_evaluation(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return the figures by name, with a confusion matrix if there are test scores."""
-    candidates, confusion = EVALUATION_FIGURES
+    """Return the figures by name: with test scores also those of classes, or of numbers."""
+    candidates, confusion, calibration, residuals = EVALUATION_FIGURES
     figures = {candidates: draw_candidates(evaluation)}
-    scores = evaluation.test_scores("network")
+    scores, found = evaluation.test_scores("network"), evaluation.tested
     if scores is not None:
         figures[confusion] = draw_confusion(evaluation, scores)
+    if found is not None and found.calibration is not None:
+        figures[calibration] = draw_calibration(evaluation, found.calibration)
+    if found is not None and found.residuals:
+        figures[residuals] = draw_residuals(evaluation, found.residuals)
     return figures
 
 
@@ -91,8 +99,7 @@ def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
     """Draw the confusion matrix of the test rows, and the F1 score of each class."""
     names = [escape_dollars(shortened(name, LONGEST_CLASS)) for name in evaluation.class_names]
     counts, size = np.array(scores.confusion), max(3.2, 0.36 * min(len(names), MOST_NUMBERED))
-    network = f"{evaluation.study}, trial {evaluation.test_use.slot}" if evaluation.test_use else ""
-    title = f"{network}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
+    title = f"{_model(evaluation)}: {scores.rows:,} test rows, accuracy {scores.accuracy:.4f}"
     figure = new_figure(size + 3.6, size + 1.0, title)
     matrix, bars = figure.subplots(1, 2, width_ratios=(size, 1.6))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -113,3 +120,43 @@ def draw_confusion(evaluation: Evaluation, scores: Scores) -> Figure:
     bars.set_xlim(0, 1)
     bars.set_xlabel("F1 of the class", fontsize=NORMAL)
     return figure
+
+
+def draw_calibration(evaluation: Evaluation, found: Calibration) -> Figure:
+    """Draw the share of test rows of which a prediction is true, against its probability."""
+    title = f"{_model(evaluation)}: calibration error {found.error:.4f}"
+    figure = new_figure(4.6, 4.6, title)
+    axes = style_axes(figure.subplots())
+    axes.plot([0, 1], [0, 1], **LINE)
+    intervals = np.array([each.interval for each in found.bins])
+    predicted = np.array([each.predicted for each in found.bins])
+    observed = np.array([each.observed for each in found.bins])
+    half = np.abs(intervals.T - observed)
+    axes.errorbar(predicted, observed, yerr=half, fmt="o", color=COLOURS[0], capsize=3)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    of = f"class {found.of}" if found.of else "the most probable class"
+    label_axes(axes, f"probability of {shortened(of, 40)}", "share of the test rows, 95 %")
+    return figure
+
+
+def draw_residuals(evaluation: Evaluation, targets: Sequence[Residuals]) -> Figure:
+    """Draw what is true, and how wrong the prediction is, against the prediction."""
+    figure = new_figure(8.4, 3.6 * len(targets) + 0.3, f"{_model(evaluation)}: test rows")
+    panels = figure.subplots(len(targets), 2, squeeze=False)
+    dots: dict[str, Any] = {"color": COLOURS[0], "alpha": 0.5, "markersize": 4}
+    for (left, right), each in zip(panels, targets, strict=True):
+        true, predicted = np.array(each.true), np.array(each.predicted)
+        ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+        name = shortened(each.target, 40)
+        style_axes(left).plot(ends, ends, **LINE)
+        left.plot(predicted, true, "o", **dots)
+        label_axes(left, f"{name}, predicted", f"{name}, true")
+        style_axes(right).plot(ends, [0, 0], **LINE)
+        right.plot(predicted, predicted - true, "o", **dots)
+        label_axes(right, f"{name}, predicted", "predicted − true")
+    return figure
+
+
+def _model(evaluation: Evaluation) -> str:
+    use = evaluation.test_use
+    return f"{evaluation.study}, trial {use.slot}" if use else evaluation.study

@@ -11,6 +11,8 @@ from hpsearch.evaluation.record import last_evaluation
 from hpsearch.evaluation.tables import baseline_table, candidate_table, score_table
 from hpsearch.evaluation.wording import beside_baselines, overtaken, tested, verdict
 from hpsearch.formatting import capitalized
+from hpsearch.report.charts.base import Panels
+from hpsearch.report.charts.on_test_rows import panels_on_test_rows
 
 if TYPE_CHECKING:
     from hpsearch.evaluation.record import Evaluation
@@ -32,6 +34,7 @@ class EvaluationSection:
     baselines: Table | None = None
     beside: str = ""
     remarks: tuple[str, ...] = ()
+    panels: Sequence[Panels] = ()
 
 
 def evaluation_section(facts: Facts) -> EvaluationSection | None:
@@ -50,6 +53,7 @@ def evaluation_section(facts: Facts) -> EvaluationSection | None:
         baselines=baseline_table(evaluation),
         beside=_sentence(beside_baselines(evaluation)),
         remarks=tuple(_sentence(each) for each in found.remarks) if found else (),
+        panels=panels_on_test_rows(evaluation),
     )
 
 

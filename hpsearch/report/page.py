@@ -131,7 +131,7 @@ def _sections(
     trials = [timeline_panels(facts, now), pruning_panels(facts, saved)]
     return [
         Section("best", "The best"),
-        *([Section("evaluation", "Evaluation")] if evaluation else []),
+        *([Section("evaluation", "Evaluation", evaluation.panels)] if evaluation else []),
         Section("curves", "Learning curves", [learning_panels(facts)]),
         Section("search", "Search history", [history_panels(facts)]),
         Section("parameters", "Parameters", parameters),

@@ -6,7 +6,7 @@ This is the only module that opens the test set.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ import numpy as np
 
 from hpsearch.analysis.ranking import metric_title
 from hpsearch.errors import Argument, SettingsError, TrackingError
-from hpsearch.evaluation.baselines import Comparison, compare, remarks, score_name
+from hpsearch.evaluation.baselines import NETWORK, Comparison, compare, remarks, score_name
 from hpsearch.evaluation.candidates import best_results, by_mean
+from hpsearch.evaluation.on_test_rows import OnTestRows
 from hpsearch.evaluation.record import Evaluation, keep_evaluation, last_evaluation
-from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, THRESHOLD, score
+from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, TESTED, THRESHOLD, score
 from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
 from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -32,11 +33,11 @@ from hpsearch.search.repeats import (
     evaluation_settings,
     open_evaluation,
 )
+from hpsearch.settings.data import Folds
 from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
 from hpsearch.trainables.baselines import baseline_predictions
-from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
 from hpsearch.trials.records import (
     config_of,
     ensure_study_id,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
     from hpsearch.tracking.tracker import Tracker
     from hpsearch.trainables.network import NetworkModel
+    from hpsearch.trainables.scoring import Predicted, Truth
     from model.network import Network
     from model.outputs import Threshold
 
@@ -199,7 +201,11 @@ def _score_model(
     epochs = retraining.typical_epochs(slot, seeds)
 
     def scores() -> dict[str, Any]:
-        return {MODELS: score_finals(retraining, slot, seeds, epochs)}
+        each = score_finals(retraining, slot, seeds, epochs)
+        model = retraining.settings.model
+        if model is None or model.estimator is None:
+            return {MODELS: each}
+        return {MODELS: each, **_estimator_scores(retraining, evaluation, epochs, each)}
 
     return _use_test_set(retraining, study, evaluation, epochs, scores, again=again)
 
@@ -243,20 +249,84 @@ def _test_scores(
     x, labels, weights = load_test_rows(**settings.data.arguments())
     outputs = [network.predict(x) for network in networks]
     scoring = model.final_scoring
-    truth = scoring.truth(labels, weights)
-    predicted = [scoring.predicted(each, threshold) for each in outputs]
-    beside = _beside_baselines(truth, predicted[0], settings, model, evaluation)
-    if model.class_names:
-        decision = {} if threshold is None else {THRESHOLD: [*threshold]}
 
-        def decide(probabilities: NDArray[Any]) -> NDArray[np.intp]:
-            return scoring.predicted(probabilities, threshold).labels
+    def decided(outputs: NDArray[Any]) -> Predicted:
+        return scoring.predicted(outputs, threshold)
 
-        return {**class_scores(labels, outputs, decide), **decision, COMPARISON: beside}
-    names = known_scores(())
-    scores = [scores_of(names, truth, each) for each in predicted]
-    by_name = {f"test/{name}": [each[name] for each in scores] for name in names}
-    return {MODELS: by_name, COMPARISON: beside}
+    found = _on_test_rows(
+        settings,
+        evaluation,
+        scoring.truth(labels, weights),
+        [decided(each) for each in outputs],
+        decided(np.mean(outputs, axis=0)),
+        validation_rows=model.validation_rows,
+        targets=model.dataset.target_names,
+    )
+    if not model.class_names:
+        return found
+    decision = {} if threshold is None else {THRESHOLD: [*threshold]}
+    return {**class_scores(labels, outputs, lambda p: decided(p).labels), **decision, **found}
+
+
+def _estimator_scores(
+    retraining: Retraining,
+    evaluation: Evaluation,
+    epochs: int,
+    each: Mapping[str, Sequence[float | None]],
+) -> dict[str, Any]:
+    """Return what the first final estimator does on the test rows, beside baselines.
+
+    It is trained once more, with the same result, because only the scores of each have been kept.
+    """
+    from hpsearch.trainables.estimator import ALIASES, EstimatorModel
+
+    model, config = retraining.model, retraining.configs[evaluation.chosen.slot]
+    assert isinstance(model, EstimatorModel)
+    truth, predicted = model.tested(config, 0, epochs)
+    return _on_test_rows(
+        retraining.settings,
+        evaluation,
+        truth,
+        [predicted],
+        each={ALIASES.get(name := key.removeprefix("test/"), name): v for key, v in each.items()},
+        validation_rows=model.validation_rows,
+        targets=model.target_names,
+        subject=model.name.rpartition(".")[2],
+    )
+
+
+def _on_test_rows(
+    settings: StudySettings,
+    evaluation: Evaluation,
+    truth: Truth,
+    models: Sequence[Predicted],
+    together: Predicted | None = None,
+    *,
+    each: Mapping[str, Sequence[float | None]] | None = None,
+    validation_rows: int,
+    targets: Sequence[str],
+    subject: str = NETWORK,
+) -> dict[str, Any]:
+    """Return what final models do on the test rows, and the first one beside baselines."""
+    searched, folded = settings.search.metric, isinstance(settings.data.validation, Folds)
+    metric = score_name(searched, truth.class_names)
+    baselines = dict(baseline_predictions(settings.data.parts(), settings.data.class_weight))
+    compared, error = compare(metric, truth, models[0], baselines, subject=subject)
+    said = remarks(
+        metric,
+        truth,
+        models[0],
+        validated=evaluation.chosen.mean if searched == f"val/{metric}" else None,
+        validation_rows=validation_rows,
+        error=error,
+        one_split=not folded,
+        subject=subject,
+    )
+    tested = OnTestRows.of(metric, truth, models, together, each=each, targets=targets)
+    return {
+        TESTED: tested.as_plain(),
+        COMPARISON: Comparison(metric, compared, tuple(said)).as_plain(),
+    }
 
 
 def class_scores(
@@ -276,29 +346,6 @@ def class_scores(
         "ensemble": asdict(together),
         "networks": {name: [getattr(scores, name) for scores in each] for name in SCORES},
     }
-
-
-def _beside_baselines(
-    truth: Truth,
-    network: Predicted,
-    settings: StudySettings,
-    model: NetworkModel,
-    evaluation: Evaluation,
-) -> dict[str, Any]:
-    """Return the first final network beside baselines on the same test rows, as plain data."""
-    searched = settings.search.metric
-    metric = score_name(searched, truth.class_names)
-    baselines = dict(baseline_predictions(settings.data.parts(), settings.data.class_weight))
-    models, error = compare(metric, truth, network, baselines)
-    said = remarks(
-        metric,
-        truth,
-        network,
-        validated=evaluation.chosen.mean if searched == f"val/{metric}" else None,
-        validation_rows=model.validation_rows,
-        error=error,
-    )
-    return Comparison(metric, models, tuple(said)).as_plain()
 
 
 def _track(

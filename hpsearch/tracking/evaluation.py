@@ -102,5 +102,5 @@ def _metrics(study: Study, evaluation: Evaluation) -> dict[str, float]:
         if scores := evaluation.test_scores(which):
             values |= {f"{prefix}{name}": getattr(scores, name) for name in SCORES}
     if evaluation.own_use:
-        values |= {name: each[0] for name, each in evaluation.model_scores.items() if each}
+        values |= evaluation.first_scores
     return {key: value for key, value in values.items() if value is not None}

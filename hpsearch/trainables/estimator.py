@@ -184,6 +184,16 @@ class EstimatorModel:
         return self._raw.class_names
 
     @property
+    def target_names(self) -> tuple[str, ...]:
+        """What is predicted."""
+        return self._raw.target_names
+
+    @property
+    def validation_rows(self) -> int:
+        """How many different rows are validated on."""
+        return self._parts.validated
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about the data that a person should read."""
         names = self._raw.class_names
@@ -198,10 +208,14 @@ class EstimatorModel:
 
     def final(self, config: Mapping[str, Any], draw: int, epochs: int) -> dict[str, float]:
         """Train on all rows but the sealed ones, and score these; see `Testable.final`."""
+        return self._scores_of(*self.tested(config, draw, epochs))
+
+    def tested(self, config: Mapping[str, Any], draw: int, epochs: int) -> tuple[Truth, Predicted]:
+        """Train on all rows but the sealed ones; return the truth about these, and predictions."""
         test = self._parts.test
         with self._training(draw) as seed:
             whole, rows = self._final(config, seed, epochs)
-            return self._scores(whole, rows(test), test)
+            return self._predicted(whole, rows(test), test)
 
     def _final(
         self, config: Mapping[str, Any], seed: int, epochs: int
@@ -296,27 +310,33 @@ class EstimatorModel:
         return Pipeline([("prepare", prepare), ("fit", estimator)]), estimator, x
 
     def _scores(self, estimator: Any, x: Any, rows: Indices) -> dict[str, float]:
+        return self._scores_of(*self._predicted(estimator, x, rows))
+
+    def _predicted(self, estimator: Any, x: Any, rows: Indices) -> tuple[Truth, Predicted]:
+        """Return the truth about rows, and what the estimator predicts for them."""
         classes = self._raw.class_names
-        y, predicted = self._raw.y[rows], estimator.predict(x)
+        weights = None if self._raw.weights is None else self._raw.weights[rows]
+        truth = Truth(self._raw.y[rows], classes, self._positive, weights)
+        predicted = np.asarray(estimator.predict(x))
         if not self.classifies:
-            predictions = Predicted(np.asarray(predicted).reshape(y.shape))
-        else:
-            known = range(len(classes)) if self.numbers_classes else classes
-            place = {name: number for number, name in enumerate(known)}
-            labels = np.array([place[name] for name in np.asarray(predicted).ravel().tolist()])
-            probabilities = None
-            if hasattr(estimator, "predict_proba"):
-                probabilities = np.zeros((len(y), len(classes)))
-                columns = [place[name] for name in np.asarray(estimator.classes_).tolist()]
-                probabilities[:, columns] = estimator.predict_proba(x)
-            predictions = Predicted(labels, probabilities)
+            return truth, Predicted(predicted.reshape(truth.y.shape))
+        known = range(len(classes)) if self.numbers_classes else classes
+        place = {name: number for number, name in enumerate(known)}
+        labels = np.array([place[name] for name in predicted.ravel().tolist()])
+        if not hasattr(estimator, "predict_proba"):
+            return truth, Predicted(labels)
+        probabilities = np.zeros((len(labels), len(classes)))
+        columns = [place[name] for name in np.asarray(estimator.classes_).tolist()]
+        probabilities[:, columns] = estimator.predict_proba(x)
+        return truth, Predicted(labels, probabilities)
+
+    def _scores_of(self, truth: Truth, predicted: Predicted) -> dict[str, float]:
+        """Return the tracked scores by the names that they are asked for."""
         # Some have probabilities only with some of their parameters.
-        scores = known_scores(classes, probabilities=predictions.probabilities is not None)
+        scores = known_scores(truth.class_names, probabilities=predicted.probabilities is not None)
         names = {name: ALIASES.get(name, name) for name in self._tracked}
         names = {name: score for name, score in names.items() if score in scores}
-        weights = None if self._raw.weights is None else self._raw.weights[rows]
-        truth = Truth(y, classes, self._positive, weights)
-        found = scores_of([*names.values()], truth, predictions)
+        found = scores_of([*names.values()], truth, predicted)
         return {name: found[score] for name, score in names.items()}
 
     def _check_keys(self, keys: Collection[str]) -> None:

@@ -49,6 +49,11 @@ class Predicted:
     labels: NDArray[Any]
     probabilities: Probabilities | None = None
 
+    def of(self, rows: NDArray[np.intp]) -> Predicted:
+        """Return the same of some of the rows."""
+        p = self.probabilities
+        return Predicted(self.labels[rows], None if p is None else p[rows])
+
 
 class Scored:
     """Predictions beside the truth, with what several metrics need."""

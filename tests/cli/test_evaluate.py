@@ -60,12 +60,13 @@ def test_it_prints_the_verdict_and_the_scores() -> None:
     (first,) = re.findall(rf"^{found['chosen']} .*$", result.stdout, re.MULTILINE)
     assert f"{found['candidates'][0]['mean']:.4f}" in first
     assert "best" in first
-    for title in ("one network", "mean of 3", "ensemble of 3", "setosa", "versicolor"):
+    assert re.search("one network +95 % interval +mean of 3 +ensemble of 3", result.stdout)
+    for title in ("accuracy", "log_loss", "calibration error", "setosa", "versicolor"):
         assert re.search(rf"^{title} ", result.stdout, re.MULTILINE)
     assert f"{found['test']['network']['accuracy']:.4f}" in result.stdout
     assert "6/6 trainings" in result.stderr
     assert "3/3 final networks" in result.stderr
-    assert sorted(os.listdir("plots")) == ["confusion.png", "evaluation.png"]
+    assert sorted(os.listdir("plots")) == ["calibration.png", "confusion.png", "evaluation.png"]
     assert not Path("mlflow.db").exists()
     again = run(*EVALUATE, "--no-tracking", "--save", "plots")
     assert again.exit_code == 1

@@ -19,7 +19,7 @@ def many_classes():
     """The scores of 1,000 classes, one row each; class 7 is taken for class 8."""
     probabilities = np.eye(1000)
     probabilities[7] = probabilities[8]
-    return score(np.arange(1000), probabilities)
+    return score(np.arange(1000), probabilities.argmax(axis=1), 1000)
 
 
 def evaluation(candidates=1, classes=1000):

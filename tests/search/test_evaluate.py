@@ -385,7 +385,8 @@ def test_repeats_final_networks_and_the_evaluation_are_runs_of_different_kinds(s
     assert run.tags["mlflow.note.content"].startswith("**Evaluated** over 2 fresh seeds: ")
     run_id = next(r.info.run_id for r in runs if r.info.run_name == "evaluation")
     artifacts = {file.path for file in client.list_artifacts(run_id)}
-    assert artifacts == {"evaluation.json", "evaluation.png", "confusion.png"}
+    figures = {f"{name}.png" for name in ("evaluation", "confusion", "calibration")}
+    assert artifacts == {"evaluation.json", *figures}
     assert tracker.sync(study) == tracker.sync(held(study)) == 0
 
 
@@ -420,10 +421,14 @@ def test_export_writes_the_network_that_was_evaluated(search, tmp_path):
     found = evaluate(NAME, top=4, seeds=2)
     winner = winner_with_network(storage(), study)
     assert slot_of(winner.trial) == slot_of(winning_trial(study)) == found.chosen.slot
-    assert winner.scores == {
+    of_labels = {
         f"test/{name}": getattr(found.test_scores("network"), name)
         for name in ("accuracy", "balanced_accuracy", "macro_f1")
     }
+    assert winner.scores == pytest.approx(
+        of_labels | {f"test/{score.name}": score.first for score in found.tested.scores}
+    )
+    assert "test/roc_auc" in winner.scores
     assert winner.how == (
         f"trained by its evaluation on training and validation rows for {found.epochs} epochs"
     )

@@ -1,0 +1,56 @@
+"""Scores on test rows that are drawn again and again: how far chance could have moved them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpsearch.evaluation.candidates import CONFIDENCE, share_interval
+from hpsearch.trainables.scoring import Predicted, Truth, scores_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DRAWS = 1000  # of the test rows (Efron's bootstrap, percentile intervals)
+FEWER_DRAWS, MANY_ROWS = 200, 2000  # with more rows, a draw takes long and differs little
+
+
+def draws_for(rows: int) -> int:
+    """Return how often so many rows are drawn."""
+    return DRAWS if rows <= MANY_ROWS else FEWER_DRAWS
+
+
+def resampled(
+    names: Sequence[str], truth: Truth, models: Sequence[Predicted], draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """Return scores (names, models, draws) on test rows drawn with replacement.
+
+    All models see the same rows, so that their differences are paired.
+    """
+    rng, n = np.random.default_rng(0), len(truth.y)
+    found = np.empty((len(names), len(models), draws))
+    for draw in range(draws):
+        rows = rng.integers(0, n, n)
+        drawn = truth.of(rows)
+        for number, model in enumerate(models):
+            scores = scores_of(names, drawn, model.of(rows))
+            found[:, number, draw] = [scores[name] for name in names]
+    return found
+
+
+def score_interval(
+    name: str, truth: Truth, model: Predicted, drawn: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the 95 % interval of a score: Wilson's of an accuracy, else of its drawn values."""
+    if name == "accuracy" and truth.weights is None:
+        return share_interval(int((model.labels == truth.y).sum()), len(truth.y))
+    return interval_of(drawn)
+
+
+def interval_of(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % interval of drawn values; those that a draw does not have are left out."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
