@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 OUTPUT, REPORT, SAVE = Argument("output"), Argument("report"), Argument("save")
 KIND, TARGET = Argument("kind"), Argument("target")
-ExportFormat = Literal["toml", "json", "npz"]
+ExportFormat = Literal["toml", "json", "npz", "onnx"]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -651,10 +651,10 @@ class Workspace:
         slot: int | None = None,
         force: bool = False,
     ) -> bytes:
-        """Return the winner of a search: a study file (toml), a record (json) or a network (npz).
+        """Return the winner of a search: a study file (toml), a record (json) or a network.
 
-        output: a file to write it to. slot: another trial than the winner. `hpsearch predict` and
-        `model.MLPClassifier.load` read a network.
+        npz is a network for `hpsearch predict` and `model.MLPClassifier.load`, onnx one for other
+        programs. output: a file to write it to. slot: another trial than the winner.
         """
         from hpsearch.export.files import as_study_file
         from hpsearch.export.winner import check_has_network, winner_record, winning_trial
@@ -669,6 +669,13 @@ class Workspace:
             from hpsearch.export.network import network_bytes, winner_with_network
 
             exported = network_bytes(winner_with_network(store, study, slot).network)
+        elif kind == "onnx":
+            check_has_network(study)
+            from hpsearch.export.network import winner_with_network
+            from hpsearch.export.onnx import check_installed, onnx_of
+
+            check_installed()
+            exported = onnx_of(study, winner_with_network(store, study, slot))
         elif kind == "toml":
             exported = as_study_file(study, winning_trial(study, slot)).encode()
         elif kind == "json":

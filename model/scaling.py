@@ -32,8 +32,12 @@ class Scaler:
 
     def inverse(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
         """Return the raw rows (n, d) of scaled ones; a factor of 0 gives the shift."""
-        widths = np.divide(1.0, self.factor, out=np.zeros_like(self.factor), where=self.factor != 0)
-        return scaled * widths + self.shift
+        return scaled * self.width + self.shift
+
+    @property
+    def width(self) -> NDArray[np.float64]:
+        """1 / factor, and 0 where the factor is 0: what one scaled unit is in raw ones."""
+        return np.divide(1.0, self.factor, out=np.zeros_like(self.factor), where=self.factor != 0)
 
 
 def standardize(x_train: NDArray[Any]) -> Scaler:

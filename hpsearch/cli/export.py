@@ -28,16 +28,16 @@ LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # those of str.s
     "-f",
     "--format",
     "kind",
-    type=click.Choice(["toml", "json", "npz", "mlflow", "checkpoint"]),
+    type=click.Choice(["toml", "json", "npz", "onnx", "mlflow", "checkpoint"]),
     required=True,
-    help="A study file, a record, the trained network (a file, or a model in MLflow), or a "
-    "checkpoint.",
+    help="A study file, a record, the trained network (a file of one of two kinds, or a model in "
+    "MLflow), or a checkpoint.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Where to write it.  [default: stdout; NAME.npz or NAME.checkpoint]",
+    help="Where to write it.  [default: stdout; NAME.npz, NAME.onnx or NAME.checkpoint]",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @storage_option
@@ -61,6 +61,8 @@ def export_command(
     is the one that the evaluation trained on training and validation rows. Without an evaluation,
     or with --slot, it is the trial's own: trained again from its seed up to its best epoch, and
     compared with what the trial found.
+
+    onnx is the same network, with what each column becomes, for programs that run ONNX models.
 
     With mlflow this network becomes a version of the model NAME in MLflow's registry, with the
     alias "champion", which `mlflow.pyfunc.load_model` finds wherever hpsearch is installed.
@@ -93,8 +95,8 @@ def export_command(
         say(output)
         note(f"saved after epoch {checkpoint.epoch}")
         return
-    if output is None and kind == "npz":
-        output = f"{file_name(name)}.npz"
+    if output is None and kind in ("npz", "onnx"):
+        output = f"{file_name(name)}.{kind}"
     exported = workspace.export(name, kind, output, slot=slot, force=force)
     say(exported.decode() if output is None else str(output), nl=output is not None)
 

@@ -13,12 +13,9 @@ from mlflow.types.schema import AnyType
 
 from hpsearch import __version__
 from hpsearch.data.columns import from_plain
-from hpsearch.data.sources import data_errors
-from hpsearch.data.splitting import read_parts
 from hpsearch.export import pyfunc
 
 if TYPE_CHECKING:
-    from hpsearch.settings.data import DataSettings
     from model.estimators import MLP
 
 EXAMPLE_ROWS = 5
@@ -56,13 +53,3 @@ def signature_of(winner: MLP) -> ModelSignature:
         outputs=Schema([ColSpec(kind, name) for name in names]),
         params=ParamSchema([ParamSpec(pyfunc.PROBA, DataType.boolean, False)]),
     )
-
-
-def example_rows(data: DataSettings) -> pd.DataFrame:
-    """Return the first training rows of `data` as its table has them, without the label.
-
-    Raises DataError.
-    """
-    with data_errors():  # the data may be gone since the training
-        raw, parts = read_parts(**data.parts())
-        return raw.as_read(parts.train[:EXAMPLE_ROWS])

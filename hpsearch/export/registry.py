@@ -17,7 +17,8 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from hpsearch.analysis.ranking import best_epoch, metric_title
 from hpsearch.errors import TrackingError
-from hpsearch.export.flavor import example_rows, save_model_folder
+from hpsearch.export.examples import example_rows
+from hpsearch.export.flavor import EXAMPLE_ROWS, save_model_folder
 from hpsearch.formatting import format_value
 from hpsearch.storage.catalog import study_settings
 from hpsearch.tracking.artifacts import run_title
@@ -88,7 +89,8 @@ def register(store: TrackingStore, study: Study, winner: Winner) -> Champion:
         found = _champion(store, study.study_name)
         if found is not None and tags.items() <= found.tags.items():
             return Champion(found.name, int(found.version), fresh=False)
-        note, example = _note(study, winner, run), example_rows(study_settings(study).data)
+        note, settings = _note(study, winner, run), study_settings(study)
+        example = example_rows(settings.data, EXAMPLE_ROWS)
         with _model_run(store, study, trial, {**origin, NOTE: note}) as run_id:
             for name, value in winner.scores.items():
                 store.client.log_metric(run_id, name, value)

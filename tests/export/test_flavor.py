@@ -3,14 +3,15 @@
 import pandas as pd
 
 from hpsearch.data.columns import Numbers, Words, as_plain
-from hpsearch.export.flavor import example_rows, signature_of
+from hpsearch.export.examples import example_rows
+from hpsearch.export.flavor import signature_of
 from hpsearch.settings.study import parse_settings
 from model import MLPClassifier
 
 
 def test_the_example_has_rows_of_the_training_data(table):
     data = {"source": str(table), "target": "kind"}
-    example = example_rows(parse_settings({"name": "t", "data": data}, "test").data)
+    example = example_rows(parse_settings({"name": "t", "data": data}, "test").data, 5)
     frame = pd.read_csv(table, dtype={"code": str}).drop(columns="kind")
     assert len(example) == 5
     assert len(frame.merge(example.drop_duplicates())) >= len(example.drop_duplicates())

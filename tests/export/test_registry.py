@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from hpsearch.errors import StudyError, TrackingError
-from hpsearch.export.flavor import example_rows
+from hpsearch.export.examples import example_rows
+from hpsearch.export.flavor import EXAMPLE_ROWS
 from hpsearch.export.network import Winner, network_bytes, retrain, winner_with_network
 from hpsearch.export.registry import Champion, register
 from hpsearch.export.winner import choose_trial
@@ -138,7 +139,7 @@ def test_it_predicts_the_same_in_a_new_process_as_the_command_does(champion, stu
     assert list(printed["proba"]) == ["ant", "bee", "cat, tame"]
     found = np.array(list(printed["proba"].values())).T
     np.testing.assert_allclose(found, expected.probabilities, rtol=1e-6)
-    example = example_rows(settings_of(table).data)
+    example = example_rows(settings_of(table).data, EXAMPLE_ROWS)
     assert printed["example"] == predict_frame(load_model("it.npz"), example).labels.tolist()
 
 
