@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.cells import known_words
 from hpsearch.data.columns import Column, from_plain
 from hpsearch.data.files import TABLES, ReadTable, read_frame, suffix_of
 from hpsearch.data.labels import labels_of
@@ -21,7 +23,10 @@ from hpsearch.data.rows import encode_rows, unknown_categories
 from hpsearch.data.sources import check_local
 from hpsearch.data.table import check_column
 from hpsearch.errors import DataError
+from hpsearch.evaluation.bootstrap import draws_for, resampled, score_interval
+from hpsearch.formatting import counted
 from hpsearch.trainables.scoring import (
+    OF_ONE_CLASS,
     Predicted,
     Truth,
     known_scores,
@@ -36,6 +41,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_NAMED = 5  # columns that a note names
+FEW_ROWS = 100  # below which a note says how uncertain scores are
+MOST_CELLS = 20_000  # rows × classes of which intervals are found in a second
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,20 +141,51 @@ def predict_frame(
 class Scores:
     """How an exported network does on labelled rows, and how it did on its own test rows.
 
-    now: scores by name. before: the same, as far as they are known. notes: as of a prediction.
+    now: scores by name, NaN of one that these rows do not have. before: the same, as far as they
+    are known. intervals: of those that are known from before, 95 % over rows of this kind; {} for
+    very many rows, where chance matters little. notes: as of a prediction.
     """
 
     rows: int
     now: Mapping[str, float]
     before: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def drops(self) -> dict[str, float]:
+        """By how much each score that is known from before is worse now, in its own units."""
+        signs = {name: 1 if higher_is_better(name) else -1 for name in self.now}
+        return {
+            name: signs[name] * (self.before[name] - value)
+            for name, value in self.now.items()
+            if name in self.before
+        }
+
     def drop(self, metric: str) -> float | None:
-        """Return by how much a score is worse now, None if it is not known from before."""
-        if metric not in self.now or metric not in self.before:
-            return None
-        sign = 1 if higher_is_better(metric) else -1
-        return sign * (self.before[metric] - self.now[metric])
+        """Return by how much a score is worse now, None if it is not known from before.
+
+        Raises DataError if these rows do not have the score, such as roc_auc of a single class.
+        """
+        drop = self.drops.get(metric)
+        if drop is not None and isnan(drop):
+            raise DataError(f"{metric} cannot be computed on these rows; use rows of all classes")
+        return drop
+
+    def may_be_chance(self, metric: str) -> bool:
+        """Return whether other rows of this kind may well score as the test rows did."""
+        low, high = self.intervals.get(metric, (nan, nan))
+        return low <= self.before.get(metric, nan) <= high
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the scores as plain data for JSON, which has no NaN."""
+        return {
+            "rows": self.rows,
+            "now": _known(self.now),
+            "test_rows": dict(self.before),
+            "intervals": dict(self.intervals),
+            "drops": _known(self.drops),
+        }
 
 
 def score_table(
@@ -155,7 +193,8 @@ def score_table(
 ) -> Scores:
     """Return how an exported network does on a table with labels; raise DataError.
 
-    Rows without a label are left out. positive: of two classes the one that some scores are about.
+    Rows without a label are left out. positive: of two classes the one that some scores are about;
+    None: the one of the network's own test scores.
     """
     saved, path = load_model(model), Path(table)
     _check_local(table)
@@ -177,18 +216,51 @@ def score_table(
     labels = prediction.outputs
     if not numbers:
         labels = decided(labels, prediction.threshold)
-    found = scores_of(
-        known_scores(truth.class_names),
-        truth,
-        Predicted(labels, None if numbers else prediction.outputs),
-    )
-    before = saved.notes.get("test_scores", {})
+    predicted = Predicted(labels, None if numbers else prediction.outputs)
+    now = scores_of(known_scores(truth.class_names), truth, predicted)
+    before = _test_scores(saved, truth)
+    intervals = _intervals([name for name in now if name in before], truth, predicted)
+    notes = [*rows.notes, *prediction.notes]
+    if intervals and len(frame) < FEW_ROWS:
+        notes.append(
+            f"{counted(len(frame), 'labelled row')}, so few that chance alone moves a score within "
+            "its interval"
+        )
     return Scores(
         rows=len(frame),
-        now=found,
-        before={name.removeprefix("test/"): value for name, value in before.items()},
-        notes=tuple(f"{path}: {note}" for note in (*rows.notes, *prediction.notes)),
+        now=now,
+        before=before,
+        intervals=intervals,
+        notes=tuple(f"{path}: {note}" for note in notes),
     )
+
+
+def _known(scores: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if isnan(value) else value for name, value in scores.items()}
+
+
+def _test_scores(saved: Checkpoint, truth: Truth) -> dict[str, float]:
+    """Return the network's scores on its own test rows, without those about another class."""
+    scores = saved.notes.get("test_scores", {})
+    found = {name.removeprefix("test/"): value for name, value in scores.items()}
+    if truth.class_names:
+        own = positive_class(truth.class_names, saved.notes.get("positive"))
+        if truth.positive != own:
+            return {name: value for name, value in found.items() if name not in OF_ONE_CLASS}
+    return found
+
+
+def _intervals(
+    metrics: Sequence[str], truth: Truth, predicted: Predicted
+) -> dict[str, tuple[float, float]]:
+    if len(truth.y) * max(1, len(truth.class_names)) > MOST_CELLS:
+        return {}
+    drawn = resampled(metrics, truth, [predicted], draws_for(len(truth.y)))[:, 0]
+    return {
+        name: score_interval(name, truth, predicted, values)
+        for name, values in zip(metrics, drawn, strict=True)
+        if not np.isnan(values).all()
+    }
 
 
 def _truth(saved: Checkpoint, frame: pd.DataFrame, positive: str | None) -> Truth:
@@ -198,17 +270,17 @@ def _truth(saved: Checkpoint, frame: pd.DataFrame, positive: str | None) -> Trut
         return Truth(np.column_stack(columns))
     classes = [str(name) for name in saved.classes.tolist()]
     place = {name: number for number, name in enumerate(classes)}
-    words = frame[saved.target_names[0]].map(str).str.strip()
+    target = saved.target_names[0]
+    words = [str(word).strip() for word in known_words(target, frame[target], classes)]
     unknown = [word for word in dict.fromkeys(words) if word not in place]
     if unknown:
         raise DataError(
-            f"column {saved.target_names[0]!r} holds {unknown[0]!r}, which is none of the classes "
+            f"column {target!r} holds {unknown[0]!r}, which is none of the classes "
             f"({', '.join(classes)})"
         )
-    which = positive_class(classes, positive)
-    if positive is None and saved.threshold is not None:
-        which = saved.threshold.positive
-    return Truth(words.map(place).to_numpy(np.intp), classes, which)
+    positive = saved.notes.get("positive") if positive is None else positive
+    y = np.array([place[word] for word in words], np.intp)
+    return Truth(y, classes, positive_class(classes, positive))
 
 
 def load_model(path: str | os.PathLike[str]) -> Checkpoint:

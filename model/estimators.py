@@ -41,7 +41,8 @@ class MLP(BaseEstimator):  # type: ignore[misc]
     StandardScaler in front. Only `from_network`, which `hpsearch export` uses, sets a scale and
     `columns_`: these are found in a DataFrame by name and encoded as in training; an array must
     hold encoded features. `target_names_` says what is predicted, `test_scores_` how well, on test
-    rows, and of two classes `threshold_` from which probability on; None: the more probable one.
+    rows; `positive_` is the class that some of these are about, None for the second of two, and
+    `threshold_` from which probability on a class is predicted, None for the more probable one.
 
     Fitting raises ValueError if a parameter is out of its domain or if training diverges.
     """
@@ -135,6 +136,8 @@ class MLP(BaseEstimator):  # type: ignore[misc]
             "generator": self._rng.bit_generator.state,
             "feature_names": list(getattr(self, "feature_names_in_", [])),
         }
+        if self.positive_ is not None:
+            notes["positive"] = self.positive_
         Checkpoint(
             network=self.network_,
             scaler=self.scaler_,
@@ -171,6 +174,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         estimator.scaler_, estimator.columns_ = saved.scaler, saved.columns
         estimator.target_names_, estimator.threshold_ = saved.target_names, saved.threshold
         estimator.test_scores_ = saved.notes.get("test_scores", {})
+        estimator.positive_ = saved.notes.get("positive")
         estimator.history_, estimator.optimizer_ = saved.curves, saved.optimizer
         return estimator
 
@@ -209,6 +213,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         self.target_names_ = tuple[str, ...]()
         self.threshold_: Threshold | None = None
         self.test_scores_: dict[str, float] = {}
+        self.positive_: str | None = None
         self.history_: dict[str, list[float]] = {name: [] for name in CURVES}
         self.best_epoch_ = 0
         self._split_seed = int(rng.integers(2**31))

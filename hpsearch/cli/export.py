@@ -15,6 +15,7 @@ from hpsearch.errors import Argument, refuse_shadowed_model
 from hpsearch.files import file_name
 
 if TYPE_CHECKING:
+    from hpsearch.prediction import Scores
     from hpsearch.workspace import ExportFormat, Workspace
 
 OUTPUT = Argument("output")
@@ -189,14 +190,13 @@ def score_command(
 
     MODEL.npz is a network that `hpsearch export` has written. DATA is a table with the columns of
     training and the labels. The scores stand beside those on the network's own test rows, if an
-    evaluation found some.
+    evaluation found some, with what they would be on other rows of this kind (95 %). A drop above
+    0 is worse, also of an error.
 
     \b
     hpsearch score churn-tpe.npz this-week.csv --metric accuracy --max-drop 0.02
     """
-    from hpsearch.analysis.tables import Cell, Table, fixed
-    from hpsearch.cli.console import drawn_table, note, print_table, say
-    from hpsearch.trials.metrics import common_format
+    from hpsearch.cli.console import note
 
     refuse_shadowed_model()
     from hpsearch.prediction import score_table
@@ -208,24 +208,47 @@ def score_command(
         note(sentence)
     drop = None if metric is None else found.drop(metric)
     if metric is not None and drop is None:
-        known = ", ".join(name for name in found.now if name in found.before) or "none"
         raise click.BadParameter(
-            f"{metric!r} has no score on test rows to compare with; known: {known}",
+            f"{metric!r} has no score on test rows to compare with; known: "
+            f"{', '.join(found.drops) or 'none'}",
             param_hint="--metric",
         )
     if as_json:
-        record = {"rows": found.rows, "now": found.now, "test_rows": found.before, "drop": drop}
-        click.echo(json.dumps(record, indent=2))
+        click.echo(json.dumps(found.as_plain() | {"drop": drop}, indent=2))
     else:
-        say(f"{found.rows:,} labelled rows\n")
-        rows = []
-        for name, value in found.now.items():
-            how = common_format([value, found.before.get(name, value)], name)
-            rows.append([Cell(name), fixed(value, how), fixed(found.before.get(name), how)])
-        print_table(drawn_table(Table(["", "now", "on its test rows"], rows)))
-    if drop is not None and max_drop is not None and drop > max_drop:
-        note(f"{metric} is worse by {drop:.4g}, which is more than {max_drop:g}")
+        _print_scores(found)
+    if metric is not None and drop is not None and max_drop is not None and drop > max_drop:
+        chance = ", but with so few rows that may be chance" if found.may_be_chance(metric) else ""
+        note(f"{metric} is worse by {drop:.4g}, which is more than {max_drop:g}{chance}")
         raise SystemExit(1)
+
+
+def _print_scores(found: Scores) -> None:
+    from hpsearch.cli.console import print_table, say, text_table
+    from hpsearch.formatting import counted
+    from hpsearch.trials.metrics import common_format
+
+    formats = {
+        name: common_format([value, found.before.get(name, value)], name)
+        for name, value in found.now.items()
+    }
+    columns = {
+        "now": [f"{value:{formats[name]}}" for name, value in found.now.items()],
+        "95 % interval": [
+            " to ".join(f"{end:{how}}" for end in found.intervals.get(name, ()))
+            for name, how in formats.items()
+        ],
+    }
+    for heading, values, sign in (
+        ("on its test rows", found.before, ""),
+        ("drop", found.drops, "+"),
+    ):
+        columns[heading] = [
+            f"{values[name]:{sign}{how}}" if name in values else "" for name, how in formats.items()
+        ]
+    columns = {heading: cells for heading, cells in columns.items() if any(cells)}
+    say(f"{counted(found.rows, 'labelled row')}\n")
+    print_table(text_table("", columns, zip(formats, *columns.values(), strict=True)))
 
 
 def _on_one_line(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Scores on test rows that are drawn again and again: how far chance could have moved them."""
+"""Intervals of scores: how far chance moves them on other rows of this kind."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpsearch.evaluation.candidates import CONFIDENCE, share_interval
 from hpsearch.trainables.scoring import Predicted, Truth, scores_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+CONFIDENCE = 0.95
+Interval = tuple[float, float]
 DRAWS = 1000  # of the test rows (Efron's bootstrap, percentile intervals)
 FEWER_DRAWS, MANY_ROWS = 200, 2000  # with more rows, a draw takes long and differs little
 
@@ -40,16 +41,24 @@ def resampled(
     return found
 
 
+def share_interval(hits: int, rows: int) -> Interval:
+    """Return the 95 % interval of a share of rows on others of this kind (Wilson, 1927)."""
+    from scipy import stats
+
+    found = stats.binomtest(hits, rows).proportion_ci(CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)
+
+
 def score_interval(
     name: str, truth: Truth, model: Predicted, drawn: NDArray[np.float64]
-) -> tuple[float, float]:
+) -> Interval:
     """Return the 95 % interval of a score: Wilson's of an accuracy, else of its drawn values."""
     if name == "accuracy" and truth.weights is None:
         return share_interval(int((model.labels == truth.y).sum()), len(truth.y))
     return interval_of(drawn)
 
 
-def interval_of(values: NDArray[np.float64]) -> tuple[float, float]:
+def interval_of(values: NDArray[np.float64]) -> Interval:
     """Return the 95 % interval of drawn values; those that a draw does not have are left out."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.analysis.configurations import best_configurations
 from hpsearch.analysis.ranking import best_trials, no_best
 from hpsearch.errors import StudyError
+from hpsearch.evaluation.bootstrap import CONFIDENCE, Interval
 from hpsearch.trials.records import config_of, seeds_of, setup_of, slot_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-CONFIDENCE = 0.95
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -150,14 +148,6 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> In
     mean, n = fmean(values), len(values)
     half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * stdev(values) / sqrt(n)
     return mean - half, mean + half
-
-
-def share_interval(hits: int, rows: int) -> Interval:
-    """Return the 95 % interval of a share of rows on others of this kind (Wilson, 1927)."""
-    from scipy import stats
-
-    found = stats.binomtest(hits, rows).proportion_ci(CONFIDENCE, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def by_mean(candidates: Sequence[Candidate]) -> list[Candidate]:

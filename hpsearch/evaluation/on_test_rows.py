@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.evaluation.bootstrap import draws_for, resampled, score_interval
-from hpsearch.evaluation.candidates import Interval, share_interval
+from hpsearch.evaluation.bootstrap import (
+    Interval,
+    draws_for,
+    resampled,
+    score_interval,
+    share_interval,
+)
 from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.evaluation.candidates import Interval, share_interval
+from hpsearch.evaluation.bootstrap import Interval, share_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

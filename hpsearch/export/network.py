@@ -107,6 +107,7 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
         name, value = evaluation.threshold
         network.threshold_ = Threshold(evaluation.class_names.index(name), value)
     network.test_scores_ = {name: v for name, v in (more | scores).items() if v is not None}
+    network.positive_ = study_settings(study).data.positive
     return Winner(trial, network, scores, evaluation.epochs, untested)
 
 
@@ -154,6 +155,7 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
             f"here gave {value}; export it with the library versions and on the kind of machine "
             "that the study ran with"
         )
+    trained.positive_ = settings.data.positive
     if search.threshold is not None:
         trained.threshold_ = model.threshold(config, draw, epochs, search.threshold)
     return trained

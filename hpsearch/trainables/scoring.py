@@ -262,6 +262,7 @@ OF_NUMBERS: dict[str, Scorer] = {"rmse": _rmse, "mae": _mae, "r2": _r2, "mape": 
 """Metric of numbers → its function; of several targets it is the mean over them."""
 
 TWO_CLASSES = ("f1", "precision", "recall")  # f1_macro is for more
+OF_ONE_CLASS = (*TWO_CLASSES, "average_precision")  # of two, they depend on the positive one
 OF_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier")
 
 

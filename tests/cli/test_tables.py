@@ -1,6 +1,7 @@
 """`hpsearch look`, and a study of a table that has no study file, from the look to predictions."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from hpsearch.cli import cli
 from hpsearch.search.table_study import table_data, table_study
+from hpsearch.trainables.scoring import known_scores
+from hpsearch.trials.metrics import higher_is_better
 from model import MLPRegressor
 
 N = 200
@@ -190,10 +193,106 @@ def test_a_score_that_has_dropped_ends_with_exit_code_1(exported: str, table: pd
     assert "accuracy is worse by 0." in dropped.stderr
 
 
+def well_trained(*data: str) -> str:
+    """The file of an evaluated network that predicts both classes. data: more lines of [data]."""
+    lines = ["[data]", 'source = "houses.csv"', 'target = "dear"', 'drop = ["price", "id"]', *data]
+    lines += ["[search]", 'sampler = "random"', "trials = 1", "[trial]", "epochs = 40"]
+    Path("s.toml").write_text("\n".join(lines))
+    run("study", "s.toml", "--no-tracking")
+    run("evaluate", "s-random", "--top", "1", "--seeds", "2", "--no-tracking")
+    assert run("export", "s-random", "-f", "npz").exit_code == 0
+    return "s-random.npz"
+
+
+def worse_by(network: str, table: str, metric: str) -> Result:
+    return run("score", network, table, "--metric", metric, "--max-drop", "0")
+
+
+def test_every_score_of_classes_has_a_drop_and_an_interval(table: pd.DataFrame) -> None:
+    exported = well_trained()
+    predicted = np.array(run("predict", exported, "houses.csv").stdout.splitlines())
+    wrong = np.where(predicted == "yes", "no", "yes")
+    mostly_wrong = np.where(np.arange(N) % 5, wrong, predicted)
+    table.assign(dear=mostly_wrong).to_csv("turned.csv", index=False)
+    found = json.loads(run("score", exported, "turned.csv", "--json").stdout)
+    names = known_scores(("no", "yes"))
+    assert [*found["now"]] == [*found["drops"]] == [*found["intervals"]] == names
+    for name in names:
+        sign = 1 if higher_is_better(name) else -1
+        assert found["drops"][name] == sign * (found["test_rows"][name] - found["now"][name]) > 0
+        low, high = found["intervals"][name]
+        assert low < found["now"][name] < high
+        assert worse_by(exported, "turned.csv", name).exit_code == 1, name
+    assert np.ptp(found["intervals"]["accuracy"]) == pytest.approx(
+        2 * 1.96 * np.sqrt(found["now"]["accuracy"] * (1 - found["now"]["accuracy"]) / N), rel=0.15
+    )
+    heading = run("score", exported, "turned.csv").stdout.splitlines()[2]
+    columns = re.split(r" {2,}", heading.strip())
+    assert columns == ["now", "95 % interval", "on its test rows", "drop"]
+
+
+def test_every_score_of_numbers_has_a_drop(table: pd.DataFrame) -> None:
+    options = ["--drop", "dear", "--id", "id", "--no-tracking"]
+    run("study", "houses.csv", "--target", "price", *options, "--trials", "2")
+    run("evaluate", "houses-tpe", "--top", "1", "--seeds", "2", "--no-tracking")
+    run("export", "houses-tpe", "-f", "npz")
+    table.assign(price=table["price"] * 3).to_csv("dearer.csv", index=False)
+    found = json.loads(run("score", "houses-tpe.npz", "dearer.csv", "--json").stdout)
+    assert [*found["drops"]] == [*found["intervals"]] == ["rmse", "mae", "r2", "mape"]
+    for name in found["drops"]:
+        assert worse_by("houses-tpe.npz", "dearer.csv", name).exit_code == 1, name
+
+
+def test_few_rows_are_said_to_be_few(exported: str, table: pd.DataFrame) -> None:
+    predicted = np.array(run("predict", exported, "houses.csv").stdout.splitlines())
+    right = predicted == table["dear"]
+    before = json.loads(run("score", exported, "houses.csv", "--json").stdout)["test_rows"]
+    hits = int(before["accuracy"] * 10) - 1  # a little worse than on the test rows
+    few = pd.concat([table[right][:hits], table[~right][: 10 - hits]])
+    few.to_csv("few.csv", index=False)
+    result = worse_by(exported, "few.csv", "accuracy")
+    assert result.exit_code == 1
+    assert "few.csv: 10 labelled rows, so few that chance alone" in result.stderr
+    assert "more than 0, but with so few rows that may be chance" in result.stderr
+    assert "so few" not in run("score", exported, "houses.csv").stderr
+
+
+def test_a_score_that_the_rows_do_not_have_fails(exported: str, table: pd.DataFrame) -> None:
+    table[table["dear"] == "yes"].to_csv("one.csv", index=False)
+    result = worse_by(exported, "one.csv", "roc_auc")
+    assert result.exit_code == 1
+    assert "roc_auc cannot be computed on these rows" in result.stderr
+    found = json.loads(run("score", exported, "one.csv", "--json").stdout)
+    assert found["now"]["roc_auc"] is found["drops"]["roc_auc"] is None
+
+
+def test_scores_are_about_the_positive_class_of_the_study(table: pd.DataFrame) -> None:
+    trained = well_trained('positive = "no"')
+    predicted = np.array(run("predict", trained, "houses.csv").stdout.splitlines())
+    found = json.loads(run("score", trained, "houses.csv", "--json").stdout)
+    recall = np.mean(predicted[table["dear"] == "no"] == "no")
+    assert found["now"]["recall"] == pytest.approx(recall)
+    assert "recall" in found["drops"]
+    other = run("score", trained, "houses.csv", "--positive", "yes", "--json")
+    assert not {"f1", "recall", "average_precision"} & json.loads(other.stdout)["drops"].keys()
+    assert "accuracy" in json.loads(other.stdout)["drops"]
+
+
+def test_labels_may_be_numbers_of_another_type(table: pd.DataFrame) -> None:
+    frame = table.assign(dear=(table["dear"] == "yes").astype(int)).drop(columns=["price", "id"])
+    frame.to_csv("numbers.csv", index=False)
+    run("study", "numbers.csv", "--target", "dear", "--trials", "1", "--no-tracking")
+    run("export", "numbers-tpe", "-f", "npz")
+    frame.assign(dear=frame["dear"].astype(float)).to_parquet("numbers.parquet")
+    results = [run("score", "numbers-tpe.npz", f"numbers.{kind}") for kind in ("csv", "parquet")]
+    assert results[0].exit_code == 0, results[0].output
+    assert results[0].stdout == results[1].stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("houses.csv --metric f1 --max-drop 0.1", "'f1' has no score on test rows to compare with"),
+        ("houses.csv --metric f2 --max-drop 0.1", "'f2' has no score on test rows to compare with"),
         ("houses.csv --metric accuracy", "--metric and --max-drop go together"),
         ("other.csv", "other.csv: column 'dear' holds 'perhaps', which is none of the classes (no"),
         ("bare.csv", "bare.csv: 'dear' is not a column"),

@@ -11,11 +11,13 @@ from hpsearch.analysis.ranking import best_epoch, best_trials, find_trial
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.splitting import read_parts
 from hpsearch.errors import DataError, StudyError
+from hpsearch.evaluation.record import Evaluation
 from hpsearch.execution.objective import load_network
 from hpsearch.export.files import single_trial
 from hpsearch.export.network import network_bytes, retrain, winner_with_network
 from hpsearch.export.winner import choose_trial, winning_trial
 from hpsearch.prediction import load_model, predict_table
+from hpsearch.search.evaluate import evaluate
 from hpsearch.search.study import run_study
 from hpsearch.storage.catalog import find_evaluation, study_settings
 from hpsearch.storage.open import open_storage
@@ -32,6 +34,20 @@ def test_the_best_trial_wins(study, storage):
     winner = winner_with_network(open_storage(storage), study)
     assert (winner.trial, winner.scores, winner.final_epochs) == (trial, {}, 0)
     assert winner.how == "trained again up to that epoch"
+
+
+def test_scores_of_other_networks_on_the_test_rows_are_not_the_winners(
+    make_settings, tmp_path, monkeypatch
+):
+    storage = str(tmp_path / "j.journal")
+    study = run_study(make_settings(search={"trials": 1}), storage=storage).study
+    evaluate(study.study_name, storage=storage, top=1, seeds=2)
+    store = open_storage(storage)
+    tested = winner_with_network(store, study).network.test_scores_
+    assert {"test/accuracy", "test/mcc", "test/log_loss"} <= tested.keys()
+    # As if the test set had been used by final networks of another candidate.
+    monkeypatch.setattr(Evaluation, "is_scored", False)
+    assert winner_with_network(store, study).network.test_scores_ == {}
 
 
 def test_of_repeats_the_best_repeat_of_the_best_configuration_wins(make_settings, tmp_path):
