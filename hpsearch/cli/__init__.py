@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -67,8 +68,27 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except HpsearchError as error:
             raise click.ClickException(printable(worded(error))) from error
+        except ModuleNotFoundError as error:
+            if not (package := _needed_package(error)):
+                raise
+            raise click.ClickException(
+                f"this command needs {package}, which is not installed; `pip install hpsearch` "
+                "installs everything that hpsearch needs"
+            ) from error
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _needed_package(error: ModuleNotFoundError) -> str:
+    """Return the package of a missing module if hpsearch depends on it, else ""."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    module = (error.name or "").partition(".")[0]
+    package = {"sklearn": "scikit-learn"}.get(module, module)
+    needed: list[str] = []
+    with suppress(PackageNotFoundError):
+        needed = [each for each in requires("hpsearch") or () if "extra ==" not in each]
+    return package if package in {re.split(r"[^\w-]", each)[0] for each in needed} else ""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

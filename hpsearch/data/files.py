@@ -303,8 +303,10 @@ def _read_excel(path: Path) -> ReadTable:
 
 
 def _read_parquet(path: Path, text: Collection[str | None]) -> pd.DataFrame:
-    from pyarrow import parquet  # type: ignore[import-untyped]
-
+    try:
+        from pyarrow import parquet  # type: ignore[import-untyped]
+    except ImportError as error:  # where hpsearch is installed without what only training needs
+        raise ValueError("a .parquet file needs pyarrow: pip install pyarrow") from error
     try:
         with parquet.ParquetFile(path) as file:
             check_memory(file.metadata.num_rows * file.metadata.num_columns * CELL, "the table")
