@@ -100,7 +100,7 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
         return Winner(trial, retrain(study, trial), untested=untested, folds=folds)
     network = _final_estimator(study, final)
     scores = evaluation.first_scores if evaluation.is_scored else {}
-    beside = evaluation.comparison
+    beside = evaluation.comparison if evaluation.is_scored else None
     # An evaluation by an earlier version has some of them only in its comparison.
     more = {} if beside is None else {f"test/{k}": v for k, v in beside.models[0].scores.items()}
     if evaluation.is_scored and evaluation.threshold is not None:
