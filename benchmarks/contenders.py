@@ -2,8 +2,8 @@
 
 A contender is called once with its task and returns a function without arguments, which is timed.
 That function trains from the same initial values through the same batches (except scikit-learn,
-which draws its own), and returns a function from rows (n, d) to predicted classes (n,). Accuracy is
-measured outside the timed part. Libraries are imported where they are used.
+which draws its own), and returns a function from rows (n, d) to predicted classes (n,) or numbers
+(n,). The score is measured outside the timed part. Libraries are imported where they are used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from peers import Parameters, jax_optimizer, mlp_classifier, torch_network, torch_optimizer
+from peers import (
+    Parameters,
+    jax_optimizer,
+    mlp_classifier,
+    mlp_regressor,
+    torch_network,
+    torch_optimizer,
+)
 
 from model import Dataset, Network, TrainConfig, train
 
@@ -36,7 +43,7 @@ class Task:
     def network(self) -> Network:
         """Return the network with its initial values."""
         rng = np.random.default_rng(0)
-        return Network(self.data.n_features, self.data.n_classes, self.config, rng)
+        return Network(self.data.n_features, self.data.n_outputs, self.config, rng)
 
     def weights(self) -> list[Parameters]:
         """Return the initial W and b of each layer."""
@@ -56,9 +63,12 @@ class Task:
         per_row = 2 * (2 * first + 3 * sum(others))
         return per_row * len(self.data.x_train) * self.config.epochs
 
-    def accuracy(self, predict: Predict) -> float:
-        """Return the accuracy on the validation rows, which no contender trains on."""
-        return float(np.mean(predict(self.data.x_val) == self.data.y_val))
+    def score(self, predict: Predict) -> float:
+        """Return the accuracy, or R² of a number, on the validation rows; nobody trains on them."""
+        predicted, y = predict(self.data.x_val), self.data.y_val
+        if self.data.n_classes:
+            return float(np.mean(predicted == y))
+        return float(1 - np.square(predicted - y[:, 0]).mean() / y.var())
 
 
 def sgemm_peak(size: int = 1024, repeats: int = 10) -> float:
@@ -81,19 +91,23 @@ def ours(task: Task) -> Callable[[], Predict]:
         network = task.network()
         for _ in train(network, data, np.random.default_rng(1)):
             pass
+        if not data.n_classes:
+            return lambda x: network.predict(x)[:, 0]
         return lambda x: network.predict_proba(x).argmax(axis=1)
 
     return run
 
 
 def scikit_learn(task: Task) -> Callable[[], Predict]:
-    """`MLPClassifier.fit`, which starts afresh at every call."""
-    data, estimator = task.data, mlp_classifier(task.config)
+    """`MLPClassifier.fit` or `MLPRegressor.fit`, which start afresh at every call."""
+    data = task.data
+    estimator = (mlp_classifier if data.n_classes else mlp_regressor)(task.config)
+    y = data.y_train if data.n_classes else data.y_train[:, 0]
 
     def run() -> Predict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about convergence and large batches
-            estimator.fit(data.x_train, data.y_train)
+            estimator.fit(data.x_train, y)
         return estimator.predict
 
     return run
@@ -105,12 +119,16 @@ def pytorch(task: Task) -> Callable[[], Predict]:
 
     torch.set_num_threads(task.threads)
     x, y = torch.from_numpy(task.data.x_train), torch.from_numpy(task.data.y_train)
+    classes = task.data.n_classes
+
+    def half_squared_error(z: Any, y: Any) -> Any:
+        return 0.5 * torch.nn.functional.mse_loss(z, y)
 
     def run() -> Predict:
         torch.manual_seed(0)
         network = torch_network(task.config, task.weights())
         optimizer = torch_optimizer(task.config, network.parameters())
-        loss = torch.nn.CrossEntropyLoss()
+        loss = torch.nn.CrossEntropyLoss() if classes else half_squared_error
         for order in task.orders():
             for index in torch.from_numpy(order).split(task.config.batch_size):
                 optimizer.zero_grad()
@@ -120,7 +138,8 @@ def pytorch(task: Task) -> Callable[[], Predict]:
 
         def predict(x: NDArray[np.float32]) -> NDArray[Any]:
             with torch.inference_mode():
-                return network(torch.from_numpy(x)).argmax(dim=1).numpy()
+                outputs = network(torch.from_numpy(x))
+                return (outputs.argmax(dim=1) if classes else outputs[:, 0]).numpy()
 
         return predict
 

@@ -21,19 +21,30 @@ def mlp_classifier(config: TrainConfig) -> Any:
     """Return scikit-learn's estimator, which has no dropout; it never stops early."""
     from sklearn.neural_network import MLPClassifier
 
-    return MLPClassifier(
-        hidden_layer_sizes=config.hidden_layer_sizes,
-        activation=config.activation,
-        solver="adam" if config.optimizer == "adam" else "sgd",
-        alpha=config.weight_decay,
-        batch_size=config.batch_size,
-        learning_rate_init=config.learning_rate,
-        momentum=momentum_of(config),
-        nesterovs_momentum=False,
-        max_iter=config.epochs,
-        n_iter_no_change=config.epochs + 1,
-        random_state=0,
-    )
+    return MLPClassifier(**_mlp_options(config))
+
+
+def mlp_regressor(config: TrainConfig) -> Any:
+    """Return the same for numbers, with scikit-learn's only loss: half of the squared error."""
+    from sklearn.neural_network import MLPRegressor
+
+    return MLPRegressor(**_mlp_options(config))
+
+
+def _mlp_options(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "hidden_layer_sizes": config.hidden_layer_sizes,
+        "activation": config.activation,
+        "solver": "adam" if config.optimizer == "adam" else "sgd",
+        "alpha": config.weight_decay,
+        "batch_size": config.batch_size,
+        "learning_rate_init": config.learning_rate,
+        "momentum": momentum_of(config),
+        "nesterovs_momentum": False,
+        "max_iter": config.epochs,
+        "n_iter_no_change": config.epochs + 1,
+        "random_state": 0,
+    }
 
 
 def torch_network(config: TrainConfig, weights: list[Parameters]) -> Any:

@@ -5,7 +5,7 @@
 Each contender runs in its own process, pinned to one core with one BLAS thread (`--threads` gives
 it more). They train in turn, so that a noisy moment affects all of them, and a ratio is the median
 of the turns' ratios. Before the first turn, each trains once unmeasured, so that compilation does
-not count. Accuracies on the validation rows are printed beside the times.
+not count. Accuracies on the validation rows, or R² of a number, are printed beside the times.
 
 MNIST must be in $HPSEARCH_DATA/mnist. PyTorch and JAX take part if they are installed.
 """
@@ -37,6 +37,11 @@ class Workload:
     options: dict[str, Any]
     aims: dict[str, float] = field(default_factory=dict)
     train_limit: int | None = None
+
+    @property
+    def measure(self) -> str:
+        """What a contender's score is."""
+        return "R²" if self.options.get("loss") == "squared_error" else "accuracy"
 
 
 WORKLOADS = [
@@ -85,11 +90,18 @@ WORKLOADS = [
         {"hidden_layer_sizes": (100, 100), "dropout": 0.5, "epochs": 1},
         {"PyTorch": 1},
     ),
+    Workload(
+        "diabetes 10-100-1 ReLU, a number, batch 32, Adam, 50 epochs",
+        "diabetes",
+        {"loss": "squared_error", "optimizer": "adam", "learning_rate": 0.001, "batch_size": 32}
+        | {"epochs": 50},
+        {"scikit-learn": 5, "PyTorch": 8},
+    ),
 ]
 
 
 def serve(pipe: Connection, name: str, workload: Workload, threads: int) -> None:
-    """Run a contender: train at each request, and answer with the seconds and the accuracy."""
+    """Run a contender: train at each request, and answer with the seconds and the score."""
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     from contenders import CONTENDERS, Task, sgemm_peak
@@ -104,7 +116,7 @@ def serve(pipe: Connection, name: str, workload: Workload, threads: int) -> None
     while pipe.recv():
         start = perf_counter()
         predict = run()
-        pipe.send((perf_counter() - start, task.accuracy(predict)))
+        pipe.send((perf_counter() - start, task.score(predict)))
 
 
 class Opponent:
@@ -118,12 +130,12 @@ class Opponent:
         theirs.close()
         self.flops, self.peak = self.pipe.recv()
         self.seconds: list[float] = []
-        self.accuracy = 0.0
+        self.score = 0.0
 
     def turn(self) -> None:
-        """Train once, and record the seconds and the accuracy."""
+        """Train once, and record the seconds and the score."""
         self.pipe.send(True)
-        seconds, self.accuracy = self.pipe.recv()
+        seconds, self.score = self.pipe.recv()
         self.seconds.append(seconds)
 
     def stop(self) -> None:
@@ -154,13 +166,16 @@ def report(workload: Workload, opponents: dict[str, Opponent]) -> str:
     ours = opponents["ours"]
     speed, peak = ours.flops / median(ours.seconds) / 1e9, ours.peak / 1e9
     cells = [workload.title, milliseconds(ours), f"{speed:.1f} ({speed / peak:.0%})"]
-    print(result("ours", ours), f"{speed:.1f} GFLOP/s, {speed / peak:.0%} of sgemm's {peak:.0f}")
+    print(
+        result("ours", ours, workload),
+        f"{speed:.1f} GFLOP/s, {speed / peak:.0%} of sgemm's {peak:.0f}",
+    )
     for name in PACKAGES:
         cell = ""
         if name in opponents:
             cell = f"{ratio(opponents[name], ours):.2f}"
             aim = f"ours is {cell}x as fast (aim {workload.aims[name]:g}x)"
-            print(result(name, opponents[name]), aim)
+            print(result(name, opponents[name], workload), aim)
         elif name in workload.aims:
             cell = "not installed"
             print(f"  {name:13}{cell}")
@@ -169,9 +184,10 @@ def report(workload: Workload, opponents: dict[str, Opponent]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def result(name: str, opponent: Opponent) -> str:
-    """Return a contender's time and accuracy as a line."""
-    return f"  {name:13}{milliseconds(opponent):>8} ms  accuracy {opponent.accuracy:.4f} "
+def result(name: str, opponent: Opponent, workload: Workload) -> str:
+    """Return a contender's time and score as a line."""
+    time = milliseconds(opponent)
+    return f"  {name:13}{time:>8} ms  {workload.measure} {opponent.score:.4f} "
 
 
 def milliseconds(opponent: Opponent) -> str:

@@ -30,6 +30,15 @@ def test_the_contenders_train_side_by_side() -> None:
     )
 
 
+def test_a_number_is_predicted_as_well_by_all() -> None:
+    printed = run("training.py", "--repeats", "1", "--only", "diabetes")
+    found = dict(re.findall(r"^  ([\w-]+) +[\d.]+ ms  R² ([\d.]+)", printed, re.MULTILINE))
+    assert {"ours", "scikit-learn"} <= found.keys() <= {"ours", "scikit-learn", "PyTorch"}
+    assert all(abs(float(each) - float(found["ours"])) < 0.03 for each in found.values())
+    if "PyTorch" in found:  # from the same weights, through the same batches
+        assert abs(float(found["PyTorch"]) - float(found["ours"])) < 0.001
+
+
 def test_what_cannot_run_here_is_skipped_with_the_reason() -> None:
     printed = run("training.py", "--quick", "--only", "784-512")
     assert "  skipped: HPSEARCH_DATA is not set" in printed
