@@ -38,6 +38,7 @@ from hpsearch.storage.catalog import study_settings
 from model.batch_norm import BatchNorm
 from model.dropout import Dropout
 from model.layers import Identity, LeakyReLU, Linear, ReLU, ReLU6, Sigmoid, Tanh
+from model.outputs import decided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
     from model.layers import Layer
     from model.network import Network
+    from model.outputs import Threshold
 
 COMPARED_ROWS = 1000  # on which the file must agree with `predict`
 TOLERANCE = 1e-4  # of a probability, or in standard deviations of a number
@@ -131,7 +133,9 @@ def check_agreement(content: bytes, saved: Checkpoint, rows: pd.DataFrame) -> No
     *labels, outputs = session.run(None, onnx_inputs(rows, from_plain(saved.columns)))
     unit = saved.target_scaler.width if expected.classes is None else np.ones(())
     worst = np.max(np.abs(outputs - expected.outputs) / np.maximum(unit, np.finfo(np.float64).tiny))
-    same = all((found == saved.classes[outputs.argmax(axis=1)]).all() for found in labels)
+    same = all(
+        (found == saved.classes[decided(outputs, saved.threshold)]).all() for found in labels
+    )
     if not (same and worst <= TOLERANCE):
         raise StudyError(
             f"the ONNX file differs from the network by {worst:.2g} on {len(rows)} rows, which is "
@@ -325,7 +329,7 @@ def _numbers(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
 
 
 def _classes(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
-    """Add the most probable class and the probabilities; return these two outputs."""
+    """Add the class that is predicted and the probabilities; return these two outputs."""
     from onnx import TensorProto, helper
 
     label, probabilities = graph.name("label"), graph.name("probabilities")
@@ -334,7 +338,7 @@ def _classes(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
         config.loss, config.output
     )
     PROBABILITIES[output](graph, z, saved.network.n_outputs, probabilities)
-    chosen = graph.node("ArgMax", probabilities, axis=1, keepdims=0)
+    chosen = _chosen(graph, probabilities, saved.threshold)
     names = graph.constant(saved.classes.astype(object))
     graph.node("Gather", names, chosen, output=label)
     shape = ("rows", saved.network.n_outputs)
@@ -342,6 +346,16 @@ def _classes(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
         helper.make_tensor_value_info(label, TensorProto.STRING, ["rows"]),
         helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, shape),
     ]
+
+
+def _chosen(graph: _Graph, probabilities: str, threshold: Threshold | None) -> str:
+    """Add the number of the class that is predicted (rows,), as `model.outputs.decided` has it."""
+    if threshold is None:
+        return graph.node("ArgMax", probabilities, axis=1, keepdims=0)
+    positive = graph.constant(np.array(threshold.positive))
+    p = graph.node("Gather", probabilities, positive, axis=1)
+    above = graph.node("GreaterOrEqual", p, *_constants(graph, np.array(threshold.value)))
+    return graph.node("Where", above, positive, graph.constant(np.array(1 - threshold.positive)))
 
 
 def _softmax(graph: _Graph, z: str, _classes: int, output: str) -> str:

@@ -28,7 +28,7 @@ from model import Network, TrainConfig
 from model.checkpoint import Checkpoint
 from model.layers import ACTIVATIONS
 from model.losses import LOSSES
-from model.outputs import OUTPUTS
+from model.outputs import OUTPUTS, Threshold
 from model.scaling import Scaler, standardize
 from model.training import build_optimizer
 
@@ -99,6 +99,16 @@ def test_every_activation_with_and_without_batch_normalization(activation, batch
 @pytest.mark.parametrize("classes", [2, 12])
 def test_every_loss_and_output_of_classes(loss, output, classes):
     assert_the_same(saved_network(PLAIN, classes, loss=loss, output=output), ROWS)
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_a_threshold_decides_as_in_predict(positive):
+    saved = saved_network(PLAIN, 2)
+    p = predict_frame(saved, ROWS).probabilities[:, positive]
+    saved = replace(saved, threshold=Threshold(positive, float(np.quantile(p, 0.8))))
+    assert_the_same(saved, ROWS)
+    chosen = saved.classes[positive]
+    assert (run(saved, ROWS)["label"] == chosen).sum() == (p >= saved.threshold.value).sum() == 8
 
 
 @pytest.mark.parametrize("loss", NUMBERS)
