@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, get_args
 
 from hpsearch.errors import (
     Argument,
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from hpsearch.tracking.tracker import Tracker
     from hpsearch.trials.checkpoints import Checkpoint
 
-    PathLike = str | os.PathLike[str]
+PathLike = str | os.PathLike[str]
+Table = Any  # one in memory, or a pair (X, y); see `hpsearch.data.memory.write_table`
 
 OUTPUT, REPORT, SAVE = Argument("output"), Argument("report"), Argument("save")
 KIND, TARGET = Argument("kind"), Argument("target")
@@ -266,8 +267,8 @@ class Workspace:
 
     def look(
         self,
-        source: PathLike,
-        target: Sequence[str] = (),
+        source: PathLike | Table,
+        target: str | Sequence[str] = (),
         *,
         drop: Sequence[str] = (),
         id: Sequence[str] = (),
@@ -278,16 +279,17 @@ class Workspace:
     ) -> Look:
         """Return what a study would make of a table; nothing is trained.
 
-        source: a table, a study file, or the name of a study that ships with the package. The other
-        arguments are for a table: see `table_study`. Raises HpsearchError.
+        source: a table, in a file or in memory, a study file, or the name of a study that ships
+        with the package. The other arguments are for a table: see `table_study`. Raises
+        HpsearchError.
         """
         from hpsearch.data.files import is_table
+        from hpsearch.data.memory import is_in_memory
         from hpsearch.search.look import look_at
         from hpsearch.search.table_study import look_at_table, table_data
         from hpsearch.settings.study import load_settings
 
-        source = os.fspath(source)
-        if not is_table(source):
+        if not is_in_memory(source) and not is_table(os.fspath(source)):
             return look_at(load_settings(source).data)
         columns = {"drop": drop, "id": id, "text": text, "groups": groups, "time": time}
         columns["weight"] = weight
@@ -295,8 +297,8 @@ class Workspace:
 
     def table_study(
         self,
-        source: PathLike,
-        target: Sequence[str],
+        source: PathLike | Table,
+        target: str | Sequence[str] = (),
         *,
         drop: Sequence[str] = (),
         id: Sequence[str] = (),
@@ -308,17 +310,19 @@ class Workspace:
     ) -> StudySettings:
         """Return a study of a table that has no study file; its space fits the rows.
 
-        target: the column to predict, or several. drop: columns to leave out. id: columns that only
-        name the rows. text: what becomes of free text, "refuse" or "tfidf". groups: the column
-        whose equal values stay in one part. time: the column that says which rows are later, to be
-        validated and tested on. weight: the column of how much each row counts. metric: None: one
+        source: a file; or a table in memory, or a pair (X, y), which is written to a file in
+        hpsearch-data first. target: the column to predict, or several. drop: columns to leave out.
+        id: columns that only name the rows. text: what becomes of free text, "refuse" or "tfidf".
+        groups: the column whose equal values stay in one part. time: the column that says which
+        rows are later, to be validated and tested on. weight: the column of how much each row
+        counts. metric: None: one
         that fits the labels. Raises HpsearchError.
         """
         from hpsearch.search.table_study import table_data, table_study
 
         columns = {"drop": drop, "id": id, "text": text, "groups": groups, "time": time}
         columns["weight"] = weight
-        return table_study(table_data(os.fspath(source), target, **columns), metric)
+        return table_study(table_data(source, target, **columns), metric)
 
     def check(self, settings: StudySettings, *, epochs: int = 3) -> Iterator[Finding]:
         """Yield what a few epochs of a study's model show; nothing is stored."""

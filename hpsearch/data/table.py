@@ -129,7 +129,7 @@ def build_table(
         class_names=labels.class_names,
         target_names=labels.targets,
         options=options,
-        digest=_digest(frame),
+        digest=digest_of(frame),
         n_val=n_val,
         n_test=n_test,
         groups=None if options.groups is None else _numbered(frame[options.groups]),
@@ -216,7 +216,7 @@ def weights_of(values: pd.Series[Any]) -> NDArray[np.float64]:
     return weights
 
 
-def _digest(table: pd.DataFrame) -> str:
+def digest_of(table: pd.DataFrame) -> str:
     """Return the SHA-256 of a table as it was read, shortened to 32 hex digits."""
     import pandas as pd
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.data.memory import is_in_memory, write_table
 from hpsearch.errors import DataError
 from hpsearch.search.look import Look, look_at
 from hpsearch.settings.data import Folds
@@ -26,11 +28,17 @@ ENOUGH_ROWS, FOLDS = 500, 5  # with fewer rows than enough, one split says littl
 FEW_ROWS, MANY_ROWS = 1_000, 10_000  # of the training part
 
 
-def table_data(source: str, target: Sequence[str], **columns: Any) -> DataSettings:
+def table_data(source: Any, target: str | Sequence[str], **columns: Any) -> DataSettings:
     """Return the [data] table of a study of `source`; raises SettingsError.
 
-    columns: keys of [data], each of which may be empty.
+    source: a path, or a table in memory (see `write_table`), which is written. columns: keys of
+    [data], each of which may be empty.
     """
+    target = (target,) if isinstance(target, str) else target
+    if is_in_memory(source):
+        written = write_table(source)
+        source, target = written.source, target or written.targets
+    source = os.fspath(source)
     given = {key: [*each] if isinstance(each, tuple) else each for key, each in columns.items()}
     if target:
         given["target"] = target[0] if len(target) == 1 else [*target]

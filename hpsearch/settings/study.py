@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from hpsearch.data.memory import write_table
 from hpsearch.errors import SettingsError, refuse_shadowed_model
 from hpsearch.formatting import counted, unknown_name, without_middle
 from hpsearch.settings.data import DataSettings
@@ -336,12 +337,16 @@ def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
 
 
 def load_settings(
-    source: str | os.PathLike[str], *, train: Callable[..., Any] | None = None
+    source: str | os.PathLike[str],
+    *,
+    train: Callable[..., Any] | None = None,
+    data: Any = None,
 ) -> StudySettings:
     """Return the settings of a study file.
 
     source: its path, or the name of a study that ships with the package ("digits"). train: a
-    function that trains, in place of the one that [model] names; see docs/your-own-model.md. A data
+    function that trains, in place of the one that [model] names; see docs/your-own-model.md. data:
+    a table, or a pair (X, y), in place of the source of [data]; see `write_table`. A data
     file and the file of a model are looked up in the working directory first, then beside the
     study file. Raises SettingsError.
     """
@@ -365,11 +370,21 @@ def load_settings(
     if isinstance(model := table.get("model", {} if train else None), Mapping):
         model = model if train is None else {**model, "train": train}
         table["model"] = with_files_beside(model, path.parent)
+    if data is not None:
+        table["data"] = _written(data, table)
     settings = parse_settings({"name": as_name(path.stem), **table}, str(path))
     if not settings.uses_data:
         return settings
     beside = settings.data.found_in(path.parent)
     return settings.replace(data=beside) if beside else settings
+
+
+def _written(data: Any, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a [data] table with a table in memory, which is written, as its source."""
+    written = write_table(data, as_name(str(table.get("name", "table"))))
+    targets = {"target": [*written.targets]} if written.targets else {}
+    known = table.get("data", {})
+    return {**(known if isinstance(known, Mapping) else {}), "source": written.source, **targets}
 
 
 def _find(source: str | os.PathLike[str]) -> Path:
