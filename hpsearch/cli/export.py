@@ -218,7 +218,7 @@ def score_command(
     else:
         _print_scores(found)
     if metric is not None and drop is not None and max_drop is not None and drop > max_drop:
-        chance = ", but with so few rows that may be chance" if found.may_be_chance(metric) else ""
+        chance = "; it may be chance, as the interval says" if found.may_be_chance(metric) else ""
         note(f"{metric} is worse by {drop:.4g}, which is more than {max_drop:g}{chance}")
         raise SystemExit(1)
 

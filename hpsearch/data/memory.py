@@ -6,7 +6,9 @@ command line find it there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,11 +56,19 @@ def write_table(data: Any, name: str = "table") -> WrittenTable:
     try:
         if not path.exists():
             FOLDER.mkdir(exist_ok=True)
-            with written_whole(path) as file:
+            with written_whole(path) as file, _without_deprecations():
                 frame.to_parquet(file, index=False)
     except OSError as error:
         raise DataError(f"data: cannot be written to {path}: {error.strerror}") from error
     return WrittenTable(str(path), targets)
+
+
+@contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """Keep quiet about what PyArrow calls of pandas."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _frame_of(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -171,7 +181,8 @@ def _unwritable(columns: dict[Any, pd.Series[Any]]) -> Iterator[str]:
             yield f"{name!r} (complex numbers)"
             continue
         try:
-            pyarrow.Table.from_pandas(values.to_frame())
+            with _without_deprecations():
+                pyarrow.Table.from_pandas(values.to_frame())
         except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
             kinds = sorted({type(value).__name__ for value in values.dropna()})
             yield f"{name!r} ({', '.join(kinds)})"

@@ -94,11 +94,12 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
     if evaluation is not None and slot is None:
         final = _final_trial(storage, study, evaluation)
     untested = _untested(study, evaluation, slot)
+    network = retrain(study, trial) if final is None else _final_estimator(study, final)
+    network.positive_ = study_settings(study).data.positive
     if evaluation is None or final is None:
         validation = study_settings(study).data.validation
         folds = validation.folds if isinstance(validation, Folds) else 0
-        return Winner(trial, retrain(study, trial), untested=untested, folds=folds)
-    network = _final_estimator(study, final)
+        return Winner(trial, network, untested=untested, folds=folds)
     scores = evaluation.first_scores if evaluation.is_scored else {}
     beside = evaluation.comparison if evaluation.is_scored else None
     # An evaluation by an earlier version has some of them only in its comparison.
@@ -107,7 +108,6 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
         name, value = evaluation.threshold
         network.threshold_ = Threshold(evaluation.class_names.index(name), value)
     network.test_scores_ = {name: v for name, v in (more | scores).items() if v is not None}
-    network.positive_ = study_settings(study).data.positive
     return Winner(trial, network, scores, evaluation.epochs, untested)
 
 
@@ -155,7 +155,6 @@ def retrain(study: Study, trial: FrozenTrial) -> MLPClassifier | MLPRegressor:
             f"here gave {value}; export it with the library versions and on the kind of machine "
             "that the study ran with"
         )
-    trained.positive_ = settings.data.positive
     if search.threshold is not None:
         trained.threshold_ = model.threshold(config, draw, epochs, search.threshold)
     return trained

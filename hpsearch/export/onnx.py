@@ -99,7 +99,7 @@ def as_onnx(saved: Checkpoint, about: Mapping[str, str]) -> ModelProto:
     from onnx import helper
 
     columns = from_plain(saved.columns)
-    _check_sayable(columns)
+    _check_readable(columns)
     inputs = _inputs(columns)
     graph = _Graph([each.name for each in inputs])
     features = [ARRAY] if _is_array(columns) else [_features(graph, each) for each in columns]
@@ -165,7 +165,7 @@ def _is_array(columns: Sequence[Column]) -> bool:
     return all(isinstance(column, Numbers) and column.is_early for column in columns)
 
 
-def _check_sayable(columns: Sequence[Column]) -> None:
+def _check_readable(columns: Sequence[Column]) -> None:
     names = [column.name for column in columns if isinstance(column, Dates | Text)]
     if names:
         what = "column" if len(names) == 1 else "columns"

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hpsearch.data.files import is_table
 from hpsearch.data.giveaways import giveaways
@@ -227,11 +228,12 @@ class NetworkModel:
             return Threshold(self.positive, chosen)
         to_the_end = replace(config, early_stopping=0)
         outputs = []
-        for fold, data in enumerate(self.folds):
-            network, training = self.start_training(to_the_end, draw, fold)
-            for _ in islice(training, epochs):
-                pass
-            outputs.append(network.predict(data.x_val))
+        with threadpool_limits(limits=1, user_api="blas"):  # as in a trial: rounding depends on it
+            for fold, data in enumerate(self.folds):
+                network, training = self.start_training(to_the_end, draw, fold)
+                for _ in islice(training, epochs):
+                    pass
+                outputs.append(network.predict(data.x_val))
         truths = [scoring.validation for scoring in self._scorings]
         weights = [truth.weights for truth in truths if truth.weights is not None]
         truth = replace(

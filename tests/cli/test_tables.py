@@ -253,7 +253,7 @@ def test_few_rows_are_said_to_be_few(exported: str, table: pd.DataFrame) -> None
     result = worse_by(exported, "few.csv", "accuracy")
     assert result.exit_code == 1
     assert "few.csv: 10 labelled rows, so few that chance alone" in result.stderr
-    assert "more than 0, but with so few rows that may be chance" in result.stderr
+    assert "more than 0; it may be chance, as the interval says" in result.stderr
     assert "so few" not in run("score", exported, "houses.csv").stderr
 
 
@@ -273,6 +273,11 @@ def test_scores_are_about_the_positive_class_of_the_study(table: pd.DataFrame) -
     recall = np.mean(predicted[table["dear"] == "no"] == "no")
     assert found["now"]["recall"] == pytest.approx(recall)
     assert "recall" in found["drops"]
+    run("export", "s-random", "-f", "npz", "--slot", "0", "-o", "own.npz")  # not evaluated
+    predicted = np.array(run("predict", "own.npz", "houses.csv").stdout.splitlines())
+    own = json.loads(run("score", "own.npz", "houses.csv", "--json").stdout)
+    assert own["now"]["recall"] == pytest.approx(np.mean(predicted[table["dear"] == "no"] == "no"))
+    assert own["drops"] == {}
     other = run("score", trained, "houses.csv", "--positive", "yes", "--json")
     assert not {"f1", "recall", "average_precision"} & json.loads(other.stdout)["drops"].keys()
     assert "accuracy" in json.loads(other.stdout)["drops"]
