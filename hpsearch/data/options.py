@@ -19,8 +19,8 @@ class TableOptions:
     max_categories: words with more different values become means of the target. decimal and
     thousands: how a text file writes numbers. groups: the column whose equal values stay in one
     part. time: the column that says which rows are later. weight: the column of how much each row
-    counts. validation, test: files with the validation and the test rows, which have the same
-    columns. reading: 1 reads a table as version 0.1 did.
+    counts. more: files with further rows. validation, test: files with the validation and the test
+    rows. All of them have the same columns. reading: 1 reads a table as version 0.1 did.
     """
 
     target: str | Sequence[str] | None = None
@@ -34,6 +34,7 @@ class TableOptions:
     groups: str | None = None
     time: str | None = None
     weight: str | None = None
+    more: Sequence[str] = ()
     validation: str | None = None
     test: str | None = None
     reading: int = 2

@@ -123,8 +123,8 @@ def _read(source: str, options: TableOptions) -> RawData | TableData:
 
 def _read_numbers(source: str, options: TableOptions) -> RawData:
     """Return a source whose features are numbers already."""
-    if options.validation is not None or options.test is not None:
-        raise ValueError("its validation and test rows cannot be in files of their own")
+    if options.more or options.validation is not None or options.test is not None:
+        raise ValueError("its rows cannot be in further files; leave more, validation and test out")
     if options.left_out or options.time is not None:
         raise ValueError("has no columns with names; leave drop, id, groups, time and weight out")
     if source not in SOURCES:
@@ -146,13 +146,15 @@ def _read_file(path: Path, options: TableOptions) -> RawData | TableData:
     if options.reading == 1:
         target = _one_target(table.frame, options)
         return build_raw_data(table.frame, target, written=table.written)
+    more = [_read_more_rows(place, options, table) for place in options.more]
     places = (options.validation, options.test)
-    others = [_read_more_rows(place, options, table) for place in places]
-    frames = [table.frame, *(each.frame for each in others if each is not None)]
-    n_val, n_test = (0 if each is None else len(each.frame) for each in others)
+    own = [place and _read_more_rows(place, options, table) for place in places]
+    n_val, n_test = (len(each.frame) if each else 0 for each in own)
+    others = [*more, *(each for each in own if each)]
+    frames = [table.frame, *(each.frame for each in others)]
     whole = pd.concat(frames, ignore_index=True) if len(frames) > 1 else table.frame
     data = build_table(whole, options, written=table.written, n_val=n_val, n_test=n_test)
-    notes = [*table.notes, *(note for each in others if each is not None for note in each.notes)]
+    notes = [*table.notes, *(note for each in others for note in each.notes)]
     return replace(data, notes=(*notes, *data.notes))
 
 
@@ -171,10 +173,11 @@ def _read_rows(path: Path, options: TableOptions) -> ReadTable:
     )
 
 
-def _read_more_rows(place: str | None, options: TableOptions, table: ReadTable) -> ReadTable | None:
+def _read_more_rows(place: str, options: TableOptions, table: ReadTable) -> ReadTable:
     """Return the rows of another file with the columns of `table`; raises ValueError."""
-    if place is None:
-        return None
+    if suffix_of(place) not in TABLES:
+        known = f"{', '.join(TABLES[:-1])} or {TABLES[-1]}"
+        raise ValueError(f"{place} is no table; use a {known} file")
     path = Path(place).expanduser()
     try:
         found = _read_rows(path, options)

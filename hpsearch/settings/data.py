@@ -93,10 +93,17 @@ def _class_weight(value: object) -> ClassWeight | None:
     return {str(name): float(weight) for name, weight in value.items()}
 
 
+def _place_of(name: str, folder: Path) -> str:
+    """Return where a file is: here, or else in `folder`; its name if it is in neither."""
+    there = os.path.join(folder, name) if Path(name).suffix else ""
+    return there if not os.path.exists(name) and os.path.isfile(there) else name
+
+
 class DataSettings(SettingsTable):
     """[data]: what the trials are trained on, as the arguments of `load_dataset`."""
 
     source: str = "digits"
+    more: Columns | None = None  # files with further rows; a list as source says both
     target: Annotated[str | tuple[str, ...] | None, PlainValidator(_target)] = None
     task: str | None = None
     drop: Columns | None = None
@@ -121,11 +128,24 @@ class DataSettings(SettingsTable):
     test: str | None = None  # a file with the test rows
     reading: Literal[1, 2] | None = None  # 1 reads a table as version 0.1 did
 
-    @field_validator("drop", "id", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _lists(cls, value: Any) -> Any:
+    def _several_files(cls, table: Any) -> Any:
+        """Take the first file of a list as the source, and the others as further rows."""
+        given = table.get("source") if isinstance(table, Mapping) else None
+        if not isinstance(given, list | tuple):
+            return table
+        if not given or table.get("more"):
+            raise TableError(".source: must be one file or more; with a list leave more out")
+        first, *others = given
+        return {**table, "source": first, **({"more": others} if others else {})}
+
+    @field_validator("drop", "id", "more", mode="before")
+    @classmethod
+    def _lists(cls, value: Any, field: ValidationInfo) -> Any:
         if isinstance(value, str):
-            raise ValueError(f'must be a list of columns, such as ["{value}"]')
+            what = "files" if field.field_name == "more" else "columns"
+            raise ValueError(f'must be a list of {what}, such as ["{value}"]')
         return tuple(value) if isinstance(value, list) else value
 
     @field_validator(*NAMES)
@@ -148,16 +168,16 @@ class DataSettings(SettingsTable):
             )
         return self
 
-    def found_in(self, folder: Path) -> dict[str, str]:
+    def found_in(self, folder: Path) -> dict[str, Any]:
         """Return the files that are not here but in `folder`, by key and with their paths there."""
         validation = self.validation if isinstance(self.validation, str) else None
         named = {"source": self.source, "validation": validation, "test": self.test}
-        found = {}
+        found: dict[str, Any] = {}
         for key, name in named.items():
-            there = os.path.join(folder, name) if name and Path(name).suffix else ""
-            if name and not os.path.exists(name) and os.path.isfile(there):
-                found[key] = there
-        return found
+            if name and (place := _place_of(name, folder)) != name:
+                found[key] = place
+        more = [_place_of(name, folder) for name in self.more or ()]
+        return found if more == [*(self.more or ())] else {**found, "more": more}
 
     @property
     def validated_on(self) -> str:

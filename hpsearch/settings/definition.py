@@ -44,7 +44,7 @@ def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any
         entries = {f"model.{key}": source.name for key, source in sources}
         entries["search.direction"] = settings.search.direction
     if settings.uses_data:
-        data = settings.data.model_dump(exclude={"source", "reading"}, exclude_none=True)
+        data = settings.data.model_dump(exclude={"source", "more", "reading"}, exclude_none=True)
         entries |= {f"data.{key}": value for key, value in data.items()}
         entries["data.validation"] = settings.data.validated_on
         entries["data.digest"] = data_digest
