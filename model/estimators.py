@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from math import isfinite
 from numbers import Integral
 from typing import Any, Self
@@ -229,17 +229,27 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         self.optimizer_ = rebuild_optimizer(self.optimizer_, self.network_)
 
     def _split(
-        self, x: NDArray[np.float32], targets: Targets, class_names: tuple[str, ...] = ()
+        self,
+        x: NDArray[np.float32],
+        targets: Targets,
+        sample_weight: ArrayLike | None,
+        class_names: tuple[str, ...] = (),
     ) -> Dataset:
         """Return the rows as a Dataset, with labels as the network takes them."""
-        parts = x, x[:0], targets, targets[:0]
+        weights = _checked_weights(sample_weight, len(x))
+        parts = x, x[:0], targets, targets[:0], weights, weights[:0]
         if self.validation_fraction:
             options = {"test_size": self.validation_fraction, "random_state": self._split_seed}
             stratify = targets if class_names else None
-            parts = train_test_split(x, targets, stratify=stratify, **options)
-        x_train, x_val, y_train, y_val = parts
-        nameless = "", "", "", ()  # name, source, digest, features
-        return Dataset(*nameless, class_names, x_train, y_train, x_val, y_val)
+            parts = train_test_split(x, targets, weights, stratify=stratify, **options)
+        x_train, x_val, y_train, y_val, w_train, w_val = parts
+        data = Dataset("", "", "", (), class_names, x_train, y_train, x_val, y_val)
+        if sample_weight is None:
+            return data
+        if not w_train.any():
+            raise ValueError("sample_weight is zero in all training rows")
+        scaled = (w_train / w_train.mean()).astype(np.float32)
+        return replace(data, w_train=scaled, w_val=w_val.astype(np.float32))
 
     def _record(self, epoch: Epoch) -> Self:
         """Append an epoch to the curves; raise ValueError if its loss is not finite."""
@@ -274,16 +284,22 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
         classifier.target_names_ = data.target_names
         return classifier
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train a new network for `epochs` epochs."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train a new network for `epochs` epochs; sample_weight (n,) is how much rows count."""
         config, rng = self._config(), self._generator()
         x, labels = self._validated(X, y, reset=True)
         check_classification_targets(labels)
         self.classes_ = unique_labels(labels)
         self._start(Network(x.shape[1], len(self.classes_), config, rng), rng)
-        return self._train(self._dataset(x, labels))
+        return self._train(self._dataset(x, labels, sample_weight))
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one more epoch at `learning_rate`, with the current parameters.
 
         The very first call needs all `classes`. Later calls continue from the optimizer's state
@@ -300,7 +316,7 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
             self._start(Network(x.shape[1], len(self.classes_), config, rng), rng)
         elif classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
             raise ValueError(f"classes must stay {self.classes_}, but got {classes}")
-        return self._train_on(self._dataset(self.scaler_(x), labels), config)
+        return self._train_on(self._dataset(self.scaler_(x), labels, sample_weight), config)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the probability (n, k) of each class, in the order of `classes_`."""
@@ -313,13 +329,15 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
         labels: NDArray[Any] = self.classes_[decided(probabilities, self.threshold_)]
         return labels
 
-    def _dataset(self, x: NDArray[np.float32], labels: NDArray[Any]) -> Dataset:
+    def _dataset(
+        self, x: NDArray[np.float32], labels: NDArray[Any], weights: ArrayLike | None
+    ) -> Dataset:
         """Return the rows with labels as indices into `classes_`."""
         if len(unknown := np.setdiff1d(labels, self.classes_)):
             first = unknown.tolist()[0]
             raise ValueError(f"y holds {first!r}, which is not one of the classes {self.classes_}")
         indices: Indices = np.searchsorted(self.classes_, labels)
-        return self._split(x, indices, tuple(map(str, self.classes_)))
+        return self._split(x, indices, weights, tuple(map(str, self.classes_)))
 
     def _default_loss(self) -> str:
         return TrainConfig.loss
@@ -354,15 +372,17 @@ class MLPRegressor(RegressorMixin, MLP):  # type: ignore[misc]
         regressor.target_scaler_, regressor._one = data.target_scaler, data.n_outputs == 1
         return regressor
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train a new network for `epochs` epochs."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train a new network for `epochs` epochs; sample_weight (n,) is how much rows count."""
         config, rng = self._config(), self._generator()
         x, numbers = self._validated(X, y, reset=True, multi_output=True, y_numeric=True)
         targets = self._targets(numbers, reset=True)
         self._start(Network(x.shape[1], targets.shape[1], config, rng), rng)
-        return self._train(self._split(x, targets))
+        return self._train(self._split(x, targets, sample_weight))
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one more epoch at `learning_rate`, with the current parameters.
 
         The very first call standardizes y, and later ones use the same scale. They continue from
@@ -379,7 +399,7 @@ class MLPRegressor(RegressorMixin, MLP):  # type: ignore[misc]
             raise ValueError(
                 f"y must have {self.network_.n_outputs} columns, but has {targets.shape[1]}"
             )
-        return self._train_on(self._split(self.scaler_(x), targets), config)
+        return self._train_on(self._split(self.scaler_(x), targets, sample_weight), config)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the number, or the numbers, of each row: (n,) or (n, k) as y was."""
@@ -414,6 +434,18 @@ class MLPRegressor(RegressorMixin, MLP):  # type: ignore[misc]
 
     def _give_labels(self) -> dict[str, Any]:
         return {"target_scaler": self.target_scaler_}
+
+
+def _checked_weights(sample_weight: ArrayLike | None, rows: int) -> NDArray[np.float64]:
+    """Return how much each row counts (rows,), 1 if nothing says it; raises ValueError."""
+    if sample_weight is None:
+        return np.ones(rows)
+    weights = np.asarray(sample_weight, np.float64)
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have shape ({rows},), but it is {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("sample_weight must be finite and at least 0")
+    return weights
 
 
 def _features_of(table: Any, columns: Sequence[Any]) -> Any:

@@ -14,8 +14,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import model
 from model import MLPClassifier, MLPRegressor, TrainConfig
 
+REPEATED = "check_sample_weight_equivalence_on_dense_data"
 
-@parametrize_with_checks([MLPRegressor()])
+
+# Batches hold other rows if rows are repeated, as for scikit-learn's own network.
+@parametrize_with_checks([MLPRegressor()], expected_failed_checks=lambda _: {REPEATED: "batches"})
 def test_is_a_scikit_learn_estimator(estimator, check):
     check(estimator)
 

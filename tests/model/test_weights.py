@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model import Network, TrainConfig
+from model import MLPClassifier, MLPRegressor, Network, TrainConfig
 from model.data import Dataset
 from model.losses import LOSSES
 from model.outputs import OUTPUTS
@@ -119,6 +119,51 @@ def test_weights_of_classes_move_what_is_predicted():
             pass
         predicted.append(network.predict(data_of().x_val).argmax(axis=1).mean())
     assert predicted[0] + 0.2 < predicted[1]
+
+
+def test_an_estimator_with_one_batch_counts_weights_as_rows():
+    data, times = data_of(), np.arange(60) % 3
+    rows = np.repeat(np.arange(60), times)
+    options = {"batch_size": 100, "epochs": 5, "random_state": 0, "learning_rate": 0.1}
+    weighted = MLPClassifier(**options).fit(data.x_train, data.y_train, sample_weight=times)
+    repeated = MLPClassifier(**options).fit(data.x_train[rows], data.y_train[rows])
+    found, expected = (each.predict_proba(data.x_val) for each in (weighted, repeated))
+    assert np.allclose(found, expected, atol=1e-4)
+    plain = MLPClassifier(**options).fit(data.x_train, data.y_train)
+    assert not np.allclose(found, plain.predict_proba(data.x_val), atol=1e-4)
+
+
+def test_a_regressor_gives_more_to_rows_with_more_weight():
+    x, y = np.zeros((40, 1)), np.arange(40) % 2.0
+    options = {"epochs": 200, "random_state": 0, "hidden_layer_sizes": ()}
+    found = MLPRegressor(**options).fit(x, y, sample_weight=np.where(y == 1, 3.0, 1.0))
+    assert found.predict(x[:1]) == pytest.approx(0.75, abs=0.03)
+    assert MLPRegressor(**options).fit(x, y).predict(x[:1]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_validation_rows_of_an_estimator_are_weighted():
+    data = data_of()
+    curves = [
+        MLPClassifier(epochs=3, random_state=0, validation_fraction=0.3)
+        .fit(data.x_train, data.y_train, sample_weight=weights)
+        .history_["val_accuracy"]
+        for weights in (None, np.where(data.y_train == 1, 5.0, 1.0))
+    ]
+    assert curves[0] != curves[1]
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ([1.0], r"sample_weight must have shape \(60,\), but it is \(1,\)"),
+        (-np.ones(60), "sample_weight must be finite and at least 0"),
+        (np.zeros(60), "sample_weight is zero in all training rows"),
+    ],
+)
+def test_wrong_weights_are_one_sentence(weights, sentence):
+    data = data_of()
+    with pytest.raises(ValueError, match=sentence):
+        MLPClassifier().fit(data.x_train, data.y_train, sample_weight=weights)
 
 
 def test_validation_rows_are_weighted_too():
