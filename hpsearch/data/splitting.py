@@ -36,6 +36,7 @@ DRAWS, VALIDATIONS = ("stratified", "first"), ("split", "test")
 # Any stratified 80/20 split leaves a class of five rows at least one on each side, and a class of
 # NEEDED_TO_SEAL rows keeps five after the test part is sealed: ⌈0.8 · 5⌉ < 5 and ⌊0.8 · 7⌋ = 5.
 NEEDED_TO_SPLIT = 5
+MOST_NAMED = 5  # classes in an error message
 LEAST_ROWS = 10  # for a regression: fewer make no three parts
 
 
@@ -128,11 +129,19 @@ def check_classes(source: str, raw: Source, folds: int = 0) -> None:
         parts, needed = "training and validation", to_split
     own = raw.n_test + raw.n_val
     counts = np.bincount(raw.y[: len(raw.y) - own], minlength=len(raw.class_names))
-    rarest = counts.argmin()
-    if counts[rarest] < needed:
+    rare = [raw.class_names[number] for number in np.flatnonzero(counts < needed)]
+    if len(rare) == 1:
         raise ValueError(
-            f"{source}: class {raw.class_names[rarest]!r} has only {counts[rarest]} of the "
-            f"{needed} rows it needs to be in the {parts} parts; add rows or leave the class out"
+            f"{source}: class {rare[0]!r} has only {counts.min()} of the {needed} rows it needs to "
+            f"be in the {parts} parts; add rows or leave the class out"
+        )
+    if rare:
+        more = ", …" if len(rare) > MOST_NAMED else ""
+        names = ", ".join(map(repr, rare[:MOST_NAMED])) + more
+        raise ValueError(
+            f"{source}: {len(rare)} of {len(counts)} classes have fewer than the {needed} rows "
+            f"that they need to be in the {parts} parts ({names}); add rows or leave these classes "
+            "out"
         )
 
 

@@ -218,7 +218,11 @@ def test_folds_are_several_data_sets(table):
         ),
         ({"validation": {"folds": 1}}, "validation must be like {'folds': 5}"),
         ({"validation": {"fold": 5}}, "validation must be like {'folds': 5}"),
-        ({"validation": {"folds": 60}}, "class 'no' has only"),
+        (
+            {"validation": {"folds": 60}},
+            "2 of 2 classes have fewer than the 75 rows that they need to be in the training, "
+            "validation and test parts ('no', 'yes'); add rows or leave these classes out",
+        ),
     ],
 )
 def test_what_cannot_be_split_is_one_sentence(table, how, sentence):
