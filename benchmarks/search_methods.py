@@ -19,11 +19,11 @@ from typing import Any
 import optuna
 
 from hpsearch.analysis.history import History, Improvement
+from hpsearch.data import loading
 from hpsearch.execution.progress import Progress
 from hpsearch.search.rounds import run_rounds
 from hpsearch.settings.study import StudySettings, parse_settings
 from hpsearch.space.narrowing import MARGIN
-from hpsearch.trainables import network
 from hpsearch.trials.records import assigned_slot, own_trials
 
 METRIC = "val/accuracy"
@@ -165,7 +165,7 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> History:
 
 def keep_data() -> None:
     """Load the data only once in this process: it is the same for all runs."""
-    network.load_dataset = cache(network.load_dataset)
+    loading.load_folds = cache(loading.load_folds)
 
 
 def run_all(
