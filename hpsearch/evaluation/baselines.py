@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from hpsearch.evaluation.bootstrap import interval_of, resampled, score_interval
-from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
+from hpsearch.trainables.scoring import ALIASES, Predicted, Truth, known_scores, scores_of
 from hpsearch.trials.metrics import higher_is_better
 
 USUAL = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2")
@@ -96,6 +96,7 @@ class Comparison:
 def score_name(metric: str, class_names: Sequence[str]) -> str:
     """Return the score on test rows that is nearest to a study's metric."""
     name = metric.partition("/")[2]
+    name = ALIASES.get(name, name)
     if name in known_scores(class_names):
         return name
     return "log_loss" if class_names else "rmse"

@@ -94,7 +94,7 @@ def baseline_table(evaluation: Evaluation) -> Table | None:
     found = evaluation.comparison
     if found is None or not found.baselines:
         return None
-    names = [*found.models[0].scores]
+    names = [*found.models[0].scores]  # the metric comes first
     formats = {
         name: common_format([each.scores[name] or 0.0 for each in found.models], name)
         for name in names
@@ -103,15 +103,16 @@ def baseline_table(evaluation: Evaluation) -> Table | None:
     rows = [
         [
             Cell(each.name),
-            *(fixed(each.scores[name], formats[name]) for name in names),
-            _interval(each.interval, how),
-            _difference(each, how),
+            fixed(each.scores[found.metric], how),
             Cell(each.verdict),
+            _difference(each, how),
+            _interval(each.interval, how),
+            *(fixed(each.scores[name], formats[name]) for name in names[1:]),
         ]
         for each in found.models
     ]
-    interval = f"95 % interval of {found.metric}"
-    return Table(["", *names, interval, f"{found.subject} is better by", "so it is"], rows)
+    headings = ["", found.metric, f"{_kind(evaluation)} is", "by", "95 % interval", *names[1:]]
+    return Table(headings, rows)
 
 
 def _difference(model: Compared, how: str) -> Cell:

@@ -38,6 +38,7 @@ from hpsearch.storage.catalog import load_search, rounds_of
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_url
 from hpsearch.trainables.baselines import baseline_predictions
+from hpsearch.trainables.scoring import ALIASES
 from hpsearch.trials.records import (
     config_of,
     ensure_study_id,
@@ -259,6 +260,7 @@ def _test_scores(
         scoring.truth(labels, weights),
         [decided(each) for each in outputs],
         decided(np.mean(outputs, axis=0)),
+        table=settings.data.parts(),
         validation_rows=model.validation_rows,
         targets=model.dataset.target_names,
     )
@@ -278,7 +280,7 @@ def _estimator_scores(
 
     It is trained once more, with the same result, because only the scores of each have been kept.
     """
-    from hpsearch.trainables.estimator import ALIASES, EstimatorModel
+    from hpsearch.trainables.estimator import EstimatorModel
 
     model, config = retraining.model, retraining.configs[evaluation.chosen.slot]
     assert isinstance(model, EstimatorModel)
@@ -288,6 +290,7 @@ def _estimator_scores(
         evaluation,
         truth,
         [predicted],
+        table=model.table,
         each={ALIASES.get(name := key.removeprefix("test/"), name): v for key, v in each.items()},
         validation_rows=model.validation_rows,
         targets=model.target_names,
@@ -302,21 +305,25 @@ def _on_test_rows(
     models: Sequence[Predicted],
     together: Predicted | None = None,
     *,
+    table: Mapping[str, Any],
     each: Mapping[str, Sequence[float | None]] | None = None,
     validation_rows: int,
     targets: Sequence[str],
     subject: str = NETWORK,
 ) -> dict[str, Any]:
-    """Return what final models do on the test rows, and the first one beside baselines."""
+    """Return what final models do on the test rows, and the first one beside baselines.
+
+    table: the arguments of `read_parts`, with which the baselines read the same rows and labels.
+    """
     searched, folded = settings.search.metric, isinstance(settings.data.validation, Folds)
     metric = score_name(searched, truth.class_names)
-    baselines = dict(baseline_predictions(settings.data.parts(), settings.data.class_weight))
+    baselines = dict(baseline_predictions(table, settings.data.class_weight))
     compared, error = compare(metric, truth, models[0], baselines, subject=subject)
     said = remarks(
         metric,
         truth,
         models[0],
-        validated=evaluation.chosen.mean if searched == f"val/{metric}" else None,
+        validated=evaluation.chosen.mean if _measures(searched, metric) else None,
         validation_rows=validation_rows,
         error=error,
         one_split=not folded,
@@ -327,6 +334,12 @@ def _on_test_rows(
         TESTED: tested.as_plain(),
         COMPARISON: Comparison(metric, compared, tuple(said)).as_plain(),
     }
+
+
+def _measures(searched: str, score: str) -> bool:
+    """Whether a study's metric is this score on validation rows; a loss need not be."""
+    part, _, name = searched.partition("/")
+    return part == "val" and name != "loss" and score == ALIASES.get(name, name)
 
 
 def class_scores(

@@ -37,6 +37,7 @@ from hpsearch.trainables.errors import ModelError
 from hpsearch.trainables.folds import EpochEnd, in_lockstep
 from hpsearch.trainables.function import seed_training
 from hpsearch.trainables.scoring import (
+    ALIASES,
     Predicted,
     Truth,
     check_metrics,
@@ -60,7 +61,6 @@ ESTIMATOR = "model.estimator"  # the key of the study file, for messages
 EPOCHS = "epochs"
 MAX_CATEGORIES = 50  # of a column; the rarest share a feature
 OF_CLASSES, OF_NUMBERS = ("accuracy", "loss", "auc"), ("rmse", "mae", "r2")  # always tracked
-ALIASES = {"loss": "log_loss", "auc": "roc_auc"}
 BOOSTED = "HistGradientBoosting"  # whose rounds are max_iter
 
 
@@ -112,7 +112,8 @@ class EstimatorModel:
         last = type(_last_step(self.estimator)[0]).__module__
         self.numbers_classes = self.classifies and last.partition(".")[0] != "sklearn"
         self._source, self._class_weight = table["source"], class_weight
-        self._raw, self._parts = self._read(table)
+        self.table = self._with_task(table)
+        self._raw, self._parts = self._read()
         self._check_weights()
         fitted = [self._fitted(train) for train, _ in self._parts.folds]
         self._notes = fitted[0].notes
@@ -135,23 +136,29 @@ class EstimatorModel:
         asked = [each.partition("/")[2] for each in (metric, *metrics)]
         self._tracked = [*dict.fromkeys([*usual, *asked])]
 
-    def _read(self, table: Mapping[str, Any]) -> tuple[RawSource, Parts]:
-        """Return the source and its parts, with labels that suit the estimator."""
-        how, task = {**table}, "classification" if self.classifies else "regression"
-        if is_table(self._source) and how.get("task", "auto") == "auto":
-            how["task"] = task
+    def _with_task(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `read_parts`, with labels read as the estimator needs them."""
+        free = is_table(self._source) and table.get("task", "auto") == "auto"
+        return {**table, **({"task": self._task} if free else {})}
+
+    @property
+    def _task(self) -> str:
+        return "classification" if self.classifies else "regression"
+
+    def _read(self) -> tuple[RawSource, Parts]:
+        """Return the source and its parts; raises DataError and SettingsError."""
         if is_arrays(self._source):
             raise DataError(
                 f"data.source: {self._source} is no source of rows for an estimator; use a table, "
                 "openml:NAME, or one of scikit-learn's own"
             )
         with data_errors():
-            raw, parts = read_parts(**how)
+            raw, parts = read_parts(**self.table)
         if bool(raw.class_names) != self.classifies:
             what = "classes" if raw.class_names else "numbers"
             raise SettingsError(
-                f"{ESTIMATOR}: {self.name} is for {task}, and the labels of {self._source} are "
-                f"{what}"
+                f"{ESTIMATOR}: {self.name} is for {self._task}, and the labels of {self._source} "
+                f"are {what}"
             )
         return raw, parts
 

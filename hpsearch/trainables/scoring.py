@@ -261,6 +261,7 @@ OF_CLASSES: dict[str, Scorer] = {
 OF_NUMBERS: dict[str, Scorer] = {"rmse": _rmse, "mae": _mae, "r2": _r2, "mape": _mape}
 """Metric of numbers → its function; of several targets it is the mean over them."""
 
+ALIASES = {"loss": "log_loss", "auc": "roc_auc"}  # what an estimator's study may call them
 TWO_CLASSES = ("f1", "precision", "recall")  # f1_macro is for more
 OF_ONE_CLASS = (*TWO_CLASSES, "average_precision")  # of two, they depend on the positive one
 OF_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier")

@@ -234,3 +234,34 @@ def test_other_rows_are_refused(folder):
     table.to_csv("people.csv", index=False)
     with pytest.raises(StudyError, match="other data"):
         run_study(settings_for(HGB, trial={"max_iter": 5}), storage="h.journal")
+
+
+def test_an_evaluation_puts_an_estimator_beside_baselines_that_read_the_same_labels(folder):
+    """Grades could be classes, and are numbers for a regressor and for its baselines."""
+    table = pd.read_csv("people.csv")
+    table["grade"] = pd.qcut(table["income"], 5, labels=[1, 2, 3, 4, 5]).astype(int)
+    table.drop(columns=["income", "rich"]).to_csv("grades.csv", index=False)
+    settings = settings_for(
+        "sklearn.linear_model.Ridge",
+        data={"source": "grades.csv", "target": "grade"},
+        trial={"alpha": RATE},
+        metric="val/rmse",
+    )
+    run_study(settings, name="grades", storage="g.journal")
+    evaluation = Workspace("g.journal", tracked=False).evaluate("grades", top=1, seeds=2).evaluation
+    found = evaluation.comparison
+    assert [each.name for each in found.models][:3] == ["Ridge", "the mean", "ridge regression"]
+    assert found.models[0].scores["rmse"] == pytest.approx(evaluation.model_scores["test/rmse"][0])
+    assert found.models[1].verdict == "better"
+    assert evaluation.tested.residuals[0].target == "grade"
+
+
+@pytest.mark.parametrize("metric", ["val/auc", "val/roc_auc"])
+def test_the_usual_short_names_are_compared_as_what_they_stand_for(folder, metric):
+    settings = settings_for("sklearn.linear_model.LogisticRegression", trial={"C": RATE})
+    settings = settings.replace(search={"metric": metric})
+    run_study(settings, name="short", storage="s.journal")
+    evaluation = Workspace("s.journal", tracked=False).evaluate("short", top=1, seeds=1).evaluation
+    assert evaluation.comparison.metric == "roc_auc"
+    assert evaluation.tested.scores[0].name == "roc_auc"
+    assert evaluation.tested.scores[0].each == tuple(evaluation.model_scores["test/auc"])
