@@ -327,7 +327,7 @@ def test_labels_belong_to_slots_and_a_trial_without_a_slot_has_none():
             "data: {path}: 'kin' is not a column; did you mean 'kind'? (a, b, kind)",
         ),
         (
-            "a,kind\n" + "1,x\n2,y\n" * 3,
+            "a,kind\n" + "1,x\n2,y\n" * 3 + "2,y\n" * 6,
             {"target": "kind"},
             "data: {path}: class 'x' has only 3 of the 7 rows it needs to be in the training, "
             "validation and test parts; add rows or leave the class out",
