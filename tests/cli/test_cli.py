@@ -562,7 +562,7 @@ def test_an_interrupt_while_figures_are_drawn_exits_with_130(
     with monkeypatch.context() as patch:
         patch.setattr("hpsearch.figures.declared.draw", interrupted)
         result = run("study", "flowers.toml", "--no-tracking", "--save", "plots")
-    assert (result.exit_code, len(result.stdout.splitlines())) == (130, 6)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (130, 6), result.output
     monkeypatch.setattr("hpsearch.figures.evaluation.draw_evaluation", interrupted)
     evaluate = ("evaluate", "flowers-random", "--top", "1", "--seeds", "2", "--no-tracking")
     result = run(*evaluate, "--save", "plots")
