@@ -49,8 +49,9 @@ MOST_CELLS = 20_000  # rows × classes of which intervals are found in a second
 class Prediction:
     """What a network predicts for the n rows of a table.
 
-    classes: the names of the k classes, or None for numbers. outputs: the probability of each class
-    (n, k), or the numbers (n, k) in their own units. targets: what is predicted; the columns of the
+    classes: the names of the k classes or labels, or None for numbers. outputs: the probability of
+    each class or label (n, k), or the numbers (n, k) in their own units. words: of several labels,
+    what stands for no and yes in each. targets: what is predicted; the columns of the
     table that the network was trained on, or "prediction". kept: columns of the table itself.
     threshold: of two classes, from which probability on one of them is predicted. notes: sentences
     about columns that were ignored and words that are unknown.
@@ -60,25 +61,35 @@ class Prediction:
     outputs: NDArray[Any]
     targets: tuple[str, ...]
     kept: pd.DataFrame
+    words: tuple[tuple[str, str], ...] = ()
     threshold: Threshold | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def probabilities(self) -> NDArray[Any]:
-        """The probability of each class (n, k); raises DataError for numbers."""
+        """The probability of each class or label (n, k); raises DataError for numbers."""
         if self.classes is None:
             raise DataError("the network predicts numbers, which have no probabilities")
         return self.outputs
 
     @property
+    def decided(self) -> NDArray[np.intp]:
+        """The number of the class (n,) of each row, or which labels it has (n, k) as 0 and 1."""
+        return decided(self.outputs, self.threshold, multilabel=bool(self.words))
+
+    @property
     def labels(self) -> NDArray[Any]:
         """The class (n,) of each row, the most probable one or as the threshold says.
 
-        Of numbers, these: (n,) of one target, (n, k) of several.
+        Of several labels, the word of each (n, k). Of numbers, these: (n,) of one target, (n, k) of
+        several.
         """
         if self.classes is None:
             return self.outputs[:, 0] if self.outputs.shape[1] == 1 else self.outputs
-        labels: NDArray[Any] = self.classes[decided(self.outputs, self.threshold)]
+        if self.words:
+            no, yes = (np.array(words) for words in zip(*self.words, strict=True))
+            return np.where(self.decided == 1, yes, no)
+        labels: NDArray[Any] = self.classes[self.decided]
         return labels
 
     def frame(self, *, proba: bool = False) -> pd.DataFrame:
@@ -132,6 +143,7 @@ def predict_frame(
         outputs=saved.target_scaler.inverse(outputs) if numbers else outputs,
         targets=saved.target_names or ("prediction",),
         kept=frame[[*keep]],
+        words=saved.words,
         threshold=saved.threshold,
         notes=notes,
     )
@@ -213,11 +225,11 @@ def score_table(
     except (DataError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
     numbers = prediction.classes is None
-    labels = prediction.outputs
+    predicted = Predicted(prediction.outputs)
     if not numbers:
-        labels = decided(labels, prediction.threshold)
-    predicted = Predicted(labels, None if numbers else prediction.outputs)
-    now = scores_of(known_scores(truth.class_names), truth, predicted)
+        predicted = Predicted(prediction.decided, prediction.outputs)
+    known = known_scores(truth.class_names, multilabel=truth.multilabel)
+    now = scores_of(known, truth, predicted)
     before = _test_scores(saved, truth)
     intervals = _intervals([name for name in now if name in before], truth, predicted)
     notes = [*rows.notes, *prediction.notes]
@@ -243,7 +255,7 @@ def _test_scores(saved: Checkpoint, truth: Truth) -> dict[str, float]:
     """Return the network's scores on its own test rows, without those about another class."""
     scores = saved.notes.get("test_scores", {})
     found = {name.removeprefix("test/"): value for name, value in scores.items()}
-    if truth.class_names:
+    if truth.class_names and not truth.multilabel:
         own = positive_class(truth.class_names, saved.notes.get("positive"))
         if truth.positive != own:
             return {name: value for name, value in found.items() if name not in OF_ONE_CLASS}
@@ -269,8 +281,18 @@ def _truth(saved: Checkpoint, frame: pd.DataFrame, positive: str | None) -> Trut
         columns = [labels_of(frame[name], name, "regression").y for name in saved.target_names]
         return Truth(np.column_stack(columns))
     classes = [str(name) for name in saved.classes.tolist()]
+    if saved.words:
+        positive_class(classes, positive, multilabel=True)  # refuses one that is named
+        pairs = zip(saved.target_names, saved.words, strict=True)
+        return Truth(np.column_stack([_places(frame, *pair) for pair in pairs]), classes)
+    positive = saved.notes.get("positive") if positive is None else positive
+    y = _places(frame, saved.target_names[0], classes)
+    return Truth(y, classes, positive_class(classes, positive))
+
+
+def _places(frame: pd.DataFrame, target: str, classes: Sequence[str]) -> NDArray[np.intp]:
+    """Return the number of each row's class (n,) in the column of the labels; raise DataError."""
     place = {name: number for number, name in enumerate(classes)}
-    target = saved.target_names[0]
     words = [str(word).strip() for word in known_words(target, frame[target], classes)]
     unknown = [word for word in dict.fromkeys(words) if word not in place]
     if unknown:
@@ -278,9 +300,7 @@ def _truth(saved: Checkpoint, frame: pd.DataFrame, positive: str | None) -> Trut
             f"column {target!r} holds {unknown[0]!r}, which is none of the classes "
             f"({', '.join(classes)})"
         )
-    positive = saved.notes.get("positive") if positive is None else positive
-    y = np.array([place[word] for word in words], np.intp)
-    return Truth(y, classes, positive_class(classes, positive))
+    return np.array([place[word] for word in words], np.intp)
 
 
 def load_model(path: str | os.PathLike[str]) -> Checkpoint:

@@ -38,9 +38,10 @@ class Checkpoint:
     notes: dict[str, Any]
     classes: NDArray[Any] = field(
         default_factory=lambda: np.empty(0, np.str_)
-    )  # (k,), of any dtype except object; () of numbers
+    )  # (k,), of any dtype except object, or the names of several labels; () of numbers
     target_scaler: Scaler = field(default_factory=Scaler)  # of numbers
     target_names: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()  # of several labels, what 0 and 1 stand for
     columns: tuple[Any, ...] = ()
     threshold: Threshold | None = None  # of two classes
 
@@ -60,6 +61,7 @@ class Checkpoint:
             target_shift=self.target_scaler.shift,
             target_factor=self.target_scaler.factor,
             target_names=np.array(json.dumps(self.target_names)),
+            words=np.array(json.dumps(self.words)),
             **curves,
             **state,
         )
@@ -96,6 +98,7 @@ class Checkpoint:
                     arrays.get("target_factor", np.ones(())),
                 ),
                 target_names=tuple(json.loads(str(arrays.get("target_names", "[]")))),
+                words=tuple((no, yes) for no, yes in json.loads(str(arrays.get("words", "[]")))),
                 curves={name: curve.tolist() for name, curve in _named(CURVE, arrays).items()},
                 notes=json.loads(str(arrays["notes"])),
                 columns=tuple(json.loads(str(arrays.get("columns", "[]")))),

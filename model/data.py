@@ -16,24 +16,25 @@ __all__ = ["SCALES", "Dataset", "Indices", "Scaler"]
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
-Targets = NDArray[Any]  # class indices (n,), or float32 numbers (n, k)
+Targets = NDArray[Any]  # class indices (n,); or float32 (n, k), several labels or numbers
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A training and a validation part, scaled; the test part stays sealed.
 
-    Features are float32 (n, d), C-contiguous. Labels are class indices (n,), or in a regression
-    float32 numbers (n, k), scaled. Weights of rows are float32 (n,) with mean 1 over the training
-    rows. `columns` says how the columns of a table became features, as
-    plain data, `scaler` how these were scaled, and `target_scaler` how the numbers were.
+    Features are float32 (n, d), C-contiguous. Labels are class indices (n,); float32 (n, k), of
+    which each is 0 or 1; or in a regression float32 numbers (n, k), scaled. Weights of rows are
+    float32 (n,) with mean 1 over the training rows. `columns` says how the columns of a table
+    became features, as plain data, `scaler` how these were scaled, and `target_scaler` how the
+    numbers were.
     """
 
     name: str  # "digits", "mnist", or the file's stem
     source: str  # where it was read from
     digest: str  # 32 hex digits, of the raw data and not of the file's path
     feature_names: tuple[str, ...]  # a one-hot feature is `column=category`
-    class_names: tuple[str, ...]  # in the sorted order of the labels; () in a regression
+    class_names: tuple[str, ...]  # sorted, or the names of several labels; () in a regression
     x_train: Array
     y_train: Targets
     x_val: Array
@@ -43,6 +44,7 @@ class Dataset:
     columns: tuple[Any, ...] = ()
     scaler: Scaler = field(default_factory=Scaler)
     target_names: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()  # of several labels, what 0 and 1 stand for
     target_scaler: Scaler = field(default_factory=Scaler)
     notes: tuple[str, ...] = ()  # sentences about what the data may not mean
 
@@ -53,12 +55,17 @@ class Dataset:
 
     @property
     def n_classes(self) -> int:
-        """The number of classes; each has training rows. 0 in a regression."""
+        """The number of classes, or of labels; each has training rows. 0 in a regression."""
         return len(self.class_names)
 
     @property
+    def multilabel(self) -> bool:
+        """Whether a row has several labels, each 0 or 1."""
+        return bool(self.class_names) and self.y_train.ndim == 2
+
+    @property
     def n_outputs(self) -> int:
-        """What a network has as outputs: the classes, or the numbers of a row."""
+        """What a network has as outputs: the classes, or the labels or numbers of a row."""
         return self.n_classes or int(self.y_train.shape[1])
 
     def batches(

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from model.checkpoint import Checkpoint, rebuild_optimizer
 from model.config import TrainConfig
 from model.data import Dataset, Indices, Scaler, Targets
-from model.losses import LOSSES
+from model.losses import LOSSES, MULTILABEL
 from model.network import Network
 from model.outputs import Threshold, decided
 from model.scaling import standardize
@@ -40,7 +40,8 @@ class MLP(BaseEstimator):  # type: ignore[misc]
     from: the last, or with `early_stopping` the best one. `fit` does not scale X, so put a
     StandardScaler in front. Only `from_network`, which `hpsearch export` uses, sets a scale and
     `columns_`: these are found in a DataFrame by name and encoded as in training; an array must
-    hold encoded features. `target_names_` says what is predicted, `test_scores_` how well, on test
+    hold encoded features. `target_names_` says what is predicted, `words_` what 0 and 1 stand for
+    in each of several labels, `test_scores_` how well it is predicted, on test
     rows; `positive_` is the class that some of these are about, None for the second of two, and
     `threshold_` from which probability on a class is predicted, None for the more probable one.
 
@@ -143,6 +144,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
             scaler=self.scaler_,
             columns=self.columns_,
             target_names=self.target_names_,
+            words=self.words_,
             threshold=self.threshold_,
             curves=self.history_,
             optimizer=self.optimizer_,
@@ -172,23 +174,27 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         except KeyError as error:
             raise ValueError(f"{path}: not a saved estimator; it has no {error}") from error
         estimator.scaler_, estimator.columns_ = saved.scaler, saved.columns
-        estimator.target_names_, estimator.threshold_ = saved.target_names, saved.threshold
+        estimator.target_names_, estimator.words_ = saved.target_names, saved.words
+        estimator.threshold_ = saved.threshold
         estimator.test_scores_ = saved.notes.get("test_scores", {})
         estimator.positive_ = saved.notes.get("positive")
         estimator.history_, estimator.optimizer_ = saved.curves, saved.optimizer
         return estimator
 
-    def _config(self) -> TrainConfig:
-        """Return the parameters, checked."""
+    def _config(self, *, multilabel: bool = False) -> TrainConfig:
+        """Return the parameters, checked; multilabel: whether a row has several labels."""
         fraction = self.validation_fraction
         if not (isinstance(fraction, float | int) and 0 <= fraction < 1):
             raise ValueError(f"validation_fraction must be in [0, 1), but got {fraction}")
         values = {f.name: getattr(self, f.name) for f in fields(TrainConfig)}
-        loss = self._default_loss() if self.loss == "auto" else self.loss
-        config = TrainConfig(**{**values, "loss": loss})
-        if LOSSES[config.loss].regression != self.regression:
-            labels = "classes" if self.regression else "numbers"
-            raise ValueError(f"loss {config.loss!r} is for {labels}; use 'auto'")
+        usual = MULTILABEL if multilabel else self._default_loss()
+        config = TrainConfig(**{**values, "loss": usual if self.loss == "auto" else self.loss})
+        loss = LOSSES[config.loss]
+        if (loss.regression, loss.multilabel) != (self.regression, multilabel):
+            kinds = {loss.regression: "numbers", loss.multilabel: "several labels"}
+            raise ValueError(
+                f"loss {config.loss!r} is for {kinds.get(True, 'classes')}; use 'auto'"
+            )
         if (why := config.needs_validation) and not fraction:
             raise ValueError(f"validation_fraction must be above 0 for {why}")
         return config
@@ -210,7 +216,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = network.n_inputs
         self.optimizer_ = build_optimizer(network.config, network.params)
         self.scaler_, self.columns_ = Scaler(), tuple[Any, ...]()
-        self.target_names_ = tuple[str, ...]()
+        self.target_names_, self.words_ = tuple[str, ...](), tuple[tuple[str, str], ...]()
         self.threshold_: Threshold | None = None
         self.test_scores_: dict[str, float] = {}
         self.positive_: str | None = None
@@ -240,7 +246,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         parts = x, x[:0], targets, targets[:0], weights, weights[:0]
         if self.validation_fraction:
             options = {"test_size": self.validation_fraction, "random_state": self._split_seed}
-            stratify = targets if class_names else None
+            stratify = targets if class_names and targets.ndim == 1 else None
             parts = train_test_split(x, targets, weights, stratify=stratify, **options)
         x_train, x_val, y_train, y_val, w_train, w_val = parts
         data = Dataset("", "", "", (), class_names, x_train, y_train, x_val, y_val)
@@ -265,11 +271,13 @@ class MLP(BaseEstimator):  # type: ignore[misc]
 
 
 class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
-    """A multilayer perceptron for X (n, d) and labels y (n,) of any sortable kind.
+    """A multilayer perceptron for X (n, d) and labels y (n,) of any sortable kind, or several.
 
     Parameters and fitted attributes are those of `MLP`, and `classes_` (k,), sorted. The rows that
     `validation_fraction` holds out are stratified. `loss` "auto" is the cross-entropy. With
-    `early_stopping` the best epoch has the best `val_accuracy`.
+    `early_stopping` the best epoch has the best `val_accuracy`. Several labels are y (n, k) of 0
+    and 1, with a probability each; `classes_` are then their numbers, as in scikit-learn, and an
+    accuracy is the share of rows of which all labels are right.
     """
 
     metric = "val_accuracy"
@@ -281,14 +289,14 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
         classifier._start(network, classifier._generator())
         classifier.classes_ = np.array(data.class_names)
         classifier.scaler_, classifier.columns_ = data.scaler, data.columns
-        classifier.target_names_ = data.target_names
+        classifier.target_names_, classifier.words_ = data.target_names, data.words
         return classifier
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train a new network for `epochs` epochs; sample_weight (n,) is how much rows count."""
-        config, rng = self._config(), self._generator()
-        x, labels = self._validated(X, y, reset=True)
-        check_classification_targets(labels)
+        x, labels = self._validated(X, y, reset=True, multi_output=True)
+        labels = _checked_labels(labels)
+        config, rng = self._config(multilabel=labels.ndim == 2), self._generator()
         self.classes_ = unique_labels(labels)
         self._start(Network(x.shape[1], len(self.classes_), config, rng), rng)
         return self._train(self._dataset(x, labels, sample_weight))
@@ -307,10 +315,12 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
         in `fit` only; here they are up to the caller. Every call splits the same X and y in the
         same way.
         """
-        config, first = self._config(), not hasattr(self, "network_")
+        first = not hasattr(self, "network_")
         if first and classes is None:
             raise ValueError("classes must be given on the first call of partial_fit")
-        x, labels = self._validated(X, y, reset=first)
+        x, labels = self._validated(X, y, reset=first, multi_output=True)
+        labels = _checked_labels(labels)
+        config = self._config(multilabel=labels.ndim == 2)
         if first:
             self.classes_, rng = unique_labels(classes), self._generator()
             self._start(Network(x.shape[1], len(self.classes_), config, rng), rng)
@@ -319,20 +329,37 @@ class MLPClassifier(ClassifierMixin, MLP):  # type: ignore[misc]
         return self._train_on(self._dataset(self.scaler_(x), labels, sample_weight), config)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return the probability (n, k) of each class, in the order of `classes_`."""
+        """Return the probability (n, k) of each class or label, in the order of `classes_`."""
         check_is_fitted(self)
         return self.network_.predict_proba(self.scaler_(self._validated(X)))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class (n,) of each row, or as `threshold_` says."""
+        """Return the most probable class (n,) of each row, or as `threshold_` says.
+
+        Of several labels, return which are more probable than not (n, k), as 0 and 1.
+        """
         probabilities = self.predict_proba(X)
+        if self.network_.loss.multilabel:
+            return decided(probabilities, None, multilabel=True)
         labels: NDArray[Any] = self.classes_[decided(probabilities, self.threshold_)]
         return labels
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def _dataset(
         self, x: NDArray[np.float32], labels: NDArray[Any], weights: ArrayLike | None
     ) -> Dataset:
-        """Return the rows with labels as indices into `classes_`."""
+        """Return the rows with labels as indices into `classes_`, or several as 0 and 1."""
+        if labels.ndim == 2:
+            if labels.shape[1] != len(self.classes_):
+                raise ValueError(
+                    f"y must have {len(self.classes_)} columns, but has {labels.shape[1]}"
+                )
+            targets = labels.astype(np.float32)
+            return self._split(x, targets, weights, tuple(map(str, self.classes_)))
         if len(unknown := np.setdiff1d(labels, self.classes_)):
             first = unknown.tolist()[0]
             raise ValueError(f"y holds {first!r}, which is not one of the classes {self.classes_}")
@@ -434,6 +461,18 @@ class MLPRegressor(RegressorMixin, MLP):  # type: ignore[misc]
 
     def _give_labels(self) -> dict[str, Any]:
         return {"target_scaler": self.target_scaler_}
+
+
+def _checked_labels(y: Any) -> NDArray[Any]:
+    """Return labels (n,), or several (n, k) of 0 and 1; raises ValueError for others."""
+    if y.ndim == 1 or y.shape[1] == 1:
+        labels: NDArray[Any] = column_or_1d(y, warn=True)
+        check_classification_targets(labels)
+        return labels
+    if type_of_target(y) != "multilabel-indicator":
+        raise ValueError(f"y has {y.shape[1]} columns, so each must hold 0 and 1, for no and yes")
+    columns: NDArray[Any] = y.toarray() if hasattr(y, "toarray") else y
+    return columns
 
 
 def _checked_weights(sample_weight: ArrayLike | None, rows: int) -> NDArray[np.float64]:

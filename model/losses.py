@@ -20,11 +20,13 @@ Labels = NDArray[Any]
 class Loss(ABC):
     """A loss of outputs z (rows, n_outputs) and labels y, with its buffers.
 
-    Labels are classes (rows,), or the numbers (rows, n_outputs) of a regression. A row's hit is
-    that z_y is the largest output; numbers have none.
+    Labels are classes (rows,), several labels (rows, n_outputs) of 0 and 1, or the numbers (rows,
+    n_outputs) of a regression. A row's hit is that z_y is the largest output, or that all of its
+    labels are right; numbers have none.
     """
 
     regression = False  # whether labels are numbers
+    multilabel = False  # whether a row has several labels, each 0 or 1
 
     def __init__(self, n_outputs: int) -> None:
         self.n_outputs = n_outputs
@@ -182,6 +184,28 @@ class BinaryCrossEntropy(ClassLoss):
         return normalized_sigmoids(z)
 
 
+class MultilabelCrossEntropy(BinaryCrossEntropy):
+    """L = −Σ [t log p + (1−t) log(1−p)] over the labels t, p = σ(z); dz = (p − t) / rows.
+
+    Exact for any finite z, as the binary cross-entropy is. A label counts as 1 where p > ½.
+    """
+
+    multilabel = True
+
+    def forward(self, z: Array, y: Labels) -> tuple[float, float]:
+        np.copyto(self.targets, y)
+        hits = np.count_nonzero(((z > 0) == y).all(axis=1))
+        return self._sum(z), int(hits)
+
+    def of_rows(self, z: Array, y: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        exact = z.astype(np.float64)
+        hits = ((exact > 0) == y).all(axis=1).astype(np.float64)
+        return self._rows(exact, y.astype(np.float64)), hits
+
+    def predictions(self, z: Array) -> Array:
+        return self.output.forward(z)
+
+
 class MeanSquaredError(ClassLoss):
     """L = Σ (a − t)² over the outputs, a = output(z), t = onehot(y); da = 2(a − t) / rows.
 
@@ -312,7 +336,9 @@ LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": SoftmaxCrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
     "mean_squared_error": MeanSquaredError,
+    "multilabel_cross_entropy": MultilabelCrossEntropy,
     "squared_error": SquaredError,
     "absolute_error": AbsoluteError,
     "huber": HuberError,
 }
+MULTILABEL = "multilabel_cross_entropy"  # the only loss of several labels

@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 class Network:
-    """A multilayer perceptron from `n_inputs` features to `n_outputs` classes or numbers.
+    """A multilayer perceptron from `n_inputs` features to `n_outputs` classes, labels or numbers.
 
     The flat vector `params` holds all parameters and `grads` all gradients: first every layer's
     weights (also as `weights`, the part that decays), then every layer's other parameters. `state`
@@ -178,14 +178,14 @@ class Network:
         return loss / seen, hits / seen
 
     def predict(self, x: Array) -> Array:
-        """Return the probability of each class, or the numbers (rows, n_outputs), for x."""
+        """Return the probability of each class or label, or the numbers (rows, n_outputs)."""
         predictions = np.empty((len(x), self.n_outputs), self.params.dtype)
         for rows in self._blocks(len(x)):
             predictions[rows] = self.loss.predictions(self.forward(x[rows]))
         return predictions
 
     def predict_proba(self, x: Array) -> Array:
-        """Return the probability of each class (rows, n_outputs) for x (rows, n_inputs)."""
+        """Return the probability of each class or label (rows, n_outputs) for x."""
         if self.loss.regression:
             raise ValueError(f"{self.config.loss} is a loss of numbers: there are no probabilities")
         return self.predict(x)

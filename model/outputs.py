@@ -26,11 +26,16 @@ class Threshold(NamedTuple):
         return np.where(above, self.positive, 1 - self.positive)
 
 
-def decided(probabilities: NDArray[Any], threshold: Threshold | None) -> NDArray[np.intp]:
+def decided(
+    probabilities: NDArray[Any], threshold: Threshold | None, *, multilabel: bool = False
+) -> NDArray[np.intp]:
     """Return the class index (n,) of each row of probabilities (n, k).
 
-    Without a threshold it is that of the most probable class.
+    Without a threshold it is that of the most probable class. Of several labels, return which of
+    them (n, k) are more probable than not, as 0 and 1.
     """
+    if multilabel:
+        return (probabilities > 0.5).astype(np.intp)
     if threshold is not None:
         return threshold.decide(probabilities)
     chosen: NDArray[np.intp] = probabilities.argmax(axis=1)

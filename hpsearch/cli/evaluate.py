@@ -134,7 +134,12 @@ def _print_notes(result: EvaluationResult) -> None:
 
 def _print_evaluation(evaluation: Evaluation) -> None:
     from hpsearch.cli.console import drawn_table, print_table, say
-    from hpsearch.evaluation.tables import baseline_table, candidate_table, score_table
+    from hpsearch.evaluation.tables import (
+        baseline_table,
+        candidate_table,
+        label_table,
+        score_table,
+    )
     from hpsearch.evaluation.wording import beside_baselines, tested, verdict
     from hpsearch.formatting import capitalized
 
@@ -149,6 +154,9 @@ def _print_evaluation(evaluation: Evaluation) -> None:
         print_table(_class_table(evaluation))
         if (more := len(evaluation.class_names) - MOST_CLASSES) > 0:
             click.echo(f"{more} more classes are recognized better; --json has them all")
+    if (labels := label_table(evaluation)) is not None:
+        click.echo()
+        print_table(drawn_table(labels))
     if (beside := baseline_table(evaluation)) is not None:
         click.echo()
         print_table(drawn_table(beside))

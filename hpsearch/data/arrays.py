@@ -22,9 +22,9 @@ TEST_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 def read_arrays(path: Path, options: TableOptions) -> RawData:
     """Return the .npz file's arrays x (n, …) and y (n,); or x_train, y_train, x_test, y_test.
 
-    y may also be (n, k), the numbers of a regression. x_val and y_val, if there are any, are the
-    validation part. `options.target` names another array than y as the labels. All axes of x after
-    the first become one.
+    y may also be (n, k): the numbers of a regression, or several labels of two values. x_val and
+    y_val, if there are any, are the validation part. `options.target` names another array than y as
+    the labels. All axes of x after the first become one.
     """
     target = next(iter(options.targets), None)
     with open_arrays(path) as arrays:
@@ -55,6 +55,7 @@ def read_arrays(path: Path, options: TableOptions) -> RawData:
         tuple(early_column(name, ()) for name in names),
         labels.class_names,
         labels.targets,
+        labels.words,
         n_val=sizes.get("val", 0),
         n_test=sizes.get("test", 0),
         notes=labels.notes,
@@ -81,7 +82,7 @@ def _pair(
         raise ValueError(f"array {y_name!r} must hold numbers or text, but holds {y.dtype}")
     if x.ndim < 2 or x.size == 0:
         raise ValueError(f"array {x_name!r} must have rows and columns, but its shape is {x.shape}")
-    several = y.ndim == 2 and y.shape[1] > 0 and y.dtype.kind == "f"  # numbers of a regression
+    several = y.ndim == 2 and y.size > 0 and (y.shape[1] > 1 or y.dtype.kind == "f")
     if len(y) != len(x) or not (y.ndim == 1 or several):
         raise ValueError(
             f"array {y_name!r} must have shape ({len(x)},), one label for each row of {x_name!r}, "

@@ -54,7 +54,7 @@ class Column(ABC):
     ) -> tuple[Self, Features]:
         """Return the column as the training rows have it, and their features.
 
-        y: class indices (n,), or numbers (n, k), of which `classes` is ().
+        y: class indices (n,), several labels (n, k), or numbers (n, k), of which `classes` is ().
         """
 
     @property
@@ -263,12 +263,13 @@ class Means(Column):
         from sklearn.preprocessing import TargetEncoder
 
         words = _words(values).fillna(MISSING).to_numpy(object)[:, None]
-        targets = [y] if classes else list(y.T)
-        kind = "continuous" if not classes else "multiclass" if len(classes) > 2 else "binary"
-        split = (StratifiedKFold if classes else KFold)(FOLDS, shuffle=True, random_state=0)
+        one = y.ndim == 1  # the classes of one target
+        targets = [y] if one else list(y.T)
+        kind = "multiclass" if one and len(classes) > 2 else "binary" if classes else "continuous"
+        split = (StratifiedKFold if one else KFold)(FOLDS, shuffle=True, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a class with fewer rows than folds
-            folds = [*split.split(words, y if classes else None)]
+            folds = [*split.split(words, y if one else None)]
         parts, tables, others = [], [], []
         for target in targets:
             encoder = TargetEncoder(target_type=kind)
@@ -284,9 +285,9 @@ class Means(Column):
             tables.append(np.column_stack(encoder.encodings_))
             others.append(np.atleast_1d(encoder.target_mean_))
         table = np.column_stack(tables)
-        labels = tuple(classes) if len(classes) > 2 else ("",)
-        if not classes and len(targets) > 1:
-            labels = tuple(map(str, range(len(targets))))
+        labels = tuple(classes) if kind == "multiclass" else ("",)
+        if len(targets) > 1:
+            labels = tuple(classes) or tuple(map(str, range(len(targets))))
         means = {word: tuple(row) for word, row in zip(known, table.tolist(), strict=True)}
         otherwise = tuple(np.concatenate(others).tolist())
         return cls(name, labels, means, otherwise), np.column_stack(parts)

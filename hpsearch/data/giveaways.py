@@ -20,8 +20,8 @@ def giveaways(
 
     That is by one split, or of numbers also by a line.
 
-    x: (n, d), finite. names: of the features. y: class indices (n,), or numbers (n, k). A split
-    has as many ends as there are classes.
+    x: (n, d), finite. names: of the features. y: class indices (n,), or several labels or numbers
+    (n, k), any of which may be given away. A split has as many ends as there are classes.
     """
     if len(x) > MOST_ROWS:
         rows = np.random.default_rng(0).permutation(len(x))[:MOST_ROWS]
@@ -49,8 +49,7 @@ def _predicted(x: NDArray[Any], y: NDArray[Any], class_names: Sequence[str]) -> 
     if not class_names:
         tree = DecisionTreeRegressor(max_leaf_nodes=MOST_LEAVES, random_state=0)
         return max(max(float(tree.fit(x, t).score(x, t)), _explained(x[:, 0], t)) for t in y.T)
-    leaves = min(max(2, len(class_names)), MOST_LEAVES)
-    tree = DecisionTreeClassifier(
-        max_leaf_nodes=leaves, class_weight="balanced", random_state=0
-    ).fit(x, y)
-    return float(balanced_accuracy_score(y, tree.predict(x)))
+    leaves = min(max(2, len(class_names)), MOST_LEAVES) if y.ndim == 1 else 2
+    split = DecisionTreeClassifier(max_leaf_nodes=leaves, class_weight="balanced", random_state=0)
+    labels = [y] if y.ndim == 1 else y.T
+    return max(float(balanced_accuracy_score(t, split.fit(x, t).predict(x))) for t in labels)

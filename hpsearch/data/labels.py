@@ -1,4 +1,4 @@
-"""What is to be predicted: classes as indices, or numbers.
+"""What is to be predicted: classes as indices, several labels as 0 and 1, or numbers.
 
 Errors name the column and the row (1 is the first row of data), but not the file.
 """
@@ -26,16 +26,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_NUMBERS = 20  # different numbers that may be classes
+MOST_LISTED = 5  # targets in an error message
 NEEDED_TO_SEAL = 7  # rows of a class, so that each of three parts has one; see `data.splitting`
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Class indices (n,) with the name of each class, or numbers (n, k) and no classes."""
+    """Class indices (n,) with the name of each class, or numbers (n, k) and no classes.
+
+    Several labels are y (n, k) of 0 and 1: class_names are those of the columns, and words what 0
+    and 1 stand for in each.
+    """
 
     targets: tuple[str, ...]  # the columns; () if the source has no names
     y: NDArray[Any]
     class_names: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -46,12 +52,7 @@ def read_labels(frame: pd.DataFrame, targets: Sequence[str], task: str, *, writt
     a file, whose words may spell numbers.
     """
     if len(targets) > 1:
-        if task == "classification":
-            raise ValueError(
-                f"task is 'classification', but there are {len(targets)} targets; name one"
-            )
-        columns = [_numbers(frame[name], f"target {name!r}") for name in targets]
-        return Labels(tuple(targets), np.column_stack(columns))
+        return several_labels(frame[[*targets]], task, "target", written=written)
     target = targets[0]
     return labels_of(frame[target], f"target {target!r}", task, name=target, written=written)
 
@@ -73,22 +74,64 @@ def labels_of(
     else:
         y, class_names = encode_labels(values, what, fractions=True)
     notes = (*([note] if note else []), *blanks(what, class_names))
-    return Labels((name,), y, class_names, notes)
+    return Labels((name,), y, class_names, notes=notes)
+
+
+def several_labels(columns: pd.DataFrame, task: str, what: str, *, written: bool = False) -> Labels:
+    """Return the labels of several targets: numbers, or labels of two values each.
+
+    what: names a column in errors, before its name. See `read_labels`.
+    """
+    names = tuple(map(str, columns))
+    values = {name: plain_values(columns[name]) for name in names}
+    if written:
+        spelled = {name: numbers_in(each) for name, each in values.items()}
+        values |= {name: each for name, each in spelled.items() if each is not None}
+    different = {name: each.nunique() for name, each in values.items()}
+    odd = [name for name, number in different.items() if number != 2]
+    numbers = all(map(is_number, values.values()))
+    if task == "regression" or (task == "auto" and odd and numbers):
+        found = [_numbers(columns[name], f"{what} {name!r}") for name in names]
+        return Labels(names, np.column_stack(found))
+    if odd:
+        listed = ", ".join(f"{name!r} ({different[name]:,})" for name in odd[:MOST_LISTED])
+        more = ", …" if len(odd) > MOST_LISTED else ""
+        kinds = "must hold two values each" + (", or all be numbers" if task == "auto" else "")
+        raise ValueError(
+            f"several targets {kinds}, and these hold another number of values: {listed}{more}; "
+            "leave them out, or name one target"
+        )
+    each = [
+        labels_of(columns[name], f"{what} {name!r}", "classification", written=written)
+        for name in names
+    ]
+    words = tuple((one.class_names[0], one.class_names[1]) for one in each)
+    y, notes = np.column_stack([one.y for one in each]), []
+    if task == "auto" and numbers:
+        notes.append(
+            f"each of the {len(names)} targets holds two numbers, which are taken for no and yes; "
+            'task = "regression" takes them for numbers'
+        )
+    if (y.sum(axis=1) == 1).all():
+        notes.append(
+            f"every row has exactly one of the {len(names)} labels; if they are the classes of one "
+            "target, write their names into one column and name that"
+        )
+    return Labels(names, y, names, words, tuple(notes))
 
 
 def array_labels(labels: NDArray[Any], what: str, task: str) -> Labels:
-    """Return the labels of an array (n,), or (n, k) of numbers; `what` names it in errors.
+    """Return the labels of an array (n,), or several (n, k); `what` names it in errors.
 
     task "auto": whole numbers are classes, and so are up to MOST_NUMBERS different fractions.
     """
     import pandas as pd
 
     if labels.ndim == 2:
-        if task == "classification":
-            raise ValueError(f"task is 'classification', but {what} has {labels.shape[1]} columns")
-        columns = [_numbers(pd.Series(column), what) for column in labels.T]
-        names = tuple(f"y{number}" for number in range(len(columns)))
-        return Labels(names, np.column_stack(columns))
+        if labels.shape[1] == 1 and task == "auto":
+            task = "regression"
+        names = [f"y{number}" for number in range(labels.shape[1])]
+        return several_labels(pd.DataFrame(labels, columns=names), task, f"{what}, column")
     if task == "auto":
         real = labels.dtype.kind == "f" and np.isfinite(labels).all()
         fractions = len(np.unique(labels[labels % 1 != 0])) if real else 0

@@ -136,9 +136,9 @@ def load_test_rows(
 def load_test_set(source: str, **how: Any) -> tuple[Array, NDArray[Any]]:
     """Return x and y of the sealed part that belongs to `load_dataset` with the same arguments.
 
-    y holds class indices (n,), or numbers (n, k) in their own units. A source's own test set is
-    complete whatever the limit. With `validation` "test" it is not sealed, so this raises
-    ValueError.
+    y holds class indices (n,), several labels (n, k), or numbers (n, k) in their own units. A
+    source's own test set is complete whatever the limit. With `validation` "test" it is not sealed,
+    so this raises ValueError.
     """
     x, y, _ = load_test_rows(source, **how)
     return x, y
@@ -171,7 +171,7 @@ class _Source:
             raise ValueError(unknown_name(scale, SCALES, "a scale"))
         raw, parts = read_parts(source, **how)
         with naming(source):
-            check_class_weight(class_weight, raw.class_names)
+            check_class_weight(class_weight, raw)
         return cls(source, scale, class_weight, raw, parts)
 
     def fitted(self, train: Indices) -> _Fitted:
@@ -195,6 +195,8 @@ class _Source:
         y_train, y_val = raw.y[train], raw.y[val]
         if not raw.class_names:
             y_train, y_val = fitted.target_scaler(y_train), fitted.target_scaler(y_val)
+        elif raw.task == "multilabel":
+            y_train, y_val = y_train.astype(np.float32), y_val.astype(np.float32)
         notes = (*raw.notes, *prepared.notes)
         return Dataset(
             name=source_name(self.source),
@@ -211,6 +213,7 @@ class _Source:
             columns=as_plain(prepared.columns),
             scaler=scaler,
             target_names=raw.target_names,
+            words=raw.words,
             target_scaler=fitted.target_scaler,
             notes=tuple(f"{self.source}: {sentence}" for sentence in notes),
         )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Indices = NDArray[np.intp]
+
+
+def task_of(class_names: Sequence[str], y: NDArray[Any]) -> str:
+    """Return what labels y are for: "classification", "multilabel" or "regression"."""
+    if not class_names:
+        return "regression"
+    return "classification" if y.ndim == 1 else "multilabel"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +51,11 @@ class Prepared:
 class RawData:
     """Everything that a source of numbers holds.
 
-    y: class indices (n,), or numbers (n, k). class_names: in the order of the indices, () of
-    numbers. target_names: the columns of y, () if they have no names. n_val, n_test: how many of
-    the last rows are the source's own validation rows, and its own test set, which comes after
-    them. notes: sentences about what may not be meant.
+    y: class indices (n,), several labels (n, k) of 0 and 1, or numbers (n, k). class_names: in the
+    order of the indices, those of the labels, or () of numbers. target_names: the columns of y, ()
+    if they have no names. words: what 0 and 1 stand for in each of several labels. n_val, n_test:
+    how many of the last rows are the source's own validation rows, and its own test set, which
+    comes after them. notes: sentences about what may not be meant.
     """
 
     x: NDArray[Any]  # (n, d), real and finite, in the source's own precision
@@ -55,6 +63,7 @@ class RawData:
     columns: tuple[Column, ...]
     class_names: tuple[str, ...]
     target_names: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
     n_val: int = 0
     n_test: int = 0
     # Class names as version 0.1 read them from a .csv file, "1" for "01": stored digests are of
@@ -71,15 +80,15 @@ class RawData:
 
     @property
     def task(self) -> str:
-        """What the labels are for: "classification" or "regression"."""
-        return "classification" if self.class_names else "regression"
+        """What the labels are for; see `task_of`."""
+        return task_of(self.class_names, self.y)
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the raw data, shortened to 32 hex digits."""
         class_names = self.early_names or self.class_names
         facts = (self.x.shape, self.x.dtype.str, self.n_test, self.feature_names, class_names)
-        digest = hashlib.sha256(repr(facts).encode())
+        digest = hashlib.sha256(repr((*facts, self.words) if self.words else facts).encode())
         digest.update(np.ascontiguousarray(self.x).data)
         digest.update(np.ascontiguousarray(self.y, "<i8" if self.class_names else "<f8").data)
         return digest.hexdigest()[:32]

@@ -117,7 +117,7 @@ class Parts:
 
 
 def check_classes(source: str, raw: Source, folds: int = 0) -> None:
-    """Refuse a class that could be missing from one of the parts, and too few rows."""
+    """Refuse a class or label that could be missing from one of the parts, and too few rows."""
     if not raw.class_names:
         if len(raw.y) - raw.n_test < LEAST_ROWS:
             raise ValueError(f"{source}: has {len(raw.y)} rows; at least {LEAST_ROWS} are needed")
@@ -128,7 +128,11 @@ def check_classes(source: str, raw: Source, folds: int = 0) -> None:
     if raw.n_test:
         parts, needed = "training and validation", to_split
     own = raw.n_test + raw.n_val
-    counts = np.bincount(raw.y[: len(raw.y) - own], minlength=len(raw.class_names))
+    y = raw.y[: len(raw.y) - own]
+    if raw.task == "multilabel":
+        _check_labels(source, raw, y, parts, needed)
+        return
+    counts = np.bincount(y, minlength=len(raw.class_names))
     rare = [raw.class_names[number] for number in np.flatnonzero(counts < needed)]
     if len(rare) == 1:
         raise ValueError(
@@ -143,6 +147,24 @@ def check_classes(source: str, raw: Source, folds: int = 0) -> None:
             f"that they need to be in the {parts} parts ({names}); add rows or leave these classes "
             "out"
         )
+
+
+def _check_labels(source: str, raw: Source, y: NDArray[np.intp], parts: str, needed: int) -> None:
+    """Refuse labels of which too few rows are yes, or no."""
+    counts = np.stack([len(y) - y.sum(axis=0), y.sum(axis=0)])
+    rare = np.flatnonzero(counts.min(axis=0) < needed).tolist()
+    if not rare:
+        return
+    listed = []
+    for label in rare[:MOST_NAMED]:
+        value = int(counts[:, label].argmin())
+        word, rows = raw.words[label][value], counts[value, label]
+        listed.append(f"{raw.class_names[label]!r} is {word!r} in {rows}")
+    more = ", …" if len(rare) > MOST_NAMED else ""
+    raise ValueError(
+        f"{source}: a target needs {needed} rows of each value to be in the {parts} parts, and "
+        f"{', '.join(listed)}{more}; add rows, or leave it out of target"
+    )
 
 
 def read_parts(
@@ -196,7 +218,7 @@ def splitter_of(raw: Source, how: Split) -> Splitter:
         raise ValueError(f"{asked[0]} and {asked[1]} cannot be had together; leave one of them out")
     if how.repeats > 1 and asked and groups is None:
         raise ValueError(f"with {asked[0]} folds are always the same; leave repeats out")
-    classes = raw.y if raw.class_names else None
+    classes = strata_of(raw) if raw.class_names else None
     if isinstance(raw, TableData):
         if groups is not None:
             return Grouped(groups, classes, str(raw.options.groups))
@@ -225,7 +247,9 @@ def split(raw: Source, how: Split) -> Parts:
     if how.train_limit is not None:
         folds = [(_train_limited(raw, train, how), val) for train, val in folds]
     parts = Parts(tuple(folds), test)
-    if not isinstance(splitter, Shuffled):
+    if raw.task == "multilabel":
+        _check_label_parts(raw, parts)
+    elif not isinstance(splitter, Shuffled):
         _check_parts(raw, parts)
     return parts
 
@@ -259,9 +283,44 @@ def _check_parts(raw: Source, parts: Parts) -> None:
             )
 
 
+def _check_label_parts(raw: Source, parts: Parts) -> None:
+    """Refuse training rows that have a label nowhere, or everywhere."""
+    for train, _ in parts.folds:
+        rows = raw.y[train].sum(axis=0)
+        missing = np.flatnonzero((rows == 0) | (rows == len(train)))
+        if len(missing):
+            raise ValueError(
+                f"target {raw.class_names[missing[0]]!r} has only one value in the training rows; "
+                "leave it out of target, or choose another split_seed"
+            )
+
+
 def strata_of(raw: Source) -> Indices:
-    """Return what rows are drawn in proportion to (n,): their classes, or nothing."""
-    return raw.y if raw.class_names else np.zeros(len(raw.y), np.intp)
+    """Return what rows are drawn in proportion to (n,): their classes, or nothing of numbers.
+
+    Of several labels it is the rarest that a row has, among those in enough rows to be divided.
+    """
+    if raw.task == "regression":
+        return np.zeros(len(raw.y), np.intp)
+    if raw.task == "classification":
+        return raw.y
+    return _rarest_labels(raw.y, raw.n_val + raw.n_test)
+
+
+def _rarest_labels(y: NDArray[np.intp], own: int) -> Indices:
+    """Return the number of each row's rarest label (n,), from labels (n, k); 0 for none.
+
+    own: how many of the last rows are not divided.
+    """
+    divided = slice(len(y) - own)
+    strata = np.zeros(len(y), np.intp)
+    for stratum, label in enumerate(np.argsort(-y.sum(axis=0), kind="stable"), start=1):
+        strata[y[:, label] == 1] = stratum  # from the most frequent label to the rarest
+    few = np.bincount(strata[divided], minlength=y.shape[1] + 1) < NEEDED_TO_SEAL
+    strata[few[strata]] = 0
+    if np.count_nonzero(strata[divided] == 0) < NEEDED_TO_SEAL:
+        strata[strata == 0] = np.bincount(strata[divided]).argmax()
+    return np.unique(strata, return_inverse=True)[1].astype(np.intp)
 
 
 def _limited(raw: Source, sealed: NDArray[np.bool_], how: Split) -> Indices:
@@ -279,7 +338,7 @@ def _limited(raw: Source, sealed: NDArray[np.bool_], how: Split) -> Indices:
     counts = np.bincount(strata[: how.limit], minlength=strata.max() + 1)
     short = counts[strata] < needed
     if short.any():
-        if not raw.class_names:
+        if raw.task != "classification":
             raise ValueError(f"limit: the first {how.limit} rows do not fill every part; raise it")
         name = raw.class_names[strata[short.argmax()] // 2]
         raise ValueError(

@@ -23,7 +23,7 @@ from hpsearch.data.columns import KINDS, check_finite, encode
 from hpsearch.data.kinds import Kind, kinds_of, notes_on, used
 from hpsearch.data.labels import read_labels
 from hpsearch.data.options import TableOptions
-from hpsearch.data.raw import Indices, Prepared, RawData
+from hpsearch.data.raw import Indices, Prepared, RawData, task_of
 from hpsearch.formatting import counted, unknown_name
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class TableData:
     y: NDArray[Any]
     class_names: tuple[str, ...]
     target_names: tuple[str, ...]
+    words: tuple[tuple[str, str], ...]
     options: TableOptions
     digest: str
     n_val: int = 0
@@ -56,8 +57,8 @@ class TableData:
 
     @property
     def task(self) -> str:
-        """What the labels are for: "classification" or "regression"."""
-        return "classification" if self.class_names else "regression"
+        """What the labels are for; see `task_of`."""
+        return task_of(self.class_names, self.y)
 
     def kinds(self, train: Indices) -> list[Kind]:
         """Return what each column is taken for, as the rows `train` have it."""
@@ -128,6 +129,7 @@ def build_table(
         y=labels.y,
         class_names=labels.class_names,
         target_names=labels.targets,
+        words=labels.words,
         options=options,
         digest=digest_of(frame),
         n_val=n_val,

@@ -19,15 +19,18 @@ BALANCED = "balanced"
 ClassWeight = str | Mapping[str, float]
 
 
-def check_class_weight(class_weight: ClassWeight | None, class_names: tuple[str, ...]) -> None:
+def check_class_weight(class_weight: ClassWeight | None, raw: Source) -> None:
     """Raise ValueError for weights of classes that the labels do not have."""
     if class_weight is None:
         return
-    if not class_names:
-        raise ValueError("class_weight is for classes, and these labels are numbers")
+    if raw.task != "classification":
+        what = (
+            "these labels are numbers" if raw.task == "regression" else "there are several labels"
+        )
+        raise ValueError(f"class_weight is for classes, and {what}")
     for name in class_weight if isinstance(class_weight, Mapping) else ():
-        if name not in class_names:
-            raise ValueError(f"class_weight: {unknown_name(name, class_names, 'a class')}")
+        if name not in raw.class_names:
+            raise ValueError(f"class_weight: {unknown_name(name, raw.class_names, 'a class')}")
 
 
 def training_weights(

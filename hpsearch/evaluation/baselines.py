@@ -12,7 +12,7 @@ from hpsearch.evaluation.bootstrap import interval_of, resampled, score_interval
 from hpsearch.trainables.scoring import ALIASES, Predicted, Truth, known_scores, scores_of
 from hpsearch.trials.metrics import higher_is_better
 
-USUAL = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss", "rmse", "mae", "r2")
+USUAL = ("accuracy", "balanced_accuracy", "f1_micro", "roc_auc", "log_loss", "rmse", "mae", "r2")
 NETWORK = "the network"
 UNEVEN = 0.8  # share of the largest class above which accuracy says little
 GROWING, SURE = 0.3, 0.001  # a rank correlation worth a remark, and its error probability
@@ -93,13 +93,15 @@ class Comparison:
         return [model.name for model in self.baselines if model.verdict == verdict]
 
 
-def score_name(metric: str, class_names: Sequence[str]) -> str:
+def score_name(metric: str, truth: Truth) -> str:
     """Return the score on test rows that is nearest to a study's metric."""
     name = metric.partition("/")[2]
     name = ALIASES.get(name, name)
-    if name in known_scores(class_names):
+    if name in known_scores(truth.class_names, multilabel=truth.multilabel):
         return name
-    return "log_loss" if class_names else "rmse"
+    if truth.multilabel:
+        return "hamming_loss"
+    return "log_loss" if truth.class_names else "rmse"
 
 
 def compare(
@@ -134,7 +136,7 @@ def compare(
 def _common_scores(truth: Truth, models: Sequence[Predicted]) -> list[str]:
     """Return the scores that all models have: some have no probabilities."""
     probabilities = all(model.probabilities is not None for model in models)
-    return known_scores(truth.class_names, probabilities=probabilities)
+    return known_scores(truth.class_names, multilabel=truth.multilabel, probabilities=probabilities)
 
 
 def _known(value: float | None) -> float | None:
@@ -161,14 +163,15 @@ def remarks(
     found, classes = [], len(truth.class_names)
     if classes:
         found += _never_predicted(truth, model, subject)
+    else:
+        found += _growing_errors(truth, model)
+    if classes and not truth.multilabel:
         share = np.bincount(truth.y, minlength=classes).max() / len(truth.y)
         if metric == "accuracy" and share > UNEVEN:
             found.append(
                 f"{share:.0%} of the test rows are of one class, so accuracy says little; "
                 "val/roc_auc, val/balanced_accuracy or val/average_precision say more"
             )
-    else:
-        found += _growing_errors(truth, model)
     tested = scores_of([metric], truth, model)[metric]
     if validated is None or not validation_rows:
         return found
@@ -186,14 +189,16 @@ def remarks(
 
 
 def _never_predicted(truth: Truth, model: Predicted, subject: str) -> list[str]:
-    classes = len(truth.class_names)
-    rows, predicted = (np.bincount(y, minlength=classes) for y in (truth.y, model.labels))
+    classes, kinds = len(truth.class_names), ("class", "classes")
+    if truth.multilabel:
+        rows, predicted, kinds = truth.y.sum(axis=0), model.labels.sum(axis=0), ("label", "labels")
+    else:
+        rows, predicted = (np.bincount(y, minlength=classes) for y in (truth.y, model.labels))
     missed = np.flatnonzero((rows > 0) & (predicted == 0)).tolist()
     names = [repr(truth.class_names[number]) for number in missed]
     if not names:
         return []
-    which = "class" if len(names) == 1 else "classes"
-    return [f"{subject} never predicts {which} {', '.join(names)}"]
+    return [f"{subject} never predicts {kinds[len(names) > 1]} {', '.join(names)}"]
 
 
 def _growing_errors(truth: Truth, model: Predicted) -> list[str]:

@@ -59,7 +59,9 @@ def score_interval(
 ) -> Interval:
     """Return the 95 % interval of a score: Wilson's of an accuracy, else of its drawn values."""
     if name == "accuracy" and truth.weights is None:
-        return share_interval(int((model.labels == truth.y).sum()), len(truth.y))
+        right = model.labels == truth.y
+        hits = right.all(axis=1) if truth.multilabel else right
+        return share_interval(int(hits.sum()), len(truth.y))
     return interval_of(drawn)
 
 

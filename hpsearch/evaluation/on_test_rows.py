@@ -25,7 +25,10 @@ from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_o
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-USUAL = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "rmse", "mae", "r2")
+USUAL = (
+    *("accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "roc_auc", "log_loss"),
+    *("rmse", "mae", "r2"),
+)
 BINS, ROWS_IN_A_BIN = 10, 20  # of a calibration curve: at most, and at least
 MOST_POINTS, MOST_TARGETS = 300, 3  # of the residuals that are kept
 
@@ -65,11 +68,20 @@ class Calibration:
     """How often what has some probability is true, on the test rows.
 
     of: the class that the probabilities are of; "" for those of each row's most probable class.
-    bins: of about as many rows each, by rising probability.
+    bins: of about as many rows each, by rising probability. labels: whether a row counts with each
+    of its several labels.
     """
 
     of: str
     bins: tuple[Bin, ...]
+    labels: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What the probabilities are of."""
+        if self.labels:
+            return "each label"
+        return f"class {self.of}" if self.of else "the most probable class"
 
     @property
     def error(self) -> float:
@@ -79,6 +91,17 @@ class Calibration:
         """
         rows = sum(each.rows for each in self.bins)
         return sum(each.rows * abs(each.observed - each.predicted) for each in self.bins) / rows
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """One of several labels: how many test rows have it, and how well it is predicted."""
+
+    name: str
+    rows: int
+    precision: float
+    recall: float
+    f1: float
 
 
 @dataclass(frozen=True)
@@ -92,12 +115,17 @@ class Residuals:
 
 @dataclass(frozen=True)
 class OnTestRows:
-    """The final models on the test rows; `calibration` of classes, `residuals` of numbers."""
+    """The final models on the test rows.
+
+    calibration: of classes and labels. residuals: of numbers. labels: each of several, by the first
+    final model.
+    """
 
     rows: int
     scores: tuple[FinalScore, ...]
     calibration: Calibration | None = None
     residuals: tuple[Residuals, ...] = ()
+    labels: tuple[LabelScores, ...] = ()
 
     @property
     def shown(self) -> list[FinalScore]:
@@ -125,7 +153,8 @@ class OnTestRows:
         if not truth.class_names:
             return cls(len(truth.y), scores, residuals=_residuals(truth, first, targets))
         calibration = None if first.probabilities is None else _calibration(truth, first)
-        return cls(len(truth.y), scores, calibration)
+        labels = _labels(truth, first) if truth.multilabel else ()
+        return cls(len(truth.y), scores, calibration, labels=labels)
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain data, as JSON has it."""
@@ -140,11 +169,16 @@ class OnTestRows:
             plain["rows"],
             tuple(_score_of(each) for each in plain["scores"]),
             calibration
-            and Calibration(calibration["of"], tuple(Bin(**each) for each in calibration["bins"])),
+            and Calibration(
+                calibration["of"],
+                tuple(Bin(**each) for each in calibration["bins"]),
+                calibration.get("labels", False),
+            ),
             tuple(
                 Residuals(each["target"], tuple(each["true"]), tuple(each["predicted"]))
                 for each in plain["residuals"]
             ),
+            tuple(LabelScores(**each) for each in plain.get("labels", ())),
         )
 
 
@@ -168,7 +202,11 @@ def _scores(
 ) -> tuple[FinalScore, ...]:
     """Return all scores; the metric and the usual ones come first and have intervals."""
     first = models[0]
-    known = known_scores(truth.class_names, probabilities=first.probabilities is not None)
+    known = known_scores(
+        truth.class_names,
+        multilabel=truth.multilabel,
+        probabilities=first.probabilities is not None,
+    )
     shown = [metric, *(name for name in USUAL if name in known and name != metric)]
     names = [*shown, *(name for name in known if name not in shown)]
     each = [scores_of(names, truth, model) for model in models]
@@ -198,7 +236,9 @@ def _calibration(truth: Truth, model: Predicted) -> Calibration:
     """Return the calibration of a model with probabilities; every row counts alike."""
     p = model.probabilities
     assert p is not None
-    if len(truth.class_names) == 2:
+    if truth.multilabel:
+        of, probability, observed = "", p.ravel(), truth.y.ravel() == 1
+    elif len(truth.class_names) == 2:
         of, probability = truth.class_names[truth.positive], p[:, truth.positive]
         observed = truth.y == truth.positive
     else:
@@ -210,7 +250,18 @@ def _calibration(truth: Truth, model: Predicted) -> Calibration:
         Bin(len(rows), float(probability[rows].mean()), float(observed[rows].mean()))
         for rows in parts
     )
-    return Calibration(of, tuple(bins))
+    return Calibration(of, tuple(bins), truth.multilabel)
+
+
+def _labels(truth: Truth, model: Predicted) -> tuple[LabelScores, ...]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    scores = precision_recall_fscore_support(truth.y, model.labels, zero_division=0)
+    columns = zip(truth.class_names, *(values.tolist() for values in scores), strict=True)
+    return tuple(
+        LabelScores(name, int(rows), precision, recall, f1)
+        for name, precision, recall, f1, rows in columns
+    )
 
 
 def _residuals(truth: Truth, model: Predicted, targets: Sequence[str]) -> tuple[Residuals, ...]:

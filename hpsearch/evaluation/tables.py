@@ -10,6 +10,8 @@ from hpsearch.evaluation.baselines import NETWORK
 from hpsearch.evaluation.scores import SCORES, Scores
 from hpsearch.trials.metrics import common_format
 
+MOST_LABELS = 100  # rows of a table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -61,6 +63,24 @@ def score_table(evaluation: Evaluation) -> Table | None:
         means = [_mean(each[name]) for name in SCORES]
         rows.insert(1, [Cell(f"mean of {number}"), *means, Cell("")])
     return Table(["", *SCORES.values(), "95 % interval of the accuracy"], rows)
+
+
+def label_table(evaluation: Evaluation) -> Table | None:
+    """Return how well each of several labels is predicted, None if there are not several.
+
+    Of very many there are those that are recognized worst.
+    """
+    found = evaluation.tested
+    if found is None or not found.labels:
+        return None
+    labels = [*found.labels]
+    if len(labels) > MOST_LABELS:
+        labels = sorted(labels, key=lambda each: each.f1)[:MOST_LABELS]
+    rows = [
+        [Cell(each.name), cell(each.rows), *map(fixed, (each.precision, each.recall, each.f1))]
+        for each in labels
+    ]
+    return Table(["label", "rows", "precision", "recall", "F1"], rows)
 
 
 def _tested_table(tested: OnTestRows, evaluation: Evaluation) -> Table:

@@ -208,7 +208,7 @@ def load_network(settings: StudySettings) -> NetworkModel:
 
 def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkModel]:
     from hpsearch.data.loading import load_final, load_folds  # imports the training core
-    from hpsearch.trainables.network import DEFAULT_LOSS, NetworkModel
+    from hpsearch.trainables.network import NetworkModel, default_loss
 
     table = settings.data.arguments()
     with data_errors():
@@ -217,8 +217,8 @@ def _loaded_network(settings: StudySettings) -> tuple[StudySettings, NetworkMode
     if numbers and not _names_metric(settings):
         settings = settings.replace(search=DEFAULT_ERROR)
     losses = [str(loss) for loss in settings.trial.values_of("loss")]
-    if numbers and not losses:
-        settings = settings.replace(trial=DEFAULT_LOSS)
+    if not losses and (usual := default_loss(folds[0])):
+        settings = settings.replace(trial={"loss": usual})
     search = settings.search
     return settings, NetworkModel(
         *folds,

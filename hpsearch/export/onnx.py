@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,7 +39,6 @@ from hpsearch.storage.catalog import study_settings
 from model.batch_norm import BatchNorm
 from model.dropout import Dropout
 from model.layers import Identity, LeakyReLU, Linear, ReLU, ReLU6, Sigmoid, Tanh
-from model.outputs import decided
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +92,9 @@ def as_onnx(saved: Checkpoint, about: Mapping[str, str]) -> ModelProto:
 
     Inputs: one (rows, 1) for each column, by its name: double, NaN for a gap; or string, "" for a
     gap. If all columns are complete numbers, as those of an array, there is one double input `X`
-    (rows, d) instead. Outputs: `label` (rows,), string, and `probabilities` (rows, k), float; or
-    `prediction` (rows, k), double. about: metadata besides the version, columns, classes and
-    targets.
+    (rows, d) instead. Outputs: `label` (rows,), or (rows, k) of several labels, string, and
+    `probabilities` (rows, k), float; or `prediction` (rows, k), double. about: metadata besides the
+    version, columns, classes and targets.
     """
     from onnx import helper
 
@@ -105,7 +105,8 @@ def as_onnx(saved: Checkpoint, about: Mapping[str, str]) -> ModelProto:
     features = [ARRAY] if _is_array(columns) else [_features(graph, each) for each in columns]
     x = graph.node("Concat", *features, axis=1)
     z = _layers(graph, _scaled(graph, x, saved), saved.network)
-    write = _numbers if saved.network.loss.regression else _classes
+    loss = saved.network.loss
+    write = _numbers if loss.regression else _several_labels if loss.multilabel else _classes
     outputs = write(graph, z, saved)
     model: ModelProto = helper.make_model(
         helper.make_graph(graph.nodes, "hpsearch", inputs, outputs, graph.constants),
@@ -133,9 +134,8 @@ def check_agreement(content: bytes, saved: Checkpoint, rows: pd.DataFrame) -> No
     *labels, outputs = session.run(None, onnx_inputs(rows, from_plain(saved.columns)))
     unit = saved.target_scaler.width if expected.classes is None else np.ones(())
     worst = np.max(np.abs(outputs - expected.outputs) / np.maximum(unit, np.finfo(np.float64).tiny))
-    same = all(
-        (found == saved.classes[decided(outputs, saved.threshold)]).all() for found in labels
-    )
+    as_found = replace(expected, outputs=outputs)
+    same = all((found == as_found.labels).all() for found in labels)
     if not (same and worst <= TOLERANCE):
         raise StudyError(
             f"the ONNX file differs from the network by {worst:.2g} on {len(rows)} rows, which is "
@@ -330,8 +330,6 @@ def _numbers(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
 
 def _classes(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
     """Add the class that is predicted and the probabilities; return these two outputs."""
-    from onnx import TensorProto, helper
-
     label, probabilities = graph.name("label"), graph.name("probabilities")
     config = saved.network.config
     output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(
@@ -341,10 +339,29 @@ def _classes(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
     chosen = _chosen(graph, probabilities, saved.threshold)
     names = graph.constant(saved.classes.astype(object))
     graph.node("Gather", names, chosen, output=label)
-    shape = ("rows", saved.network.n_outputs)
+    return _two_outputs(label, ["rows"], probabilities, saved)
+
+
+def _several_labels(graph: _Graph, z: str, saved: Checkpoint) -> list[ValueInfoProto]:
+    """Add the word of each label and the probabilities; return these two outputs."""
+    label, probabilities = graph.name("label"), graph.name("probabilities")
+    graph.node("Sigmoid", z, output=probabilities)
+    above = graph.node("Greater", probabilities, *_constants(graph, np.array(0.5)))
+    words = np.array(saved.words, object).T
+    no, yes = (graph.constant(each[None, :]) for each in words)
+    graph.node("Where", above, yes, no, output=label)
+    return _two_outputs(label, ["rows", len(saved.words)], probabilities, saved)
+
+
+def _two_outputs(
+    label: str, shape: Sequence[str | int], probabilities: str, saved: Checkpoint
+) -> list[ValueInfoProto]:
+    from onnx import TensorProto, helper
+
+    each = ("rows", saved.network.n_outputs)
     return [
-        helper.make_tensor_value_info(label, TensorProto.STRING, ["rows"]),
-        helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, shape),
+        helper.make_tensor_value_info(label, TensorProto.STRING, shape),
+        helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, each),
     ]
 
 

@@ -188,6 +188,8 @@ def _note(study: Study, winner: Winner, run: Run | None) -> str:
     trial, score = winner.trial, winner.untested
     name, title = study.study_name, run_name(study, trial)
     what = "numbers" if winner.network.regression else "class names"
+    if winner.network.words_:
+        what = "a word for each label"
     if run is not None:
         title = f"[{title}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
     value = f"{metric_title(study)} {format_value(trial.value)} at epoch {best_epoch(trial)}"

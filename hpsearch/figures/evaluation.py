@@ -134,8 +134,8 @@ def draw_calibration(evaluation: Evaluation, found: Calibration) -> Figure:
     half = np.abs(intervals.T - observed)
     axes.errorbar(predicted, observed, yerr=half, fmt="o", color=COLOURS[0], capsize=3)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    of = f"class {found.of}" if found.of else "the most probable class"
-    label_axes(axes, f"probability of {shortened(of, 40)}", "share of the test rows, 95 %")
+    of = shortened(found.subject, 40)
+    label_axes(axes, f"probability of {of}", "share of the test rows, 95 %")
     return figure
 
 

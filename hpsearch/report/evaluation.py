@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.analysis.tables import Cell, Table, cell, fixed
 from hpsearch.evaluation.record import last_evaluation
-from hpsearch.evaluation.tables import baseline_table, candidate_table, score_table
+from hpsearch.evaluation.tables import baseline_table, candidate_table, label_table, score_table
 from hpsearch.evaluation.wording import beside_baselines, overtaken, tested, verdict
 from hpsearch.formatting import capitalized
 from hpsearch.report.charts.base import Panels
@@ -49,7 +49,9 @@ def evaluation_section(facts: Facts) -> EvaluationSection | None:
         candidates=candidate_table(evaluation),
         tested=_tested(evaluation),
         scores=score_table(evaluation),
-        classes=None if network is None else class_table(evaluation.class_names, network),
+        classes=label_table(evaluation)
+        if network is None
+        else class_table(evaluation.class_names, network),
         baselines=baseline_table(evaluation),
         beside=_sentence(beside_baselines(evaluation)),
         remarks=tuple(_sentence(each) for each in found.remarks) if found else (),

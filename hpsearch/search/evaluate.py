@@ -264,7 +264,7 @@ def _test_scores(
         validation_rows=model.validation_rows,
         targets=model.dataset.target_names,
     )
-    if not model.class_names:
+    if not model.class_names or model.dataset.multilabel:
         return found
     decision = {} if threshold is None else {THRESHOLD: [*threshold]}
     return {**class_scores(labels, outputs, lambda p: decided(p).labels), **decision, **found}
@@ -316,7 +316,7 @@ def _on_test_rows(
     table: the arguments of `read_parts`, with which the baselines read the same rows and labels.
     """
     searched, folded = settings.search.metric, isinstance(settings.data.validation, Folds)
-    metric = score_name(searched, truth.class_names)
+    metric = score_name(searched, truth)
     baselines = dict(baseline_predictions(table, settings.data.class_weight))
     compared, error = compare(metric, truth, models[0], baselines, subject=subject)
     said = remarks(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A column to predict: the rows of each class, or the range of its numbers."""
+    """A column to predict: the rows of each class or value, or the range of its numbers."""
 
     name: str
     classes: dict[str, int]
@@ -36,10 +36,10 @@ class Target:
 class Look:
     """What a table is taken for.
 
-    task: "classification" or "regression". rows: those with a label. parts: how many each part has,
-    of folds the first one. folds: how many there are in all, 1 for a single split. columns: what
-    each column of the table is taken for; () where all are numbers already. features: how many the
-    network gets. notes: what may not be meant.
+    task: "classification", "multilabel" or "regression". rows: those with a label. parts: how many
+    each part has, of folds the first one. folds: how many there are in all, 1 for a single split.
+    columns: what each column of the table is taken for; () where all are numbers already. features:
+    how many the network gets. notes: what may not be meant.
     """
 
     source: str
@@ -118,6 +118,12 @@ def _suspicions(raw: Source, parts: Parts, prepared: Prepared) -> Sequence[str]:
 
 def _targets(raw: Source) -> list[Target]:
     names = raw.target_names or ("target",)
+    if raw.task == "multilabel":
+        ones = raw.y.sum(axis=0).tolist()
+        return [
+            Target(name, {no: len(raw.y) - rows, yes: rows})
+            for name, (no, yes), rows in zip(names, raw.words, ones, strict=True)
+        ]
     if raw.class_names:
         counts = np.bincount(raw.y, minlength=len(raw.class_names)).tolist()
         return [Target(names[0], dict(zip(raw.class_names, counts, strict=True)))]

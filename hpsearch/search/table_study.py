@@ -85,7 +85,7 @@ def table_study(data: DataSettings, metric: str | None = None) -> StudySettings:
     searched = metric or usual
     search = {
         "metric": searched,
-        "metrics": [name for name in (usual, *others) if name != searched],
+        "metrics": [name for name in dict.fromkeys([usual, *others]) if name != searched],
         "trials": TRIALS,
     }
     table = {
@@ -101,6 +101,10 @@ def _metrics(look: Look) -> tuple[str, list[str]]:
     """Return the metric to search for, and others that people will want to see."""
     if look.task == "regression":
         return "val/rmse", ["val/mae", "val/r2"]
+    if look.task == "multilabel":
+        shares = [max(each.classes.values()) / sum(each.classes.values()) for each in look.targets]
+        usual = "val/roc_auc" if max(shares) > UNEVEN else "val/f1_macro"
+        return usual, ["val/f1_macro", "val/roc_auc", "val/f1_micro"]
     counts = look.targets[0].classes.values()
     uneven = max(counts) > UNEVEN * sum(counts)
     if len(counts) == 2:

@@ -10,12 +10,11 @@ import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.multioutput import MultiOutputRegressor
 
 from hpsearch.data.frames import prepare_frame
 from hpsearch.data.splitting import read_parts
 from hpsearch.data.weights import ClassWeight, training_weights
-from hpsearch.trainables.estimator import preparation
+from hpsearch.trainables.estimator import for_targets, predicted_labels, preparation
 from hpsearch.trainables.scoring import Predicted
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def baseline_predictions(
     if x.size > MOST_CELLS:
         return
     y, classes = raw.y[rest], len(raw.class_names)
+    if raw.task == "regression" and y.shape[1] == 1:
+        y = y[:, 0]
     weights = training_weights(raw, rest, class_weight)
     for name, estimator in (CLASSIFIERS if classes else REGRESSORS).items():
         prepare = preparation(estimator, "standardize")
@@ -58,14 +59,12 @@ def baseline_predictions(
             inputs, tests = prepare.fit_transform(x), prepare.transform(x_test)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of convergence: it is what the defaults give
-            if classes:
-                fitted = estimator.fit(inputs, y, sample_weight=weights)
+            fitted = for_targets(estimator, raw).fit(inputs, y, sample_weight=weights)
+            if raw.task == "multilabel":
+                yield name, predicted_labels(fitted, tests)
+            elif classes:
                 yield name, _classes(fitted, tests, classes)
             else:
-                several = y.shape[1] > 1
-                fitted = (MultiOutputRegressor(estimator) if several else estimator).fit(
-                    inputs, y if several else y[:, 0], sample_weight=weights
-                )
                 yield name, Predicted(fitted.predict(tests).reshape(len(tests), -1))
 
 

@@ -18,6 +18,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
@@ -60,7 +61,11 @@ if TYPE_CHECKING:
 ESTIMATOR = "model.estimator"  # the key of the study file, for messages
 EPOCHS = "epochs"
 MAX_CATEGORIES = 50  # of a column; the rarest share a feature
-OF_CLASSES, OF_NUMBERS = ("accuracy", "loss", "auc"), ("rmse", "mae", "r2")  # always tracked
+TRACKED = {  # always, by task; of more than two classes without the area
+    "classification": ("accuracy", "loss", "auc"),
+    "multilabel": ("accuracy", "f1_macro", "auc"),
+    "regression": ("rmse", "mae", "r2"),
+}
 BOOSTED = "HistGradientBoosting"  # whose rounds are max_iter
 
 
@@ -123,16 +128,18 @@ class EstimatorModel:
         ]
         self.prepare = preparation(self.estimator, scale)
         self._check_keys(keys)
-        self._positive = positive_class(self._raw.class_names, positive)
-        usual: Sequence[str] = OF_CLASSES if self.classifies else OF_NUMBERS
-        if len(self._raw.class_names) > 2:
-            usual = usual[:-1]  # the area is usual for two classes
+        names, task = self._raw.class_names, self._raw.task
+        several = task == "multilabel"
+        self._positive = positive_class(names, positive, multilabel=several)
+        usual: Sequence[str] = TRACKED[task]
+        if task == "classification" and len(names) > 2:
+            usual = usual[:-1]
         scores = known_scores(
-            self._raw.class_names, probabilities=hasattr(self.estimator, "predict_proba")
+            names, multilabel=several, probabilities=hasattr(self.estimator, "predict_proba")
         )
         known = [*scores, *(alias for alias, name in ALIASES.items() if name in scores)]
-        names = [f"{part}/{each}" for part in ("val", "train") for each in known]
-        check_metrics(metric, metrics, names, self.name)
+        metrics_known = [f"{part}/{each}" for part in ("val", "train") for each in known]
+        check_metrics(metric, metrics, metrics_known, self.name)
         asked = [each.partition("/")[2] for each in (metric, *metrics)]
         self._tracked = [*dict.fromkeys([*usual, *asked])]
 
@@ -165,11 +172,17 @@ class EstimatorModel:
     def _check_weights(self) -> None:
         """Raise DataError or SettingsError for weights that the estimator cannot have."""
         with data_errors(), naming(self._source):
-            check_class_weight(self._class_weight, self._raw.class_names)
+            check_class_weight(self._class_weight, self._raw)
         weighted = self._class_weight is not None or self._raw.weights is not None
-        if weighted and not takes_weights(self.estimator):
+        whole = not (isinstance(self.estimator, Pipeline) and self._for_each_target)
+        if weighted and not (whole and takes_weights(self.estimator)):
             key = "weight" if self._class_weight is None else "class_weight"
             raise SettingsError(f"data.{key}: {self.name} takes no sample_weight; leave {key} out")
+
+    @property
+    def _for_each_target(self) -> bool:
+        """Whether there are several targets, and the estimator can have only one."""
+        return for_targets(self.estimator, self._raw) is not self.estimator
 
     def _fitted(self, train: Indices) -> PreparedFrame:
         with data_errors(), naming(self._source):
@@ -204,7 +217,8 @@ class EstimatorModel:
     def notes(self) -> tuple[str, ...]:
         """Sentences about the data that a person should read."""
         names = self._raw.class_names
-        numbered = self.numbers_classes and names != tuple(map(str, range(len(names))))
+        numbered = self._raw.task == "classification" and self.numbers_classes
+        numbered = numbered and names != tuple(map(str, range(len(names))))
         more = [f"the classes are numbered from 0 on: {', '.join(names)}"] if numbered else []
         return tuple(f"{self._source}: {note}" for note in (*self._raw.notes, *self._notes, *more))
 
@@ -291,11 +305,11 @@ class EstimatorModel:
 
     def _labels(self, rows: Indices) -> Any:
         """Return the labels as the estimator takes them: (n,) classes by name or number, or
-        numbers, (n, k) of several targets."""
+        numbers; (n, k) of several targets."""
         y = self._raw.y[rows]
-        if self.classifies:
+        if self._raw.task == "classification":
             return y if self.numbers_classes else np.array(self._raw.class_names)[y]
-        return y[:, 0] if y.shape[1] == 1 else y
+        return y if self.classifies or y.shape[1] > 1 else y[:, 0]
 
     def _prepared(
         self, config: Mapping[str, Any], seed: int, x_train: pd.DataFrame
@@ -310,6 +324,7 @@ class EstimatorModel:
             estimator.set_params(**parameters)
         except (ValueError, TypeError) as error:
             raise ModelError(f"{self.name}: {error}") from error
+        estimator = for_targets(estimator, self._raw)
         if self.prepare is None:
             return estimator, estimator, x_train
         prepare = clone(self.prepare)
@@ -324,6 +339,8 @@ class EstimatorModel:
         classes = self._raw.class_names
         weights = None if self._raw.weights is None else self._raw.weights[rows]
         truth = Truth(self._raw.y[rows], classes, self._positive, weights)
+        if truth.multilabel:
+            return truth, predicted_labels(estimator, x)
         predicted = np.asarray(estimator.predict(x))
         if not self.classifies:
             return truth, Predicted(predicted.reshape(truth.y.shape))
@@ -340,7 +357,11 @@ class EstimatorModel:
     def _scores_of(self, truth: Truth, predicted: Predicted) -> dict[str, float]:
         """Return the tracked scores by the names that they are asked for."""
         # Some have probabilities only with some of their parameters.
-        scores = known_scores(truth.class_names, probabilities=predicted.probabilities is not None)
+        scores = known_scores(
+            truth.class_names,
+            multilabel=truth.multilabel,
+            probabilities=predicted.probabilities is not None,
+        )
         names = {name: ALIASES.get(name, name) for name in self._tracked}
         names = {name: score for name, score in names.items() if score in scores}
         found = scores_of([*names.values()], truth, predicted)
@@ -353,7 +374,7 @@ class EstimatorModel:
             if key != EPOCHS and key not in known:
                 what = unknown_name(key, known, f"a parameter of {self.name}")
                 raise SettingsError(f"trial.{what}")
-        if EPOCHS in keys and not _trains_in_steps(self.estimator):
+        if EPOCHS in keys and not _trains_in_steps(for_targets(self.estimator, self._raw)):
             raise SettingsError(f"trial.epochs: {self.name} is trained in one go; leave epochs out")
 
 
@@ -381,6 +402,27 @@ def made_by(source: Source, name: str) -> tuple[Any, str]:
             f"{ESTIMATOR}: {name} is neither a classifier nor a regressor, so nothing can be scored"
         )
     return estimator, code
+
+
+def for_targets(estimator: Any, raw: RawSource) -> Any:
+    """Return what predicts all targets: the estimator, or one for each if it can have only one."""
+    if raw.y.ndim == 1 or raw.y.shape[1] == 1:
+        return estimator
+    tags = get_tags(estimator)
+    if raw.task == "multilabel":
+        able = tags.classifier_tags is not None and tags.classifier_tags.multi_label
+        return estimator if able else MultiOutputClassifier(estimator)
+    return estimator if tags.target_tags.multi_output else MultiOutputRegressor(estimator)
+
+
+def predicted_labels(fitted: Any, x: Any) -> Predicted:
+    """Return what a classifier of several labels, each 0 or 1, predicts."""
+    labels = np.asarray(fitted.predict(x)).astype(np.intp)
+    if not hasattr(fitted, "predict_proba"):
+        return Predicted(labels)
+    p = fitted.predict_proba(x)
+    # Networks return the probabilities of the labels, most others those of both values of each.
+    return Predicted(labels, np.column_stack([of[:, 1] for of in p]) if isinstance(p, list) else p)
 
 
 def predicts_numbers(source: Source) -> bool:
@@ -472,10 +514,19 @@ def _fits(
     else:
         rng, known = np.random.default_rng(seed), {}
         if is_classifier(inner):
-            known = {"classes": np.unique(y)}
+            known = {"classes": _classes(inner, y)}
         for _ in range(epochs):
             order = rng.permutation(len(y))
             rows = x.iloc[order] if hasattr(x, "iloc") else x[order]
             of_rows = {key: each[order] for key, each in weighted.items()}
             estimator.partial_fit(rows, y[order], **known, **of_rows)
             yield
+
+
+def _classes(classifier: Any, y: NDArray[Any]) -> Any:
+    """Return the classes that a first pass over some of the rows has to know."""
+    if y.ndim == 1:
+        return np.unique(y)
+    labels = range(y.shape[1])
+    several = isinstance(classifier, MultiOutputClassifier)
+    return [np.array([0, 1]) for _ in labels] if several else np.array(labels)

@@ -31,7 +31,7 @@ from hpsearch.trials.metrics import METRICS, METRICS_OF_NUMBERS
 from hpsearch.trials.records import DataId, config_of
 from hpsearch.trials.slots import derive_rng
 from model.config import TrainConfig
-from model.losses import LOSSES
+from model.losses import LOSSES, MULTILABEL
 from model.network import Network
 from model.outputs import Threshold, decided
 from model.training import build_optimizer, build_schedule, train, train_epoch
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from model.training import Epoch
 
 
-DEFAULT_LOSS = {"loss": "squared_error"}  # of numbers; that of classes is TrainConfig's
+OF_NUMBERS = "squared_error"  # the loss, if none is named; that of classes is TrainConfig's
 
 
 class Scoring:
@@ -60,7 +60,9 @@ class Scoring:
         self.validation = self.truth(self._numbers(data.y_val), data.w_val)
 
     def _numbers(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return classes as they are, and numbers in their own units."""
+        """Return classes and labels as they are, and numbers in their own units."""
+        if self.data.multilabel:
+            return y.astype(np.intp)
         return y if self.data.n_classes else self.data.target_scaler.inverse(y)
 
     def truth(self, y: NDArray[Any], weights: NDArray[Any] | None) -> Truth:
@@ -69,8 +71,9 @@ class Scoring:
 
     def predicted(self, outputs: NDArray[Any], threshold: Threshold | None = None) -> Predicted:
         """Return what a network predicts, from what `Network.predict` returns."""
-        if self.data.n_classes:
-            return Predicted(decided(outputs, threshold), outputs)
+        data = self.data
+        if data.n_classes:
+            return Predicted(decided(outputs, threshold, multilabel=data.multilabel), outputs)
         return Predicted(self._numbers(outputs))
 
     def __call__(self, outputs: NDArray[Any]) -> dict[str, float]:
@@ -109,19 +112,22 @@ class NetworkModel:
         check_losses(losses, self.dataset)
         classes = self.class_names
         self.metrics = METRICS if classes else METRICS_OF_NUMBERS
-        known = [*self.metrics[1:], *(f"val/{name}" for name in known_scores(classes))]
+        several = self.dataset.multilabel
+        scores = known_scores(classes, multilabel=several)
+        known = [*self.metrics[1:], *(f"val/{name}" for name in scores)]
         check_metrics(metric, metrics, known, self._labels)
         asked = dict.fromkeys([metric, *metrics])
         self.scores = [name.removeprefix("val/") for name in asked if name not in self.metrics]
-        self.positive = positive_class(classes, positive)
-        check_threshold(threshold, classes)
+        self.positive = positive_class(classes, positive, multilabel=several)
+        check_threshold(threshold, classes, multilabel=several)
         self._scorings = [Scoring(data, self.positive, self.scores) for data in folds]
 
     @property
     def _labels(self) -> str:
         """What the network predicts, for messages."""
         names, classes = self.dataset.target_names, self.dataset.n_classes
-        what = f"{classes} classes" if classes else "numbers"
+        kind = "labels" if self.dataset.multilabel else "classes"
+        what = f"{classes} {kind}" if classes else "numbers"
         return f"{what} ({', '.join(names)})" if names else what
 
     @property
@@ -267,13 +273,23 @@ class NetworkModel:
 
 def check_losses(losses: Collection[str], data: Dataset) -> None:
     """Raise SettingsError if a loss that [trial] names is not for the labels of the data."""
-    numbers = not data.n_classes
-    known = [name for name, loss in LOSSES.items() if loss.regression == numbers]
+    kinds = {
+        name: "numbers" if loss.regression else "several labels" if loss.multilabel else "classes"
+        for name, loss in LOSSES.items()
+    }
+    own = "several labels" if data.multilabel else "classes" if data.n_classes else "numbers"
+    known = [name for name, kind in kinds.items() if kind == own]
     for name in losses:
         if name not in known:
-            what = "classes, and these labels are numbers" if numbers else "numbers"
-            more = "" if numbers else ", and these labels are classes"
-            raise SettingsError(f"trial.loss: {name!r} is for {what}{more}; use {', '.join(known)}")
+            what = "there are several labels" if data.multilabel else f"these labels are {own}"
+            raise SettingsError(
+                f"trial.loss: {name!r} is for {kinds[name]}, and {what}; use {', '.join(known)}"
+            )
+
+
+def default_loss(data: Dataset) -> str | None:
+    """Return the loss of a study that names none, None for that of TrainConfig."""
+    return MULTILABEL if data.multilabel else None if data.n_classes else OF_NUMBERS
 
 
 def reported(epochs: Iterator[Epoch], metrics: Sequence[str]) -> Iterator[EpochEnd]:

@@ -27,14 +27,20 @@ Counts = NDArray[Any]  # of rows, whole numbers; or sums of their weights
 class Truth:
     """What predictions are scored against.
 
-    y: class indices (n,), or numbers (n, k). class_names: () of numbers. positive: the class that
-    counts as positive where there are two. weights: how much each row counts (n,); None: all alike.
+    y: class indices (n,), several labels (n, k) of 0 and 1, or numbers (n, k). class_names: of the
+    classes or the labels, () of numbers. positive: the class that counts as positive where there
+    are two. weights: how much each row counts (n,); None: all alike.
     """
 
     y: NDArray[Any]
     class_names: Sequence[str] = ()
     positive: int = 1
     weights: NDArray[Any] | None = None
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a row has several labels."""
+        return bool(self.class_names) and self.y.ndim == 2
 
     def of(self, rows: NDArray[np.intp]) -> Truth:
         """Return the same of some of the rows."""
@@ -44,7 +50,8 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Predictions: class indices and, where a model has them, probabilities (n, k); or numbers."""
+    """Predictions: class indices (n,) or several labels (n, k), and probabilities (n, k) where a
+    model has them; or numbers (n, k)."""
 
     labels: NDArray[Any]
     probabilities: Probabilities | None = None
@@ -82,14 +89,19 @@ class Scored:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """The probability of each class (n, k)."""
+        """The probability of each class or label (n, k)."""
         assert self.predicted.probabilities is not None  # `known_scores` leaves out what needs them
         return self.predicted.probabilities
 
     @cached_property
     def columns(self) -> list[tuple[NDArray[np.bool_], NDArray[Any]]]:
-        """Which rows are of a class, and its probabilities: of the positive one, or of each."""
+        """Which rows are of a class, and its probabilities: of the positive one, or of each.
+
+        Of several labels, which rows have a label, and its probabilities.
+        """
         p, y = self.probabilities, self.truth.y
+        if self.truth.multilabel:
+            return [*zip(y.T == 1, p.T, strict=True)]
         two = p.shape[1] == 2
         classes = [self.truth.positive] if two else range(p.shape[1])
         return [(y == number, p[:, number]) for number in classes]
@@ -99,6 +111,13 @@ class Scored:
         """For each of `columns`, with the threshold falling from probability to probability: how
         many rows are above it, and how many of these are of the class."""
         return [_steps(positives, p, self.truth.weights) for positives, p in self.columns]
+
+    @cached_property
+    def of_labels(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """How many rows have each label (k,), are predicted to have it, and both."""
+        y, found = self.truth.y, self.predicted.labels
+        weights = np.ones(len(y)) if self.truth.weights is None else self.truth.weights
+        return weights @ y, weights @ found, weights @ (y * found)
 
     def mean(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the mean over the rows of values (n,) or (n, k), in proportion to the weights."""
@@ -243,6 +262,28 @@ def _mape(scored: Scored) -> float:
     return float(scored.mean(np.abs(scored.errors) / sizes).mean())
 
 
+def _all_right(scored: Scored) -> float:
+    """The share of rows of which all labels are right."""
+    return float(scored.mean((scored.predicted.labels == scored.truth.y).all(axis=1)))
+
+
+def _hamming_loss(scored: Scored) -> float:
+    """The share of labels that are wrong."""
+    return float(scored.mean(scored.predicted.labels != scored.truth.y).mean())
+
+
+def _f1_of_labels(scored: Scored) -> float:
+    """The mean F1 of the labels, 0 of one that no row has and none is predicted to have."""
+    true, found, both = scored.of_labels
+    return fmean(map(_ratio, (2 * both).tolist(), (true + found).tolist()))
+
+
+def _f1_micro(scored: Scored) -> float:
+    """The F1 of all labels together."""
+    true, found, both = (float(rows.sum()) for rows in scored.of_labels)
+    return _ratio(2 * both, true + found)
+
+
 OF_CLASSES: dict[str, Scorer] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
@@ -258,6 +299,16 @@ OF_CLASSES: dict[str, Scorer] = {
 }
 """Metric of classes → its function."""
 
+OF_LABELS: dict[str, Scorer] = {
+    "accuracy": _all_right,
+    "f1_macro": _f1_of_labels,
+    "f1_micro": _f1_micro,
+    "hamming_loss": _hamming_loss,
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+}
+"""Metric of several labels → its function; without f1_micro and accuracy it is a mean of them."""
+
 OF_NUMBERS: dict[str, Scorer] = {"rmse": _rmse, "mae": _mae, "r2": _r2, "mape": _mape}
 """Metric of numbers → its function; of several targets it is the mean over them."""
 
@@ -267,10 +318,17 @@ OF_ONE_CLASS = (*TWO_CLASSES, "average_precision")  # of two, they depend on the
 OF_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier")
 
 
-def known_scores(class_names: Sequence[str], *, probabilities: bool = True) -> list[str]:
-    """Return the names of the metrics that a model of these classes has; of numbers without any."""
+def known_scores(
+    class_names: Sequence[str], *, multilabel: bool = False, probabilities: bool = True
+) -> list[str]:
+    """Return the names of the metrics that a model of these classes has; of numbers without any.
+
+    multilabel: whether these are several labels.
+    """
     if not class_names:
         return [*OF_NUMBERS]
+    if multilabel:
+        return [name for name in OF_LABELS if probabilities or name not in OF_PROBABILITIES]
     return [
         name
         for name in OF_CLASSES
@@ -282,6 +340,8 @@ def known_scores(class_names: Sequence[str], *, probabilities: bool = True) -> l
 def scores_of(names: Collection[str], truth: Truth, predicted: Predicted) -> dict[str, float]:
     """Return the named scores of predictions."""
     scorers = OF_CLASSES if truth.class_names else OF_NUMBERS
+    if truth.multilabel:
+        scorers = OF_LABELS
     known = predicted.labels if predicted.probabilities is None else predicted.probabilities
     if not np.isfinite(known).all():  # the training has diverged
         return dict.fromkeys(names, nan)
@@ -308,24 +368,33 @@ def check_metric(key: str, metric: str, known: Sequence[str], what: str) -> None
     raise SettingsError(f"{key}: {unknown_name(metric, known, f'a metric of {what}')}")
 
 
-def check_threshold(threshold: str | float | None, class_names: Sequence[str]) -> None:
+def check_threshold(
+    threshold: str | float | None, class_names: Sequence[str], *, multilabel: bool = False
+) -> None:
     """Raise SettingsError for a threshold where there are not two classes."""
-    if threshold is not None and len(class_names) != 2:
-        what = f"there are {len(class_names)}" if class_names else "these labels are numbers"
-        raise SettingsError(f"search.threshold: is for two classes, and {what}; leave it out")
+    if threshold is not None:
+        _check_two("search.threshold", class_names, multilabel=multilabel)
 
 
-def positive_class(class_names: Sequence[str], named: str | None) -> int:
+def _check_two(key: str, class_names: Sequence[str], *, multilabel: bool) -> None:
+    if len(class_names) == 2 and not multilabel:
+        return
+    what = f"there are {len(class_names)}" if class_names else "these labels are numbers"
+    if multilabel:
+        what = "there are several labels"
+    raise SettingsError(f"{key}: is for two classes, and {what}; leave it out")
+
+
+def positive_class(
+    class_names: Sequence[str], named: str | None, *, multilabel: bool = False
+) -> int:
     """Return the number of the positive class: the one that is named, else the second.
 
     Raises SettingsError.
     """
     if named is None:
         return 1
-    if len(class_names) != 2:
-        raise SettingsError(
-            f"data.positive: is for two classes, and there are {len(class_names)}; leave it out"
-        )
+    _check_two("data.positive", class_names, multilabel=multilabel)
     if named not in class_names:
         raise SettingsError(
             f"data.positive: {unknown_name(named, class_names, 'a class of these data')}"

@@ -17,10 +17,11 @@ SCORES_OF_CLASSES = (  # on validation rows, by scikit-learn's names
     *("roc_auc", "average_precision", "log_loss", "brier"),
 )
 THRESHOLD_SCORES = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "mcc")  # of labels
+SCORES_OF_LABELS = ("f1_micro", "hamming_loss")  # besides some of those of classes
 SCORES_OF_NUMBERS = ("rmse", "mae", "r2", "mape")
 NETWORK_METRICS = (  # that a search with the built-in network can be about
     *("val/accuracy", "val/loss"),
-    *(f"val/{name}" for name in (*SCORES_OF_CLASSES[1:], *SCORES_OF_NUMBERS)),
+    *(f"val/{name}" for name in (*SCORES_OF_CLASSES[1:], *SCORES_OF_LABELS, *SCORES_OF_NUMBERS)),
 )
 _SHARES = "accuracy acc auc auroc f1 precision recall ap map iou dice"
 _OTHER_HIGHER = "r2 bleu reward return ndcg mcc"

@@ -415,8 +415,8 @@ FOUR = "x and y, or x_train, y_train, x_test, y_test"
          "leave target out"),
         ({"x": X, "y": Y[:3]}, None, "array 'y' must have shape (4,), one label for each row of "
          "'x', but its shape is (3,)"),
-        ({"x": X, "y": np.eye(4, dtype=int)}, None, "array 'y' must have shape (4,), one label for "
-         "each row of 'x', but its shape is (4, 4)"),
+        ({"x": X, "y": np.ones((4, 2, 2))}, None, "array 'y' must have shape (4,), one label for "
+         "each row of 'x', but its shape is (4, 2, 2)"),
         ({"x": X[:, 0], "y": Y}, None, "array 'x' must have rows and columns, "
          "but its shape is (4,)"),
         ({"x": X[:0], "y": Y[:0]}, None, "array 'x' must have rows and columns, "

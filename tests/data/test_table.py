@@ -360,8 +360,17 @@ def test_several_targets_are_numbers(tmp_path):
         ),
         ({"id": ["y"]}, "column 'y' is the target, and can be nothing else"),
         ({"task": "regression"}, "target 'y' is 'yes' in row"),
-        ({"target": ["y", "age"]}, "target 'y' is 'yes' in row"),
-        ({"target": ["y", "age"], "task": "classification"}, "task is 'classification', but there"),
+        ({"target": ["y", "age"], "task": "regression"}, "target 'y' is 'yes' in row"),
+        (
+            {"target": ["y", "age"]},
+            "several targets must hold two values each, or all be numbers, and these hold another "
+            "number of values: 'age' (",
+        ),
+        (
+            {"target": ["y", "same", "age"], "task": "classification"},
+            "several targets must hold two values each, and these hold another number of values: "
+            "'same' (1), 'age' (",
+        ),
         ({"target": "empty"}, "target 'empty' is empty in every row"),
         ({"target": "same"}, "target 'same' is 'x' in every row; at least two classes are needed"),
     ],

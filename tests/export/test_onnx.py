@@ -27,14 +27,14 @@ from hpsearch.workspace import Workspace
 from model import Network, TrainConfig
 from model.checkpoint import Checkpoint
 from model.layers import ACTIVATIONS
-from model.losses import LOSSES
+from model.losses import LOSSES, MULTILABEL
 from model.outputs import OUTPUTS, Threshold
 from model.scaling import Scaler, standardize
 from model.training import build_optimizer
 
 DAY = 1_700_000_000  # float32 cannot tell this number from the next one
 NUMBERS = [name for name, loss in LOSSES.items() if loss.regression]
-CLASSES = [name for name, loss in LOSSES.items() if not loss.regression]
+CLASSES = [n for n, loss in LOSSES.items() if not (loss.regression or loss.multilabel)]
 
 
 def saved_network(columns, n_outputs=3, **options):
@@ -109,6 +109,17 @@ def test_a_threshold_decides_as_in_predict(positive):
     assert_the_same(saved, ROWS)
     chosen = saved.classes[positive]
     assert (run(saved, ROWS)["label"] == chosen).sum() == (p >= saved.threshold.value).sum() == 8
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_several_labels_have_a_word_each(labels):
+    words = (("no", "yes"), ("0", "1"), ("False", "True"))[:labels]
+    saved = replace(saved_network(PLAIN, labels, loss=MULTILABEL), words=words)
+    z = saved.network.forward(saved.scaler(ROWS.to_numpy()))
+    saved.network.linears[-1].b -= np.median(z, axis=0)
+    assert_the_same(saved, ROWS)
+    found = run(saved, ROWS)["label"]
+    assert [{*column} for column in found.T] == [{*pair} for pair in words]
 
 
 @pytest.mark.parametrize("loss", NUMBERS)

@@ -92,8 +92,8 @@ def test_this_file_lists_exactly_the_fields():
         (
             {"loss": "crossentropy"},
             "'crossentropy' is not a loss; did you mean 'cross_entropy'?"
-            " (cross_entropy, binary_cross_entropy, mean_squared_error, squared_error,"
-            " absolute_error, huber)",
+            " (cross_entropy, binary_cross_entropy, mean_squared_error, multilabel_cross_entropy,"
+            " squared_error, absolute_error, huber)",
         ),
         (
             {"output": "soft_max"},

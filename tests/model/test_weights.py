@@ -25,7 +25,11 @@ def build():
         )
         rng = np.random.default_rng(0)
         network = Network(4, 3, config, rng, dtype=np.float64)
-        y = rng.normal(size=(12, 3)) if network.loss.regression else rng.integers(0, 3, 12)
+        y = rng.integers(0, 3, 12)
+        if network.loss.regression:
+            y = rng.normal(size=(12, 3))
+        elif network.loss.multilabel:
+            y = rng.integers(0, 2, (12, 3))
         return network, rng.normal(size=(12, 4)), y
 
     return network_of

@@ -7,15 +7,22 @@ from sklearn import metrics
 from hpsearch.errors import SettingsError
 from hpsearch.trainables.scoring import (
     OF_CLASSES,
+    OF_LABELS,
     OF_NUMBERS,
     Predicted,
     Truth,
     check_metric,
+    check_threshold,
     known_scores,
     positive_class,
     scores_of,
 )
-from hpsearch.trials.metrics import SCORES_OF_CLASSES, SCORES_OF_NUMBERS, known_direction
+from hpsearch.trials.metrics import (
+    SCORES_OF_CLASSES,
+    SCORES_OF_LABELS,
+    SCORES_OF_NUMBERS,
+    known_direction,
+)
 
 
 def binary(y, found, p, weights=None):
@@ -51,6 +58,19 @@ def several(y, found, p, weights=None):
     }
 
 
+def labels(y, found, p, weights=None):
+    """scikit-learn's scores of several labels."""
+    w = {"sample_weight": weights}
+    return {
+        "accuracy": metrics.accuracy_score(y, found, **w),
+        "f1_macro": metrics.f1_score(y, found, average="macro", zero_division=0, **w),
+        "f1_micro": metrics.f1_score(y, found, average="micro", zero_division=0, **w),
+        "hamming_loss": metrics.hamming_loss(y, found, **w),
+        "roc_auc": metrics.roc_auc_score(y, p, **w),
+        "average_precision": metrics.average_precision_score(y, p, **w),
+    }
+
+
 def draw(n, k, seed, digits=None):
     """Return classes and probabilities of them; with `digits`, many of these are equal."""
     rng = np.random.default_rng(seed)
@@ -74,6 +94,20 @@ def test_classes_are_scored_as_by_scikit_learn(k, theirs, seed, digits, weighted
     truth = Truth(y, names, weights=weights)
     ours = scores_of(known_scores(names), truth, Predicted(found, p))
     assert ours == pytest.approx(theirs(y, found, p, weights), rel=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("k", [2, 5])
+def test_labels_are_scored_as_by_scikit_learn(k, weighted):
+    rng = np.random.default_rng(k)
+    y, names = rng.integers(0, 2, (80, k)), tuple("abcde"[:k])
+    p = np.round(np.clip(rng.random((80, k)) + 0.3 * (y - 0.5), 0, 1), 1)
+    found = (p > 0.5).astype(int)
+    found[:, 0] = 0  # one is never predicted
+    weights = rng.exponential(size=80) if weighted else None
+    known = known_scores(names, multilabel=True)
+    ours = scores_of(known, Truth(y, names, weights=weights), Predicted(found, p))
+    assert ours == pytest.approx(labels(y, found, p, weights), rel=1e-9)
 
 
 @pytest.mark.parametrize("k", [2, 4])
@@ -148,8 +182,10 @@ def test_predictions_that_are_not_finite_have_no_score():
 def test_every_score_is_known_everywhere():
     assert tuple(OF_CLASSES) == SCORES_OF_CLASSES
     assert tuple(OF_NUMBERS) == SCORES_OF_NUMBERS
-    lower = {name for name in (*OF_CLASSES, *OF_NUMBERS) if known_direction(name) == "minimize"}
-    assert lower == {"log_loss", "brier", "rmse", "mae", "mape"}
+    assert {*OF_LABELS} - {*OF_CLASSES} == {*SCORES_OF_LABELS}
+    every = (*OF_CLASSES, *OF_LABELS, *OF_NUMBERS)
+    lower = {name for name in every if known_direction(name) == "minimize"}
+    assert lower == {"log_loss", "brier", "hamming_loss", "rmse", "mae", "mape"}
 
 
 def test_a_score_of_two_classes_names_the_ones_for_more():
@@ -158,6 +194,14 @@ def test_a_score_of_two_classes_names_the_ones_for_more():
         check_metric("search.metric", "val/f1", known, "these classes")
     with pytest.raises(SettingsError, match=r"'val/auc' is not a metric of these classes"):
         check_metric("search.metric", "val/auc", known, "these classes")
+
+
+def test_a_threshold_and_a_positive_class_are_for_one_target():
+    sentence = "is for two classes, and there are several labels; leave it out"
+    with pytest.raises(SettingsError, match=f"search.threshold: {sentence}"):
+        check_threshold(0.4, ("a", "b"), multilabel=True)
+    with pytest.raises(SettingsError, match=f"data.positive: {sentence}"):
+        positive_class(("a", "b"), "a", multilabel=True)
 
 
 @pytest.mark.parametrize(

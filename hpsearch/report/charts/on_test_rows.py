@@ -25,9 +25,9 @@ def panels_on_test_rows(evaluation: Evaluation) -> list[Panels]:
 
 
 def _calibration(found: Calibration) -> Panels:
-    of = f"class {found.of}" if found.of else "the most probable class"
     note = (
-        f"Test rows by the probability that the model gives to {of}, about as many in each point, "
+        f"Test rows by the probability that the model gives to {found.subject}, about as many in "
+        "each point, "
         f"with 95 % intervals. Points on the line are calibrated. The mean distance from it, the "
         f"expected calibration error, is {found.error:.4f}."
     )
