@@ -21,7 +21,7 @@ from hpsearch.data.files import TABLES, ReadTable, read_frame, suffix_of
 from hpsearch.data.labels import labels_of
 from hpsearch.data.rows import encode_rows, unknown_categories
 from hpsearch.data.sources import check_local
-from hpsearch.data.table import check_column
+from hpsearch.data.table import check_column, weights_of
 from hpsearch.errors import DataError
 from hpsearch.evaluation.bootstrap import draws_for, resampled, score_interval
 from hpsearch.formatting import counted
@@ -205,23 +205,29 @@ def score_table(
 ) -> Scores:
     """Return how an exported network does on a table with labels; raise DataError.
 
-    Rows without a label are left out. positive: of two classes the one that some scores are about;
-    None: the one of the network's own test scores.
+    Rows without a label are left out, and others count as the column says that was the weight of
+    the rows in the study. positive: of two classes the one that some scores are about; None: the
+    one of the network's own test scores.
     """
     saved, path = load_model(model), Path(table)
     _check_local(table)
     if not saved.target_names:
         raise DataError(f"{model}: does not say which column it predicts; export it again")
     try:
+        weight: str | None = saved.notes.get("weight")
         rows = _read(path, from_plain(saved.columns), saved.target_names)
         frame = rows.frame
+        names = [*map(str, frame.columns)]
         for name in saved.target_names:
-            check_column(name, [*map(str, frame.columns)])
+            check_column(name, names)
         frame = frame.dropna(subset=[*saved.target_names]).reset_index(drop=True)
         if frame.empty:
             raise DataError("has no row with a label")
-        prediction = predict_frame(saved, frame, keep=saved.target_names)
+        weights = [weight] if weight is not None and weight in names else []
+        prediction = predict_frame(saved, frame, keep=[*saved.target_names, *weights])
         truth = _truth(saved, frame, positive)
+        if weights:
+            truth = replace(truth, weights=weights_of(frame[weights[0]]))
     except (DataError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
     numbers = prediction.classes is None
@@ -233,6 +239,8 @@ def score_table(
     before = _test_scores(saved, truth)
     intervals = _intervals([name for name in now if name in before], truth, predicted)
     notes = [*rows.notes, *prediction.notes]
+    if weight is not None and not weights:
+        notes.append(f"has no column {weight!r}, which says how much a row counts; all count alike")
     if intervals and len(frame) < FEW_ROWS:
         notes.append(
             f"{counted(len(frame), 'labelled row')}, so few that chance alone moves a score within "

@@ -42,7 +42,8 @@ class MLP(BaseEstimator):  # type: ignore[misc]
     `columns_`: these are found in a DataFrame by name and encoded as in training; an array must
     hold encoded features. `target_names_` says what is predicted, `words_` what 0 and 1 stand for
     in each of several labels, `test_scores_` how well it is predicted, on test
-    rows; `positive_` is the class that some of these are about, None for the second of two, and
+    rows; `weight_` is the column that says how much a row counts in these, None if all count alike,
+    `positive_` the class that some of them are about, None for the second of two, and
     `threshold_` from which probability on a class is predicted, None for the more probable one.
 
     Fitting raises ValueError if a parameter is out of its domain or if training diverges.
@@ -137,8 +138,8 @@ class MLP(BaseEstimator):  # type: ignore[misc]
             "generator": self._rng.bit_generator.state,
             "feature_names": list(getattr(self, "feature_names_in_", [])),
         }
-        if self.positive_ is not None:
-            notes["positive"] = self.positive_
+        named = {"positive": self.positive_, "weight": self.weight_}
+        notes |= {key: name for key, name in named.items() if name is not None}
         Checkpoint(
             network=self.network_,
             scaler=self.scaler_,
@@ -178,6 +179,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         estimator.threshold_ = saved.threshold
         estimator.test_scores_ = saved.notes.get("test_scores", {})
         estimator.positive_ = saved.notes.get("positive")
+        estimator.weight_ = saved.notes.get("weight")
         estimator.history_, estimator.optimizer_ = saved.curves, saved.optimizer
         return estimator
 
@@ -220,6 +222,7 @@ class MLP(BaseEstimator):  # type: ignore[misc]
         self.threshold_: Threshold | None = None
         self.test_scores_: dict[str, float] = {}
         self.positive_: str | None = None
+        self.weight_: str | None = None
         self.history_: dict[str, list[float]] = {name: [] for name in CURVES}
         self.best_epoch_ = 0
         self._split_seed = int(rng.integers(2**31))

@@ -95,10 +95,10 @@ def winner_with_network(storage: BaseStorage, study: Study, slot: int | None = N
         final = _final_trial(storage, study, evaluation)
     untested = _untested(study, evaluation, slot)
     network = retrain(study, trial) if final is None else _final_estimator(study, final)
-    network.positive_ = study_settings(study).data.positive
+    data = study_settings(study).data
+    network.positive_, network.weight_ = data.positive, data.weight
     if evaluation is None or final is None:
-        validation = study_settings(study).data.validation
-        folds = validation.folds if isinstance(validation, Folds) else 0
+        folds = data.validation.folds if isinstance(data.validation, Folds) else 0
         return Winner(trial, network, untested=untested, folds=folds)
     scores = evaluation.first_scores if evaluation.is_scored else {}
     beside = evaluation.comparison if evaluation.is_scored else None

@@ -243,6 +243,28 @@ def test_every_score_of_numbers_has_a_drop(table: pd.DataFrame) -> None:
         assert worse_by("houses-tpe.npz", "dearer.csv", name).exit_code == 1, name
 
 
+def test_rows_count_as_their_weights_say(table: pd.DataFrame) -> None:
+    weighted = table.assign(times=np.arange(N) % 3)
+    weighted.to_csv("times.csv", index=False)
+    run("study", "times.csv", "--target", "dear", "--drop", "price", "--weight", "times",
+        "--trials", "1", "--no-tracking")  # fmt: skip
+    assert run("export", "times-tpe", "-f", "npz").exit_code == 0
+    pd.concat([weighted[weighted["times"] >= least] for least in (1, 2)]).assign(times=1).to_csv(
+        "repeated.csv", index=False
+    )
+    weights, rows = (
+        json.loads(run("score", "times-tpe.npz", name, "--json").stdout)["now"]
+        for name in ("times.csv", "repeated.csv")
+    )
+    assert weights == pytest.approx(rows)
+    without = run("score", "times-tpe.npz", "houses.csv")
+    assert "houses.csv: has no column 'times', which says how much a row counts" in without.stderr
+    weighted.assign(times="many").to_csv("wrong.csv", index=False)
+    wrong = run("score", "times-tpe.npz", "wrong.csv")
+    assert wrong.exit_code == 1
+    assert "wrong.csv: weight: column 'times' holds 'many' in row 1" in wrong.stderr
+
+
 def test_few_rows_are_said_to_be_few(exported: str, table: pd.DataFrame) -> None:
     predicted = np.array(run("predict", exported, "houses.csv").stdout.splitlines())
     right = predicted == table["dear"]
