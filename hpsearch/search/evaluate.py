@@ -285,7 +285,11 @@ def _estimator_scores(
     model, config = retraining.model, retraining.configs[evaluation.chosen.slot]
     assert isinstance(model, EstimatorModel)
     truth, predicted = model.tested(config, 0, epochs)
-    return _on_test_rows(
+    of_classes = {}
+    if truth.class_names and not truth.multilabel:
+        first = score(truth.y, predicted.labels, len(truth.class_names))
+        of_classes = {"network": asdict(first)}
+    return of_classes | _on_test_rows(
         retraining.settings,
         evaluation,
         truth,

@@ -265,3 +265,6 @@ def test_the_usual_short_names_are_compared_as_what_they_stand_for(folder, metri
     assert evaluation.comparison.metric == "roc_auc"
     assert evaluation.tested.scores[0].name == "roc_auc"
     assert evaluation.tested.scores[0].each == tuple(evaluation.model_scores["test/auc"])
+    of_classes = evaluation.test_scores("network")
+    assert of_classes.accuracy == pytest.approx(evaluation.first_scores["test/accuracy"])
+    assert of_classes.rows == evaluation.tested.rows
