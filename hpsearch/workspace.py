@@ -29,6 +29,8 @@ from hpsearch.errors import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from matplotlib.figure import Figure
     from optuna.storages import BaseStorage
     from optuna.study import Study
@@ -232,6 +234,8 @@ class Workspace:
         name: str | None = None,
         rounds: int = 1,
         jobs: int = 1,
+        executor: Executor | None = None,
+        cluster: str | None = None,
         save: PathLike | None = None,
         report: bool = False,
         force: bool = False,
@@ -243,6 +247,7 @@ class Workspace:
         """Run a study, or continue it, and `rounds` - 1 rounds around its best.
 
         name: None is the file's name and the sampler. jobs: how many trials run at a time.
+        executor, cluster: where they run instead of this machine; see `run_study`.
         At the end the figures that the settings declare are logged to MLflow; with `save` all
         figures are written to that folder too, and with `report` each round gets a page NAME.html.
         force: overwrite files; an earlier report of the same study is overwritten anyway.
@@ -257,7 +262,9 @@ class Workspace:
             self._check_figure_files(settings, save, force=force)
         if report:
             self._check_reports(name, rounds, force=force)
-        options = self._options(jobs, on_progress, should_stop, retry_failed=retry_failed)
+        options = self._options(
+            jobs, on_progress, should_stop, executor, cluster, retry_failed=retry_failed
+        )
         result = self._run_trials(settings, name, rounds, options)
         on_result(result)  # an OSError of the caller is no StorageError
         if result.last.reason == "interrupted":
@@ -359,6 +366,8 @@ class Workspace:
         jobs: int,
         on_progress: OnProgress,
         should_stop: Callable[[], bool],
+        executor: Executor | None,
+        cluster: str | None,
         *,
         retry_failed: bool = False,
     ) -> RunOptions:
@@ -368,6 +377,8 @@ class Workspace:
             storage=self.storage_url,
             tracker=self.tracker,
             jobs=jobs,
+            executor=executor,
+            cluster=cluster,
             on_progress=on_progress,
             should_stop=should_stop,
             retry_failed=retry_failed,
@@ -539,6 +550,8 @@ class Workspace:
         seeds: int = 10,
         again: bool = False,
         jobs: int = 1,
+        executor: Executor | None = None,
+        cluster: str | None = None,
         save: PathLike | None = None,
         force: bool = False,
         on_progress: OnProgress = lambda _: None,
@@ -548,6 +561,7 @@ class Workspace:
         """Train the best `top` of a search again, with `seeds` draws each, and test the winner.
 
         again: use the test set even if it has been used before. save: a folder for the figures.
+        executor, cluster: see `run_study`.
         The evaluation becomes a run in MLflow. should_stop: asked after each epoch; True raises
         Interrupted. on_result: called with the result before figures are saved.
         """
@@ -556,7 +570,7 @@ class Workspace:
             from hpsearch.figures.saving import check_figure_files, save_figures
 
             check_figure_files(save, EVALUATION_FIGURES, force=force)
-        options = self._options(jobs, on_progress, should_stop)
+        options = self._options(jobs, on_progress, should_stop, executor, cluster)
         result = self._evaluate(name, options, top=top, seeds=seeds, again=again)
         on_result(result)  # an OSError of the caller is no StorageError
         if save is not None:

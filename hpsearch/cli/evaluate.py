@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpsearch.cli.options import (
+    cluster_option,
     json_option,
     no_tracking_option,
     save_options,
@@ -45,6 +46,7 @@ MOST_CLASSES = 40  # rows of the table: those that are recognized worst
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at a time."
 )
+@cluster_option
 @save_options
 @storage_option
 @tracking_option
@@ -56,6 +58,7 @@ def evaluate_command(
     seeds: int,
     again: bool,
     jobs: int,
+    cluster: str | None,
     save: str | None,
     force: bool,
     storage: str | None,
@@ -78,6 +81,8 @@ def evaluate_command(
     \b
     hpsearch evaluate digits-tpe --jobs 2
     """
+    if cluster is not None and jobs > 1:
+        raise click.UsageError("--cluster runs a trial on each of its workers; leave --jobs out")
     if jobs > 1:
         start_forkserver()  # it imports what workers need while this process does
     from hpsearch.cli.console import note, quiet_optuna, show_progress, training_line
@@ -100,6 +105,7 @@ def evaluate_command(
                 seeds=seeds,
                 again=again,
                 jobs=jobs,
+                cluster=cluster,
                 save=save,
                 force=force,
                 on_progress=while_training.enter_context(show_progress(training_line)),

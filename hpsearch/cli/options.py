@@ -40,6 +40,15 @@ def no_tracking_option(command: Command) -> Command:
     return click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")(command)
 
 
+def cluster_option(command: Command) -> Command:
+    """Add --cluster to a command."""
+    return click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="A Dask scheduler, such as tcp://host:8786, on whose workers trials run instead.",
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """Add --json to a command."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program.")(

@@ -10,6 +10,7 @@ import click
 
 from hpsearch.cli.options import (
     DURATION,
+    cluster_option,
     column_options,
     json_option,
     no_tracking_option,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
 @click.option("--report", is_flag=True, help="At the end write NAME.html, a page about the study.")
 @click.option("--retry-failed", is_flag=True, help="Retry trials that have failed three times.")
+@cluster_option
 @save_options
 @storage_option
 @tracking_option
@@ -75,6 +77,7 @@ def study_command(
     name: str | None,
     epochs: int | None,
     jobs: int,
+    cluster: str | None,
     rounds: int,
     storage: str | None,
     tracking_uri: str | None,
@@ -111,6 +114,8 @@ def study_command(
     hpsearch study my-study.toml --trials 200
     hpsearch study houses.csv --target price
     """
+    if cluster is not None and jobs > 1:
+        raise click.UsageError("--cluster runs a trial on each of its workers; leave --jobs out")
     if jobs > 1:
         start_forkserver()  # it imports what workers need while this process does
     from hpsearch.cli.console import note, quiet_optuna, show_progress
@@ -163,6 +168,7 @@ def study_command(
             name=name,
             rounds=rounds,
             jobs=jobs,
+            cluster=cluster,
             save=save,
             report=report,
             force=force,

@@ -22,11 +22,13 @@ from hpsearch.errors import (
     TrackingError,
 )
 from hpsearch.execution.progress import Progress
-from hpsearch.execution.recovery import close_dead_trials
+from hpsearch.execution.recovery import close_dead_trials, end_attempts
 from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
 from hpsearch.trials.slots import Slots, slots_by_state
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
@@ -46,7 +48,9 @@ class RunOptions:
     """How to run the trials of a study, its rounds or an evaluation.
 
     storage: the URL where workers find the study. tracker: None leaves MLflow alone. jobs: how many
-    trials run at a time, in worker processes if there are several. on_progress: called with
+    trials run at a time, in worker processes if there are several. executor: where they run
+    instead, `jobs` at a time. cluster: the address of a Dask scheduler on whose workers they run
+    instead, one on each. on_progress: called with
     the study's progress after each epoch. should_stop: asked after each epoch; True interrupts.
     retry_failed: retry slots that have failed three times.
     """
@@ -54,6 +58,8 @@ class RunOptions:
     storage: str
     tracker: Tracker | None = None
     jobs: int = 1
+    executor: Executor | None = None
+    cluster: str | None = None
     on_progress: OnProgress = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
     retry_failed: bool = False
@@ -61,6 +67,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise SettingsError(JOBS, f": must be at least 1, but got {self.jobs}")
+        if self.executor is not None and self.cluster is not None:
+            raise SettingsError(Argument("cluster"), " and executor cannot be had together")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,14 +193,27 @@ class Coordinator:
 
     def worker_died(self, pid: int, slot: int | None) -> None:
         """Close the trials of a dead worker; its slot is handed out again unless it was done."""
-        for trial in close_dead_trials(self.storage, self.study, pid):
+        self._count_lost(close_dead_trials(self.storage, self.study, pid))
+        if slot is not None:
+            self.progress.running.pop(slot, None)
+        self.recount()
+
+    def slot_lost(self, slot: int) -> None:
+        """Close the trials of a slot whose worker elsewhere was lost; it is handed out again."""
+        self._count_lost(end_attempts(self.storage, self.study, slot))
+        self.slot_free(slot)
+
+    def slot_free(self, slot: int) -> None:
+        """Hand a slot out again unless it is done."""
+        self.progress.running.pop(slot, None)
+        self.recount()
+
+    def _count_lost(self, closed: Iterable[FrozenTrial]) -> None:
+        for trial in closed:
             self.progress.failed += 1
             if self.tracker is not None:
                 self.tracker.forget(self.study)  # the worker may have begun a run
                 self.tracker(self.study, trial)
-        if slot is not None:
-            self.progress.running.pop(slot, None)
-        self.recount()
 
     def clean_up(self) -> None:
         """Close what dead workers left in either store, unless another process has the study."""

@@ -11,7 +11,14 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
 from hpsearch.storage.leases import is_dead, is_local
-from hpsearch.trials.records import death_attributes, process_of, slot_of
+from hpsearch.trials.records import (
+    assigned_slot,
+    death_attributes,
+    process_of,
+    slot_of,
+    workers_token,
+    write_workers_token,
+)
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -40,15 +47,52 @@ def close_dead_trials(
         process = process_of(trial)
         if not (_has_lost_its_coordinator(process) if pid is None else _runs_as(process, pid)):
             continue
-        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-        try:
-            for key, value in death_attributes(is_try=pid is not None).items():
-                storage.set_trial_user_attr(trial_id, key, value)
-            storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        except UpdateFinishedTrialError:
-            continue  # its worker is alive and has just finished it
-        closed.append(storage.get_trial(trial_id))
+        closed += _closed(storage, study_id, trial, is_try=pid is not None)
     return closed
+
+
+def _closed(
+    storage: BaseStorage, study_id: int, trial: FrozenTrial, *, is_try: bool
+) -> list[FrozenTrial]:
+    """Mark a running trial as failed, and return it; [] if its worker has just finished it."""
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+    try:
+        for key, value in death_attributes(is_try=is_try).items():
+            storage.set_trial_user_attr(trial_id, key, value)
+        storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:
+        return []
+    return [storage.get_trial(trial_id)]
+
+
+def end_attempts(
+    storage: BaseStorage, study: Study, slot: int, before: int | None = None
+) -> list[FrozenTrial]:
+    """Close the running attempts at a slot whose workers were given up, and return them.
+
+    Such a worker may only be frozen, or cut off: from now on the storage refuses its every word.
+    before: only trials with a smaller number.
+    """
+    study_id = storage.get_study_id_from_name(study.study_name)
+    return [
+        closed
+        for trial in _attempts(study, slot)
+        if before is None or trial.number < before
+        for closed in _closed(storage, study_id, trial, is_try=True)
+    ]
+
+
+def is_superseded(study: Study, slot: int, number: int) -> bool:
+    """Return whether a later attempt at the slot of trial `number` is running.
+
+    Of two that begin at the same time, each has written its slot before it looks, so at least one
+    sees the other, and the later one stays.
+    """
+    return any(trial.number > number for trial in _attempts(study, slot))
+
+
+def _attempts(study: Study, slot: int) -> list[FrozenTrial]:
+    return [trial for trial in _running(study) if assigned_slot(trial) == slot]
 
 
 def wait_for_orphans(
@@ -56,8 +100,11 @@ def wait_for_orphans(
 ) -> None:
     """Wait for the workers of a killed coordinator, which stop after their current epoch.
 
-    Raises StudyError if one of them still runs after ORPHAN_SECONDS.
+    Those elsewhere find in the storage that they are to stop. Raises StudyError if one of them
+    still runs after ORPHAN_SECONDS.
     """
+    if workers_token(study) is not None:
+        write_workers_token(study, None)
     until = time.monotonic() + ORPHAN_SECONDS
     while True:
         close_dead_trials(storage, study)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,12 +18,14 @@ from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.ranking import best_trials
+from hpsearch.errors import Interrupted
+from hpsearch.execution.recovery import end_attempts, is_superseded
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
 from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assign, slot_of
+from hpsearch.trials.records import assign, slot_of, write_interrupted
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -42,15 +44,12 @@ class WorkerTask:
     """Where a worker finds its study and tracks its trials; `storage` is a URL."""
 
     study_name: str
-    storage: str
-    tracker: Tracker | None
+    storage: str = field(repr=False)  # with its password
+    tracker: Tracker | None = field(repr=False)
 
 
-class Channel(Protocol):
-    """How a worker reaches its coordinator."""
-
-    def next_slot(self) -> int | None:
-        """Return the slot to fill next, or None when nothing is left."""
+class TrialChannel(Protocol):
+    """How a running trial reaches its coordinator."""
 
     def epoch(self, slot: int, epoch: int) -> None:
         """Report a finished epoch (from 1); raise Interrupted to stop the trial there."""
@@ -59,66 +58,113 @@ class Channel(Protocol):
         """Report a trial that has ended, whatever its state."""
 
 
+class Channel(TrialChannel, Protocol):
+    """How a worker that stays reaches its coordinator."""
+
+    def next_slot(self) -> int | None:
+        """Return the slot to fill next, or None when nothing is left."""
+
+
 def work(
     objective: WorkerObjective,
     task: WorkerTask,
     channel: Channel,
     storage: BaseStorage | None = None,
 ) -> None:
-    """Run trials of the task's study until `channel` has no slot left.
-
-    The objective and the task can be pickled, so the same function serves in this process, in
-    others and on other machines. storage: the task's, where this process has it open already:
-    opening a journal reads all of it. Matrix products run on one thread: trials are small, and on a
-    busy machine two threads are several times slower than one.
-    """
-    settings, search, tracker = objective.settings, objective.settings.search, task.tracker
-    pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
-    storage = open_storage(task.storage, patient=True) if storage is None else storage
-    study = optuna.load_study(study_name=task.study_name, storage=storage, pruner=pruner)
-    sampler = build_sampler(
-        search.sampler,
-        search.seed,
-        search.sampler_options,
-        space=settings.trial,
-        first=len(settings.enqueue),
-        seeds=search.seeds,
-    )
-    callbacks = [tracker] if tracker is not None else []
-    checkpoints = _checkpoints(objective, task, study)
-    with threadpool_limits(limits=1, user_api="blas"), optuna_logs(logging.CRITICAL):
+    """Run trials of the task's study until `channel` has no slot left; see `Worker`."""
+    worker = Worker(objective, task, storage)
+    with threads_and_logs():
         for slot in iter(channel.next_slot, None):
-            saved = None if checkpoints is None else checkpoints.of(slot, _bar(study, checkpoints))
-            fixed = (saved and saved.params) or _labelled_parameters(objective, slot)
-            study.sampler = fix_parameters(sampler, fixed)
-            on_epoch = _on_epoch(study, slot, tracker, channel)
-            run = partial(_run_slot, objective, slot, on_epoch, saved)
-            try:
-                study.optimize(
-                    run,
-                    n_trials=1,
-                    catch=(Exception,),
-                    callbacks=[*callbacks, lambda _, trial: channel.finished(trial)],
-                )
-            except (_TrialTakenAway, UpdateFinishedTrialError):
-                continue  # this worker was declared dead, and another one has its slot
-            if checkpoints is not None:
-                _keep_best(study, checkpoints)
+            worker.run(slot, channel)
 
 
-def _run_slot(
-    objective: WorkerObjective,
-    slot: int,
-    on_epoch: OnEpoch,
-    checkpoints: SlotCheckpoints | None,
-    trial: BaseTrial,
-) -> float:
-    """Run the objective in `slot`; before anything else, write the slot on the trial."""
-    try:
-        assign(trial, slot, this_process())
-        return objective(trial, on_epoch, checkpoints)
-    except UpdateFinishedTrialError as error:
-        raise _TrialTakenAway from error
+@contextmanager
+def threads_and_logs() -> Iterator[None]:
+    """Run matrix products on one thread while the block runs, and let Optuna log nothing.
+
+    Trials are small, and on a busy machine two threads are several times slower than one.
+    """
+    with threadpool_limits(limits=1, user_api="blas"), optuna_logs(logging.CRITICAL):
+        yield
+
+
+class Worker:
+    """Runs trials of one study, which it opens once.
+
+    The objective and the task can be pickled, so that the same class serves in this process, in
+    others and on other machines. storage: the task's, where this process has it open already:
+    opening a journal reads all of it. fenced: whether others may work on the same slot; beginning a
+    trial then ends the attempts at its slot before it.
+    """
+
+    def __init__(
+        self,
+        objective: WorkerObjective,
+        task: WorkerTask,
+        storage: BaseStorage | None = None,
+        *,
+        fenced: bool = False,
+    ) -> None:
+        settings, search = objective.settings, objective.settings.search
+        pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
+        self.objective, self.task, self.fenced = objective, task, fenced
+        self.storage = open_storage(task.storage, patient=True) if storage is None else storage
+        self.study = optuna.load_study(
+            study_name=task.study_name, storage=self.storage, pruner=pruner
+        )
+        self._sampler = build_sampler(
+            search.sampler,
+            search.seed,
+            search.sampler_options,
+            space=settings.trial,
+            first=len(settings.enqueue),
+            seeds=search.seeds,
+        )
+        self._checkpoints = _checkpoints(objective, task, self.study)
+
+    def run(self, slot: int, channel: TrialChannel) -> None:
+        """Run one trial in `slot`, within `threads_and_logs`."""
+        objective, study, kept, tracker = (
+            self.objective,
+            self.study,
+            self._checkpoints,
+            self.task.tracker,
+        )
+        saved = None if kept is None else kept.of(slot, _bar(study, kept))
+        fixed = (saved and saved.params) or _labelled_parameters(objective, slot)
+        study.sampler = fix_parameters(self._sampler, fixed)
+        on_epoch = _on_epoch(study, slot, tracker, channel)
+        callbacks = [tracker] if tracker is not None else []
+        try:
+            study.optimize(
+                partial(self._run_slot, slot, on_epoch, saved),
+                n_trials=1,
+                catch=(Exception,),
+                callbacks=[*callbacks, lambda _, trial: channel.finished(trial)],
+            )
+        except (_TrialTakenAway, UpdateFinishedTrialError):
+            return  # this worker was declared dead, and another one has its slot
+        if kept is not None:
+            _keep_best(study, kept)
+
+    def _run_slot(
+        self,
+        slot: int,
+        on_epoch: OnEpoch,
+        checkpoints: SlotCheckpoints | None,
+        trial: BaseTrial,
+    ) -> float:
+        """Run the objective in `slot`; before anything else, write the slot on the trial."""
+        try:
+            assign(trial, slot, this_process())
+            if self.fenced:
+                end_attempts(self.storage, self.study, slot, before=trial.number)
+                if is_superseded(self.study, slot, trial.number):
+                    write_interrupted(trial)
+                    raise Interrupted
+            return self.objective(trial, on_epoch, checkpoints)
+        except UpdateFinishedTrialError as error:
+            raise _TrialTakenAway from error
 
 
 class _TrialTakenAway(BaseException):
@@ -129,7 +175,7 @@ class _TrialTakenAway(BaseException):
     """
 
 
-def _on_epoch(study: Study, slot: int, tracker: Tracker | None, channel: Channel) -> OnEpoch:
+def _on_epoch(study: Study, slot: int, tracker: Tracker | None, channel: TrialChannel) -> OnEpoch:
     """Return a function that reports each epoch to the channel, and now and then to MLflow."""
     shown = time.monotonic()
 

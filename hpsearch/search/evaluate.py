@@ -48,6 +48,8 @@ from hpsearch.trials.records import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
     from optuna.storages import BaseStorage
     from optuna.study import Study
@@ -72,6 +74,8 @@ def evaluate(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
+    cluster: str | None = None,
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
@@ -83,7 +87,7 @@ def evaluate(
     rates that it had there. These networks are scored on the test set: the first one, and all as an
     ensemble. With a tracker the evaluation becomes a run in MLflow.
 
-    again: use the test set even if it has been used before.
+    again: use the test set even if it has been used before. executor, cluster: as of `run_study`.
 
     Nothing is trained twice: an interrupted evaluation continues where it stopped. A smaller `top`
     or `seeds` cannot make a lucky configuration win: every configuration that has as many draws
@@ -96,6 +100,8 @@ def evaluate(
         storage=storage_url(storage),
         tracker=tracker,
         jobs=jobs,
+        executor=executor,
+        cluster=cluster,
         on_progress=on_progress,
         should_stop=should_stop,
     )

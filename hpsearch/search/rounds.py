@@ -29,6 +29,8 @@ from hpsearch.trials.records import ensure_study_id, first_round_id
 from hpsearch.trials.slots import derive_rng
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -92,6 +94,8 @@ def run_rounds(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
+    cluster: str | None = None,
     margin: float = MARGIN,
     on_progress: OnProgress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -108,6 +112,8 @@ def run_rounds(
         storage=storage_url(storage),
         tracker=tracker,
         jobs=jobs,
+        executor=executor,
+        cluster=cluster,
         on_progress=on_progress,
         should_stop=should_stop,
     )

@@ -54,6 +54,8 @@ from hpsearch.trials.records import (
 from hpsearch.trials.slots import Slots
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from optuna.storages import BaseStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
@@ -155,6 +157,8 @@ def run_study(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    executor: Executor | None = None,
+    cluster: str | None = None,
     earlier: Sequence[Study] = (),
     deadline: float | None = None,
     on_progress: OnProgress = lambda _: None,
@@ -166,6 +170,10 @@ def run_study(
 
     storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
     jobs: how many trials run at a time, in worker processes if there are several.
+    executor: runs `jobs` trials at a time instead of worker processes of this machine, such as one
+    of loky, or a `ProcessPoolExecutor`. It stays open.
+    cluster: the address of a Dask scheduler, tcp://host:8786, on each of whose workers a trial runs
+    at a time. All of them reach the storage and the tracking store.
     earlier: the rounds before this one. The study shares their MLflow experiment, and starts with
     those of their trials that lie in its space.
     deadline: when `time.monotonic()` ends the study; None follows `settings.search.timeout`.
@@ -179,6 +187,8 @@ def run_study(
         storage=storage_url(storage),
         tracker=tracker,
         jobs=jobs,
+        executor=executor,
+        cluster=cluster,
         on_progress=on_progress,
         should_stop=should_stop,
         retry_failed=retry_failed,

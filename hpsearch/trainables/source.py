@@ -89,6 +89,20 @@ class Source:
             return None
         return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
+    def code_files(self) -> list[Path]:
+        """Return the file of the function, once it is loaded, and those beside it that it imports.
+
+        Of a program, those of its words that are files; of a function that travels by value, none.
+        """
+        if not isinstance(self.place, str):
+            return [Path(word) for word in self.place if os.path.isfile(word)]
+        if self.function is not None or self.file is None:
+            return []
+        own = str(self.file.resolve())
+        loaded = (m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == own)
+        module = next(loaded, None)
+        return [self.file] if module is None else _files_of_module(module)
+
     @property
     def function_name(self) -> str:
         """The name of the function in its file or module."""
@@ -243,9 +257,15 @@ def _digest_of_function(function: Callable[..., Any]) -> str:
 
 def _digest_of_module(module: ModuleType) -> str:
     """Return the digest of a module's file and of the files beside it that it has imported."""
+    files = _files_of_module(module)
+    return digest_of_files(files) if files else ""
+
+
+def _files_of_module(module: ModuleType) -> list[Path]:
+    """Return a module's file and the files beside it that it has imported, sorted."""
     own = getattr(module, "__file__", None)
     if own is None:
-        return ""
+        return []
     folder = Path(own).resolve().parent
     files = {Path(own).resolve()}
     for other in list(sys.modules.values()):
@@ -255,7 +275,7 @@ def _digest_of_module(module: ModuleType) -> str:
             hpsearch = getattr(other, "__name__", "").partition(".")[0] == "hpsearch"
             if path.is_relative_to(folder) and not hpsearch:
                 files.add(path)
-    return digest_of_files(sorted(files))
+    return sorted(files)
 
 
 def digest_of_files(files: Iterable[Path]) -> str:

@@ -367,6 +367,7 @@ _EVALUATION_OF = "evaluates"
 _EVALUATION = "evaluated"
 _LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that claims the study
 LEASE_KEYS = 256
+_WORKERS_FOR = "hpsearch.workers_for"
 
 
 class StudyId(NamedTuple):
@@ -518,6 +519,16 @@ def write_lease(study: Study, key: str, lease: LeaseRecord | None) -> None:
         rest = {"since": lease.since, "renewed": lease.renewed, "token": lease.token}
         table = {**asdict(lease.process), **rest}
     study.set_user_attr(key, table)
+
+
+def workers_token(study: Study) -> str | None:
+    """Return the token of the lease for whose holder workers elsewhere work, None if they stop."""
+    return study.user_attrs.get(_WORKERS_FOR)
+
+
+def write_workers_token(study: Study, token: str | None) -> None:
+    """Have workers elsewhere work for the holder of the lease with this token, or stop."""
+    study.set_user_attr(_WORKERS_FOR, token)
 
 
 def copy_attributes(source: Study, target: Study) -> None:

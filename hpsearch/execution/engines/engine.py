@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from hpsearch.execution.engines.executor import ExecutorEngine
 from hpsearch.execution.engines.inline import InlineEngine
 from hpsearch.execution.engines.processes import ProcessEngine
 from hpsearch.execution.worker import WorkerTask
 
 if TYPE_CHECKING:
-    from hpsearch.execution.coordinator import Coordinator
+    from hpsearch.execution.coordinator import Coordinator, RunOptions
     from hpsearch.execution.objective import WorkerObjective
 
 
@@ -24,9 +25,15 @@ class Engine(Protocol):
         """
 
 
-def build_engine(jobs: int) -> Engine:
-    """Return the engine for `jobs` trials at a time: this process, or several worker processes."""
-    return InlineEngine() if jobs == 1 else ProcessEngine(jobs)
+def build_engine(options: RunOptions) -> Engine:
+    """Return the engine: a cluster, an executor, worker processes, or this process."""
+    if options.cluster is not None:
+        from hpsearch.execution.engines.dask import DaskEngine  # an extra
+
+        return DaskEngine(options.cluster)
+    if options.executor is not None:
+        return ExecutorEngine(options.executor, options.jobs)
+    return InlineEngine() if options.jobs == 1 else ProcessEngine(options.jobs)
 
 
 def run_slots(coordinator: Coordinator, objective: WorkerObjective) -> None:
@@ -35,7 +42,7 @@ def run_slots(coordinator: Coordinator, objective: WorkerObjective) -> None:
     Raises HpsearchError as a trial does, and StudyError if another process takes the study over.
     """
     options = coordinator.options
-    engine = build_engine(options.jobs)
+    engine = build_engine(options)
     task = WorkerTask(coordinator.study.study_name, options.storage, options.tracker)
     while coordinator.todo and not coordinator.reason:
         engine.run(coordinator, objective, task)

@@ -1,16 +1,22 @@
 """The contract of an engine with the coordinator; a new engine is one more entry in ENGINES."""
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
+from multiprocessing import get_context
 
 import optuna
 import pytest
+from loky import get_reusable_executor
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from hpsearch.errors import StudyError
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.execution.engines.dask import DaskEngine
 from hpsearch.execution.engines.engine import build_engine
+from hpsearch.execution.engines.executor import ExecutorEngine
 from hpsearch.execution.engines.inline import InlineEngine
 from hpsearch.execution.engines.processes import ProcessEngine
 from hpsearch.execution.objective import Objective
@@ -21,12 +27,22 @@ from hpsearch.tracking.tracker import Tracker
 from hpsearch.trials.records import curves_of, own_trials, process_of, slot_of, was_interrupted
 
 ENGINES = {"inline": InlineEngine, "processes": partial(ProcessEngine, 2)}
+EXECUTORS = {
+    "loky": lambda: nullcontext(get_reusable_executor(2)),
+    "process pool": lambda: ProcessPoolExecutor(2, get_context("forkserver")),
+}
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[*ENGINES, *EXECUTORS, "cluster"])
 def engine(request):
-    return ENGINES[request.param]()
+    if request.param == "cluster":
+        yield DaskEngine(request.getfixturevalue("cluster").address)
+    elif request.param in ENGINES:
+        yield ENGINES[request.param]()
+    else:
+        with EXECUTORS[request.param]() as executor:
+            yield ExecutorEngine(executor, 2)
 
 
 @pytest.fixture
@@ -123,6 +139,7 @@ def test_every_trial_is_tracked_once(fill, mlflow_uri):
 
 
 def test_the_number_of_jobs_chooses_the_engine():
-    assert isinstance(build_engine(1), InlineEngine)
-    assert isinstance(build_engine(3), ProcessEngine)
-    assert build_engine(3).jobs == 3
+    assert isinstance(build_engine(RunOptions(storage="unused")), InlineEngine)
+    several = build_engine(RunOptions(storage="unused", jobs=3))
+    assert isinstance(several, ProcessEngine)
+    assert several.jobs == 3
