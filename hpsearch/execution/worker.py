@@ -158,13 +158,21 @@ class Worker:
         try:
             assign(trial, slot, this_process())
             if self.fenced:
-                end_attempts(self.storage, self.study, slot, before=trial.number)
-                if is_superseded(self.study, slot, trial.number):
-                    write_interrupted(trial)
-                    raise Interrupted
+                self._end_earlier_attempts(slot, trial)
             return self.objective(trial, on_epoch, checkpoints)
         except UpdateFinishedTrialError as error:
             raise _TrialTakenAway from error
+
+    def _end_earlier_attempts(self, slot: int, trial: BaseTrial) -> None:
+        """Close the attempts at a slot before this one; raise Interrupted if one is later."""
+        tracker = self.task.tracker
+        for closed in end_attempts(self.storage, self.study, slot, before=trial.number):
+            if tracker is not None:
+                tracker.forget(self.study)  # another worker has begun its run
+                tracker(self.study, closed)
+        if is_superseded(self.study, slot, trial.number):
+            write_interrupted(trial)
+            raise Interrupted
 
 
 class _TrialTakenAway(BaseException):

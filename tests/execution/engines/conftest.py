@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 START_SECONDS = 60
+WORKER_SECONDS = "6s"  # after which a silent worker is given up; five minutes by default
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Cluster:
     def start(self, workers: int) -> None:
         """Start a scheduler, and so many workers."""
         self.scheduler = self._run("scheduler")
-        self.add(workers)
+        if workers:
+            self.add(workers)
 
     def add(self, workers: int, **environment: str) -> list[subprocess.Popen]:
         """Start more workers, and wait until they have joined."""
@@ -96,9 +98,8 @@ async def _serve(file: str, role: str, address: str = "") -> None:
     import dask
     from distributed import Scheduler, Worker
 
-    dask.config.set(
-        {"distributed.admin.tick.limit": "1h", "distributed.worker.memory.spill": False}
-    )
+    dask.config.set({"distributed.admin.tick.limit": "1h"})  # this machine may be busy
+    dask.config.set({"distributed.scheduler.worker-ttl": WORKER_SECONDS})
     if role == "worker":
         worker = await Worker(address, nthreads=1, death_timeout=START_SECONDS, dashboard=False)
         await worker.finished()
