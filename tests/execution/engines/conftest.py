@@ -5,14 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 START_SECONDS = 60
-WORKER_SECONDS = "6s"  # after which a silent worker is given up; five minutes by default
+SOON = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "15s"}  # five minutes by default
 
 
 @dataclass
@@ -28,9 +29,14 @@ class Cluster:
         """Where the scheduler listens."""
         return (self.folder / "scheduler").read_text()
 
-    def start(self, workers: int) -> None:
+    def start(self, workers: int, **environment: str) -> None:
         """Start a scheduler, and so many workers."""
-        self.scheduler = self._run("scheduler")
+        self.scheduler = self._run("scheduler", **environment)
+        until = time.monotonic() + START_SECONDS
+        while not (self.folder / "scheduler").is_file():
+            assert self.scheduler.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.05)
         if workers:
             self.add(workers)
 
@@ -38,7 +44,7 @@ class Cluster:
         """Start more workers, and wait until they have joined."""
         from distributed import Client
 
-        added = [self._run("worker", **environment) for _ in range(workers)]
+        added = [self._run("worker", self.address, **environment) for _ in range(workers)]
         self.workers += added
         with Client(self.address, set_as_default=False) as client:
             client.wait_for_workers(len(self.alive), timeout=START_SECONDS)
@@ -49,22 +55,15 @@ class Cluster:
         """The workers that have not ended."""
         return [worker for worker in self.workers if worker.poll() is None]
 
-    def _run(self, what: str, **environment: str) -> subprocess.Popen:
-        arguments = ["worker", self.address] if what == "worker" else ["scheduler"]
+    def _run(self, *role: str, **environment: str) -> subprocess.Popen:
         with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, __file__, str(self.folder / "scheduler"), *arguments],
+            return subprocess.Popen(
+                [sys.executable, __file__, str(self.folder / "scheduler"), *role],
                 cwd=self.folder,
                 env={**os.environ, **environment},
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + START_SECONDS
-        while what != "worker" and not (self.folder / "scheduler").is_file():
-            assert process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        return process
 
     def end(self) -> None:
         """Kill everything."""
@@ -76,30 +75,41 @@ class Cluster:
                 process.wait()
 
 
+@contextmanager
+def started(folder: Path, workers: int = 0, **environment: str) -> Iterator[Cluster]:
+    """Provide a cluster, which is killed in the end."""
+    found = Cluster(folder)
+    try:
+        found.start(workers, **environment)
+        yield found
+    finally:
+        found.end()
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """Two workers that tests must leave alive."""
-    found = Cluster(tmp_path_factory.mktemp("cluster"))
-    found.start(2)
-    yield found
-    found.end()
+    with started(tmp_path_factory.mktemp("cluster"), 2) as found:
+        yield found
 
 
 @pytest.fixture
 def own_cluster(tmp_path_factory):
     """A cluster without workers, of which a test may kill anything."""
-    found = Cluster(tmp_path_factory.mktemp("cluster"))
-    found.start(0)
-    yield found
-    found.end()
+    with started(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def hasty_cluster(tmp_path_factory):
+    """The same, whose scheduler soon gives up a worker that is silent."""
+    with started(tmp_path_factory.mktemp("cluster"), **SOON) as found:
+        yield found
 
 
 async def _serve(file: str, role: str, address: str = "") -> None:
-    import dask
     from distributed import Scheduler, Worker
 
-    dask.config.set({"distributed.admin.tick.limit": "1h"})  # this machine may be busy
-    dask.config.set({"distributed.scheduler.worker-ttl": WORKER_SECONDS})
     if role == "worker":
         worker = await Worker(address, nthreads=1, death_timeout=START_SECONDS, dashboard=False)
         await worker.finished()

@@ -172,12 +172,9 @@ def test_the_trial_of_a_killed_worker_is_run_again(own_cluster, settings, mlflow
     assert sum(run.info.status == "FINISHED" for run in runs) == 6
 
 
-def test_a_worker_that_joins_is_used(own_cluster, settings, caplog):
+def test_a_worker_that_joins_is_used(own_cluster, slow, caplog):
     with caplog.at_level(logging.WARNING, "hpsearch"):
-        running = Running(
-            settings.replace(trial=SECONDS, search={"pruner": "none"}),
-            cluster=own_cluster.address,
-        )
+        running = Running(slow, cluster=own_cluster.address)
         until = time.monotonic() + 30
         while "no worker has joined" not in caplog.text:
             assert time.monotonic() < until
@@ -186,13 +183,14 @@ def test_a_worker_that_joins_is_used(own_cluster, settings, caplog):
     running.wait_for_epochs()
     (second,) = own_cluster.add(1)
     assert running.ended().reason == "finished"
-    pids = {process_of(trial).pid for trial in check_whole(6)}
-    assert pids == {first.pid, second.pid}
+    trials = trials_of("slow-random")
+    assert sorted(map(slot_of, trials)) == [0, 1, 2, 3]
+    assert {process_of(trial).pid for trial in trials} == {first.pid, second.pid}
 
 
-def test_a_frozen_worker_that_wakes_up_is_refused(own_cluster, slow):
-    first, _ = own_cluster.add(2)
-    running = Running(slow, cluster=own_cluster.address)
+def test_a_frozen_worker_that_wakes_up_is_refused(hasty_cluster, slow):
+    first, _ = hasty_cluster.add(2)
+    running = Running(slow, cluster=hasty_cluster.address)
     running.wait_for_epochs()
     first.send_signal(
         signal.SIGSTOP
