@@ -19,8 +19,8 @@ from hpsearch.data.cells import known_words
 from hpsearch.data.columns import Column, from_plain
 from hpsearch.data.files import TABLES, ReadTable, read_frame, suffix_of
 from hpsearch.data.labels import labels_of
+from hpsearch.data.remote import is_url
 from hpsearch.data.rows import encode_rows, unknown_categories
-from hpsearch.data.sources import check_local
 from hpsearch.data.table import check_column, weights_of
 from hpsearch.errors import DataError
 from hpsearch.evaluation.bootstrap import draws_for, resampled, score_interval
@@ -332,10 +332,10 @@ def load_model(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _check_local(path: str | os.PathLike[str]) -> None:
-    try:
-        check_local(os.fspath(path))
-    except ValueError as error:
-        raise DataError(str(error)) from error
+    if is_url(place := os.fspath(path)):
+        raise DataError(
+            f"{place}: is a URL, and only local files are read; download the file and give its path"
+        )
 
 
 def _read(path: Path, columns: Sequence[Column], keep: Sequence[str]) -> ReadTable:

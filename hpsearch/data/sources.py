@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import socket
 import warnings
 import zlib
@@ -26,6 +25,7 @@ from hpsearch.data.files import TABLES, ReadTable, is_table, read_frame, suffix_
 from hpsearch.data.labels import encode_labels
 from hpsearch.data.options import TableOptions
 from hpsearch.data.raw import RawData
+from hpsearch.data.remote import check_url, is_url, local_path
 from hpsearch.data.table import TableData, build_table, check_column
 from hpsearch.errors import DataError
 from hpsearch.formatting import unknown_name
@@ -39,7 +39,6 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 FILES = (*TABLES, ".npz")
 MNIST_TRAIN_ROWS = 60_000
 DOWNLOAD_PATIENCE = 10.0  # seconds to wait for a byte
@@ -52,7 +51,8 @@ def read_source(source: str, options: TableOptions | None = None) -> RawData | T
     that cannot be used; OSError for a file that cannot be opened.
     """
     options = TableOptions() if options is None else options
-    check_local(source)
+    if is_url(source):
+        check_url(source)
     if not (source in SOURCES or source.startswith("openml:") or suffix_of(source) in FILES):
         known = [*SOURCES, "openml:NAME", f"or a {', '.join(FILES[:-1])} or {FILES[-1]} file"]
         raise ValueError(unknown_name(source, known, "a data set"))
@@ -88,14 +88,6 @@ def data_errors() -> Iterator[None]:
         raise DataError(f"data: {error}") from error
 
 
-def check_local(place: str) -> None:
-    """Raise ValueError, which begins with the place, for a URL: only local files are read."""
-    if URL.match(place):
-        raise ValueError(
-            f"{place}: is a URL, and only local files are read; download the file and give its path"
-        )
-
-
 def source_name(source: str) -> str:
     """Return a short name: the data set's own, or a file's without folder and suffix."""
     if source in SOURCES or source.startswith("openml:"):
@@ -118,7 +110,7 @@ def _read(source: str, options: TableOptions) -> RawData | TableData:
         if options.reading == 1:
             return build_raw_data(frame, _one_target(frame, options))
         return build_table(frame, options)
-    return _read_file(Path(source).expanduser(), options)
+    return _read_file(local_path(source), options)
 
 
 def _read_numbers(source: str, options: TableOptions) -> RawData:
@@ -130,7 +122,7 @@ def _read_numbers(source: str, options: TableOptions) -> RawData:
     if source not in SOURCES:
         from hpsearch.data.arrays import read_arrays  # imports the training core
 
-        return read_arrays(Path(source).expanduser(), options)
+        return read_arrays(local_path(source), options)
     if options.target is not None:
         raise ValueError(f"its labels are built in, so leave target out (it is {options.target!r})")
     raw = SOURCES[source]()
@@ -178,7 +170,7 @@ def _read_more_rows(place: str, options: TableOptions, table: ReadTable) -> Read
     if suffix_of(place) not in TABLES:
         known = f"{', '.join(TABLES[:-1])} or {TABLES[-1]}"
         raise ValueError(f"{place} is no table; use a {known} file")
-    path = Path(place).expanduser()
+    path = local_path(place)
     try:
         found = _read_rows(path, options)
     except FileNotFoundError:

@@ -361,10 +361,3 @@ def test_an_openml_table_without_one_default_target_asks_for_it(fetch, bunch, ta
     sentence = "openml:shapes: target must name the column of the labels (size, colour, class)"
     with pytest.raises(ValueError, match=exactly(sentence)):
         read_source("openml:shapes")
-
-
-@pytest.mark.parametrize("url", ["https://example.com/x.csv", "s3://bucket/x", "file:///x.csv"])
-def test_a_url_is_no_source(url):
-    sentence = f"{url}: is a URL, and only local files are read; download the file and give its"
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
-        read_source(url)
