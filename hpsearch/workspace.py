@@ -234,6 +234,7 @@ class Workspace:
         name: str | None = None,
         rounds: int = 1,
         jobs: int = 1,
+        gpus: Sequence[str] = (),
         executor: Executor | None = None,
         cluster: str | None = None,
         save: PathLike | None = None,
@@ -247,7 +248,8 @@ class Workspace:
         """Run a study, or continue it, and `rounds` - 1 rounds around its best.
 
         name: None is the file's name and the sampler. jobs: how many trials run at a time.
-        executor, cluster: where they run instead of this machine; see `run_study`.
+        gpus: devices for these. executor, cluster: where they run instead of this machine; see
+        `run_study`.
         At the end the figures that the settings declare are logged to MLflow; with `save` all
         figures are written to that folder too, and with `report` each round gets a page NAME.html.
         force: overwrite files; an earlier report of the same study is overwritten anyway.
@@ -263,7 +265,7 @@ class Workspace:
         if report:
             self._check_reports(name, rounds, force=force)
         options = self._options(
-            jobs, on_progress, should_stop, executor, cluster, retry_failed=retry_failed
+            jobs, on_progress, should_stop, gpus, executor, cluster, retry_failed=retry_failed
         )
         result = self._run_trials(settings, name, rounds, options)
         on_result(result)  # an OSError of the caller is no StorageError
@@ -366,6 +368,7 @@ class Workspace:
         jobs: int,
         on_progress: OnProgress,
         should_stop: Callable[[], bool],
+        gpus: Sequence[str],
         executor: Executor | None,
         cluster: str | None,
         *,
@@ -377,6 +380,7 @@ class Workspace:
             storage=self.storage_url,
             tracker=self.tracker,
             jobs=jobs,
+            gpus=gpus,
             executor=executor,
             cluster=cluster,
             on_progress=on_progress,
@@ -550,6 +554,7 @@ class Workspace:
         seeds: int = 10,
         again: bool = False,
         jobs: int = 1,
+        gpus: Sequence[str] = (),
         executor: Executor | None = None,
         cluster: str | None = None,
         save: PathLike | None = None,
@@ -561,7 +566,7 @@ class Workspace:
         """Train the best `top` of a search again, with `seeds` draws each, and test the winner.
 
         again: use the test set even if it has been used before. save: a folder for the figures.
-        executor, cluster: see `run_study`.
+        gpus, executor, cluster: see `run_study`.
         The evaluation becomes a run in MLflow. should_stop: asked after each epoch; True raises
         Interrupted. on_result: called with the result before figures are saved.
         """
@@ -570,7 +575,7 @@ class Workspace:
             from hpsearch.figures.saving import check_figure_files, save_figures
 
             check_figure_files(save, EVALUATION_FIGURES, force=force)
-        options = self._options(jobs, on_progress, should_stop, executor, cluster)
+        options = self._options(jobs, on_progress, should_stop, gpus, executor, cluster)
         result = self._evaluate(name, options, top=top, seeds=seeds, again=again)
         on_result(result)  # an OSError of the caller is no StorageError
         if save is not None:

@@ -10,6 +10,7 @@ import click
 
 from hpsearch.cli.options import (
     cluster_option,
+    gpus_option,
     json_option,
     no_tracking_option,
     save_options,
@@ -46,6 +47,7 @@ MOST_CLASSES = 40  # rows of the table: those that are recognized worst
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at a time."
 )
+@gpus_option
 @cluster_option
 @save_options
 @storage_option
@@ -58,6 +60,7 @@ def evaluate_command(
     seeds: int,
     again: bool,
     jobs: int,
+    gpus: tuple[str, ...],
     cluster: str | None,
     save: str | None,
     force: bool,
@@ -105,6 +108,7 @@ def evaluate_command(
                 seeds=seeds,
                 again=again,
                 jobs=jobs,
+                gpus=gpus,
                 cluster=cluster,
                 save=save,
                 force=force,

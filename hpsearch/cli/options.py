@@ -40,6 +40,21 @@ def no_tracking_option(command: Command) -> Command:
     return click.option("--no-tracking", is_flag=True, help="Leave MLflow alone.")(command)
 
 
+def _devices(_context: click.Context, _option: click.Parameter, given: str) -> tuple[str, ...]:
+    return tuple(device for part in given.split(",") if (device := part.strip()))
+
+
+def gpus_option(command: Command) -> Command:
+    """Add --gpus to a command."""
+    return click.option(
+        "--gpus",
+        default="",
+        metavar="0,1",
+        callback=_devices,
+        help="The GPUs that are divided among the worker processes.",
+    )(command)
+
+
 def cluster_option(command: Command) -> Command:
     """Add --cluster to a command."""
     return click.option(

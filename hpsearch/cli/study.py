@@ -12,6 +12,7 @@ from hpsearch.cli.options import (
     DURATION,
     cluster_option,
     column_options,
+    gpus_option,
     json_option,
     no_tracking_option,
     save_options,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Name of the study.  [default: the file's name and the sampler]")
 @click.option("--report", is_flag=True, help="At the end write NAME.html, a page about the study.")
 @click.option("--retry-failed", is_flag=True, help="Retry trials that have failed three times.")
+@gpus_option
 @cluster_option
 @save_options
 @storage_option
@@ -77,6 +79,7 @@ def study_command(
     name: str | None,
     epochs: int | None,
     jobs: int,
+    gpus: tuple[str, ...],
     cluster: str | None,
     rounds: int,
     storage: str | None,
@@ -168,6 +171,7 @@ def study_command(
             name=name,
             rounds=rounds,
             jobs=jobs,
+            gpus=gpus,
             cluster=cluster,
             save=save,
             report=report,

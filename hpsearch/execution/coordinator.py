@@ -48,7 +48,8 @@ class RunOptions:
     """How to run the trials of a study, its rounds or an evaluation.
 
     storage: the URL where workers find the study. tracker: None leaves MLflow alone. jobs: how many
-    trials run at a time, in worker processes if there are several. executor: where they run
+    trials run at a time, in worker processes if there are several. gpus: the devices of this
+    machine that are divided among these processes. executor: where they run
     instead, `jobs` at a time. cluster: the address of a Dask scheduler on whose workers they run
     instead, one on each. on_progress: called with
     the study's progress after each epoch. should_stop: asked after each epoch; True interrupts.
@@ -58,6 +59,7 @@ class RunOptions:
     storage: str
     tracker: Tracker | None = None
     jobs: int = 1
+    gpus: Sequence[str] = ()
     executor: Executor | None = None
     cluster: str | None = None
     on_progress: OnProgress = lambda _: None
@@ -69,6 +71,10 @@ class RunOptions:
             raise SettingsError(JOBS, f": must be at least 1, but got {self.jobs}")
         if self.executor is not None and self.cluster is not None:
             raise SettingsError(Argument("cluster"), " and executor cannot be had together")
+        if self.gpus and (self.executor or self.cluster):
+            raise SettingsError(
+                Argument("gpus"), ": are those of this machine; workers elsewhere have their own"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

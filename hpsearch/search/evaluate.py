@@ -74,6 +74,7 @@ def evaluate(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    gpus: Sequence[str] = (),
     executor: Executor | None = None,
     cluster: str | None = None,
     on_progress: OnProgress = lambda _: None,
@@ -87,7 +88,8 @@ def evaluate(
     rates that it had there. These networks are scored on the test set: the first one, and all as an
     ensemble. With a tracker the evaluation becomes a run in MLflow.
 
-    again: use the test set even if it has been used before. executor, cluster: as of `run_study`.
+    again: use the test set even if it has been used before. gpus, executor, cluster: as of
+    `run_study`.
 
     Nothing is trained twice: an interrupted evaluation continues where it stopped. A smaller `top`
     or `seeds` cannot make a lucky configuration win: every configuration that has as many draws
@@ -100,6 +102,7 @@ def evaluate(
         storage=storage_url(storage),
         tracker=tracker,
         jobs=jobs,
+        gpus=gpus,
         executor=executor,
         cluster=cluster,
         on_progress=on_progress,

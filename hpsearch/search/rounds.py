@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -94,6 +94,7 @@ def run_rounds(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    gpus: Sequence[str] = (),
     executor: Executor | None = None,
     cluster: str | None = None,
     margin: float = MARGIN,
@@ -112,6 +113,7 @@ def run_rounds(
         storage=storage_url(storage),
         tracker=tracker,
         jobs=jobs,
+        gpus=gpus,
         executor=executor,
         cluster=cluster,
         on_progress=on_progress,

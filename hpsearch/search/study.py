@@ -157,6 +157,7 @@ def run_study(
     storage: str | None = None,
     tracker: Tracker | None = None,
     jobs: int = 1,
+    gpus: Sequence[str] = (),
     executor: Executor | None = None,
     cluster: str | None = None,
     earlier: Sequence[Study] = (),
@@ -170,6 +171,8 @@ def run_study(
 
     storage: a URL or path as `open_storage` takes it. tracker: None leaves MLflow alone.
     jobs: how many trials run at a time, in worker processes if there are several.
+    gpus: the devices, such as ("0", "1"), that are divided among these processes: each sees one in
+    CUDA_VISIBLE_DEVICES, or as many as [model] resources says.
     executor: runs `jobs` trials at a time instead of worker processes of this machine, such as one
     of loky, or a `ProcessPoolExecutor`. It stays open.
     cluster: the address of a Dask scheduler, tcp://host:8786, on each of whose workers a trial runs
@@ -187,6 +190,7 @@ def run_study(
         storage=storage_url(storage),
         tracker=tracker,
         jobs=jobs,
+        gpus=gpus,
         executor=executor,
         cluster=cluster,
         on_progress=on_progress,

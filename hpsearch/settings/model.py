@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PlainValidator, model_validator
+from pydantic import ByteSize, ConfigDict, Field, PlainValidator, TypeAdapter, model_validator
 
 from hpsearch.settings.table import Count, SettingsTable, TableError
 from hpsearch.trainables.source import Source
@@ -57,14 +57,34 @@ def with_files_beside(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
+def _bytes(given: object) -> int | None:
+    """Return a number of bytes: 4_000_000_000, "4G" or "4GiB"; raises ValueError."""
+    try:
+        return None if given is None else int(TypeAdapter(ByteSize).validate_python(given))
+    except ValueError:
+        raise ValueError(f'must be a size such as "4G", but got {given!r}') from None
+
+
+class Resources(SettingsTable):
+    """[model] resources: what a trial needs.
+
+    cpu: cores. gpu: devices. memory: bytes, as a number or such as "4G".
+    """
+
+    cpu: Count | None = None
+    gpu: Count | None = None
+    memory: Annotated[int | None, PlainValidator(_bytes)] = None
+
+
 class ModelSettings(SettingsTable):
     """[model]: a user's own model, what it is given, and what is kept of it.
 
     train: what trains it; or estimator: a scikit-learn estimator, which is trained on [data]. data:
     the function that loads the data of `train`. final: the function that trains on everything but
-    its test rows and scores those. threads: how many a trial uses. checkpoint_seconds:
-    from one checkpoint of a trial to the next. keep: of how many of the best trials the checkpoint
-    of the best epoch is kept. log_checkpoints: whether these go to MLflow.
+    its test rows and scores those. threads: how many a trial uses. resources: what a trial needs,
+    so that never more run at a time than fit. checkpoint_seconds: from one checkpoint of a trial to
+    the next. keep: of how many of the best trials the checkpoint of the best epoch is kept.
+    log_checkpoints: whether these go to MLflow.
     """
 
     model_config = ConfigDict(
@@ -76,6 +96,7 @@ class ModelSettings(SettingsTable):
     data: Annotated[Source | None, PlainValidator(_data_source)] = None
     final: Annotated[Source | None, PlainValidator(_data_source)] = None
     threads: Count = 1
+    resources: Resources | None = None
     checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     keep: Annotated[int, Field(ge=0)] = 5
     log_checkpoints: bool = False

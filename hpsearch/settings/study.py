@@ -25,7 +25,7 @@ from hpsearch.errors import SettingsError, refuse_shadowed_model
 from hpsearch.formatting import counted, unknown_name, without_middle
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import Figures, FigureSettings, check_figures
-from hpsearch.settings.model import ModelSettings, with_files_beside
+from hpsearch.settings.model import ModelSettings, Resources, with_files_beside
 from hpsearch.settings.names import (
     REPEATING,
     Direction,
@@ -54,6 +54,7 @@ _PACKAGED = _PACKAGE / "studies"  # in a wheel; a checkout has them beside the p
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "studies"
 TABLES: dict[str, type[BaseModel]] = {
     "model": ModelSettings,
+    "model.resources": Resources,
     "data": DataSettings,
     "search": SearchSettings,
     "figure": FigureSettings,
@@ -403,7 +404,8 @@ def _sentence(error: ErrorDetails) -> str:
     place = ".".join(str(part) for part in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            fields = TABLES.get(str(error["loc"][0]), StudySettings).model_fields
+            outer = TABLES.get(str(error["loc"][0]), StudySettings)
+            fields = TABLES.get(place.rpartition(".")[0], outer).model_fields
             keys = [field.alias or name for name, field in fields.items()]
             return f"{place}: {unknown_name(key, keys, 'a key here')}"
         case "literal_error":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import SettingsError, StudyError
 from hpsearch.execution.engines.executor import ExecutorEngine
+from hpsearch.execution.resources import fits
 from hpsearch.storage.open import KEPT
 
 if TYPE_CHECKING:
@@ -35,14 +36,18 @@ logger = logging.getLogger(__name__)
 
 
 class DaskEngine(ExecutorEngine):
-    """A slot at a time on each worker of the cluster whose scheduler has this address."""
+    """A slot at a time on each worker of the cluster whose scheduler has this address.
 
-    def __init__(self, address: str) -> None:
+    needs: the resources of which a worker must offer as much.
+    """
+
+    def __init__(self, address: str, needs: Mapping[str, float] | None = None) -> None:
         if find_spec("distributed") is None:
             raise SettingsError("a cluster needs Dask: pip install 'hpsearch[cluster]'")
-        self.address = address
+        self.address, self.needs = address, dict(needs or {})
         self._client: Client | None = None
-        self._workers, self._counted = 0, 0.0
+        self._there = self._workers = 0  # workers, and those that offer what a trial needs
+        self._counted = 0.0
         self._said = time.monotonic() - SAY_SECONDS + ALONE_SECONDS
 
     def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
@@ -50,7 +55,7 @@ class DaskEngine(ExecutorEngine):
         with connected(self.address) as client:
             self._client = client
             # A task that has its own results (`pure`) would be run once for equal arguments.
-            self.executor = client.get_executor(pure=False, retries=0)
+            self.executor = client.get_executor(pure=False, retries=0, resources=self.needs or None)
             super().run(coordinator, objective, task)
 
     def capacity(self) -> int:
@@ -59,14 +64,21 @@ class DaskEngine(ExecutorEngine):
         now = time.monotonic()
         if now - self._counted > COUNT_SECONDS:
             self._check_scheduler()
-            self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            self._there = len(workers)
+            self._workers = sum(fits(self.needs, each["resources"]) for each in workers)
             self._counted = now
         if self._workers:
             self._said = now - SAY_SECONDS + ALONE_SECONDS
         elif now - self._said > SAY_SECONDS:
+            what = " ".join(f"{name}={amount:g}" for name, amount in self.needs.items())
             logger.warning(
-                "no worker has joined the scheduler; waiting for one: dask worker %s --nthreads 1",
+                "%s; waiting for one: dask worker %s --nthreads 1%s",
+                f"none of the {self._there} workers offers {what}"
+                if self._there
+                else "no worker has joined the scheduler",
                 self.address,
+                f' --resources "{what}"' if what else "",
             )
             self._said = now
         return self._workers

@@ -32,8 +32,11 @@ from hpsearch.execution.messages import (
     WorkerFailed,
     unknown,
 )
+from hpsearch.execution.resources import VISIBLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpsearch.execution.coordinator import Coordinator
     from hpsearch.execution.objective import WorkerObjective
     from hpsearch.execution.worker import WorkerTask
@@ -47,14 +50,14 @@ logger = logging.getLogger(__name__)
 
 
 class ProcessEngine:
-    """`jobs` worker processes."""
+    """`jobs` worker processes. devices: the GPUs of each; () leaves them alone."""
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
+        self.jobs, self.devices = jobs, devices
 
     def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
         """Fill the coordinator's slots, `jobs` at a time; see `Engine.run`."""
-        pool = Pool(self.jobs, coordinator, objective, task)
+        pool = Pool(self.jobs, coordinator, objective, task, self.devices)
         try:
             pool.run()
         finally:
@@ -66,6 +69,7 @@ class ProcessEngine:
 class _Worker:
     process: BaseProcess
     pipe: Connection
+    devices: str | None = None
     slot: int | None = None
     has_finished: bool = False  # at least one trial
     dismissed: bool = False  # it was asked to end
@@ -84,6 +88,7 @@ class Pool:
     coordinator: Coordinator
     objective: WorkerObjective
     task: WorkerTask
+    devices: Sequence[str] = ()
     any_died: bool = False
     _workers: list[_Worker] = field(default_factory=list)
     _deaths: int = 0  # in a row
@@ -115,9 +120,14 @@ class Pool:
             self._workers.append(self._start_worker())
 
     def _start_worker(self) -> _Worker:
+        used = {worker.devices for worker in self._workers}
+        devices = next((each for each in self.devices if each not in used), None)
+        environment = dict(os.environ)
+        if devices is not None:
+            environment[VISIBLE] = devices
         start = ProcessStart(
             folder=os.getcwd(),
-            environment=dict(os.environ),
+            environment=environment,
             recipe=self.objective.recipe,
             digest=self.objective.model.digest,
             task=self.task,
@@ -130,7 +140,7 @@ class Pool:
         except (EOFError, OSError) as error:
             raise StudyError(f"no worker process can be started: {error}") from error
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, devices)
 
     def _receive(self, worker: _Worker) -> None:
         try:
