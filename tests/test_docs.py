@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,29 @@ def serve(command: str, folder: Path) -> str:
     return line
 
 
+@pytest.fixture
+def in_background() -> Iterator[Callable[[str, Path], None]]:
+    """A function that starts a command, which is ended after the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str, folder: Path) -> None:
+        with (folder / "background.log").open("ab") as log:
+            started.append(
+                subprocess.Popen(
+                    ["bash", "-c", f"exec {command}"],
+                    cwd=folder,
+                    env=environment(),
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+    yield start
+    for process in reversed(started):
+        process.terminate()
+        process.wait()
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the README's first command has run."""
@@ -136,7 +159,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_a_page_runs_from_top_to_bottom(
-    page: Path, prepared: Path, tmp_path: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    prepared: Path,
+    tmp_path: Path,
+    small_mnist: Path,
+    in_background: Callable[[str, Path], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HPSEARCH_DATA", str(small_mnist))
     folder = shutil.copytree(prepared, tmp_path / "work")
@@ -153,6 +181,9 @@ def test_a_page_runs_from_top_to_bottom(
             assert result.returncode == 0, result.stderr
         for command in block.splitlines() if kind == "bash" else []:
             if command.startswith(SETS_UP):
+                continue
+            if command.endswith(" &"):
+                in_background(command.removesuffix(" &"), folder)
                 continue
             if command.startswith("hpsearch ui"):
                 assert serve(command, folder).startswith("http://127.0.0.1:")

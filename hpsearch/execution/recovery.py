@@ -13,11 +13,11 @@ from hpsearch.errors import StudyError
 from hpsearch.storage.leases import is_dead, is_local
 from hpsearch.trials.records import (
     assigned_slot,
+    current_start,
     death_attributes,
     process_of,
     slot_of,
-    workers_token,
-    write_workers_token,
+    write_current_start,
 )
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def wait_for_orphans(
     Those elsewhere find in the storage that they are to stop. Raises StudyError if one of them
     still runs after ORPHAN_SECONDS.
     """
-    if workers_token(study) is not None:
-        write_workers_token(study, None)
+    if current_start(study) is not None:
+        write_current_start(study, None)
     until = time.monotonic() + ORPHAN_SECONDS
     while True:
         close_dead_trials(storage, study)

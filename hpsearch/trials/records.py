@@ -367,7 +367,7 @@ _EVALUATION_OF = "evaluates"
 _EVALUATION = "evaluated"
 _LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that claims the study
 LEASE_KEYS = 256
-_WORKERS_FOR = "hpsearch.workers_for"
+_START = "hpsearch.start"
 
 
 class StudyId(NamedTuple):
@@ -521,14 +521,14 @@ def write_lease(study: Study, key: str, lease: LeaseRecord | None) -> None:
     study.set_user_attr(key, table)
 
 
-def workers_token(study: Study) -> str | None:
-    """Return the token of the lease for whose holder workers elsewhere work, None if they stop."""
-    return study.user_attrs.get(_WORKERS_FOR)
+def current_start(study: Study) -> str | None:
+    """Return the key of the start for which workers elsewhere may work, None for none."""
+    return study.user_attrs.get(_START)
 
 
-def write_workers_token(study: Study, token: str | None) -> None:
-    """Have workers elsewhere work for the holder of the lease with this token, or stop."""
-    study.set_user_attr(_WORKERS_FOR, token)
+def write_current_start(study: Study, key: str | None) -> None:
+    """Have workers elsewhere work for the start with this key, or stop."""
+    study.set_user_attr(_START, key)
 
 
 def copy_attributes(source: Study, target: Study) -> None:

@@ -21,6 +21,7 @@ from concurrent.futures import (
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from optuna.trial import TrialState
 
@@ -28,7 +29,7 @@ import hpsearch
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.engines.slot_task import SlotOutcome, Start, run_slot, versions_of
 from hpsearch.storage.open import KEPT
-from hpsearch.trials.records import slot_of, write_workers_token
+from hpsearch.trials.records import slot_of, write_current_start
 
 if TYPE_CHECKING:
     from hpsearch.execution.coordinator import Coordinator
@@ -61,8 +62,8 @@ class ExecutorEngine:
 
     def run(self, coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> None:
         """Fill the coordinator's slots; see `Engine.run`."""
-        start = start_of(coordinator, objective, task)
-        write_workers_token(coordinator.study, start.token)
+        start = start_of(objective, task)
+        write_current_start(coordinator.study, start.key)
         run = _Run(self, coordinator, start)
         try:
             run.until_done()
@@ -157,7 +158,7 @@ class _Run:
         """
         if not self._stopping:
             self._stopping = True
-            write_workers_token(self.coordinator.study, None)
+            write_current_start(self.coordinator.study, None)
 
     def end(self) -> None:
         """Wait until no process works for this start any more; close what dead ones left."""
@@ -169,7 +170,7 @@ class _Run:
             self.coordinator.clean_up()
 
 
-def start_of(coordinator: Coordinator, objective: WorkerObjective, task: WorkerTask) -> Start:
+def start_of(objective: WorkerObjective, task: WorkerTask) -> Start:
     """Return what a process needs to open the study."""
     files = _code_files(objective)
     modules = ["hpsearch", "numpy", "optuna", *_imports_of(files.values())]
@@ -177,7 +178,7 @@ def start_of(coordinator: Coordinator, objective: WorkerObjective, task: WorkerT
         modules.append("sklearn")
     versions = versions_of(dict.fromkeys(modules))
     return Start(
-        token=coordinator.lease.record.token,
+        key=uuid4().hex,
         folder=os.getcwd(),
         recipe=objective.recipe,
         task=task,

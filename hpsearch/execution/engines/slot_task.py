@@ -6,7 +6,9 @@ storage, which a trial reads and writes anyway.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -30,7 +32,7 @@ from hpsearch.errors import (
 from hpsearch.execution.engines.forkserver import ENVIRONMENT
 from hpsearch.execution.worker import Worker, threads_and_logs
 from hpsearch.storage.open import KEPT, redact, sqlite_file, storage_errors, storage_exists
-from hpsearch.trials.records import DONE, assigned_slot, workers_token
+from hpsearch.trials.records import DONE, assigned_slot, current_start
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -46,13 +48,13 @@ LOOK_SECONDS = 0.5  # from one look at whether the study stops to the next
 class Start:
     """A start of a study: what a process needs to open it, the same for all slots.
 
-    token: that of the coordinator's lease; the study names it while its workers may work. folder:
+    key: tells it from other starts; the study names it while its workers may work. folder:
     the working directory, where a process has it. code: the files of a user's own model, by their
     names in its folder. model, data: digests of what a process must load. versions: of hpsearch and
     of what trains, by module.
     """
 
-    token: str
+    key: str
     folder: str
     recipe: Callable[[], WorkerObjective] = field(repr=False)
     task: WorkerTask
@@ -78,8 +80,8 @@ class SlotOutcome:
 class StorageChannel:
     """The channel of a trial whose coordinator is only reached through the storage."""
 
-    def __init__(self, study: Study, token: str) -> None:
-        self.study, self.token = study, token
+    def __init__(self, study: Study, key: str) -> None:
+        self.study, self.key = study, key
         self.trial: FrozenTrial | None = None
         self._looked = time.monotonic()
 
@@ -87,7 +89,7 @@ class StorageChannel:
         """Raise Interrupted if the study stops, or works for another coordinator now."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
-        if workers_token(self.study) != self.token:
+        if current_start(self.study) != self.key:
             raise Interrupted
         self._looked = time.monotonic()
 
@@ -118,9 +120,9 @@ def _filled(worker: Worker, start: Start, slot: int) -> SlotOutcome:
     for trial in study.get_trials(deepcopy=False, states=DONE):
         if assigned_slot(trial) == slot:  # by an attempt whose outcome was lost on its way
             return SlotOutcome(trial)
-    if workers_token(study) != start.token:
+    if current_start(study) != start.key:
         return SlotOutcome()
-    channel = StorageChannel(study, start.token)
+    channel = StorageChannel(study, start.key)
     with threads_and_logs():
         worker.run(slot, channel)
     lost = worker.task.tracker is not None and worker.task.tracker.lost
@@ -132,16 +134,16 @@ def _worker(start: Start) -> Worker:
 
     Raises HpsearchError, which names the host.
     """
-    if start.token not in _open:
+    if start.key not in _open:
         _open.clear()
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
-            _open[start.token] = _opened(start)
+            _open[start.key] = _opened(start)
         except HpsearchError as error:
             where = f"a worker on {socket.gethostname()}, in {os.getcwd()}: "
             raise type(error)(where, *error.args) from error
-    return _open[start.token]
+    return _open[start.key]
 
 
 def _opened(start: Start) -> Worker:
@@ -215,9 +217,10 @@ def _place_of(start: Start) -> Iterator[None]:
 
 def _unpacked(start: Start) -> Path:
     """Return a folder with the files of the study's model, which are written once a process."""
-    folder = Path(tempfile.gettempdir()) / f"hpsearch-{start.token}-{os.getpid()}"
+    folder = Path(tempfile.gettempdir()) / f"hpsearch-{start.key}-{os.getpid()}"
     if not folder.is_dir():
         folder.mkdir(mode=0o700)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         for name, content in start.code.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)

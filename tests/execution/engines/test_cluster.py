@@ -18,7 +18,6 @@ from optuna.trial import TrialState
 
 import hpsearch
 from hpsearch.errors import HpsearchError, SettingsError, StudyError
-from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.executor import start_of
 from hpsearch.execution.engines.slot_task import run_slot
 from hpsearch.execution.objective import Objective
@@ -26,7 +25,6 @@ from hpsearch.execution.recovery import end_attempts, is_superseded
 from hpsearch.execution.worker import WorkerTask
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
-from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
 from hpsearch.trials.records import (
@@ -35,7 +33,7 @@ from hpsearch.trials.records import (
     process_of,
     slot_of,
     was_interrupted,
-    write_workers_token,
+    write_current_start,
 )
 
 STORAGE = "s.journal"
@@ -274,15 +272,11 @@ def test_what_is_no_cluster_is_one_sentence(settings, address, error, sentence, 
 
 @pytest.fixture
 def start(settings):
-    """A start of a study whose coordinator does nothing."""
-    storage = open_storage(STORAGE)
-    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
-    with leased(storage, study) as lease:
-        work = Work(settings=settings, slots=range(6))
-        coordinator = Coordinator(storage, lease, work, RunOptions(storage=STORAGE))
-        found = start_of(coordinator, Objective(settings), WorkerTask("s", STORAGE, None))
-        write_workers_token(study, found.token)
-        yield found
+    """A start of a study, for which workers may work."""
+    study = optuna.create_study(storage=open_storage(STORAGE), study_name="s", direction="maximize")
+    found = start_of(Objective(settings), WorkerTask("s", STORAGE, None))
+    write_current_start(study, found.key)
+    return found
 
 
 def test_a_slot_that_is_done_is_not_filled_again(start):
@@ -293,7 +287,7 @@ def test_a_slot_that_is_done_is_not_filled_again(start):
 
 def test_nothing_is_begun_for_a_coordinator_that_stops(start):
     study = optuna.load_study(storage=open_storage(STORAGE), study_name="s")
-    write_workers_token(study, None)
+    write_current_start(study, None)
     outcome = run_slot(start, 0)
     assert (outcome.trial, outcome.error) == (None, None)
     assert not trials_of("s")
@@ -334,36 +328,30 @@ def test_of_two_attempts_at_once_the_later_one_stays(start):
     ],
 )
 def test_what_differs_on_a_host_is_one_sentence(start, change, sentence):
-    error = run_slot(replace(start, token="another", **change), 0).error
+    error = run_slot(replace(start, key="another", **change), 0).error
     assert str(error).startswith("a worker on ")
     assert f", in {os.getcwd()}: " in str(error)
     assert sentence in str(error)
 
 
 def test_code_that_a_host_does_not_have_is_sent_along(slow, tmp_path_factory):
-    storage = open_storage(STORAGE)
-    study = optuna.create_study(storage=storage, study_name="s")
-    with leased(storage, study) as lease:
-        work = Work(settings=slow, slots=range(4))
-        coordinator = Coordinator(storage, lease, work, RunOptions(storage=STORAGE))
-        absolute = str(Path(STORAGE).resolve())
-        start = start_of(coordinator, Objective(slow), WorkerTask("s", absolute, None))
-        write_workers_token(study, start.token)
-        assert {*start.code} == {"net.py", "pace.py"}
-        assert "distributed" not in start.versions
-        (there := tmp_path_factory.mktemp("host") / "start").write_bytes(pickle.dumps(start))
-        code = (
-            "import pickle; from hpsearch.execution.engines.slot_task import run_slot\n"
-            "from dataclasses import replace\n"
-            "start = pickle.load(open('start', 'rb'))\n"
-            "outcome = run_slot(replace(start, folder='/nowhere'), 2)\n"
-            "assert outcome.error is None, outcome.error\n"
-            "print(outcome.trial.value)\n"
-        )
-        there = there.parent
-        run = subprocess.run(
-            [sys.executable, "-c", code], cwd=there, capture_output=True, text=True
-        )
+    study = optuna.create_study(storage=open_storage(STORAGE), study_name="s")
+    absolute = str(Path(STORAGE).resolve())
+    start = start_of(Objective(slow), WorkerTask("s", absolute, None))
+    write_current_start(study, start.key)
+    assert {*start.code} == {"net.py", "pace.py"}
+    assert "distributed" not in start.versions
+    (there := tmp_path_factory.mktemp("host") / "start").write_bytes(pickle.dumps(start))
+    code = (
+        "import pickle; from hpsearch.execution.engines.slot_task import run_slot\n"
+        "from dataclasses import replace\n"
+        "start = pickle.load(open('start', 'rb'))\n"
+        "outcome = run_slot(replace(start, folder='/nowhere'), 2)\n"
+        "assert outcome.error is None, outcome.error\n"
+        "print(outcome.trial.value)\n"
+    )
+    there = there.parent
+    run = subprocess.run([sys.executable, "-c", code], cwd=there, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     (trial,) = trials_of("s")
     assert float(run.stdout) == trial.value
