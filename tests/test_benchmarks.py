@@ -95,3 +95,12 @@ def test_a_benchmark_without_its_data_says_so() -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert "HPSEARCH_DATA is not set" in done.stderr
+
+
+def test_engines_run_side_by_side() -> None:
+    printed = run("engines.py", "--rounds", "1", "--trials", "12", "--sleepers", "5")
+    rows = re.findall(r"^\| ([\w ]+) \| (\w+) \| ([\d. |]+) \|$", printed, re.MULTILINE)
+    names = [f"{engine}, {how}" for engine, how, _ in rows]
+    assert len({*names}) == 6
+    assert all(float(cell) > 0 for *_, cells in rows for cell in cells.split("|"))
+    assert "5 workers that sleep for 1 s: " in printed
