@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,6 +37,38 @@ RUNNING_TRIAL_OPERATIONS = frozenset(
         JournalOperation.SET_TRIAL_SYSTEM_ATTR,
     }
 )
+
+# What a process says of a trial that it runs itself, after the trial's creation.
+WRITE_BEHIND_OPERATIONS = RUNNING_TRIAL_OPERATIONS - {JournalOperation.CREATE_TRIAL}
+
+
+class JournalIndex:
+    """The ids that Optuna gives to studies and trials as it replays the entries of a journal.
+
+    Optuna has no public way to tell to which study or trial an entry belongs before it is replayed.
+
+    study_of: the id of each trial's study, by the id of the trial. studies: the studies that have
+    not been deleted, by their ids.
+    """
+
+    def __init__(self) -> None:
+        self.study_of: list[int] = []
+        self.studies: dict[int, str] = {}
+        self.created = 0  # studies, also deleted ones
+
+    def add(self, entry: Mapping[str, Any]) -> int | None:
+        """Take the next entry; return the id of the trial that it creates, None if it does not."""
+        operation = entry["op_code"]
+        if operation == JournalOperation.CREATE_TRIAL and entry["study_id"] in self.studies:
+            self.study_of.append(entry["study_id"])
+            return len(self.study_of) - 1
+        if operation == JournalOperation.CREATE_STUDY:
+            if entry["study_name"] not in self.studies.values():
+                self.studies[self.created] = entry["study_name"]
+                self.created += 1
+        elif operation == JournalOperation.DELETE_STUDY:
+            self.studies.pop(entry["study_id"], None)
+        return None
 
 
 def _forwarded(name: str, declared: Callable[..., Any]) -> Callable[..., Any]:

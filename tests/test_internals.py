@@ -9,19 +9,23 @@ import importlib
 import inspect
 import pkgutil
 import re
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
 import pytest
 import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
 from mlflow import MlflowClient
 from optuna.distributions import FloatDistribution
+from optuna.exceptions import DuplicatedStudyError
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState, create_trial
 
 import hpsearch
@@ -29,7 +33,9 @@ import hpsearch
 try:
     from hpsearch.internals import (
         RUNNING_TRIAL_OPERATIONS,
+        WRITE_BEHIND_OPERATIONS,
         ForwardingStorage,
+        JournalIndex,
         NumberedQMCSampler,
         database_engine,
         with_transformed_trials,
@@ -104,6 +110,7 @@ def test_the_journal_says_which_entries_belong_to_a_running_trial():
             trials[0]._trial_id, "key", 1
         ),
     }
+    assert operations(backend, lambda: trials.append(study.ask())) - WRITE_BEHIND_OPERATIONS
     lasting = {
         "the end of a trial": lambda: study.tell(trials[0], 0.5),
         "an attribute of the study": lambda: study.set_user_attr("key", 1),
@@ -121,6 +128,32 @@ def test_the_journal_says_which_entries_belong_to_a_running_trial():
             "hpsearch/internals.py RUNNING_TRIAL_OPERATIONS. Take that operation out, or a power "
             "failure may lose the entry."
         )
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["study", "trial", "delete"]), st.integers(0, 3)), max_size=30
+    )
+)
+def test_the_index_of_a_journal_gives_the_ids_that_optuna_gives(steps):
+    backend = Recorder()
+    storage = JournalStorage(backend)
+    trials = {}
+    for action, number in steps:
+        with suppress(KeyError, DuplicatedStudyError):  # which are entries without an effect
+            if action == "study":
+                storage.create_new_study([StudyDirection.MINIMIZE], f"study-{number}")
+            elif action == "trial":
+                trials[storage.create_new_trial(number)] = number
+            else:
+                storage.delete_study(number)
+    index = JournalIndex()
+    created = [index.add(log) for log in backend.logs]
+    advice = "Optuna gives ids in another way: see hpsearch/internals.py JournalIndex"
+    assert dict(enumerate(index.study_of)) == trials, advice
+    assert [trial for trial in created if trial is not None] == [*trials], advice
+    names = {storage.get_study_id_from_name(name): name for name in index.studies.values()}
+    assert index.studies == names, advice
 
 
 # Optuna: the numbered points of a quasi-random sequence

@@ -34,8 +34,10 @@ def is_storage_error(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno in STORAGE_ERRNOS
-    sql = _sqlalchemy()
-    return sql is not None and isinstance(cause, sql.SQLAlchemyError)
+    sql, driver = _sqlalchemy(), _psycopg()
+    return (sql is not None and isinstance(cause, sql.SQLAlchemyError)) or (
+        driver is not None and isinstance(cause, driver.Error)
+    )
 
 
 def is_locked(error: BaseException) -> bool:
@@ -56,21 +58,33 @@ def may_pass(error: BaseException) -> bool:
     cause = cause_of(error)
     if isinstance(cause, OSError):
         return cause.errno in (*FULL, LOCKED, errno.EIO)
+    driver = _psycopg()
+    if driver is not None and isinstance(cause, driver.Error):
+        lost = (driver.OperationalError, driver.InterfaceError)
+        return _passes(cause.sqlstate, otherwise=isinstance(cause, lost))
     sql = _sqlalchemy()
     if sql is None or not isinstance(cause, sql.DBAPIError):
         return False
     if (code := _code(cause)) is not None:
         return code in SQLITE_PASSING
     state = getattr(cause.orig, "sqlstate", None) or getattr(cause.orig, "pgcode", None)
-    if state is not None:
-        return str(state).startswith(PASSING_SQL_STATES)
     lost = (sql.OperationalError, sql.InterfaceError)
-    return bool(cause.connection_invalidated) or isinstance(cause, lost)
+    return _passes(state, otherwise=cause.connection_invalidated or isinstance(cause, lost))
+
+
+def _passes(state: str | None, *, otherwise: bool) -> bool:
+    """Whether an SQL state may pass; `otherwise` if the error has none."""
+    return otherwise if state is None else state.startswith(PASSING_SQL_STATES)
 
 
 def _sqlalchemy() -> Any:
     """Return SQLAlchemy's exceptions, None while nothing has imported it: then it raised none."""
     return sys.modules.get("sqlalchemy.exc")
+
+
+def _psycopg() -> Any:
+    """Return psycopg, None while nothing has imported it: then it raised no exception."""
+    return sys.modules.get("psycopg")
 
 
 def _code(error: DBAPIError) -> int | None:

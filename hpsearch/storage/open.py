@@ -23,6 +23,7 @@ from hpsearch.files import create_whole
 from hpsearch.storage.failures import cause_of, is_locked, is_storage_error, may_pass
 from hpsearch.storage.journal import open_journal
 from hpsearch.storage.patience import Patience, PatientStorage, in_a_line
+from hpsearch.storage.postgres import SCHEME, open_postgres, parse_address
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -33,7 +34,7 @@ IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 HEARTBEAT_SECONDS = 60
 TABLE_TRIES = 5
 _MISTYPED = re.compile(
-    r"(postgres|postgresql|mysql|mariadb|sqlite|oracle|mssql)(\+\w+)?:(?!//)", re.I
+    r"(journal\+)?(postgres|postgresql|mysql|mariadb|sqlite|oracle|mssql)(\+\w+)?:(?!//)", re.I
 )
 KEPT = "finished trials are kept, and the same command continues"  # after a lost storage
 
@@ -44,7 +45,9 @@ def storage_url(given: str | None = None) -> str:
 
 
 def open_storage(url: str, *, create: bool = True, patient: bool = False) -> BaseStorage:
-    """Open `url`: a database (`sqlite:///…`, `postgresql://…`) or the path of a journal file.
+    """Open `url`: a journal file, a journal in PostgreSQL or a database of Optuna's.
+
+    These are a path, `journal+postgresql://…`, and `sqlite:///…` or `postgresql://…`.
 
     Its operations wait for it while it stumbles, for up to a minute. Opening it waits for a locked
     file alone, and with `patient` for everything that may pass.
@@ -61,11 +64,15 @@ def open_storage(url: str, *, create: bool = True, patient: bool = False) -> Bas
             f"storage '{redact(url)}' does not exist; ", Command("study"), " makes one"
         )
     patience = Patience(redact(url), may_pass if patient else is_locked)
-    if "://" in url:
+    working = Patience(redact(url))
+    if url.startswith(SCHEME):
+        address = parse_address(url, redact(url))
+        storage: BaseStorage = open_postgres(address, patience, working, create=create)
+    elif "://" in url:
         storage = _open_database(url, patience)
     else:
         storage = open_journal(Path(url), patience, create=create)
-    return PatientStorage(storage, Patience(redact(url)))  # type: ignore[abstract]
+    return PatientStorage(storage, working)  # type: ignore[abstract]
 
 
 def storage_exists(url: str) -> bool:
@@ -138,7 +145,8 @@ def _open_database(url: str, patience: Patience) -> BaseStorage:
         what = "its port is no number" if isinstance(error, ValueError) else error
         raise StorageError(
             f"storage '{redact(url)}': no database of this kind can be opened ({what}); use "
-            "sqlite:///FILE, postgresql://… with its driver installed, or the path of a journal"
+            f"sqlite:///FILE, {SCHEME}…, postgresql://… with its driver installed, or the path of "
+            "a journal"
         ) from None
     except OSError as error:
         raise StorageError(f"storage '{redact(url)}': {error.strerror}") from None

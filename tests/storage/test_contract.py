@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import optuna
 import pytest
@@ -12,12 +13,13 @@ from optuna.study import StudyDirection
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState
 
+from hpsearch.errors import StorageError
 from hpsearch.storage.catalog import all_searches, rounds_of
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage, storage_exists
 from hpsearch.trials.records import assign, assigned_slot, write_reason, write_round
 
-STORAGES = {"journal": "{}/s.journal", "sqlite": "sqlite:///{}/s.db"}
+STORAGES = {"journal": "{}/s.journal", "sqlite": "sqlite:///{}/s.db", "postgres": ""}
 WRITER = """
 import sys
 import optuna
@@ -37,6 +39,8 @@ optuna.create_study(study_name=sys.argv[2], storage=open_storage(sys.argv[1]))
 
 @pytest.fixture(params=STORAGES)
 def url(request, tmp_path):
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres").url()
     return STORAGES[request.param].format(tmp_path)
 
 
@@ -46,6 +50,14 @@ class TestTheJournalAsOptunaAsks(StorageTestCase):
     @pytest.fixture
     def storage(self, tmp_path):
         return open_storage(str(tmp_path / "s.journal"))
+
+
+class TestPostgresAsOptunaAsks(StorageTestCase):
+    """The journal in PostgreSQL writes some entries later than Optuna appends them."""
+
+    @pytest.fixture
+    def storage(self, postgres):
+        return open_storage(postgres.url())
 
 
 def study_of(url):
@@ -62,8 +74,10 @@ def start_writer(url, trials):
 
 
 def test_the_storage_exists_after_its_first_use(url):
-    assert not storage_exists(url)
+    with pytest.raises(StorageError, match="hpsearch study makes"):
+        open_storage(url, create=False)
     study_of(url)
+    open_storage(url, create=False)
     assert storage_exists(url)
 
 
@@ -89,8 +103,15 @@ def test_a_finished_trial_cannot_be_changed(url):
     study, other = study_of(url), study_of(url)
     trial = study.ask()
     other.tell(trial.number, state=TrialState.FAIL)
+
+    def say_something(seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            write_reason(trial, "too late")
+
     with pytest.raises(UpdateFinishedTrialError):
-        write_reason(trial, "too late")
+        say_something(10)  # PostgreSQL refuses it a moment later
+    assert not other.trials[0].user_attrs
     storage = open_storage(url)
     study_id = storage.get_study_id_from_name("s")
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
@@ -100,9 +121,14 @@ def test_a_finished_trial_cannot_be_changed(url):
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_a_running_trial_shows_its_slot_to_others(url):
-    assign(study_of(url).ask(), 7, this_process())
-    (running,) = study_of(url).get_trials(states=(TrialState.RUNNING,))
+def test_a_running_trial_soon_shows_its_slot_to_others(url):
+    mine, other = study_of(url), study_of(url)
+    assign(mine.ask(), 7, this_process())
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        (running,) = other.get_trials(states=(TrialState.RUNNING,))
+        if assigned_slot(running) is not None:
+            break
     assert assigned_slot(running) == 7
 
 
