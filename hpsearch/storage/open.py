@@ -96,7 +96,10 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def redact(url: str) -> str:
-    """Return `url` without its password and query; only the scheme where it cannot be parsed."""
+    """Return `url` without its password and query; only the scheme where it cannot be parsed.
+
+    Of a query, the schema stays: a command for another schema would be wrong.
+    """
     if _MISTYPED.match(url):
         return f"{url.partition(':')[0]}:/***"
     if "://" not in url:
@@ -113,7 +116,8 @@ def redact(url: str) -> str:
         return url.partition("://")[0] + "://***"
     if parsed.password is None and not parsed.query:
         return url
-    return parsed.set(query={}).render_as_string(hide_password=True)
+    schema = {key: value for key, value in parsed.query.items() if key == "schema"}
+    return parsed.set(query=schema).render_as_string(hide_password=True)
 
 
 @contextmanager

@@ -92,6 +92,8 @@ def parse_address(url: str, shown: str) -> Address:
     schema = options.pop("schema", "")
     try:
         known = conninfo_to_dict(f"{base}?{urlencode(options)}" if options else base)
+        if not str(known.get("port", "0")).replace(",", "").isdecimal():
+            raise ProgrammingError("the port is no number")
         return Address(shown, make_conninfo("", **{**CONNECTION, **known}), schema)
     except ProgrammingError:
         raise StorageError(
@@ -376,7 +378,7 @@ class PostgresJournal(BaseJournalBackend):
         return self._connection
 
     def _disconnect(self) -> None:
-        connection = getattr(self, "_connection", None)
+        connection, self._connection = getattr(self, "_connection", None), None
         if connection is not None and self._process == os.getpid():
             connection.close()
 
