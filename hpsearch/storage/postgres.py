@@ -210,9 +210,12 @@ class PostgresJournal(BaseJournalBackend):
             if late or not all(entry.ahead for entry in self._unsent):
                 try:
                     self.patience.call(self._send)
-                except BaseException:
-                    dropped = {entry.number for entry in entries if not entry.ahead}
+                except BaseException:  # the caller may say the same again
+                    dropped = {entry.number for entry in entries}
                     self._unsent = [e for e in self._unsent if e.number not in dropped]
+                    for entry in entries:
+                        if entry.ahead:
+                            self._given.pop()
                     raise
             else:
                 self._send_later()
