@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import json
 import os
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from pydantic_core import from_json
 
 from hpsearch.errors import Argument, StorageError
 from hpsearch.internals import RUNNING_TRIAL_OPERATIONS
+from hpsearch.storage.replayed import OutdatedError, ReplayedStorage
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -48,14 +46,21 @@ class JournalLock:
 
     def acquire(self) -> bool:
         """Take the lock; raise BlockingIOError if another process holds it for LOCK_SECONDS."""
-        self._file = os.open(self.path, os.O_RDWR)
         try:
-            _lock(self._file)
-            _cut_unfinished_line(self._file)
+            _cut_unfinished_line(self._open_locked())
         except BaseException:
             self.release()
             raise
         return True
+
+    def _open_locked(self) -> int:
+        """Open the file and lock it, again if a compacted one has replaced it in the meantime."""
+        while True:
+            self._file = os.open(self.path, os.O_RDWR)
+            _lock(self._file)
+            if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
+                return self._file
+            self.release()
 
     def release(self) -> None:
         if self._file is not None:
@@ -98,8 +103,10 @@ class JournalFile(JournalFileBackend):
 
     def __init__(self, path: Path, lock: JournalLock) -> None:
         super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
-        self.path, self.lock = path, lock
+        self.path, self.lock, self.shown = path, lock, str(path)
+        self.own: set[int] = set()
         self.lines_read, self._end = 0, 0  # where the last entry ends, in bytes
+        self._read: os.stat_result | None = None  # the file that they are in
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
@@ -116,12 +123,17 @@ class JournalFile(JournalFileBackend):
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         """Yield the entries from that number on; raise StorageError at a damaged line.
 
-        An unfinished last line is left alone: another process may be writing it. Optuna would not
-        mind a damaged last line until another one follows, and then refuse the whole file.
+        Raises OutdatedError if another process has compacted the file since. An unfinished last
+        line is left alone: another process may be writing it. Optuna would not mind a damaged last
+        line until another one follows, and then refuse the whole file.
         """
         if log_number_from < self.lines_read:
-            self.lines_read, self._end = 0, 0
+            self.lines_read, self._end, self._read = 0, 0, None
         with self.path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if self._read is not None and not os.path.samestat(self._read, found):
+                raise OutdatedError
+            self._read = found
             file.seek(self._end)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -130,6 +142,15 @@ class JournalFile(JournalFileBackend):
                 self.lines_read += 1
                 if self.lines_read > log_number_from:
                     yield self._entry(line)
+
+    def skip_next_read(self, *, if_recent: bool) -> None:
+        """Read anyway: a file is near."""
+
+    def successor(self) -> JournalFile:
+        """Return the same journal, of which nothing has been read."""
+        new = JournalFile(self.path, self.lock)
+        new.own = self.own
+        return new
 
     def _entry(self, line: bytes) -> dict[str, Any]:
         try:
@@ -175,24 +196,11 @@ def open_journal(path: Path, patience: Patience, *, create: bool = True) -> Base
         if create:
             patience.call(lock.acquire)  # also proves that the file can be written
             lock.release()
-        with _without_collection():
-            return JournalStorage(backend)
+        return ReplayedStorage(backend)  # type: ignore[abstract]
     except OSError as error:
         raise StorageError(f"storage '{path}': {error.strerror}") from error
     except NOT_REPLAYED as error:
         raise backend.damage() from error
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause the search for circular garbage: of the many objects of a journal, all are kept."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _starts_as_a_journal(path: Path) -> bool:

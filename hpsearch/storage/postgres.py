@@ -22,24 +22,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 from weakref import WeakSet
 
-from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
-from optuna.trial import TrialState
 from pydantic_core import from_json
 
 from hpsearch.errors import Command, StorageError
 from hpsearch.internals import (
     WRITE_BEHIND_OPERATIONS,
-    ForwardingStorage,
     JournalIndex,
 )
 from hpsearch.storage.postgres_schema import OUTDATED, VERSION, create_tables, stored_version
+from hpsearch.storage.replayed import OutdatedError, ReplayedStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
-    from optuna.trial import FrozenTrial
     from psycopg import Connection
 
     from hpsearch.storage.patience import Patience
@@ -112,13 +108,6 @@ def _check_installed(shown: str) -> None:
         ) from None
 
 
-class OutdatedError(Exception):
-    """What this process has read is not in the database any more: it has to read it again.
-
-    The journal was compacted, or the server crashed and has lost what did not wait for the disk.
-    """
-
-
 @dataclass(slots=True)
 class _Entry:
     """An entry of this process. ahead: it was applied here before it was written."""
@@ -139,12 +128,11 @@ class _Entry:
 class PostgresJournal(BaseJournalBackend):
     """The journal of Optuna in one table.
 
-    own: the ids of the running trials that this process has created; what is said of them is
-    written behind.
+    own: the ids of the trials that this process runs; what is said of them is written behind.
     """
 
     def __init__(self, address: Address, patience: Patience) -> None:
-        self.address, self.patience = address, patience
+        self.address, self.patience, self.shown = address, patience, address.shown
         self.statements = 0  # sent to the server
         self._start()
 
@@ -169,11 +157,10 @@ class PostgresJournal(BaseJournalBackend):
         _journals.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"address": self.address, "patience": self.patience, "statements": 0}
+        return {"address": self.address, "patience": self.patience}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
+        self.__init__(**state)  # type: ignore[misc]
 
     def successor(self) -> PostgresJournal:
         """Return a journal that has read nothing, and retire this one: it is out of date.
@@ -433,93 +420,6 @@ def connect(address: Address) -> Connection[Any]:
     return connection
 
 
-class PostgresStorage(ForwardingStorage):
-    """Optuna's storage over a `PostgresJournal`, which reads the journal again when it has to.
-
-    Studies and trials keep their ids when a journal is compacted or when a crashed server has lost
-    entries, because their creation waits for the disk.
-    """
-
-    def __init__(self, journal: PostgresJournal) -> None:
-        self.journal = journal
-        self._own: dict[int, datetime | None] = {}  # when own running trials were started
-        self._ended: int | None = None  # the trial that this process has ended last
-        self._rereading = threading.Lock()
-        super().__init__(self._replayed())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"journal": self.journal}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["journal"])  # type: ignore[misc]
-
-    def _replayed(self) -> JournalStorage:
-        while True:
-            try:
-                return JournalStorage(self.journal)
-            except OutdatedError:
-                self.journal = self.journal.successor()
-
-    def forward(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call an operation of Optuna's storage, again after the journal has been read again."""
-        while True:
-            storage = self.storage
-            try:
-                return getattr(storage, operation.__name__)(*args, **kwargs)
-            except OutdatedError:
-                self._read_again(storage)
-
-    def _read_again(self, outdated: Any) -> None:
-        with self._rereading:
-            if self.storage is not outdated:
-                return  # another thread has done it
-            self.journal = self.journal.successor()
-            storage = self._replayed()
-            for trial_id, start in self._own.items():
-                try:
-                    same = storage.get_trial(trial_id).datetime_start == start
-                except KeyError:
-                    same = False
-                if not same:
-                    raise StorageError(
-                        f"storage '{self.journal.address.shown}': the server has lost a trial that "
-                        "it had confirmed, as after a return to an old backup; start the command "
-                        "again"
-                    )
-            self.storage = storage
-
-    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Create a trial, as Optuna's storages do."""
-        trial_id: int = self.forward(self.storage.create_new_trial, study_id, template_trial)
-        if template_trial is None or template_trial.state is TrialState.RUNNING:
-            self._begin(trial_id)
-        return trial_id
-
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
-        """Set the state, as Optuna's storages do."""
-        done: bool = self.forward(self.storage.set_trial_state_values, trial_id, state, values)
-        if state is TrialState.RUNNING and done:
-            self._begin(trial_id)
-        elif state.is_finished():
-            self._own.pop(trial_id, None)
-            self.journal.own.discard(trial_id)
-            self._ended = trial_id
-        return done
-
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial; of one that this process runs itself, what it knows is enough."""
-        if trial_id == self._ended or trial_id in self.journal.own:
-            self.journal.skip_next_read(if_recent=trial_id != self._ended)
-        trial: FrozenTrial = self.forward(self.storage.get_trial, trial_id)
-        return trial
-
-    def _begin(self, trial_id: int) -> None:
-        self.journal.own.add(trial_id)
-        self._own[trial_id] = self.get_trial(trial_id).datetime_start
-
-
 @contextmanager
 def _sentences(address: Address) -> Iterator[None]:
     """Turn the errors of a database that cannot be opened into a StorageError."""
@@ -534,7 +434,7 @@ def _sentences(address: Address) -> Iterator[None]:
 
 def open_postgres(
     address: Address, opening: Patience, working: Patience, *, create: bool = True
-) -> PostgresStorage:
+) -> ReplayedStorage:
     """Return the storage at `address`; raise StorageError.
 
     opening, working: how long it is waited for while it is opened, and later. create: make the
@@ -542,7 +442,7 @@ def open_postgres(
     """
     with _sentences(address):
         opening.call(_check_tables, address, create=create)
-        return opening.call(PostgresStorage, PostgresJournal(address, working))
+        return opening.call(ReplayedStorage, PostgresJournal(address, working))
 
 
 def _check_tables(address: Address, *, create: bool) -> None:

@@ -258,7 +258,7 @@ def test_a_trial_that_the_server_had_confirmed_and_lost_is_noticed(postgres):
     trial = study.ask()
     postgres.execute("truncate restored.hpsearch_journal")
     study_at(url)
-    with pytest.raises(StorageError, match="has lost a trial that it had confirmed"):
+    with pytest.raises(StorageError, match="a trial is gone that had been confirmed"):
         study.tell(trial, 1.0)
 
 
