@@ -41,6 +41,14 @@ RUNNING_TRIAL_OPERATIONS = frozenset(
 # What a process says of a trial that it runs itself, after the trial's creation.
 WRITE_BEHIND_OPERATIONS = RUNNING_TRIAL_OPERATIONS - {JournalOperation.CREATE_TRIAL}
 
+# An attribute of a study: an entry that a later one of the same key replaces.
+STUDY_ATTRIBUTES = {
+    JournalOperation.SET_STUDY_USER_ATTR: "user_attr",
+    JournalOperation.SET_STUDY_SYSTEM_ATTR: "system_attr",
+}
+CREATE_STUDY, DELETE_STUDY = JournalOperation.CREATE_STUDY, JournalOperation.DELETE_STUDY
+CREATE_TRIAL = JournalOperation.CREATE_TRIAL
+
 
 class JournalIndex:
     """The ids that Optuna gives to studies and trials as it replays the entries of a journal.

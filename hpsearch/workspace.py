@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hpsearch.search.rounds import NextRound
     from hpsearch.search.study import Outcome
     from hpsearch.settings.study import StudySettings
+    from hpsearch.storage.replayed import Compacted
     from hpsearch.tracking.store import TrackingStore
     from hpsearch.tracking.tracker import Tracker
     from hpsearch.trials.checkpoints import Checkpoint
@@ -784,6 +785,21 @@ class Workspace:
             written += sum(log_missing_evaluation(tracker.store, study) for study in rounds)
             update_page(rounds, tracker)
         return written
+
+    @_storage_border
+    def compact(self, name: str) -> Compacted:
+        """Say the same about a study, its rounds and evaluations with one entry a finished trial.
+
+        Only a journal can be compacted; it is safe while the study runs. Raises StorageError for
+        another storage.
+        """
+        from hpsearch.storage.catalog import find_evaluation, load_study, rounds_of
+        from hpsearch.storage.compaction import compact_studies
+
+        store = self._open()
+        rounds = rounds_of(store, load_study(store, name))
+        evaluations = (find_evaluation(store, study) for study in rounds)
+        return compact_studies(store, rounds + [each for each in evaluations if each is not None])
 
     @_storage_border
     def delete(

@@ -23,6 +23,7 @@ from hpsearch.formatting import printable
 COMMANDS = {
     "best": ("show", "Show the best trials of study NAME."),
     "check": ("check", "Try the model of the study in FILE for a few epochs."),
+    "compact": ("manage", "Make the journal of study NAME smaller, so that it opens faster."),
     "compare": ("compare", "Compare studies: what each found, and after how many epochs."),
     "delete": ("manage", "Delete study NAME with its trials, and its runs in MLflow."),
     "evaluate": ("evaluate", "Train the best of study NAME again, and test the winner once."),

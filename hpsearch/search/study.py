@@ -32,6 +32,7 @@ from hpsearch.settings.names import NEW_NAME, check_name
 from hpsearch.settings.study import StudySettings, parse_settings, settings_table
 from hpsearch.storage.catalog import as_begun, has_study
 from hpsearch.storage.checkpoints import checkpoints_of
+from hpsearch.storage.compaction import compact_at_the_end
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import KEPT, open_storage, storage_errors, storage_exists, storage_url
 from hpsearch.trials.metrics import bounds
@@ -261,6 +262,9 @@ def run(
             trials = own_trials(study)
             slots, counts = coordinator.slots(trials), count_trials(trials)
     all_done = len(slots.done) == len(work.slots)
+    new = coordinator.progress.done - coordinator.progress.started_with
+    if all_done and new:
+        compact_at_the_end(store, study)
     return Outcome(
         study=study,
         reason=coordinator.reason or ("finished" if all_done else "given up"),
@@ -268,7 +272,7 @@ def run(
         counts=counts,
         total=len(work.slots),
         written=written,
-        new=coordinator.progress.done - coordinator.progress.started_with,
+        new=new,
         seconds=time.monotonic() - started,
         search=settings.search,
     )

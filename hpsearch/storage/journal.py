@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shlex
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
 
 from optuna.storages.journal import JournalFileBackend
 from pydantic_core import from_json
 
 from hpsearch.errors import Argument, StorageError
+from hpsearch.files import written_whole
 from hpsearch.internals import RUNNING_TRIAL_OPERATIONS
-from hpsearch.storage.replayed import OutdatedError, ReplayedStorage
+from hpsearch.storage.compaction import WRITER, compact
+from hpsearch.storage.replayed import Compacted, OutdatedError, ReplayedStorage
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -101,24 +106,39 @@ class JournalFile(JournalFileBackend):
     trial, which would be run again anyway, but none of a finished trial.
     """
 
+    on_server = False
+
     def __init__(self, path: Path, lock: JournalLock) -> None:
         super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
         self.path, self.lock, self.shown = path, lock, str(path)
         self.own: set[int] = set()
         self.lines_read, self._end = 0, 0  # where the last entry ends, in bytes
-        self._read: os.stat_result | None = None  # the file that they are in
+        self._given: deque[dict[str, Any]] = deque()  # entries that the reader has not asked for
+        self._is_current = False  # whether there is no need to look into the file
+        self._first = b""  # the first line: each compaction writes another one
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        """Append entries; raise OutdatedError before that if the file has been compacted.
+
+        What others have appended is read while the lock is held, so that the reader who asks next
+        is up to date: an entry that was appended must not be appended again.
+        """
+        lines = [_as_line(log) for log in logs]
         self.lock.acquire()
         try:
-            with self.path.open("ab") as file:
-                file.write(lines.encode())
+            with self.path.open("r+b") as file:
+                self._given.extend(self._entries(file))
+                file.seek(0, os.SEEK_END)
+                file.writelines(lines)
                 file.flush()
                 if any(log["op_code"] not in RUNNING_TRIAL_OPERATIONS for log in logs):
                     os.fsync(file.fileno())
         finally:
             self.lock.release()
+        for line, log in zip(lines, logs, strict=True):
+            self._count(line)
+            self._given.append(log)
+        self._is_current = True
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         """Yield the entries from that number on; raise StorageError at a damaged line.
@@ -127,30 +147,84 @@ class JournalFile(JournalFileBackend):
         line is left alone: another process may be writing it. Optuna would not mind a damaged last
         line until another one follows, and then refuse the whole file.
         """
-        if log_number_from < self.lines_read:
-            self.lines_read, self._end, self._read = 0, 0, None
-        with self.path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if self._read is not None and not os.path.samestat(self._read, found):
-                raise OutdatedError
-            self._read = found
-            file.seek(self._end)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._end += len(line)
-                self.lines_read += 1
-                if self.lines_read > log_number_from:
-                    yield self._entry(line)
+        if log_number_from < self.lines_read - len(self._given):
+            self.lines_read, self._end, self._is_current = 0, 0, False
+            self._given.clear()
+        while self._given:
+            number = self.lines_read - len(self._given)
+            entry = self._given.popleft()
+            if number >= log_number_from:
+                yield entry
+        current, self._is_current = self._is_current, False
+        if not current:
+            with self.path.open("rb") as file:
+                for entry in self._entries(file):
+                    if self.lines_read > log_number_from:
+                        yield entry
+
+    def _entries(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
+        """Yield the entries of the file that have not been read yet."""
+        if self.lines_read and not self._is_in(file):
+            raise OutdatedError
+        file.seek(self._end)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            self._count(line)
+            yield self._entry(line)
+
+    def _count(self, line: bytes) -> None:
+        if not self.lines_read:
+            self._first = line
+        self._end += len(line)
+        self.lines_read += 1
 
     def skip_next_read(self, *, if_recent: bool) -> None:
         """Read anyway: a file is near."""
+
+    def compact(self, studies: set[int]) -> Compacted:
+        """Replace the file by one with an entry for each finished trial of these studies.
+
+        It is written beside the file while others go on, and takes its place while the lock is
+        held, together with what they have added.
+        """
+        before = JournalFile(self.path, self.lock)
+        found = compact(enumerate(before.read_logs(0)), studies)
+        after = 0
+        self.lock.acquire()
+        try:
+            with self.path.open("rb") as old, written_whole(self.path) as new:
+                if not before._is_in(old):
+                    raise BlockingIOError(errno.EAGAIN, "another process has just compacted it")
+                known = os.fstat(old.fileno())
+                os.fchmod(new.fileno(), known.st_mode)
+                if os.geteuid() == 0:
+                    os.fchown(new.fileno(), known.st_uid, known.st_gid)
+                for number, line in enumerate(old):
+                    kept = line
+                    if not number:
+                        kept = _as_line(from_json(line) | {"worker_id": f"{WRITER} {uuid4()}"})
+                    if number in found.replaced:
+                        kept = _as_line(found.replaced[number])
+                    elif number < before.lines_read and found.goes(number, from_json(line)):
+                        continue
+                    new.write(kept)
+                    after += 1
+                new.flush()
+                os.fsync(new.fileno())
+        finally:
+            self.lock.release()
+        return Compacted(number + 1, after)
 
     def successor(self) -> JournalFile:
         """Return the same journal, of which nothing has been read."""
         new = JournalFile(self.path, self.lock)
         new.own = self.own
         return new
+
+    def _is_in(self, file: BinaryIO) -> bool:
+        """Whether what was read is in this file, which may have been compacted since."""
+        return os.pread(file.fileno(), len(self._first), 0) == self._first
 
     def _entry(self, line: bytes) -> dict[str, Any]:
         try:
@@ -177,6 +251,10 @@ class JournalFile(JournalFileBackend):
             Argument("storage", "=mended.journal"),
             " goes on with them",
         )
+
+
+def _as_line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
 
 
 def open_journal(path: Path, patience: Patience, *, create: bool = True) -> BaseStorage:

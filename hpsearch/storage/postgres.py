@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 from weakref import WeakSet
 
 from optuna.storages.journal import BaseJournalBackend
@@ -30,8 +30,9 @@ from hpsearch.internals import (
     WRITE_BEHIND_OPERATIONS,
     JournalIndex,
 )
+from hpsearch.storage.postgres_compaction import compact_journal
 from hpsearch.storage.postgres_schema import OUTDATED, VERSION, create_tables, stored_version
-from hpsearch.storage.replayed import OutdatedError, ReplayedStorage
+from hpsearch.storage.replayed import Compacted, OutdatedError, ReplayedStorage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 SCHEME = "journal+postgresql://"
 BEHIND_SECONDS = 0.2  # how long an entry of this process's own running trial may wait
 SETTLED_SECONDS = 10.0  # PostgreSQL writes to the disk what did not wait for it in under a second
+PLACE = "%s::bigint, %s::uuid, %s::bigint, %s::bigint"  # see PostgresJournal._place
 PAGE = 2000  # entries that are read at a time
 SETTINGS = {  # of a connection: a lock or a statement that takes longer than this has gone wrong
     "default_transaction_isolation": "read committed",
@@ -60,7 +62,7 @@ CONNECTION = {  # a host that does not answer is noticed in 20 seconds instead o
 
 _READ = (  # what a forked process goes on with: what was read before the fork
     *("_index", "_given", "_base", "_last", "_read_at", "_retired"),
-    *("_position", "_position_writer", "_position_number"),
+    *("_position", "_position_writer", "_position_number", "_compactions"),
 )
 
 logger = logging.getLogger(__name__)
@@ -131,6 +133,8 @@ class PostgresJournal(BaseJournalBackend):
     own: the ids of the trials that this process runs; what is said of them is written behind.
     """
 
+    on_server = True
+
     def __init__(self, address: Address, patience: Patience) -> None:
         self.address, self.patience, self.shown = address, patience, address.shown
         self.statements = 0  # sent to the server
@@ -150,6 +154,7 @@ class PostgresJournal(BaseJournalBackend):
         self._retired = False
         self._position, self._last = 0, 0  # the last row that was read, and that there is
         self._position_writer, self._position_number = self._writer, 0
+        self._compactions = 0
         self._read_at = 0.0
         self._index = JournalIndex()
         self._given: deque[dict[str, Any]] = deque()  # to be read; the first has number _base
@@ -241,17 +246,18 @@ class PostgresJournal(BaseJournalBackend):
             [entry.trial for entry in batch],
             [json.dumps(entry.log, separators=(",", ":")) for entry in batch],
             durable,
-            self._position,
-            self._position_writer,
-            self._position_number,
         )
-        rows = self._execute(
+        statement = (
             "select * from hpsearch_journal_exchange(%s::uuid, %s::bigint[], %s::smallint[], "
-            "%s::int[], %s::int[], %s::text[], %s::bool, %s::bigint, %s::uuid, %s::bigint)",
-            parameters,
+            f"%s::int[], %s::int[], %s::text[], %s::bool, {PLACE})"
         )
-        self._take(rows[1:], {entry.number: entry for entry in batch})
-        self._last = rows[0][0]
+        while True:
+            rows = self._execute(statement, (*parameters, *self._place()))
+            self._take(rows, {entry.number: entry for entry in batch})
+            if rows[0][1] is not None:  # it was appended
+                break
+            while self._position < self._last:
+                self._read_page()
         now = time.monotonic()
         for entry in batch:
             entry.sent = now
@@ -321,18 +327,20 @@ class PostgresJournal(BaseJournalBackend):
         return skip or bool(self._unsent and time.monotonic() - self._read_at < BEHIND_SECONDS)
 
     def _read_page(self) -> None:
-        parameters = (self._position, self._position_writer, self._position_number, PAGE)
-        rows = self._execute(
-            "select * from hpsearch_journal_read(%s::bigint, %s::uuid, %s::bigint, %s::int)",
-            parameters,
-        )
-        self._take(rows[1:], {})
-        self._last = rows[0][0]
+        statement = f"select * from hpsearch_journal_read({PLACE}, %s::int)"
+        self._take(self._execute(statement, (*self._place(), PAGE)), {})
 
-    def _take(
-        self, rows: Sequence[tuple[int, UUID, int, str | None]], batch: dict[int, _Entry]
-    ) -> None:
-        """Give rows to the reader, except those that it has been given before they were written."""
+    def _place(self) -> tuple[Any, ...]:
+        """Return how far this process has read, as the functions of the database take it."""
+        writer, number = self._position_writer, self._position_number
+        return self._position, writer, number, self._compactions
+
+    def _take(self, rows: Sequence[tuple[Any, ...]], batch: dict[int, _Entry]) -> None:
+        """Give rows to the reader, except those that it has been given before they were written.
+
+        The first row says how many there are, and how often the journal was compacted.
+        """
+        (self._last, _, self._compactions, _), *rows = rows
         for id_, writer, number, text in rows:
             mine = batch.get(number) if writer == self._writer else None
             if mine is None:
@@ -344,6 +352,17 @@ class PostgresJournal(BaseJournalBackend):
             if mine is None or not mine.ahead:
                 self._given.append(log)
         self._read_at = time.monotonic()
+
+    # Compaction ------------------------------------------------------------------------------
+
+    def compact(self, studies: set[int]) -> Compacted:
+        """Replace the entries of the finished trials of these studies by one each."""
+        self.flush()
+        connection = connect(self.address)
+        try:
+            return compact_journal(connection, studies)
+        finally:
+            connection.close()
 
     # The connection --------------------------------------------------------------------------
 

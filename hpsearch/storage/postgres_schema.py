@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 VERSION = 1
 OUTDATED = "HP001"  # the SQL state with which the functions refuse a reader that is out of date
 LOCK_CLASS = 0x6870  # "hp", the first half of the keys of all advisory locks
+LOCK = f"pg_advisory_xact_lock({LOCK_CLASS}, 'hpsearch_journal'::regclass::oid::int)"  # to write
 
 # Entries are numbered while a lock is held, and the lock is released after they can be seen. So a
 # reader that has read up to a number has read all entries before it, which no sequence guarantees.
@@ -26,16 +27,23 @@ create table hpsearch_journal (
 );
 create table hpsearch_journal_state (
   version int not null,
+  compactions bigint not null,
   compacted bigint not null  -- entries up to this one may have been replaced by fewer
 );
-insert into hpsearch_journal_state values ({VERSION}, 0);
+insert into hpsearch_journal_state values ({VERSION}, 0, 0);
 
--- Refuse a reader whose last entry is not there any more, or before the end of what was compacted.
-create function hpsearch_journal_check(after bigint, after_writer uuid, after_number bigint)
-returns void language plpgsql as $$
+-- Return how often the journal was compacted. Refuse a reader whose last entry is not there any
+-- more, and one who is in the middle of what was compacted since it knew of `known_compactions`.
+create function hpsearch_journal_check(
+  after bigint, after_writer uuid, after_number bigint, known_compactions bigint
+)
+returns bigint language plpgsql as $$
+declare
+  state hpsearch_journal_state;
 begin
+  select * into strict state from hpsearch_journal_state;
   if after > 0 and (
-    after < (select compacted from hpsearch_journal_state)
+    (state.compactions <> known_compactions and after < state.compacted)
     or not exists (
       select from hpsearch_journal
       where id = after and writer = after_writer and number = after_number
@@ -43,40 +51,59 @@ begin
   ) then
     raise exception 'the journal has changed; read it again' using errcode = '{OUTDATED}';
   end if;
+  return state.compactions;
 end $$;
 
--- Return the number of the last entry, and then the entries after `after`, `page` at most.
+-- Return the number of the last entry and that of compactions, and then the entries after `after`,
+-- `page` at most.
 create function hpsearch_journal_read(
-  after bigint, after_writer uuid, after_number bigint, page int
+  after bigint, after_writer uuid, after_number bigint, known_compactions bigint, page int
 )
 returns table (r_id bigint, r_writer uuid, r_number bigint, r_entry text)
 language plpgsql as $$
+declare
+  compactions bigint;
 begin
-  perform hpsearch_journal_check(after, after_writer, after_number);
-  return query select coalesce(max(id), 0), null::uuid, null::bigint, null::text
+  compactions := hpsearch_journal_check(after, after_writer, after_number, known_compactions);
+  return query select coalesce(max(id), 0), null::uuid, compactions, null::text
     from hpsearch_journal;
   return query select id, writer, number, entry from hpsearch_journal
     where id > after order by id limit page;
 end $$;
 
--- Append entries that are not there yet. Return the number of the last entry, and then what is new:
--- no more than a socket holds, because a frozen client must not keep the lock. The caller's own
--- entries come without their text.
+-- Append entries that are not there yet, and return what is new, after a row as that of
+-- `hpsearch_journal_read`. The entries of this call come without their text. If there is more new
+-- than a socket holds, append nothing and return that row alone: the caller reads first, and calls
+-- again. So a client that freezes does not keep the lock, and who has appended need not read more.
 create function hpsearch_journal_exchange(
   me uuid, numbers bigint[], ops smallint[], studies int[], trials int[], entries text[],
-  durable bool, after bigint, after_writer uuid, after_number bigint
+  durable bool,
+  after bigint, after_writer uuid, after_number bigint, known_compactions bigint
 )
 returns table (r_id bigint, r_writer uuid, r_number bigint, r_entry text)
 language plpgsql as $$
 declare
   last bigint;
+  compactions bigint;
 begin
   if not durable then
     perform set_config('synchronous_commit', 'off', true);
   end if;
-  perform pg_advisory_xact_lock({LOCK_CLASS}, 'hpsearch_journal'::regclass::oid::int);
-  perform hpsearch_journal_check(after, after_writer, after_number);
+  perform {LOCK};
+  compactions := hpsearch_journal_check(after, after_writer, after_number, known_compactions);
   select coalesce(max(id), 0) into last from hpsearch_journal;
+  if exists (
+    select from (
+      select row_number() over (order by id) as row, sum(length(entry)) over (order by id) as size
+      from (
+        select id, entry from hpsearch_journal
+        where id > after and not (writer = me and number = any(numbers)) order by id limit 501
+      ) j
+    ) new where row > 500 or size > 60000
+  ) then
+    return query select last, null::uuid, compactions, null::text;
+    return;
+  end if;
   insert into hpsearch_journal (id, writer, number, op, study, trial, entry)
     select last + row_number() over (order by x.number), me, x.*
     from unnest(numbers, ops, studies, trials, entries)
@@ -84,28 +111,21 @@ begin
     where not exists (
       select from hpsearch_journal j where j.writer = me and j.number = x.number
     );
-  return query select coalesce(max(id), 0), null::uuid, null::bigint, null::text
-    from hpsearch_journal;
+  return query select coalesce(max(id), 0), me, compactions, null::text from hpsearch_journal;
   return query
-    select id, writer, number, entry from (
-      select id, writer, number, shown.entry,
-        sum(coalesce(length(shown.entry), 0) + 64) over (order by id) as size
-      from (select * from hpsearch_journal where id > after order by id limit 500) j
-      cross join lateral (
-        select case when j.writer = me and j.number = any(numbers) then null else j.entry end
-      ) as shown (entry)
-    ) new
-    where size < 60000 order by id;
+    select id, writer, number,
+      case when writer = me and number = any(numbers) then null else entry end
+    from hpsearch_journal where id > after order by id;
 end $$;
 """
 
 
 def stored_version(connection: Connection[Any]) -> int | None:
     """Return the version of the tables, None if there are none."""
-    (found,) = _row(connection, "select to_regclass('hpsearch_journal_state')::text")
+    (found,) = first_row(connection, "select to_regclass('hpsearch_journal_state')::text")
     if found is None:
         return None
-    (version,) = _row(connection, "select version from hpsearch_journal_state")
+    (version,) = first_row(connection, "select version from hpsearch_journal_state")
     return int(version)
 
 
@@ -129,7 +149,8 @@ def create_tables(connection: Connection[Any], schema: str) -> int:
         return version
 
 
-def _row(connection: Connection[Any], query: str) -> tuple[Any, ...]:
+def first_row(connection: Connection[Any], query: str) -> tuple[Any, ...]:
+    """Return the first row of a query that has one."""
     row = connection.execute(query.encode(), prepare=False).fetchone()
-    assert row is not None  # an aggregate, or a table with one row
+    assert row is not None
     return tuple(row)

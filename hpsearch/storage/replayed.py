@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.storages import JournalStorage
@@ -27,13 +28,23 @@ class OutdatedError(Exception):
     """
 
 
+@dataclass(frozen=True)
+class Compacted:
+    """How many entries a journal had, and how many it has now."""
+
+    before: int
+    after: int
+
+
 class Journal(Protocol):
     """A journal of Optuna that says when it has to be read again.
 
-    shown: its name, as it may be shown. own: the ids of the trials that this process runs.
+    shown: its name, as it may be shown. on_server: whether it is more than a file of its readers.
+    own: the ids of the trials that this process runs.
     """
 
     shown: str
+    on_server: bool
     own: set[int]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -44,6 +55,9 @@ class Journal(Protocol):
 
     def skip_next_read(self, *, if_recent: bool) -> None:
         """Let this thread's next read take what is known, or only if that is recent."""
+
+    def compact(self, studies: set[int]) -> Compacted:
+        """Say the same with fewer entries: one for each finished trial of these studies."""
 
     def successor(self) -> Journal:
         """Return a journal that has read nothing; this one is used no more."""
@@ -69,14 +83,6 @@ class ReplayedStorage(ForwardingStorage):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["journal"])  # type: ignore[misc]
 
-    def _replayed(self) -> JournalStorage:
-        while True:
-            try:
-                with _without_collection():
-                    return JournalStorage(self.journal)  # type: ignore[arg-type]
-            except OutdatedError:
-                self.journal = self.journal.successor()
-
     def forward(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call an operation of Optuna's storage, again after the journal has been read again."""
         while True:
@@ -88,21 +94,34 @@ class ReplayedStorage(ForwardingStorage):
 
     def _read_again(self, outdated: object) -> None:
         with self._rereading:
-            if self.storage is not outdated:
-                return  # another thread has done it
-            self.journal = self.journal.successor()
-            storage = self._replayed()
-            for trial_id, start in self._own.items():
-                try:
-                    same = storage.get_trial(trial_id).datetime_start == start
-                except KeyError:
-                    same = False
-                if not same:
-                    raise StorageError(
-                        f"storage '{self.journal.shown}': a trial is gone that had been confirmed, "
-                        "as after a return to an old backup; start the command again"
-                    )
-            self.storage = storage
+            if self.storage is outdated:  # or another thread has done it
+                self.journal = self.journal.successor()
+                self.storage = self._replayed()
+
+    def _replayed(self) -> JournalStorage:
+        """Return Optuna's storage over all of the journal."""
+        while True:
+            try:
+                with without_collection():
+                    storage = JournalStorage(self.journal)  # type: ignore[arg-type]
+                self._check_own_trials(storage)
+            except OutdatedError:
+                self.journal = self.journal.successor()
+            else:
+                return storage
+
+    def _check_own_trials(self, storage: JournalStorage) -> None:
+        """Raise StorageError if a trial that this process runs is not there or is another one."""
+        for trial_id, start in self._own.items():
+            try:
+                same = storage.get_trial(trial_id).datetime_start == start
+            except KeyError:
+                same = False
+            if not same:
+                raise StorageError(
+                    f"storage '{self.journal.shown}': a trial is gone that had been confirmed, "
+                    "as after a return to an old backup; start the command again"
+                )
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Create a trial, as Optuna's storages do."""
@@ -137,7 +156,7 @@ class ReplayedStorage(ForwardingStorage):
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Pause the search for circular garbage: of the many objects of a journal, all are kept."""
     enabled = gc.isenabled()
     gc.disable()
