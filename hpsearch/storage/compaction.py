@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
-from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import Argument, Command, Sentence, StorageError
-from hpsearch.internals import CREATE_TRIAL, STUDY_ATTRIBUTES, JournalIndex
+from hpsearch.internals import CREATE_STUDY, STUDY_ATTRIBUTES, JournalIndex
 from hpsearch.storage.failures import is_storage_error
 from hpsearch.storage.patience import PatientStorage, in_a_line
 from hpsearch.storage.replayed import Compacted, ReplayedStorage, without_collection
@@ -99,12 +98,26 @@ class Compaction:
         )
 
 
+class _Recorder(BaseJournalBackend):
+    """A journal in memory."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+
+    def append_logs(self, logs: list[Entry]) -> None:
+        self.entries += logs
+
+    def read_logs(self, log_number_from: int) -> list[Entry]:
+        return self.entries[log_number_from:]
+
+
 class _Replay(BaseJournalBackend):
     """Gives numbered entries to Optuna, and notes what compaction needs to know of them."""
 
     def __init__(self, entries: Iterable[tuple[int, Entry]]) -> None:
         self.entries = entries
         self.index = JournalIndex()
+        self.first: Entry = {}  # the entry that creates the first study
         self.created: list[int] = []  # the numbers of the entries that create trials, by their ids
         self.times: dict[tuple[int, str], list[str]] = {}
         self.attributes: dict[tuple[int, int, str], int] = {}
@@ -117,11 +130,18 @@ class _Replay(BaseJournalBackend):
         if log_number_from:
             return
         for number, entry in self.entries:
+            self.first = self.first or (entry if entry["op_code"] == CREATE_STUDY else {})
             trial = self.index.add(entry)
             if trial is not None:
                 self.created.append(number)
             self._note(number, entry, entry.get("trial_id", trial))
             yield entry
+
+    def entry_of(self, trial: FrozenTrial, study_id: int) -> Entry:
+        """Return the entry that creates a finished trial, as Optuna writes it."""
+        recorder = _Recorder([self.first])  # which creates a study
+        JournalStorage(recorder).create_new_trial(0, template_trial=trial)
+        return recorder.entries[-1] | {"study_id": study_id, "worker_id": WRITER}
 
     def _note(self, number: int, entry: Entry, trial: int | None) -> None:
         for key in TIMES:
@@ -149,7 +169,9 @@ def compact(entries: Iterable[tuple[int, Entry]], studies: set[int]) -> Compacti
     result = Compaction(deleted={*range(replay.index.created)} - replay.index.studies.keys())
     result.superseded = {n for n, study_id in replay.superseded.items() if study_id in ids}
     trials_of: dict[int, list[int]] = {study_id: [] for study_id in ids}
-    gone = _entry_of(create_trial(state=TrialState.FAIL), 0) | {"datetime_start": None}
+    if not replay.index.study_of:
+        return result
+    gone = replay.entry_of(create_trial(state=TrialState.FAIL), 0) | {"datetime_start": None}
     del gone["datetime_complete"]
     for trial_id, study_id in enumerate(replay.index.study_of):
         if study_id in ids:
@@ -162,33 +184,9 @@ def compact(entries: Iterable[tuple[int, Entry]], studies: set[int]) -> Compacti
         for trial_id, trial in zip(trial_ids, trials, strict=True):
             if trial.state.is_finished():
                 result.trials.add(trial_id)
-                entry = _entry_of(trial, study_id) | _times(replay, trial_id, trial)
+                entry = replay.entry_of(trial, study_id) | _times(replay, trial_id, trial)
                 result.replaced[replay.created[trial_id]] = entry
     return result
-
-
-class _Recorder(BaseJournalBackend):
-    """A journal in memory."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-
-    def append_logs(self, logs: list[Entry]) -> None:
-        self.entries += logs
-
-    def read_logs(self, log_number_from: int) -> list[Entry]:
-        return self.entries[log_number_from:]
-
-
-def _entry_of(trial: FrozenTrial, study_id: int) -> Entry:
-    """Return the entry that creates a finished trial, as Optuna writes it."""
-    recorder = _Recorder()
-    storage = JournalStorage(recorder)
-    storage.create_new_study([StudyDirection.MINIMIZE], "any")
-    storage.create_new_trial(0, template_trial=trial)
-    entry = recorder.entries[-1]
-    assert entry["op_code"] == CREATE_TRIAL
-    return entry | {"study_id": study_id, "worker_id": WRITER}
 
 
 def _times(replay: _Replay, trial_id: int, trial: FrozenTrial) -> Entry:

@@ -122,12 +122,15 @@ def entries(url):
         return sum(1 for _ in file)
 
 
-def test_it_says_the_same_with_one_entry_a_finished_trial(url):
+def test_it_says_the_same_with_one_entry_a_finished_trial(url, capfd):
     study = fill(url)
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    capfd.readouterr()
     before, count = said(url), entries(url)
     compacted = compact_studies(study._storage, [study])
     assert said(url) == before
     assert compacted.before == count
+    assert not capfd.readouterr().err  # nothing of Optuna's about studies that are not there
     assert compacted.after == entries(url) < count / 2
     # Again, with the other study: what is left are its trials, the running one and the waiting one.
     other = load(url, "b")
