@@ -802,6 +802,21 @@ class Workspace:
         return compact_studies(store, rounds + [each for each in evaluations if each is not None])
 
     @_storage_border
+    def copy(self, target: str, names: Sequence[str] = ()) -> dict[str, int]:
+        """Copy studies with their rounds and evaluations to another storage.
+
+        target: its URL or path. names: none is all studies. A study that exists there is refused,
+        before anything is copied. Returns how many trials each has.
+        """
+        from hpsearch.storage.copying import copy_studies
+        from hpsearch.storage.open import open_storage, redact, storage_errors
+
+        source = self._open()
+        with storage_errors(target):
+            copied = copy_studies(source, open_storage(target), names, shown=redact(target))
+            return {study.study_name: len(study.get_trials(deepcopy=False)) for study in copied}
+
+    @_storage_border
     def delete(
         self, name: str, *, confirm: Callable[[Deletion], None] = lambda _: None
     ) -> list[str]:

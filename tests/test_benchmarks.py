@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -104,3 +106,18 @@ def test_engines_run_side_by_side() -> None:
     assert len({*names}) == 6
     assert all(float(cell) > 0 for *_, cells in rows for cell in cells.split("|"))
     assert "5 workers that sleep for 1 s: " in printed
+
+
+def test_storages_are_shared_side_by_side() -> None:
+    if not [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]:
+        pytest.skip("no PostgreSQL: apt install postgresql")
+    printed = run("storage.py", "--start", "--workers", "2", "--trials", "4")
+    rows = re.findall(r"^\| (\w.*?) +\| 2 \| +(.*) \|$", printed, re.MULTILINE)
+    assert [name for name, _ in rows] == [
+        "Optuna's tables in PostgreSQL",
+        "journal file",
+        "journal in PostgreSQL",
+    ]
+    for _, row in rows:
+        milliseconds, cpu, _, rate = (float(cell.replace(",", "")) for cell in row.split("|"))
+        assert min(milliseconds, cpu, rate) > 0

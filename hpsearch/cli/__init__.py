@@ -37,6 +37,7 @@ COMMANDS = {
     "report": ("report", "Write a page of HTML about study NAME."),
     "score": ("export", "Score a network on the labelled rows of DATA."),
     "show": ("show", "Show study NAME, or one of its trials."),
+    "storage": ("manage", "Copy studies from one storage to another."),
     "study": ("study", "Run the study in FILE, or continue it."),
     "sync": ("manage", "Write the MLflow runs of study NAME that are missing."),
     "ui": ("ui", "Open MLflow's pages on study NAME, or on all studies."),

@@ -1,4 +1,4 @@
-"""`hpsearch compact`, `delete` and `sync`: keep the two stores in order."""
+"""`hpsearch compact`, `delete`, `storage` and `sync`: keep the two stores in order."""
 
 from __future__ import annotations
 
@@ -65,6 +65,31 @@ def delete_command(
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
     for deleted in workspace.delete(name, confirm=confirm):
         click.echo(f"deleted {deleted}", err=True)
+
+
+@click.group("storage")
+def storage_command() -> None:
+    """Copy studies from one storage to another."""
+
+
+@storage_command.command("copy")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def copy_command(source: str, target: str, names: tuple[str, ...]) -> None:
+    """Copy the studies called NAME, or all, from one storage to another of any kind.
+
+    Their rounds and evaluations are copied too. A study that TO has already is refused. Checkpoints
+    and MLflow's runs stay where they are.
+
+    \b
+    hpsearch storage copy hpsearch.journal sqlite:///studies.db
+    """
+    from hpsearch.formatting import counted
+    from hpsearch.workspace import Workspace
+
+    for name, trials in Workspace(source).copy(target, names).items():
+        click.echo(f"copied {name} with {counted(trials, 'trial')}", err=True)
 
 
 @click.command("sync")

@@ -20,7 +20,8 @@ def storage_option(command: Command) -> Command:
         "--storage",
         metavar="URL",
         callback=keep_for_hints,
-        help="Where studies are kept: a journal file, or sqlite:///… or postgresql://…  "
+        help="Where studies are kept: a journal file, journal+postgresql://…, sqlite:///… or "
+        "postgresql://…  "
         "[env: HPSEARCH_STORAGE; default: hpsearch.journal]",
     )(command)
 
