@@ -69,7 +69,11 @@ def delete_command(
 
 @click.group("storage")
 def storage_command() -> None:
-    """Copy studies from one storage to another."""
+    """Copy studies from one storage to another.
+
+    \b
+    hpsearch storage copy hpsearch.journal sqlite:///studies.db
+    """
 
 
 @storage_command.command("copy")
