@@ -46,8 +46,9 @@ STUDY_ATTRIBUTES = {
     JournalOperation.SET_STUDY_USER_ATTR: "user_attr",
     JournalOperation.SET_STUDY_SYSTEM_ATTR: "system_attr",
 }
-CREATE_STUDY, DELETE_STUDY = JournalOperation.CREATE_STUDY, JournalOperation.DELETE_STUDY
-CREATE_TRIAL = JournalOperation.CREATE_TRIAL
+CREATE_STUDY = JournalOperation.CREATE_STUDY.value
+DELETE_STUDY = JournalOperation.DELETE_STUDY.value
+CREATE_TRIAL = JournalOperation.CREATE_TRIAL.value
 
 
 class JournalIndex:

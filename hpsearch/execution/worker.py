@@ -108,7 +108,9 @@ class Worker:
         settings, search = objective.settings, objective.settings.search
         pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
         self.objective, self.task, self.fenced = objective, task, fenced
-        self.storage = open_storage(task.storage, patient=True) if storage is None else storage
+        if storage is None:
+            storage = open_storage(task.storage, patient=True, study=task.study_name)
+        self.storage = storage
         self.study = optuna.load_study(
             study_name=task.study_name, storage=self.storage, pruner=pruner
         )

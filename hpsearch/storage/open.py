@@ -44,13 +44,16 @@ def storage_url(given: str | None = None) -> str:
     return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
 
 
-def open_storage(url: str, *, create: bool = True, patient: bool = False) -> BaseStorage:
+def open_storage(
+    url: str, *, create: bool = True, patient: bool = False, study: str | None = None
+) -> BaseStorage:
     """Open `url`: a journal file, a journal in PostgreSQL or a database of Optuna's.
 
     These are a path, `journal+postgresql://…`, and `sqlite:///…` or `postgresql://…`.
 
     Its operations wait for it while it stumbles, for up to a minute. Opening it waits for a locked
-    file alone, and with `patient` for everything that may pass.
+    file alone, and with `patient` for everything that may pass. study: the one that a worker works
+    on; it may then do without what is about others, and what is bulky in others' trials.
 
     Raises StorageError, which never shows a password; without `create` also where the file does not
     exist.
@@ -67,7 +70,7 @@ def open_storage(url: str, *, create: bool = True, patient: bool = False) -> Bas
     working = Patience(redact(url))
     if url.startswith(SCHEME):
         address = parse_address(url, redact(url))
-        storage: BaseStorage = open_postgres(address, patience, working, create=create)
+        storage: BaseStorage = open_postgres(address, patience, working, create=create, study=study)
     elif "://" in url:
         storage = _open_database(url, patience)
     else:

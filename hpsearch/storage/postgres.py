@@ -9,7 +9,6 @@ Optuna's own tables need about thirty.
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import threading
@@ -27,12 +26,16 @@ from pydantic_core import from_json
 
 from hpsearch.errors import Command, StorageError
 from hpsearch.internals import (
+    CREATE_STUDY,
+    DELETE_STUDY,
     WRITE_BEHIND_OPERATIONS,
     JournalIndex,
 )
 from hpsearch.storage.postgres_compaction import compact_journal
+from hpsearch.storage.postgres_entries import as_text, entry_of
 from hpsearch.storage.postgres_schema import OUTDATED, VERSION, create_tables, stored_version
 from hpsearch.storage.replayed import Compacted, OutdatedError, ReplayedStorage
+from hpsearch.trials.records import BULKY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
 SCHEME = "journal+postgresql://"
 BEHIND_SECONDS = 0.2  # how long an entry of this process's own running trial may wait
 SETTLED_SECONDS = 10.0  # PostgreSQL writes to the disk what did not wait for it in under a second
-PLACE = "%s::bigint, %s::uuid, %s::bigint, %s::bigint"  # see PostgresJournal._place
+PLACE = (
+    "%s::bigint, %s::uuid, %s::bigint, %s::bigint, %s::uuid, %s::int"  # see PostgresJournal._place
+)
 PAGE = 2000  # entries that are read at a time
 SETTINGS = {  # of a connection: a lock or a statement that takes longer than this has gone wrong
     "default_transaction_isolation": "read committed",
@@ -122,6 +127,11 @@ class _Entry:
     sent: float = 0.0
 
     @property
+    def is_bulky(self) -> bool:
+        """Whether workers of other trials can do without it."""
+        return self.trial is not None and not BULKY.isdisjoint(self.log.get("user_attr", ()))
+
+    @property
     def may_be_lost(self) -> bool:
         """Whether a crash of the server may lose it: the trial would only be run again."""
         return self.log["op_code"] in WRITE_BEHIND_OPERATIONS
@@ -130,13 +140,16 @@ class _Entry:
 class PostgresJournal(BaseJournalBackend):
     """The journal of Optuna in one table.
 
+    study: the name of the study whose worker reads the journal; it does without other studies and
+    without the bulky attributes of others' trials. None reads everything.
     own: the ids of the trials that this process runs; what is said of them is written behind.
     """
 
     on_server = True
 
-    def __init__(self, address: Address, patience: Patience) -> None:
+    def __init__(self, address: Address, patience: Patience, study: str | None = None) -> None:
         self.address, self.patience, self.shown = address, patience, address.shown
+        self.study = study
         self.statements = 0  # sent to the server
         self._start()
 
@@ -152,6 +165,7 @@ class PostgresJournal(BaseJournalBackend):
         self._timer: threading.Timer | None = None
         self._skip = threading.local()
         self._retired = False
+        self._study_id: int | None = None
         self._position, self._last = 0, 0  # the last row that was read, and that there is
         self._position_writer, self._position_number = self._writer, 0
         self._compactions = 0
@@ -162,7 +176,7 @@ class PostgresJournal(BaseJournalBackend):
         _journals.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"address": self.address, "patience": self.patience}
+        return {"address": self.address, "patience": self.patience, "study": self.study}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -172,7 +186,7 @@ class PostgresJournal(BaseJournalBackend):
 
         The same process goes on in it. What it has written and may be lost is written again.
         """
-        new = PostgresJournal(self.address, self.patience)
+        new = PostgresJournal(self.address, self.patience, self.study)
         with self._mutex:
             self._retired = True
             new.own, new.statements = self.own, self.statements
@@ -239,17 +253,17 @@ class PostgresJournal(BaseJournalBackend):
         batch = self._unsent
         durable = not all(entry.may_be_lost for entry in batch)
         parameters = (
-            self._writer,
             [entry.number for entry in batch],
             [int(entry.log["op_code"]) for entry in batch],
             [entry.study for entry in batch],
             [entry.trial for entry in batch],
-            [json.dumps(entry.log, separators=(",", ":")) for entry in batch],
+            [entry.is_bulky for entry in batch],
+            [as_text(entry.log) for entry in batch],
             durable,
         )
         statement = (
-            "select * from hpsearch_journal_exchange(%s::uuid, %s::bigint[], %s::smallint[], "
-            f"%s::int[], %s::int[], %s::text[], %s::bool, {PLACE})"
+            "select * from hpsearch_journal_exchange(%s::bigint[], %s::smallint[], %s::int[], "
+            f"%s::int[], %s::bool[], %s::text[], %s::bool, {PLACE})"
         )
         while True:
             rows = self._execute(statement, (*parameters, *self._place()))
@@ -333,21 +347,36 @@ class PostgresJournal(BaseJournalBackend):
     def _place(self) -> tuple[Any, ...]:
         """Return how far this process has read, as the functions of the database take it."""
         writer, number = self._position_writer, self._position_number
-        return self._position, writer, number, self._compactions
+        mine = self._mine()
+        return self._position, writer, number, self._compactions, self._writer, mine
+
+    def _mine(self) -> int | None:
+        """Return the id of the study whose worker this is, None if there is none."""
+        if self.study is None or self._study_id is not None:
+            return self._study_id
+        query = "select entry from hpsearch_journal where op = any(%s) order by id"
+        index = JournalIndex()
+        for (text,) in self._execute(query, ([CREATE_STUDY, DELETE_STUDY],)):
+            index.add(from_json(text))
+        ids = (study_id for study_id, name in index.studies.items() if name == self.study)
+        self._study_id = next(ids, None)
+        return self._study_id
 
     def _take(self, rows: Sequence[tuple[Any, ...]], batch: dict[int, _Entry]) -> None:
         """Give rows to the reader, except those that it has been given before they were written.
 
         The first row says how many there are, and how often the journal was compacted.
         """
-        (self._last, _, self._compactions, _), *rows = rows
-        for id_, writer, number, text in rows:
-            mine = batch.get(number) if writer == self._writer else None
-            if mine is None:
-                log = from_json(text or "")
-            else:
-                log = mine.log if text is None else from_json(text)
+        self._last, _, self._compactions, *_ = rows[0]
+        for id_, writer, number, study, text, details in rows[1:]:
             self._position, self._position_writer, self._position_number = id_, writer, number
+            mine = batch.get(number) if writer == self._writer else None
+            if mine is not None:
+                log = mine.log
+            elif text is not None or study is not None:
+                log = entry_of(text, details, study)
+            else:
+                continue  # a worker does not need it
             self._index.add(log)
             if mine is None or not mine.ahead:
                 self._given.append(log)
@@ -452,16 +481,21 @@ def _sentences(address: Address) -> Iterator[None]:
 
 
 def open_postgres(
-    address: Address, opening: Patience, working: Patience, *, create: bool = True
+    address: Address,
+    opening: Patience,
+    working: Patience,
+    *,
+    create: bool = True,
+    study: str | None = None,
 ) -> ReplayedStorage:
     """Return the storage at `address`; raise StorageError.
 
     opening, working: how long it is waited for while it is opened, and later. create: make the
-    tables if they are missing.
+    tables if they are missing. study: the one whose worker this is, see `PostgresJournal`.
     """
     with _sentences(address):
         opening.call(_check_tables, address, create=create)
-        return opening.call(ReplayedStorage, PostgresJournal(address, working))
+        return opening.call(ReplayedStorage, PostgresJournal(address, working, study))
 
 
 def _check_tables(address: Address, *, create: bool) -> None:

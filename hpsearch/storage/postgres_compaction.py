@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-from pydantic_core import from_json
 
 from hpsearch.errors import StorageError
 from hpsearch.internals import CREATE_STUDY, CREATE_TRIAL, DELETE_STUDY, STUDY_ATTRIBUTES
 from hpsearch.storage.compaction import Compaction, Entry, compact
+from hpsearch.storage.postgres_entries import as_text, entry_of
 from hpsearch.storage.postgres_schema import LOCK, first_row
 from hpsearch.storage.replayed import Compacted
+from hpsearch.trials.records import BULKY
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -57,7 +56,7 @@ def _entries(
 ) -> Iterator[tuple[int, Entry]]:
     """Yield the entries up to `last`; of other studies only what their trials' ids depend on."""
     query = (
-        "select id, study, case when op <> %s or study = any(%s) then entry end "
+        "select id, study, case when op <> %s or study = any(%s) then entry end, details "
         "from hpsearch_journal where id > %s and id <= %s and (study = any(%s) or op = any(%s)) "
         "order by id limit %s"
     )
@@ -66,30 +65,31 @@ def _entries(
     while True:
         parameters = (needed[-1], chosen, position, last, chosen, needed, PAGE)
         rows = connection.execute(query.encode(), parameters, binary=True).fetchall()
-        for position, study, text in rows:
-            yield position, _created_in(study) if text is None else from_json(text)
+        for position, study, text, details in rows:
+            yield position, entry_of(text, details, study)
         if len(rows) < PAGE:
             return
 
 
-def _created_in(study: int) -> Entry:
-    """Return an entry that creates a trial of a study whose trials do not matter."""
-    return {"op_code": CREATE_TRIAL, "worker_id": "", "study_id": study, "datetime_start": None}
+def _split(entry: Entry) -> tuple[str, str | None]:
+    """Return an entry as text, and apart from it what workers do not need of others' trials."""
+    attributes = entry["user_attrs"]
+    bulky = {key: value for key, value in attributes.items() if key in BULKY}
+    rest = {key: value for key, value in attributes.items() if key not in BULKY}
+    return as_text({**entry, "user_attrs": rest}), as_text(bulky) if bulky else None
 
 
 def _replace(connection: Connection[Any], found: Compaction, last: int) -> None:
     """Replace and delete entries up to `last`, which stays: readers ask whether it is there."""
-    replaced = [
-        (number, json.dumps(entry, separators=(",", ":")))
-        for number, entry in found.replaced.items()
-    ]
+    replaced = [(number, *_split(entry)) for number, entry in found.replaced.items()]
     for start in range(0, len(replaced), PAGE):
-        numbers, texts = zip(*replaced[start : start + PAGE], strict=True)
+        columns = zip(*replaced[start : start + PAGE], strict=True)
         connection.execute(
-            b"update hpsearch_journal j set entry = new.entry "
-            b"from unnest(%s::bigint[], %s::text[]) as new (id, entry) "
-            b"where j.id = new.id and j.entry <> new.entry",
-            (list(numbers), list(texts)),
+            b"update hpsearch_journal j set entry = new.entry, details = new.details "
+            b"from unnest(%s::bigint[], %s::text[], %s::text[]) as new (id, entry, details) "
+            b"where j.id = new.id and (j.entry, j.details) is distinct from "
+            b"(new.entry, new.details)",
+            [list(column) for column in columns],
         )
     connection.execute(
         b"delete from hpsearch_journal where id < %s and (trial = any(%s) or id = any(%s) "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.internals import CREATE_STUDY, CREATE_TRIAL, DELETE_STUDY
+
 if TYPE_CHECKING:
     from psycopg import Connection
 
@@ -22,7 +24,9 @@ create table hpsearch_journal (
   op smallint not null,      -- Optuna's operation
   study int,                 -- the id of the study that the entry is about
   trial int,                 -- the id of the trial, unless the entry creates it
+  bulky bool not null,       -- what workers of the study do not need of each other's trials
   entry text not null,       -- JSON, as Optuna writes it
+  details text,              -- JSON: the bulky attributes of a trial whose entry was compacted
   unique (writer, number)
 );
 create table hpsearch_journal_state (
@@ -37,7 +41,7 @@ insert into hpsearch_journal_state values ({VERSION}, 0, 0);
 create function hpsearch_journal_check(
   after bigint, after_writer uuid, after_number bigint, known_compactions bigint
 )
-returns bigint language plpgsql as $$
+returns bigint language plpgsql stable as $$
 declare
   state hpsearch_journal_state;
 begin
@@ -54,21 +58,39 @@ begin
   return state.compactions;
 end $$;
 
--- Return the number of the last entry and that of compactions, and then the entries after `after`,
--- `page` at most.
+-- Return an entry if `me` needs it, who is a worker of the study `mine`; null: who reads all.
+create function hpsearch_journal_shown(j hpsearch_journal, me uuid, mine int)
+returns text language sql stable as $$
+  select case
+    when mine is null or j.writer = me or j.op in ({CREATE_STUDY}, {DELETE_STUDY}) then j.entry
+    when j.study = mine and not j.bulky then j.entry
+  end
+$$;
+
+-- Return the number of the last entry and that of compactions, and then what `me` needs of the next
+-- `page_size` entries after `after`, and the last of them in any case. An entry that creates a
+-- trial of another study comes without its text, and with that study. All is of one moment.
 create function hpsearch_journal_read(
-  after bigint, after_writer uuid, after_number bigint, known_compactions bigint, page int
+  after bigint, after_writer uuid, after_number bigint, known_compactions bigint,
+  me uuid, mine int, page_size int
 )
-returns table (r_id bigint, r_writer uuid, r_number bigint, r_entry text)
-language plpgsql as $$
+returns table (
+  r_id bigint, r_writer uuid, r_number bigint, r_study int, r_entry text, r_details text
+)
+language plpgsql stable as $$
 declare
   compactions bigint;
 begin
   compactions := hpsearch_journal_check(after, after_writer, after_number, known_compactions);
-  return query select coalesce(max(id), 0), null::uuid, compactions, null::text
+  return query select coalesce(max(id), 0), null::uuid, compactions, null::int, null, null
     from hpsearch_journal;
-  return query select id, writer, number, entry from hpsearch_journal
-    where id > after order by id limit page;
+  return query
+    with page as (select * from hpsearch_journal where id > after order by id limit page_size)
+    select id, writer, number, case when op = {CREATE_TRIAL} then study end, shown,
+      case when mine is null or writer = me then details end
+    from page cross join lateral (select hpsearch_journal_shown(page, me, mine)) s (shown)
+    where shown is not null or op = {CREATE_TRIAL} or id = (select max(id) from page)
+    order by id;
 end $$;
 
 -- Append entries that are not there yet, and return what is new, after a row as that of
@@ -76,11 +98,14 @@ end $$;
 -- than a socket holds, append nothing and return that row alone: the caller reads first, and calls
 -- again. So a client that freezes does not keep the lock, and who has appended need not read more.
 create function hpsearch_journal_exchange(
-  me uuid, numbers bigint[], ops smallint[], studies int[], trials int[], entries text[],
+  numbers bigint[], ops smallint[], studies int[], trials int[], bulky bool[], entries text[],
   durable bool,
-  after bigint, after_writer uuid, after_number bigint, known_compactions bigint
+  after bigint, after_writer uuid, after_number bigint, known_compactions bigint,
+  me uuid, mine int
 )
-returns table (r_id bigint, r_writer uuid, r_number bigint, r_entry text)
+returns table (
+  r_id bigint, r_writer uuid, r_number bigint, r_study int, r_entry text, r_details text
+)
 language plpgsql as $$
 declare
   last bigint;
@@ -101,21 +126,25 @@ begin
       ) j
     ) new where row > 500 or size > 60000
   ) then
-    return query select last, null::uuid, compactions, null::text;
+    return query select last, null::uuid, compactions, null::int, null, null;
     return;
   end if;
-  insert into hpsearch_journal (id, writer, number, op, study, trial, entry)
+  insert into hpsearch_journal (id, writer, number, op, study, trial, bulky, entry)
     select last + row_number() over (order by x.number), me, x.*
-    from unnest(numbers, ops, studies, trials, entries)
-      as x (number, op, study, trial, entry)
+    from unnest(numbers, ops, studies, trials, bulky, entries)
+      as x (number, op, study, trial, bulky, entry)
     where not exists (
       select from hpsearch_journal j where j.writer = me and j.number = x.number
     );
-  return query select coalesce(max(id), 0), me, compactions, null::text from hpsearch_journal;
+  return query select coalesce(max(id), 0), me, compactions, null::int, null, null
+    from hpsearch_journal;
   return query
-    select id, writer, number,
-      case when writer = me and number = any(numbers) then null else entry end
-    from hpsearch_journal where id > after order by id;
+    select id, writer, number, case when op = {CREATE_TRIAL} then study end,
+      case when not (writer = me and number = any(numbers)) then shown end,
+      case when mine is null or writer = me then details end
+    from hpsearch_journal j
+      cross join lateral (select hpsearch_journal_shown(j, me, mine)) s (shown)
+    where id > after order by id;
 end $$;
 """
 

@@ -45,6 +45,9 @@ _REPEAT = "repeat"
 _WEIGHTS = "network"
 _RESUMED = "resumed"
 
+# What workers of a study do not read of each other's trials, and what takes the most space.
+BULKY = frozenset({_PROCESS, _SETUP, _CURVES, _TRACEBACK})
+
 VALUE = "value"  # what stands for the metric of a study that hpsearch did not start
 DIVERGED = "diverged"  # how the reason of a trial begins whose loss is not finite
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)  # the states of a trial that make its slot done

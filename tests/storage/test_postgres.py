@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from hpsearch.errors import StorageError
 from hpsearch.execution.worker import optuna_logs
 from hpsearch.storage import patience, postgres
+from hpsearch.storage.compaction import compact_studies
 from hpsearch.storage.open import open_storage, redact, storage_errors
 from hpsearch.storage.postgres import PostgresJournal
 
@@ -113,6 +114,7 @@ def test_what_a_process_said_last_is_written_when_it_ends(url):
     study_at(url)
     code = """
 import sys, optuna
+from hpsearch.storage.compaction import compact_studies
 from hpsearch.storage.open import open_storage
 study = optuna.load_study(study_name="s", storage=open_storage(sys.argv[1]))
 study.ask().report(0.5, 0)
@@ -196,6 +198,39 @@ def test_a_storage_can_be_sent_to_another_process(url):
     again.optimize(objective, n_trials=1)
     assert again.trials == study_at(url).trials
     assert len(again.trials) == 3
+
+
+# What a worker reads
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["as written", "compacted"])
+def test_a_worker_reads_its_own_study_without_what_is_bulky(url, compacted):
+    before, study, other = study_at(url, "gone"), study_at(url), study_at(url, "other")
+    before.optimize(objective, n_trials=1)
+    optuna.delete_study(study_name="gone", storage=before._storage)
+    for each in (other, study, other, study):
+        each.optimize(objective, n_trials=2)
+    study.set_user_attr("key", 1)
+    if compacted:
+        compact_studies(study._storage, [study, other])
+    storage = open_storage(url, study="s")
+    mine = optuna.load_study(study_name="s", storage=storage, sampler=RandomSampler())
+    for seen, trial in zip(mine.trials, study.trials, strict=True):
+        assert seen.user_attrs == {"slot": trial.number}
+        assert (seen.params, seen.values) == (trial.params, trial.values)
+        assert seen.intermediate_values == trial.intermediate_values
+        assert (seen.number, seen._trial_id) == (trial.number, trial._trial_id)
+    assert mine.user_attrs == {"key": 1}
+    elsewhere = optuna.load_study(study_name="other", storage=storage)
+    assert [t.params for t in elsewhere.trials] == [{}] * 4
+    mine.optimize(objective, n_trials=2)
+    other.optimize(objective, n_trials=1)
+    mine.optimize(objective, n_trials=1)
+    for trial in study_at(url).trials:
+        assert_is_whole(trial)
+    for trial in mine.trials[4:]:
+        assert_is_whole(trial)  # its own
+    assert [trial.number for trial in mine.trials] == [*range(7)]
 
 
 # What is refused
