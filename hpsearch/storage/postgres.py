@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakSet
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from hpsearch.storage.patience import Patience
 
-SCHEME = "journal+postgresql://"
+SCHEME, SCHEMA = "journal+postgresql://", "schema="  # how a URL begins, and an option of ours
 BEHIND_SECONDS = 0.2  # how long an entry of this process's own running trial may wait
 SETTLED_SECONDS = 10.0  # PostgreSQL writes to the disk what did not wait for it in under a second
 PLACE = (
@@ -78,23 +78,25 @@ class Address:
     """Where a journal is. shown: its URL as it may be shown. schema: "" is the server's default."""
 
     shown: str
-    connection: str
+    connection: str = field(repr=False)  # has the password
     schema: str = ""
 
 
 def parse_address(url: str, shown: str) -> Address:
     """Return the address in a URL; raise StorageError, which shows no more of it than `shown`."""
     _check_installed(shown)
-    from urllib.parse import parse_qsl, urlencode
+    from urllib.parse import unquote
 
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     base, _, query = url.removeprefix("journal+").partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    schema = options.pop("schema", "")
+    options = query.split("&") if query else []
+    schemas = [option for option in options if option.startswith(SCHEMA)]
+    rest = "&".join(option for option in options if not option.startswith(SCHEMA))
+    schema = unquote(schemas[-1].removeprefix(SCHEMA)) if schemas else ""
     try:
-        known = conninfo_to_dict(f"{base}?{urlencode(options)}" if options else base)
+        known = conninfo_to_dict(f"{base}?{rest}" if rest else base)
         if not str(known.get("port", "0")).replace(",", "").isdecimal():
             raise ProgrammingError("the port is no number")
         return Address(shown, make_conninfo("", **{**CONNECTION, **known}), schema)
@@ -217,15 +219,17 @@ class PostgresJournal(BaseJournalBackend):
                 try:
                     self.patience.call(self._send)
                 except BaseException:  # the caller may say the same again
-                    dropped = {entry.number for entry in entries}
-                    self._unsent = [e for e in self._unsent if e.number not in dropped]
-                    for entry in entries:
-                        if entry.ahead:
-                            self._given.pop()
+                    self._drop(entries)
                     raise
             else:
                 self._send_later()
             self._skip.next_read = True
+
+    def _drop(self, entries: list[_Entry]) -> None:
+        numbers = {entry.number for entry in entries}
+        logs = {id(entry.log) for entry in entries}
+        self._unsent = [entry for entry in self._unsent if entry.number not in numbers]
+        self._given = deque(log for log in self._given if id(log) not in logs)
 
     def flush(self) -> None:
         """Write what waits to be written."""

@@ -12,6 +12,7 @@ import threading
 import time
 
 import optuna
+import psycopg
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
@@ -133,6 +134,14 @@ def sqlite_error(code):
         (wrapped(sqlite_error(sqlite3.SQLITE_FULL)), True),
         (wrapped(sqlite_error(sqlite3.SQLITE_READONLY)), False),
         (wrapped(sqlite_error(sqlite3.SQLITE_ERROR)), False),  # no such table
+        (psycopg.OperationalError("the connection is lost"), True),
+        (psycopg.InterfaceError("the connection is closed"), True),
+        (psycopg.errors.AdminShutdown(), True),
+        (psycopg.errors.DiskFull(), True),
+        (psycopg.errors.LockNotAvailable(), True),
+        (psycopg.errors.QueryCanceled(), False),
+        (psycopg.errors.InsufficientPrivilege(), False),
+        (psycopg.errors.UndefinedTable(), False),
         (ValueError("anything else"), False),
     ],
 )

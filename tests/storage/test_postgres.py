@@ -20,7 +20,7 @@ from hpsearch.execution.worker import optuna_logs
 from hpsearch.storage import patience, postgres
 from hpsearch.storage.compaction import compact_studies
 from hpsearch.storage.open import open_storage, redact, storage_errors
-from hpsearch.storage.postgres import PostgresJournal
+from hpsearch.storage.postgres import PostgresJournal, parse_address
 
 SCRIPTS = Path(sys.executable).parent
 HOSTILE = [
@@ -297,6 +297,13 @@ def test_a_trial_that_the_server_had_confirmed_and_lost_is_noticed(postgres):
         study.tell(trial, 1.0)
 
 
+def test_a_plus_in_a_url_is_a_plus():
+    address = parse_address("journal+postgresql://u@h/d?password=a+b&schema=x%20y", "shown")
+    assert "password=a+b" in address.connection
+    assert address.schema == "x y"
+    assert "a+b" not in repr(address)
+
+
 def test_the_schema_is_shown_and_the_password_is_not():
     url = "journal+postgresql://u:hush@host/db?schema=team&sslpassword=hush"
     assert redact(url) == "journal+postgresql://u:***@host/db?schema=team"
@@ -332,7 +339,7 @@ def test_studies_of_two_schemas_do_not_meet(postgres):
 
 def test_the_search_path_of_the_url_is_a_schema_too(postgres):
     postgres.execute("create schema by_path")
-    options = "options=-csearch_path%3Dby_path"
+    options = "options=-c%20search_path%3Dby_path&password=a+b"
     url = f"journal+{postgres.address}?{options}"
     study_at(url).optimize(objective, n_trials=1)
     assert len(study_at(postgres.url(schema="by_path")).trials) == 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import optuna
 import psycopg
@@ -18,6 +19,7 @@ from optuna.trial import TrialState
 
 from hpsearch.storage.open import open_storage
 from hpsearch.storage.postgres import PostgresJournal
+from hpsearch.trials.records import curves_of
 
 WORKERS = """
 import json, os, sys, time
@@ -255,3 +257,37 @@ def test_sixteen_processes_make_the_tables_at_once(postgres):
     workers.wait()
     assert_whole(postgres, url, 16)
     assert len(optuna.get_all_study_names(open_storage(url))) == 1
+
+
+def test_a_server_that_crashes_while_hpsearch_runs_a_study(postgres, tmp_path):
+    url = postgres.url()
+    command = [str(Path(sys.executable).parent / "hpsearch"), "study", "digits", "--jobs", "2"]
+    process = subprocess.Popen(
+        [*command, "--no-tracking", "--trials", "16", "--storage", url, "--pruner", "none"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    storage = open_storage(url)
+    for finished in (2, 8):
+        while ended(storage) < finished:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        postgres.restart("immediate")
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, errors
+    trials = optuna.load_study(study_name="digits-tpe", storage=open_storage(url)).trials
+    assert sorted(trial.user_attrs["slot"] for trial in trials) == [*range(16)]
+    for trial in trials:
+        assert trial.state is TrialState.COMPLETE
+        reported = [value for _, value in sorted(trial.intermediate_values.items())]
+        assert reported == curves_of(trial).values["val/accuracy"]
+
+
+def ended(storage):
+    """How many trials of the study of hpsearch have ended."""
+    if "digits-tpe" not in optuna.get_all_study_names(storage):
+        return 0
+    trials = optuna.load_study(study_name="digits-tpe", storage=storage).get_trials(deepcopy=False)
+    return sum(trial.state.is_finished() for trial in trials)
