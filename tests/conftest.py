@@ -24,6 +24,9 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.sources import IDX_FILES
 from hpsearch.settings.study import parse_settings
 
+sys.path.append(str(Path(__file__).parent))
+pytest_plugins = ["dask_cluster", "postgres_server"]  # servers that run in processes of their own
+
 threadpool_limits(1)  # pytest-xdist runs a process a core: further BLAS threads wait for each other
 
 TRAIN_ROWS = 600
@@ -33,7 +36,12 @@ MLFLOWS_OWN = (  # errors that MLflow's pages make whatever they show
     re.compile(r"/mlflow/users/current"),  # who is signed in? a server without accounts: 404
     re.compile(r"ResizeObserver loop"),  # a chart was resized while it was being drawn
 )
-LONG = ("test_kill.py", "test_docs.py", "test_benchmarks.py")  # files of minutes: they start first
+LONG = (
+    "test_kill.py",
+    "test_docs.py",
+    "test_benchmarks.py",
+    "test_cluster.py",
+)  # files of minutes: they start first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -142,6 +142,29 @@ def test_trials_are_bit_for_bit_those_of_one_machine(cluster, settings):
     assert {process_of(trial).pid for trial in trials_of()} <= {w.pid for w in cluster.workers}
 
 
+def test_workers_share_a_journal_in_postgresql(cluster, postgres, settings):
+    random = settings.replace(search={"sampler": "random", "pruner": "none"})
+    url = postgres.url()
+    there = run_study(random, storage=url, cluster=cluster.address)
+    here = run_study(random, storage="here.journal")
+    assert there.reason == "finished"
+    trials = own_trials(optuna.load_study(storage=open_storage(url), study_name="tiny-random"))
+    assert state_of(trials) == state_of(own_trials(here.study))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+
+
+def test_no_password_is_in_a_log_or_in_the_arguments_of_a_process(cluster, postgres, slow):
+    url = postgres.url()
+    assert "secret" in url
+    bad = slow.replace(trial={"epochs": 3}, search={"trials": 2})
+    Path("net.py").write_text("def train(config):\n    raise ValueError('unlucky')\n")
+    with pytest.raises(StudyError, match="unlucky") as raised:
+        run_study(bad, storage=url, cluster=cluster.address)
+    logs = (cluster.folder / "log").read_text()
+    arguments = [worker.args for worker in [cluster.scheduler, *cluster.workers]]
+    assert not [text for text in (logs, str(arguments), str(raised.value)) if "secret" in text]
+
+
 def test_a_stop_reaches_every_worker_within_two_seconds(cluster, settings):
     running = Running(settings.replace(trial=LONG), cluster=cluster.address)
     running.wait_for_epochs()

@@ -28,7 +28,7 @@ from hpsearch.trials.records import curves_of, own_trials, process_of, slot_of, 
 
 ENGINES = {"inline": InlineEngine, "processes": partial(ProcessEngine, 2)}
 EXECUTORS = {
-    "loky": lambda: nullcontext(get_reusable_executor(2)),
+    "loky": lambda: nullcontext(get_reusable_executor(2, timeout=600)),
     "process pool": lambda: ProcessPoolExecutor(2, get_context("forkserver")),
 }
 TOO_WIDE = {"label": "too wide", "hidden_layer_sizes": [10**13]}  # no memory holds its weights
