@@ -5,10 +5,13 @@ Each page runs in a folder of its own, in which the README's first command has a
 
 import os
 import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 import click
 import pytest
+from mlflow import MlflowClient
 
 from hpsearch.cli import COMMANDS, cli
 from hpsearch.data.sources import FILES, SOURCES
@@ -38,6 +42,7 @@ from model.schedules import SCHEDULES
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README, INDEX, REFERENCE = ROOT / "README.md", DOCS / "README.md", DOCS / "reference.md"
+CLUSTER = DOCS / "cluster.md"
 PAGES = [README, *sorted(DOCS.glob("**/*.md"))]
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
 LONGEST_README = 150  # lines
@@ -191,6 +196,55 @@ def test_a_page_runs_from_top_to_bottom(
             result = run(command, folder)
             assert result.returncode == 0, f"{command}\n{result.stderr}"
             assert "Traceback" not in result.stderr, f"{command}\n{result.stderr}"
+
+
+def test_the_commands_for_several_machines_run_on_one(
+    in_background: Callable[[str, Path], None], postgres: Any, tmp_path: Path
+) -> None:
+    shown = re.findall(r"^```text\n(.*?)^```", section(CLUSTER, "## On several"), re.M | re.S)
+    lines = [line for block in shown for line in block.splitlines()]
+    mlflow_port, scheduler_port = free_port(), free_port()
+    here = {
+        "journal+postgresql://me@first/hp": shlex.quote(postgres.url()),
+        "0.0.0.0": "127.0.0.1",
+        "first:": "127.0.0.1:",
+        "5000": str(mlflow_port),
+        "8786": str(scheduler_port),
+        "--nworkers 8": "--nworkers 2",
+        "houses.toml": "digits --name many --trials 4 --epochs 2",
+    }
+    for name, value in here.items():
+        assert any(name in line for line in lines), name
+        lines = [line.replace(name, value) for line in lines]
+    mlflow, scheduler, worker, study = lines
+    for command in (mlflow, scheduler, worker):
+        in_background(command, tmp_path)
+    for port in (mlflow_port, scheduler_port):
+        wait_for(port)
+    result = run(study, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "many: all 4 trials are done" in result.stderr
+    assert not [*tmp_path.glob("*.journal")]
+    client = MlflowClient(f"http://127.0.0.1:{mlflow_port}")
+    assert len(client.search_runs([client.get_experiment_by_name("many").experiment_id])) == 4
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until something listens there."""
+    until = time.monotonic() + 90
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.2)
 
 
 def test_the_error_they_quote_is_the_error(tmp_path: Path) -> None:
