@@ -178,13 +178,16 @@ def started_server() -> Iterator[str]:
         port = probe.getsockname()[1]
     control = [*user, str(programs / "pg_ctl"), "-D", f"{folder}/data", "-w"]
     options = f"-k {folder} -p {port} -c listen_addresses=127.0.0.1 -c max_connections=100"
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*control, "init", "-o", "-U postgres -A trust"], **quiet)  # type: ignore[call-overload]
-    subprocess.run([*control, "start", "-o", options, "-l", f"{folder}/log"], **quiet)  # type: ignore[call-overload]
+
+    def run(*words: str) -> None:
+        subprocess.run([*control, *words], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+
+    run("init", "-o", "-U postgres -A trust")
+    run("start", "-o", options, "-l", f"{folder}/log")
     try:
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run([*control, "stop", "-m", "fast"], **quiet)  # type: ignore[call-overload]
+        run("stop", "-m", "fast")
         shutil.rmtree(folder)
 
 

@@ -188,10 +188,11 @@ class JournalFile(JournalFileBackend):
         It is written beside the file while others go on, and takes its place while the lock is
         held, together with what they have added.
         """
-        before = JournalFile(self.path, self.lock)
+        lock = JournalLock(self.path)  # another thread may hold that of this object
+        before = JournalFile(self.path, lock)
         found = compact(enumerate(before.read_logs(0)), studies)
         after = 0
-        self.lock.acquire()
+        lock.acquire()
         try:
             with self.path.open("rb") as old, written_whole(self.path) as new:
                 if not before._is_in(old):
@@ -213,12 +214,12 @@ class JournalFile(JournalFileBackend):
                 new.flush()
                 os.fsync(new.fileno())
         finally:
-            self.lock.release()
+            lock.release()
         return Compacted(number + 1, after)
 
     def successor(self) -> JournalFile:
         """Return the same journal, of which nothing has been read."""
-        new = JournalFile(self.path, self.lock)
+        new = JournalFile(self.path, JournalLock(self.path))
         new.own = self.own
         return new
 

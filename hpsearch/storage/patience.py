@@ -79,7 +79,8 @@ class Patience:
 def in_a_line(error: BaseException | None) -> str:
     """Return what a storage says about a failure, as one line."""
     cause = cause_of(error)
-    what = getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
+    server = getattr(getattr(cause, "diag", None), "message_primary", None)  # without the context
+    what = server or getattr(cause, "strerror", None) or getattr(cause, "orig", None) or cause
     return " ".join(str(what).split())
 
 

@@ -31,6 +31,7 @@ from hpsearch.internals import (
     WRITE_BEHIND_OPERATIONS,
     JournalIndex,
 )
+from hpsearch.storage.patience import Patience, in_a_line
 from hpsearch.storage.postgres_compaction import compact_journal
 from hpsearch.storage.postgres_entries import as_text, entry_of
 from hpsearch.storage.postgres_schema import OUTDATED, VERSION, create_tables, stored_version
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from hpsearch.storage.patience import Patience
 
 SCHEME, SCHEMA = "journal+postgresql://", "schema="  # how a URL begins, and an option of ours
 BEHIND_SECONDS = 0.2  # how long an entry of this process's own running trial may wait
@@ -480,7 +480,7 @@ def _sentences(address: Address) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        what = " ".join(str(error).split())
+        what = in_a_line(error)
         raise StorageError(f"storage '{address.shown}': cannot be opened: {what}") from None
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,10 +18,12 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError
 from hpsearch.execution.worker import optuna_logs
-from hpsearch.storage import patience, postgres
+from hpsearch.storage import patience
+from hpsearch.storage import postgres as postgres_module
 from hpsearch.storage.compaction import compact_studies
 from hpsearch.storage.open import open_storage, redact, storage_errors
 from hpsearch.storage.postgres import PostgresJournal, parse_address
+from hpsearch.storage.postgres_schema import LOCK
 
 SCRIPTS = Path(sys.executable).parent
 HOSTILE = [
@@ -81,7 +84,7 @@ def assert_is_whole(trial):
 
 
 def test_a_trial_of_twenty_reports_takes_four_calls_at_most(url, monkeypatch):
-    monkeypatch.setattr(postgres, "BEHIND_SECONDS", 60.0)  # however slow this machine is
+    monkeypatch.setattr(postgres_module, "BEHIND_SECONDS", 60.0)  # however slow this machine is
     study = study_at(url)
     study.optimize(objective, n_trials=1)
     journal = journal_of(study)
@@ -266,6 +269,63 @@ def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(postgres):
     with pytest.raises(StorageError, match="does not support SSL") as caught:
         open_storage(postgres.url(sslmode="require"))
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def certificate(postgres, tmp_path):
+    """The certificate of the server, which speaks TLS while the test runs."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl: apt install openssl")
+    data, root = postgres.folder / "data", tmp_path / "root.crt"
+    key, known = data / "server.key", data / "server.crt"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    name = ["-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *kind, *name, "-keyout", key, "-out", known]
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.copy(known, root)
+    for path in (key, known):
+        path.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(path, data.owner())
+    postgres.execute("alter system set ssl = on")
+    postgres.restart()
+    yield root
+    postgres.execute("alter system reset ssl")
+    postgres.restart()
+
+
+def test_a_server_proves_by_its_certificate_who_it_is(postgres, certificate, tmp_path):
+    url = postgres.url(sslmode="verify-full", sslrootcert=str(certificate))
+    study_at(url).optimize(objective, n_trials=1)
+    encrypted = "select ssl from pg_stat_ssl join pg_stat_activity using (pid) where "
+    found = postgres.execute(encrypted + "application_name = 'hpsearch'")
+    assert {ssl for (ssl,) in found} == {True}
+    other = tmp_path / "other.crt"
+    other.write_text("")
+    with pytest.raises(StorageError, match=r"cannot be opened: .*certificate"):
+        open_storage(postgres.url(sslmode="verify-full", sslrootcert=str(other)))
+
+
+def test_a_lock_that_is_held_too_long_is_waited_for(postgres, monkeypatch, caplog):
+    monkeypatch.setitem(postgres_module.SETTINGS, "lock_timeout", "100ms")
+    monkeypatch.setattr(patience, "SILENT_SECONDS", 0.2)
+    url = postgres.url(schema="held")
+    study, held = study_at(url), threading.Event()
+
+    def hold():
+        with psycopg.connect(postgres.address) as connection:
+            connection.execute("set search_path = held")
+            connection.execute(f"select {LOCK}".encode())
+            held.set()
+            time.sleep(1.5)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    study.set_user_attr("key", 1)
+    holder.join()
+    assert "lock timeout; trying again" in caplog.text
+    assert study_at(url).user_attrs == {"key": 1}
 
 
 def test_a_database_that_is_not_there_is_one_sentence(postgres):
