@@ -45,7 +45,9 @@ def compact_studies(storage: BaseStorage, studies: Iterable[Study]) -> Compacted
             Argument("storage", "=…"),
         )
     ids = {storage.get_study_id_from_name(study.study_name) for study in studies}
-    return replayed.journal.compact(ids)
+    if isinstance(storage, PatientStorage):
+        return storage.forward(replayed.compact, ids)
+    return replayed.compact(ids)
 
 
 def compact_at_the_end(storage: BaseStorage, study: Study) -> None:

@@ -92,6 +92,14 @@ class ReplayedStorage(ForwardingStorage):
                 self._read_again(operation.__self__)  # type: ignore[attr-defined]
                 operation = getattr(self.storage, operation.__name__)
 
+    def compact(self, studies: set[int]) -> Compacted:
+        """Compact the journal, see `Journal`."""
+        while True:
+            try:
+                return self.journal.compact(studies)
+            except OutdatedError:  # another process has just done it
+                self._read_again(self.storage)
+
     def _read_again(self, outdated: object) -> None:
         with self._rereading:
             if self.storage is outdated:  # or another thread has done it

@@ -152,11 +152,15 @@ def test_those_who_have_it_open_notice_nothing(url):
     compact_studies(study._storage, [study])
     trial.report(0.25, 1)
     assert [repr(each) for each in reader.trials[: trial.number]] == before[: trial.number]
+    study.tell(study.ask(), 1.0)
+    compact_studies(study._storage, [study])
+    trial.report(0.125, 2)
+    compact_studies(writer._storage, [study])  # which has not noticed yet, and has more to say
     writer.tell(trial, 3.0)
     compact_studies(reader._storage, [study])
     for each in (study, reader, writer, load(url)):
         assert each.trials[trial.number].value == 3.0
-        assert each.trials[trial.number].intermediate_values == {0: 0.5, 1: 0.25}
+        assert each.trials[trial.number].intermediate_values == {0: 0.5, 1: 0.25, 2: 0.125}
         assert [repr(t) for t in each.trials] == [repr(t) for t in load(url).trials]
 
 

@@ -176,13 +176,17 @@ def test_threads_share_a_storage(url):
         assert_is_whole(trial)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_process_has_a_connection_of_its_own(url):
     study = study_at(url)
     trial = study.ask()
     trial.report(0.5, 0)
     child = os.fork()
     if child == 0:
-        study.optimize(objective, n_trials=3)
+        try:
+            study.optimize(objective, n_trials=3)
+        except BaseException:
+            os._exit(1)
         os._exit(0)
     study.optimize(objective, n_trials=3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
