@@ -42,7 +42,10 @@ def objective(trial):
 def work():
     sampler = optuna.samplers.RandomSampler()
     study = optuna.create_study(
-        storage=open_storage(url), study_name="s", sampler=sampler, load_if_exists=True
+        storage=open_storage(url, patient=True),  # as hpsearch's workers do
+        study_name="s",
+        sampler=sampler,
+        load_if_exists=True,
     )
     study.optimize(objective, n_trials=int(trials))
 
@@ -156,6 +159,7 @@ def test_a_server_that_restarts_or_crashes(postgres, mode):
     workers = Workers(url, 4, 10, 0.005)
     for trials in (4, 16, 28):
         while len(study.get_trials(deepcopy=False)) < trials:
+            assert workers.at_work, workers.process.communicate()[1]
             time.sleep(0.02)
         postgres.restart(mode)
     workers.wait()
