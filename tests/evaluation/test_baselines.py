@@ -78,7 +78,14 @@ def test_of_an_error_the_lower_one_is_better():
     ],
 )
 def test_the_score_is_the_studys_metric_or_the_nearest(metric, names, score):
-    assert score_name(metric, names) == score
+    y = np.zeros(3, int) if names else np.zeros((3, 1))
+    assert score_name(metric, Truth(y, names)) == score
+
+
+def test_of_several_labels_the_nearest_to_the_loss_is_the_share_of_wrong_ones():
+    truth = Truth(np.zeros((3, 2), int), NAMES)
+    assert score_name("val/loss", truth) == "hamming_loss"
+    assert score_name("val/f1_micro", truth) == "f1_micro"
 
 
 def test_what_a_person_should_know_is_said(truth):
