@@ -11,8 +11,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import optuna
 import pytest
+from dask_cluster import started
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
@@ -288,6 +290,49 @@ def test_what_is_no_cluster_is_one_sentence(settings, address, error, sentence, 
         run_study(settings, storage=STORAGE, cluster=address)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture
+def certificates(tmp_path_factory):
+    """Dask's configuration of processes that have a certificate, and accept no other."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *(
+                "-subj",
+                "/CN=hpsearch",
+                "-keyout",
+                str(folder / "key"),
+                "-out",
+                str(folder / "cert"),
+            ),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    found = {"ca-file": folder / "cert"}
+    for role in ("scheduler", "worker", "client"):
+        found |= {f"{role}.cert": folder / "cert", f"{role}.key": folder / "key"}
+    return {f"distributed.comm.tls.{name}": str(file) for name, file in found.items()}
+
+
+def as_environment(configuration):
+    """Return a configuration of Dask as the environment of a process."""
+    names = {name: name.replace(".", "__").replace("-", "_").upper() for name in configuration}
+    return {f"DASK_{names[name]}": value for name, value in configuration.items()}
+
+
+def test_a_scheduler_with_certificates(certificates, tmp_path_factory, settings):
+    environment = as_environment(certificates | {"distributed.comm.default-scheme": "tls"})
+    with started(tmp_path_factory.mktemp("cluster"), **environment) as cluster:
+        assert cluster.address.startswith("tls://")
+        with pytest.raises(SettingsError, match="needs certificates"):
+            run_study(settings, storage=STORAGE, cluster=cluster.address)
+        with dask.config.set(certificates):
+            cluster.add(1, **environment)
+            outcome = run_study(settings, storage=STORAGE, cluster=cluster.address)
+    assert outcome.reason == "finished"
 
 
 # A task of an executor ---------------------------------------------------------------------------
