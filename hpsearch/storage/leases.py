@@ -25,7 +25,9 @@ from hpsearch.trials.records import (
     ProcessId,
     lease_key,
     leases_of,
+    taken_over_by,
     write_lease,
+    write_taken_over,
 )
 
 if TYPE_CHECKING:
@@ -144,7 +146,8 @@ class Lease:
         if not holds and taker is None:
             taker = next(iter(leases.values()), None)
         if not holds or taker is not None:
-            self.lost = _is_taken_over(self.study, taker)
+            by = taken_over_by(self.study, self.record) if taker is None else taker.process
+            self.lost = _is_taken_over(self.study, by)
         return self.lost is None
 
     def keep_renewed(self) -> None:
@@ -187,6 +190,8 @@ class Lease:
                 alive = not is_dead(lease.process)
             else:
                 alive = self._is_renewed(key, lease)
+                if not alive:  # it may only be frozen, and is to find who has the study
+                    write_taken_over(self.study, lease, self.record.process)
             if alive:
                 return lease
             write_lease(self.study, key, None)
@@ -198,7 +203,7 @@ class Lease:
         logger.warning(
             "study '%s' was being run by %s; checking for up to %.0f s whether it still is",
             self.study.study_name,
-            _named(lease),
+            _named(lease.process),
             seconds,
         )
         until = time.monotonic() + seconds
@@ -223,19 +228,20 @@ def leased(storage: BaseStorage, study: Study) -> Iterator[Lease]:
         lease.end(renewal)
 
 
-def _named(lease: LeaseRecord) -> str:
-    return f"process {lease.process.pid} on {lease.process.host}"
+def _named(process: ProcessId) -> str:
+    return f"process {process.pid} on {process.host}"
 
 
 def _is_being_run(study: Study, lease: LeaseRecord) -> StudyError:
     since = datetime.fromtimestamp(lease.since).strftime("%Y-%m-%d %H:%M:%S")
     return StudyError(
-        f"study '{study.study_name}' is being run by {_named(lease)} since {since}; stop that first"
+        f"study '{study.study_name}' is being run by {_named(lease.process)} since {since}; stop "
+        "that first"
     )
 
 
-def _is_taken_over(study: Study, lease: LeaseRecord | None) -> StudyError:
-    who = "another process" if lease is None else _named(lease)
+def _is_taken_over(study: Study, by: ProcessId | None) -> StudyError:
+    who = "another process" if by is None else _named(by)
     return StudyError(
         f"study '{study.study_name}' was taken over by {who}, which had not seen this process for "
         f"{WATCH_SECONDS:.0f} s; what was finished here is kept"

@@ -370,6 +370,7 @@ _EVALUATION_OF = "evaluates"
 _EVALUATION = "evaluated"
 _LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that claims the study
 LEASE_KEYS = 256
+_TAKEN_OVER = "hpsearch.taken_over"
 _START = "hpsearch.start"
 
 
@@ -522,6 +523,17 @@ def write_lease(study: Study, key: str, lease: LeaseRecord | None) -> None:
         rest = {"since": lease.since, "renewed": lease.renewed, "token": lease.token}
         table = {**asdict(lease.process), **rest}
     study.set_user_attr(key, table)
+
+
+def write_taken_over(study: Study, lease: LeaseRecord, by: ProcessId) -> None:
+    """Record which process takes the study from the holder of a lease."""
+    study.set_user_attr(_TAKEN_OVER, {"token": lease.token, "by": asdict(by)})
+
+
+def taken_over_by(study: Study, lease: LeaseRecord) -> ProcessId | None:
+    """Return which process has taken the study from the holder of a lease, None if not known."""
+    table = study.user_attrs.get(_TAKEN_OVER) or {}
+    return ProcessId(**table["by"]) if table.get("token") == lease.token else None
 
 
 def current_start(study: Study) -> str | None:

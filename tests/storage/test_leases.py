@@ -197,6 +197,20 @@ def test_a_holder_that_was_taken_for_dead_finds_who_has_the_study(reopen, monkey
     assert left.host == "hostb"
 
 
+def test_a_holder_that_was_frozen_finds_who_had_the_study_in_the_meantime(reopen, monkeypatch):
+    times = {"RENEW_SECONDS": 60.0, "WATCH_SECONDS": 0.2, "POLL_SECONDS": 0.05}
+    for name, seconds in times.items():
+        monkeypatch.setattr(leases, name, seconds)
+    with leased(*reopen()) as frozen:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(leases, "this_machine", lambda: "another boot")
+            with leased(*reopen()) as taker:
+                by = taker.record.process
+        assert not frozen.look()
+    sentence = f"study 's' was taken over by process {by.pid} on {by.host}, which had not seen"
+    assert str(frozen.lost).startswith(sentence)
+
+
 @pytest.mark.parametrize(("key", "loses"), [("~", True), (" ", False)])
 def test_of_two_holders_that_both_go_on_one_stops(reopen, monkeypatch, key, loses):
     monkeypatch.setattr(leases, "RENEW_SECONDS", 60.0)
