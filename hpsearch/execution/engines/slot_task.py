@@ -105,14 +105,16 @@ _open: dict[str, Worker] = {}  # the worker of the last start that this process 
 def run_slot(start: Start, slot: int) -> SlotOutcome:
     """Fill a slot of a study.
 
-    Errors are part of the outcome: of one that is raised, Dask would log the arguments.
+    Errors are part of the outcome, and name the host: of one that is raised, Dask would log the
+    arguments.
     """
-    with _one_at_a_time:
+    with _one_at_a_time, _place_of(start):
         try:
-            with storage_errors(start.task.storage, hint=KEPT), _place_of(start):
+            with storage_errors(start.task.storage, hint=KEPT):
                 return _filled(_worker(start), start, slot)
         except HpsearchError as error:
-            return SlotOutcome(error=error)
+            where = f"a worker on {socket.gethostname()}, in {os.getcwd()}: "
+            return SlotOutcome(error=type(error)(where, *error.args))
 
 
 def _filled(worker: Worker, start: Start, slot: int) -> SlotOutcome:
@@ -130,19 +132,12 @@ def _filled(worker: Worker, start: Start, slot: int) -> SlotOutcome:
 
 
 def _worker(start: Start) -> Worker:
-    """Return this process's worker for a start, opened the first time.
-
-    Raises HpsearchError, which names the host.
-    """
+    """Return this process's worker for a start, opened the first time; raises HpsearchError."""
     if start.key not in _open:
         _open.clear()
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        try:
-            _open[start.key] = _opened(start)
-        except HpsearchError as error:
-            where = f"a worker on {socket.gethostname()}, in {os.getcwd()}: "
-            raise type(error)(where, *error.args) from error
+        _open[start.key] = _opened(start)
     return _open[start.key]
 
 
