@@ -1,6 +1,6 @@
 """Compare what the engines add to a trial: worker processes, loky and a Dask cluster.
 
-    python benchmarks/engines.py [--rounds 3] [--trials 200] [--sleepers 200]
+    python benchmarks/engines.py [--rounds 3] [--trials 200] [--sleepers 200] [--only loky]
 
 All run the same study of trials that take no time, on two workers of this machine, each engine in
 a process of its own, with fresh stores in a temporary folder; they take turns. The trials of the
@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--sleepers", type=int, nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=ENGINES)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--asleep", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -193,7 +194,7 @@ def main() -> None:
     if given.asleep:
         print(json.dumps(sleepers(given.asleep, given.trials)))
         return
-    contenders = [(name, how) for how in ("untracked", "tracked") for name in ENGINES]
+    contenders = [(name, how) for how in ("untracked", "tracked") for name in given.only]
     measured: dict[tuple[str, str], list[Measured]] = {each: [] for each in contenders}
     for _ in range(given.rounds):
         for name, how in contenders:

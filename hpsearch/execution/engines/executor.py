@@ -112,7 +112,7 @@ class _Run:
         slot = self.under_way.pop(future)
         try:
             outcome = future.result()
-        except BaseException as error:
+        except Exception as error:
             if not self.engine.has_died(error):
                 raise
             self._process_died(slot, error)
