@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 START_SECONDS = 60
-SOON = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "15s"}  # five minutes by default
+SOON = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s"}  # five minutes by default
 
 
 @dataclass

@@ -39,7 +39,7 @@ from hpsearch.trials.records import (
 )
 
 STORAGE = "s.journal"
-SECONDS, LONG = {"epochs": 2500}, {"epochs": 100_000}  # of a trial
+SECONDS, LONG = {"epochs": 1500}, {"epochs": 100_000}  # of a trial
 REPORT = b'"op_code":7,'  # how an entry of a journal begins that reports an epoch
 
 
