@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hpsearch.settings.study import StudySettings
 
 READING = "data.reading"  # a study of version 0.1 lacks it
+TASK, NOT_SET = "data.task", "not set"
 MODEL = "model."  # how the keys of what trains begin, if it is not the built-in network
 
 
@@ -64,7 +65,9 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     defaults |= {"data.draw": "stratified", "data.validation": "split", "data.shuffle": "True"}
     changed = []
     for key in sorted((was.keys() | now.keys()) - {READING}):
-        old, new = (side.get(key, defaults.get(key, "not set")) for side in (was, now))
+        old, new = (side.get(key, defaults.get(key, NOT_SET)) for side in (was, now))
+        if key == TASK and NOT_SET in (old, new):
+            continue  # what the labels are taken for: another task has another metric or loss
         if old != new and key == "data.digest":
             changed.append(f"other data (digest {old[:8]}, now {new[:8]})")
         elif old != new:

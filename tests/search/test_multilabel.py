@@ -15,7 +15,9 @@ from sklearn.metrics import f1_score
 from hpsearch.cli import cli
 from hpsearch.data.loading import load_dataset, load_folds, load_test_rows
 from hpsearch.data.splitting import read_parts
+from hpsearch.search.study import run_study
 from hpsearch.search.table_study import table_data, table_study
+from hpsearch.settings.study import parse_settings
 from model import MLPClassifier
 from model.losses import MULTILABEL
 
@@ -109,6 +111,20 @@ def test_two_numbers_are_labels_and_it_says_so():
     assert (data.class_names, data.multilabel) == (("y0", "y1"), True)
     assert 'two numbers, which are taken for no and yes; task = "regression"' in data.notes[0]
     assert not load_dataset("arrays.npz", task="regression").multilabel
+
+
+def test_what_labels_were_taken_for_may_be_said_later(comments):
+    """As an earlier version did, which took two columns of 0 and 1 for numbers."""
+    numbers = {"source": comments, "target": ["spam", "w0"]}
+    table = {
+        "name": "later",
+        "search": {"metric": "val/rmse", "sampler": "random", "trials": 1},
+        "trial": {"epochs": 2, "learning_rate": {"low": 0.01, "high": 0.1, "log": True}},
+    }
+    run_study(parse_settings(table | {"data": numbers}, "later"), storage="later.journal")
+    said = parse_settings(table | {"data": numbers | {"task": "regression"}}, "later")
+    more = said.replace(search={"trials": 2})
+    assert len(run_study(more, storage="later.journal").slots.done) == 2
 
 
 @pytest.mark.usefixtures("working_folder")
