@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -38,6 +37,7 @@ from uuid import uuid4
 import optuna
 import psutil
 import psycopg
+from machine import processor
 
 from hpsearch.storage.open import open_storage
 
@@ -189,16 +189,6 @@ def started_server() -> Iterator[str]:
     finally:
         run("stop", "-m", "fast")
         shutil.rmtree(folder)
-
-
-def processor() -> str:
-    """Return the name of this machine's processor, and how many cores it has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{next(iter(names), platform.processor())}, {os.cpu_count()} cores"
 
 
 def compare(address: str, chosen: list[str], workers: list[int], trials: int) -> None:

@@ -29,7 +29,6 @@ from hpsearch.trainables.scoring import (
     OF_ONE_CLASS,
     Predicted,
     Truth,
-    known_scores,
     positive_class,
     scores_of,
 )
@@ -234,8 +233,7 @@ def score_table(
     predicted = Predicted(prediction.outputs)
     if not numbers:
         predicted = Predicted(prediction.decided, prediction.outputs)
-    known = known_scores(truth.class_names, multilabel=truth.multilabel)
-    now = scores_of(known, truth, predicted)
+    now = scores_of(truth.known_scores(), truth, predicted)
     before = _test_scores(saved, truth)
     intervals = _intervals([name for name in now if name in before], truth, predicted)
     notes = [*rows.notes, *prediction.notes]

@@ -41,10 +41,10 @@ class MLP(BaseEstimator):  # type: ignore[misc]
     StandardScaler in front. Only `from_network`, which `hpsearch export` uses, sets a scale and
     `columns_`: these are found in a DataFrame by name and encoded as in training; an array must
     hold encoded features. `target_names_` says what is predicted, `words_` what 0 and 1 stand for
-    in each of several labels, `test_scores_` how well it is predicted, on test
-    rows; `weight_` is the column that says how much a row counts in these, None if all count alike,
-    `positive_` the class that some of them are about, None for the second of two, and
-    `threshold_` from which probability on a class is predicted, None for the more probable one.
+    in each of several labels, `test_scores_` how well it is predicted, on test rows; `weight_` is
+    the column that says how much a row counts in these, None if all count alike, `positive_` the
+    class that some of them are about, None for the second of two, and `threshold_` from which
+    probability on a class is predicted, None for the more probable one.
 
     Fitting raises ValueError if a parameter is out of its domain or if training diverges.
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpsearch.cli.options import (
+    check_jobs,
     cluster_option,
     gpus_option,
     json_option,
@@ -84,8 +85,7 @@ def evaluate_command(
     \b
     hpsearch evaluate digits-tpe --jobs 2
     """
-    if cluster is not None and jobs > 1:
-        raise click.UsageError("--cluster runs a trial on each of its workers; leave --jobs out")
+    check_jobs(jobs, cluster)
     if jobs > 1:
         start_forkserver()  # it imports what workers need while this process does
     from hpsearch.cli.console import note, quiet_optuna, show_progress, training_line

@@ -65,6 +65,12 @@ def cluster_option(command: Command) -> Command:
     )(command)
 
 
+def check_jobs(jobs: int, cluster: str | None) -> None:
+    """Raise UsageError where a cluster decides how many trials run at a time."""
+    if cluster is not None and jobs > 1:
+        raise click.UsageError("--cluster runs a trial on each of its workers; leave --jobs out")
+
+
 def json_option(command: Command) -> Command:
     """Add --json to a command."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program.")(

@@ -10,6 +10,7 @@ import click
 
 from hpsearch.cli.options import (
     DURATION,
+    check_jobs,
     cluster_option,
     column_options,
     gpus_option,
@@ -117,8 +118,7 @@ def study_command(
     hpsearch study my-study.toml --trials 200
     hpsearch study houses.csv --target price
     """
-    if cluster is not None and jobs > 1:
-        raise click.UsageError("--cluster runs a trial on each of its workers; leave --jobs out")
+    check_jobs(jobs, cluster)
     if jobs > 1:
         start_forkserver()  # it imports what workers need while this process does
     from hpsearch.cli.console import note, quiet_optuna, show_progress

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from hpsearch.evaluation.bootstrap import interval_of, resampled, score_interval
-from hpsearch.trainables.scoring import ALIASES, Predicted, Truth, known_scores, scores_of
+from hpsearch.trainables.scoring import ALIASES, Predicted, Truth, scores_of
 from hpsearch.trials.metrics import higher_is_better
 
 USUAL = ("accuracy", "balanced_accuracy", "f1_micro", "roc_auc", "log_loss", "rmse", "mae", "r2")
@@ -97,7 +97,7 @@ def score_name(metric: str, truth: Truth) -> str:
     """Return the score on test rows that is nearest to a study's metric."""
     name = metric.partition("/")[2]
     name = ALIASES.get(name, name)
-    if name in known_scores(truth.class_names, multilabel=truth.multilabel):
+    if name in truth.known_scores():
         return name
     if truth.multilabel:
         return "hamming_loss"
@@ -136,7 +136,7 @@ def compare(
 def _common_scores(truth: Truth, models: Sequence[Predicted]) -> list[str]:
     """Return the scores that all models have: some have no probabilities."""
     probabilities = all(model.probabilities is not None for model in models)
-    return known_scores(truth.class_names, multilabel=truth.multilabel, probabilities=probabilities)
+    return truth.known_scores(probabilities=probabilities)
 
 
 def _known(value: float | None) -> float | None:

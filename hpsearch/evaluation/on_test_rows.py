@@ -20,7 +20,7 @@ from hpsearch.evaluation.bootstrap import (
     score_interval,
     share_interval,
 )
-from hpsearch.trainables.scoring import Predicted, Truth, known_scores, scores_of
+from hpsearch.trainables.scoring import Predicted, Truth, scores_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,11 +202,7 @@ def _scores(
 ) -> tuple[FinalScore, ...]:
     """Return all scores; the metric and the usual ones come first and have intervals."""
     first = models[0]
-    known = known_scores(
-        truth.class_names,
-        multilabel=truth.multilabel,
-        probabilities=first.probabilities is not None,
-    )
+    known = truth.known_scores(probabilities=first.probabilities is not None)
     shown = [metric, *(name for name in USUAL if name in known and name != metric)]
     names = [*shown, *(name for name in known if name not in shown)]
     each = [scores_of(names, truth, model) for model in models]

@@ -49,11 +49,10 @@ class RunOptions:
 
     storage: the URL where workers find the study. tracker: None leaves MLflow alone. jobs: how many
     trials run at a time, in worker processes if there are several. gpus: the devices of this
-    machine that are divided among these processes. executor: where they run
-    instead, `jobs` at a time. cluster: the address of a Dask scheduler on whose workers they run
-    instead, one on each. on_progress: called with
-    the study's progress after each epoch. should_stop: asked after each epoch; True interrupts.
-    retry_failed: retry slots that have failed three times.
+    machine that are divided among these processes. executor: where they run instead, `jobs` at a
+    time. cluster: the address of a Dask scheduler on whose workers they run instead, one on each.
+    on_progress: called with the study's progress after each epoch. should_stop: asked after each
+    epoch; True interrupts. retry_failed: retry slots that have failed three times.
     """
 
     storage: str
@@ -200,18 +199,17 @@ class Coordinator:
     def worker_died(self, pid: int, slot: int | None) -> None:
         """Close the trials of a dead worker; its slot is handed out again unless it was done."""
         self._count_lost(close_dead_trials(self.storage, self.study, pid))
-        if slot is not None:
-            self.progress.running.pop(slot, None)
-        self.recount()
+        self.slot_free(slot)
 
     def slot_lost(self, slot: int) -> None:
         """Close the trials of a slot whose worker elsewhere was lost; it is handed out again."""
         self._count_lost(end_attempts(self.storage, self.study, slot))
         self.slot_free(slot)
 
-    def slot_free(self, slot: int) -> None:
-        """Hand a slot out again unless it is done."""
-        self.progress.running.pop(slot, None)
+    def slot_free(self, slot: int | None) -> None:
+        """Hand a slot out again unless it is done; None: whose it was is not known."""
+        if slot is not None:
+            self.progress.running.pop(slot, None)
         self.recount()
 
     def _count_lost(self, closed: Iterable[FrozenTrial]) -> None:

@@ -13,7 +13,6 @@ from hpsearch.errors import Argument, SettingsError
 if TYPE_CHECKING:
     from hpsearch.settings.model import ModelSettings
 
-GPUS = Argument("gpus")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -47,20 +46,13 @@ def most_at_a_time(needs: Mapping[str, float], gpus: Sequence[str]) -> int | Non
                 f"model.resources: a trial needs {name} = {amount:g}, and this machine has "
                 f"{offered[name]:g}"
             )
-    limits = [int(offered[name] // amount) for name, amount in needs.items()]
-    if gpus:
-        limits.append(len(gpus) // gpus_of_a_trial(needs))
-    return min(limits, default=None)
-
-
-def gpus_of_a_trial(needs: Mapping[str, float]) -> int:
-    """Return how many devices a trial gets: those that it needs, or one."""
-    return max(1, int(needs.get("gpu", 1)))
+    wanted = {"gpu": 1.0, **needs} if gpus else needs  # each worker has a device of its own
+    return min((int(offered[name] // amount) for name, amount in wanted.items()), default=None)
 
 
 def device_groups(needs: Mapping[str, float], gpus: Sequence[str]) -> list[str]:
     """Return the devices of each worker process, as CUDA_VISIBLE_DEVICES names them."""
-    size = gpus_of_a_trial(needs)
+    size = int(needs.get("gpu", 1))
     return [",".join(gpus[start : start + size]) for start in range(0, len(gpus) - size + 1, size)]
 
 

@@ -126,14 +126,9 @@ class Worker:
 
     def run(self, slot: int, channel: TrialChannel) -> None:
         """Run one trial in `slot`, within `threads_and_logs`."""
-        objective, study, kept, tracker = (
-            self.objective,
-            self.study,
-            self._checkpoints,
-            self.task.tracker,
-        )
+        study, kept, tracker = self.study, self._checkpoints, self.task.tracker
         saved = None if kept is None else kept.of(slot, _bar(study, kept))
-        fixed = (saved and saved.params) or _labelled_parameters(objective, slot)
+        fixed = (saved and saved.params) or _labelled_parameters(self.objective, slot)
         study.sampler = fix_parameters(self._sampler, fixed)
         on_epoch = _on_epoch(study, slot, tracker, channel)
         callbacks = [tracker] if tracker is not None else []

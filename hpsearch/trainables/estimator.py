@@ -357,11 +357,7 @@ class EstimatorModel:
     def _scores_of(self, truth: Truth, predicted: Predicted) -> dict[str, float]:
         """Return the tracked scores by the names that they are asked for."""
         # Some have probabilities only with some of their parameters.
-        scores = known_scores(
-            truth.class_names,
-            multilabel=truth.multilabel,
-            probabilities=predicted.probabilities is not None,
-        )
+        scores = truth.known_scores(probabilities=predicted.probabilities is not None)
         names = {name: ALIASES.get(name, name) for name in self._tracked}
         names = {name: score for name, score in names.items() if score in scores}
         found = scores_of([*names.values()], truth, predicted)

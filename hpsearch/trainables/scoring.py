@@ -42,6 +42,12 @@ class Truth:
         """Whether a row has several labels."""
         return bool(self.class_names) and self.y.ndim == 2
 
+    def known_scores(self, *, probabilities: bool = True) -> list[str]:
+        """Return the names of the metrics that a model of these labels has."""
+        return known_scores(
+            self.class_names, multilabel=self.multilabel, probabilities=probabilities
+        )
+
     def of(self, rows: NDArray[np.intp]) -> Truth:
         """Return the same of some of the rows."""
         weights = None if self.weights is None else self.weights[rows]

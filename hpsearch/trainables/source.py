@@ -98,9 +98,7 @@ class Source:
             return [Path(word) for word in self.place if os.path.isfile(word)]
         if self.function is not None or self.file is None:
             return []
-        own = str(self.file.resolve())
-        loaded = (m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == own)
-        module = next(loaded, None)
+        module = _loaded(self.file.resolve())
         return [self.file] if module is None else _files_of_module(module)
 
     @property
@@ -210,9 +208,8 @@ def _import_file(key: str, path: Path) -> ModuleType:
     if not path.is_file():
         raise SettingsError(f"{key}: there is no file '{path}' (relative to {os.getcwd()})")
     path = path.resolve()
-    for module in list(sys.modules.values()):
-        if getattr(module, "__file__", None) == str(path):
-            return module
+    if (loaded := _loaded(path)) is not None:
+        return loaded
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     name = path.stem if path.stem not in sys.modules else f"{path.stem} of {path.parent.name}"
@@ -227,6 +224,12 @@ def _import_file(key: str, path: Path) -> ModuleType:
         del sys.modules[name]
         raise _not_imported(key, path.name, error) from error
     return module
+
+
+def _loaded(path: Path) -> ModuleType | None:
+    """Return the module that was imported from a file, None if it was not."""
+    modules = list(sys.modules.values())
+    return next((each for each in modules if getattr(each, "__file__", None) == str(path)), None)
 
 
 def _not_imported(key: str, place: str, error: BaseException) -> SettingsError:

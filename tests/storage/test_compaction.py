@@ -18,6 +18,8 @@ from hpsearch.storage import postgres as postgres_module
 from hpsearch.storage.compaction import compact_at_the_end, compact_studies
 from hpsearch.storage.open import open_storage
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 WORKER = """
 import sys
 import optuna
@@ -31,14 +33,6 @@ def objective(trial):
 print("open", flush=True)
 study.optimize(objective, n_trials=40)
 """
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(params=["journal", "postgres"])

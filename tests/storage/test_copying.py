@@ -23,12 +23,10 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def quiet():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+def collected(quiet):  # noqa: ARG001
+    """Collect garbage before the warnings of this module are heard again."""
     yield
-    optuna.logging.set_verbosity(before)
-    gc.collect()  # while the warnings of this module are ignored
+    gc.collect()
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from hpsearch.storage.open import open_storage
 from hpsearch.storage.postgres import PostgresJournal
 from hpsearch.trials.records import curves_of
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 WORKERS = """
 import json, os, sys, time
 import optuna, psycopg
@@ -65,14 +67,6 @@ print(json.dumps(children), flush=True)
 codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 sys.exit(any(codes))
 """
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 class Workers:

@@ -176,7 +176,7 @@ def start_of(objective: WorkerObjective, task: WorkerTask) -> Start:
     modules = ["hpsearch", "numpy", "optuna", *_imports_of(files.values())]
     if objective.settings.model is None or objective.settings.model.estimator is not None:
         modules.append("sklearn")
-    versions = versions_of(dict.fromkeys(modules))
+    versions = versions_of(modules)
     return Start(
         key=uuid4().hex,
         folder=os.getcwd(),

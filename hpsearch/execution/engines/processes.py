@@ -169,8 +169,7 @@ class Pool:
     def _assign_slot(self, worker: _Worker) -> None:
         """Answer a worker that has nothing to do."""
         if worker.slot is not None:  # its trial was taken away: another process had closed it
-            self.coordinator.progress.running.pop(worker.slot, None)
-            self.coordinator.recount()
+            self.coordinator.slot_free(worker.slot)
         worker.slot = self.coordinator.next_slot()
         worker.dismissed = worker.slot is None
         worker.send(NothingLeft() if worker.slot is None else SlotAssigned(worker.slot))

@@ -10,15 +10,15 @@ import atexit
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpsearch.errors import (
     Argument,
@@ -118,7 +118,7 @@ def run_slot(start: Start, slot: int) -> SlotOutcome:
 
 
 def _filled(worker: Worker, start: Start, slot: int) -> SlotOutcome:
-    study, tracker = worker.study, start.task.tracker
+    study, tracker = worker.study, worker.task.tracker
     for trial in study.get_trials(deepcopy=False, states=DONE):
         if assigned_slot(trial) == slot:  # by an attempt whose outcome was lost on its way
             return SlotOutcome(trial)
@@ -127,8 +127,7 @@ def _filled(worker: Worker, start: Start, slot: int) -> SlotOutcome:
     channel = StorageChannel(study, start.key)
     with threads_and_logs():
         worker.run(slot, channel)
-    lost = worker.task.tracker is not None and worker.task.tracker.lost
-    return SlotOutcome(channel.trial, lost and tracker is not None)
+    return SlotOutcome(channel.trial, tracker is not None and tracker.lost)
 
 
 def _worker(start: Start) -> Worker:
@@ -182,17 +181,12 @@ def _check_versions(versions: Mapping[str, str]) -> None:
         raise StudyError(f"has {', '.join(different)}; install the same versions there")
 
 
-def versions_of(modules: Mapping[str, Any]) -> dict[str, str]:
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
     """Return the version of each module, "" if it is not installed or has none."""
-    import importlib
-
-    found = {}
-    for name in modules:
-        module = sys.modules.get(name)
-        if module is None:
-            with suppress(ImportError):
-                module = importlib.import_module(name)
-        found[name] = str(getattr(module, "__version__", ""))
+    found = dict.fromkeys(modules, "")
+    for name in found:
+        with suppress(ImportError):
+            found[name] = str(getattr(import_module(name), "__version__", ""))
     return found
 
 
