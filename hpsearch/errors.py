@@ -5,6 +5,10 @@ HpsearchError       the command line turns these, and nothing else, into one lin
 ├── DataError       the data cannot be read, or not be trained on
 ├── StorageError    the study's storage cannot be opened, read or written
 ├── StudyError      the study cannot be found, continued or finished
+│   ├── UnknownStudyError   there is no such study or trial
+│   ├── BusyError           another process runs it
+│   ├── ConflictError       it is told something else than it knows
+│   └── GoneError           a trial was taken from its client
 └── TrackingError   the MLflow tracking store cannot be reached or used
 
 Interrupted         not an error: the running trial was asked to stop
@@ -120,6 +124,22 @@ class StorageError(HpsearchError):
 
 class StudyError(HpsearchError):
     """The study cannot be found, continued or finished."""
+
+
+class UnknownStudyError(StudyError):
+    """There is no study, or no trial, of that name."""
+
+
+class BusyError(StudyError):
+    """Another process runs the study."""
+
+
+class ConflictError(StudyError):
+    """A client tells a study something that does not go with what it knows."""
+
+
+class GoneError(StudyError):
+    """A trial was given up, because its client was silent for too long."""
 
 
 class TrackingError(HpsearchError):

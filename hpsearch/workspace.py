@@ -270,7 +270,7 @@ class Workspace:
         )
         result = self._run_trials(settings, name, rounds, options)
         on_result(result)  # an OSError of the caller is no StorageError
-        if result.last.reason == "interrupted":
+        if result.last.reason in ("interrupted", "stopped"):
             return result
         draw = save is not None or bool(settings.figure and self.tracker is not None)
         return self._finish(result, save, draw=draw, report=report, force=force)
@@ -455,6 +455,83 @@ class Workspace:
             logger.warning("%s; %s", error, again)
             return None
         return _run_title(study, kind)
+
+    # The queue of the service ------------------------------------------------------------------
+
+    def submit(
+        self,
+        settings: StudySettings,
+        *,
+        name: str | None = None,
+        priority: int = 0,
+        jobs: int = 1,
+    ) -> tuple[Study, bool]:
+        """Create a study that a service on this storage is to run; return it, and whether it is new.
+
+        name: None is the file's name and the sampler. priority: higher ones run first. jobs: how
+        many of its trials run at a time. The same study may be submitted twice.
+        """
+        from hpsearch.execution.coordinator import RunOptions
+        from hpsearch.search.queue import submit
+        from hpsearch.search.study import study_name
+
+        options = RunOptions(storage=self.storage_url, tracker=self.tracker, jobs=jobs)
+        return submit(settings, study_name(settings, name), options, priority=priority)
+
+    @_storage_border
+    def stop(self, name: str) -> None:
+        """Ask whoever runs or evaluates a search to stop; what has been trained is kept."""
+        from hpsearch.search.queue import stop
+
+        stop(*self._search(name))
+
+    @_storage_border
+    def resume(
+        self,
+        name: str,
+        *,
+        trials: int | None = None,
+        priority: int | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        """Want a search to run, or to go on, in a service on this storage; None changes nothing.
+
+        trials: how many it is to have. One that runs with fewer is stopped, and goes on with these.
+        """
+        from hpsearch.search.queue import ask_to_stop, change_trials, want
+
+        storage, study = self._search(name)
+        if trials is not None:
+            change_trials(study, trials)
+        want(study, "run", priority=priority, jobs=jobs)
+        if trials is not None:
+            ask_to_stop(storage, study)
+
+    @_storage_border
+    def want_evaluation(
+        self, name: str, *, top: int = 5, seeds: int = 10, again: bool = False
+    ) -> None:
+        """Want a search to be evaluated by a service on this storage; see `evaluate`."""
+        from hpsearch.search.queue import want
+
+        options = {"top": top, "seeds": seeds, "again": again}
+        want(self._search(name)[1], "run", task="evaluate", options=options)
+
+    @_storage_border
+    def want_deleted(self, name: str) -> None:
+        """Want a search to be stopped and deleted by a service on this storage."""
+        from hpsearch.search.queue import ask_to_stop, want
+
+        storage, study = self._search(name)
+        want(study, "delete")
+        ask_to_stop(storage, study)
+
+    @_storage_border
+    def settings(self, name: str) -> StudySettings:
+        """Return the settings with which a search was started last."""
+        from hpsearch.storage.catalog import study_settings
+
+        return study_settings(self._search(name)[1])
 
     # Reading ---------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ class Coordinator:
 
     It is the channel of a worker in this process; an engine with other processes calls it for them.
     `reason` is why the study stops before all slots are done: "taken over", "interrupted",
-    "timeout", "target" or "patience"; "" while it does not stop.
+    "stopped", "timeout", "target" or "patience"; "" while it does not stop.
     """
 
     def __init__(self, storage: BaseStorage, lease: Lease, work: Work, options: RunOptions) -> None:
@@ -182,6 +182,8 @@ class Coordinator:
                 self.reason = "taken over"
             elif self.options.should_stop():
                 self.reason = "interrupted"
+            elif self.lease.stop_requested:
+                self.reason = "stopped"
             elif search.target is not None and progress.reached(search.target):
                 self.reason = "target"
             elif search.patience is not None and progress.since_best >= search.patience:

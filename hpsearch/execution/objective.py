@@ -17,6 +17,7 @@ from hpsearch.errors import Interrupted, SettingsError
 from hpsearch.formatting import counted
 from hpsearch.storage.failures import is_storage_error
 from hpsearch.trainables.base import Enough
+from hpsearch.trainables.clients import ClientsModel, trained_elsewhere
 from hpsearch.trainables.errors import ConfigurationError, ModelError
 from hpsearch.trials.checkpoints import NothingSavedError
 from hpsearch.trials.curves import Curves, Metrics
@@ -189,16 +190,24 @@ def load_model(settings: StudySettings) -> Model:
             positive=settings.data.positive,
             threads=model.threads,
         )
+    if model.train is None:
+        return ClientsModel()
     from hpsearch.trainables.function import FunctionModel
 
     return FunctionModel(
-        model.source,
+        model.train,
         data=model.data,
         final=model.final,
         seed=search.seed,
         metric=search.metric,
         threads=model.threads,
     )
+
+
+def check_trained_here(settings: StudySettings) -> None:
+    """Raise SettingsError if clients of the service train the study."""
+    if settings.model is not None and settings.model.clients:
+        raise trained_elsewhere()
 
 
 def load_network(settings: StudySettings) -> NetworkModel:
@@ -382,8 +391,7 @@ class Follower:
 
         prunes: whether the pruner is asked after each epoch.
         """
-        self._epochs = model.epochs_of(config)
-        self._prune_before = self._epochs if prunes else 0
+        self.expect(model.epochs_of(config), prunes=prunes)
         resume = self._restore(config)
         try:
             self.follow(lambda follower: model.train(config, draw, follower, resume))
@@ -395,12 +403,24 @@ class Follower:
             if self.checkpoints is not None and resume and len(self.curves) == resume.epoch:
                 self.checkpoints.remove()  # it may be the cause: the next try begins anew
             raise
+        value = self.value(model.name)
+        if self.checkpoints is not None:
+            self.checkpoints.completed()
+        return value
+
+    def expect(self, epochs: int, *, prunes: bool = False) -> None:
+        """Take at most so many epochs. prunes: whether the pruner is asked after each of them."""
+        self._epochs, self._prune_before = epochs, epochs if prunes else 0
+
+    def value(self, trained: str) -> float:
+        """Return the value of a trial that has ended; raise ModelError if it has none.
+
+        trained: what messages call the model.
+        """
         judged = self._judged()
         if judged is None:
             epochs = counted(len(self.curves), "epoch")
-            raise ModelError(f"{model.name} ended after {epochs} without a value of {self.metric}")
-        if self.checkpoints is not None:
-            self.checkpoints.completed()
+            raise ModelError(f"{trained} ended after {epochs} without a value of {self.metric}")
         return judged[1]
 
     def _restore(self, config: Any) -> Checkpoint | None:

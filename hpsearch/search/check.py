@@ -23,7 +23,7 @@ import optuna
 
 from hpsearch.errors import HpsearchError
 from hpsearch.execution.engines.forkserver import held_signals, hidden_main, start_forkserver
-from hpsearch.execution.objective import load_model, loaded
+from hpsearch.execution.objective import check_trained_here, load_model, loaded
 from hpsearch.execution.worker import optuna_logs
 from hpsearch.formatting import counted, format_duration, shortened
 from hpsearch.samplers.registry import build_sampler
@@ -73,6 +73,7 @@ def check_study(settings: StudySettings, epochs: int = EPOCHS) -> Iterator[Findi
     """
     start_forkserver()  # it imports while this process does
     began = time.perf_counter()
+    check_trained_here(settings)
     settings, model = loaded(settings)
     config = _first_configuration(settings)
     epochs = min(epochs, model.epochs_of(config))

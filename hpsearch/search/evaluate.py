@@ -22,7 +22,7 @@ from hpsearch.evaluation.scores import COMPARISON, MODELS, SCORES, TESTED, THRES
 from hpsearch.evaluation.test_set import Networks, complete_use, last_use_by, request_use
 from hpsearch.execution.coordinator import OnProgress, RunOptions
 from hpsearch.execution.engines.forkserver import start_forkserver
-from hpsearch.execution.objective import load_model
+from hpsearch.execution.objective import check_trained_here, load_model
 from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.search.model_finals import score_finals
 from hpsearch.search.repeats import (
@@ -126,6 +126,7 @@ def run_evaluation(
         start_forkserver()
     with storage_errors(options.storage, hint=KEPT):
         settings = evaluation_settings(study)
+        check_trained_here(settings)
         results, seeds = _results(store, study, top, seeds)
         model = load_model(settings)
         check_data(study, model.digest)

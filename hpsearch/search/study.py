@@ -22,7 +22,7 @@ from hpsearch.errors import Argument, Sentence, SettingsError, StudyError, Track
 from hpsearch.execution.coordinator import Coordinator, OnProgress, RunOptions, Work
 from hpsearch.execution.engines.engine import run_slots
 from hpsearch.execution.engines.forkserver import start_forkserver
-from hpsearch.execution.objective import Objective
+from hpsearch.execution.objective import Objective, check_trained_here
 from hpsearch.execution.progress import progress_bar
 from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.formatting import format_duration
@@ -77,9 +77,9 @@ logger = logging.getLogger(__name__)
 class Outcome:
     """The result of `run_study`.
 
-    `reason` is "finished", "given up" (a trial failed three times), "interrupted", or a stop rule:
-    "timeout", "target" or "patience". It is "nothing completed" for a round that leaves
-    `run_rounds` no trial to search around.
+    `reason` is "finished", "given up" (a trial failed three times), "interrupted", "stopped" (by
+    another process, which asked for it), or a stop rule: "timeout", "target" or "patience". It is
+    "nothing completed" for a round that leaves `run_rounds` no trial to search around.
     """
 
     study: Study
@@ -108,6 +108,10 @@ class Outcome:
         match self.reason:
             case "interrupted":
                 return Sentence(f"interrupted with {done} done; the same command continues it")
+            case "stopped":
+                return Sentence(
+                    f"stopped on request with {done} done; the same command continues it"
+                )
             case "timeout":
                 more = f" with {done} done; the same command continues it"
                 return Sentence("stopped by ", Argument("timeout"), more)
@@ -215,8 +219,60 @@ def run(
 ) -> Outcome:
     """Run the study called `name`, as `run_study` does."""
     started, tracker = time.monotonic(), options.tracker
+    check_trained_here(settings)
     if options.jobs > 1:
         start_forkserver()  # it imports while this process loads the data
+    study, store, objective = opened(settings, name, options, earlier=earlier)
+    settings = objective.settings
+    with storage_errors(options.storage, hint=KEPT), leased(store, study) as lease:
+        wait_for_orphans(store, study, options.should_stop)
+        if earlier:
+            write_round(study, earlier[0], len(earlier) + 1)
+            transfer_trials(earlier, study, settings.trial)
+        written = tracker.sync(study, options.should_stop) if tracker is not None else 0
+        work = Work(
+            settings=settings,
+            slots=range(settings.search.slots),
+            deadline=deadline,
+            summarize=partial(_update_page, [*earlier, study], tracker),
+        )
+        coordinator = Coordinator(store, lease, work, options)
+        _keep_settings(study, settings, whole=bool(coordinator.todo))
+        if coordinator.todo:
+            _point_out_changed_code(study, objective.model)
+        try:
+            run_slots(coordinator, objective)
+            coordinator.catch_up()
+            _log_checkpoints(study, settings, options)
+        finally:
+            coordinator.summarize()
+        trials = own_trials(study)
+        slots, counts = coordinator.slots(trials), count_trials(trials)
+    all_done = len(slots.done) == len(work.slots)
+    new = coordinator.progress.done - coordinator.progress.started_with
+    if all_done and new:
+        compact_at_the_end(store, study)
+    return Outcome(
+        study=study,
+        reason=coordinator.reason or ("finished" if all_done else "given up"),
+        slots=slots,
+        counts=counts,
+        total=len(work.slots),
+        written=written,
+        new=new,
+        seconds=time.monotonic() - started,
+        search=settings.search,
+    )
+
+
+def opened(
+    settings: StudySettings, name: str, options: RunOptions, *, earlier: Sequence[Study] = ()
+) -> tuple[Study, BaseStorage, Objective]:
+    """Create the study called `name`, or open it to continue, after everything has been checked.
+
+    Returns also its storage, and its objective, whose settings are complete. Raises HpsearchError.
+    """
+    tracker = options.tracker
     check_sampler(settings.search.sampler)
     check_repeats(settings)
     known = storage_exists(options.storage)
@@ -237,45 +293,7 @@ def run(
         if tracker is not None:
             tracker.store.prepare()
         study = open_study(store, name, settings, objective.model.digest)
-        with leased(store, study) as lease:
-            wait_for_orphans(store, study, options.should_stop)
-            if earlier:
-                write_round(study, earlier[0], len(earlier) + 1)
-                transfer_trials(earlier, study, settings.trial)
-            written = tracker.sync(study, options.should_stop) if tracker is not None else 0
-            work = Work(
-                settings=settings,
-                slots=range(settings.search.slots),
-                deadline=deadline,
-                summarize=partial(_update_page, [*earlier, study], tracker),
-            )
-            coordinator = Coordinator(store, lease, work, options)
-            _keep_settings(study, settings, whole=bool(coordinator.todo))
-            if coordinator.todo:
-                _point_out_changed_code(study, objective.model)
-            try:
-                run_slots(coordinator, objective)
-                coordinator.catch_up()
-                _log_checkpoints(study, settings, options)
-            finally:
-                coordinator.summarize()
-            trials = own_trials(study)
-            slots, counts = coordinator.slots(trials), count_trials(trials)
-    all_done = len(slots.done) == len(work.slots)
-    new = coordinator.progress.done - coordinator.progress.started_with
-    if all_done and new:
-        compact_at_the_end(store, study)
-    return Outcome(
-        study=study,
-        reason=coordinator.reason or ("finished" if all_done else "given up"),
-        slots=slots,
-        counts=counts,
-        total=len(work.slots),
-        written=written,
-        new=new,
-        seconds=time.monotonic() - started,
-        search=settings.search,
-    )
+    return study, store, objective
 
 
 def _continued(settings: StudySettings, storage: BaseStorage, name: str) -> StudySettings:

@@ -43,6 +43,8 @@ def _what_is_trained(settings: StudySettings, data_digest: str) -> dict[str, Any
     if settings.model is not None:
         sources = settings.model.sources.items()
         entries = {f"model.{key}": source.name for key, source in sources}
+        if settings.model.clients:
+            entries["model.clients"] = True
         entries["search.direction"] = settings.search.direction
     if settings.uses_data:
         data = settings.data.model_dump(exclude={"source", "more", "reading"}, exclude_none=True)

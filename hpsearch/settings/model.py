@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import ByteSize, ConfigDict, Field, PlainValidator, TypeAdapter, model_validator
 
 from hpsearch.settings.table import Count, SettingsTable, TableError
+from hpsearch.trainables.clients import NAME
 from hpsearch.trainables.source import Source
 
 SOURCES = ("train", "estimator", "data", "final")  # the keys that name a function
@@ -79,12 +80,14 @@ class Resources(SettingsTable):
 class ModelSettings(SettingsTable):
     """[model]: a user's own model, what it is given, and what is kept of it.
 
-    train: what trains it; or estimator: a scikit-learn estimator, which is trained on [data]. data:
-    the function that loads the data of `train`. final: the function that trains on everything but
-    its test rows and scores those. threads: how many a trial uses. resources: what a trial needs,
-    so that never more run at a time than fit. checkpoint_seconds: from one checkpoint of a trial to
-    the next. keep: of how many of the best trials the checkpoint of the best epoch is kept.
-    log_checkpoints: whether these go to MLflow.
+    train: what trains it; or estimator: a scikit-learn estimator, which is trained on [data]; or
+    clients: whether programs elsewhere train it, which ask the service for trials and tell it what
+    came out. lease_seconds: how long one of these may be silent before its trial is given to
+    another. data: the function that loads the data of `train`. final: the function that trains on
+    everything but its test rows and scores those. threads: how many a trial uses. resources: what a
+    trial needs, so that never more run at a time than fit. checkpoint_seconds: from one checkpoint
+    of a trial to the next. keep: of how many of the best trials the checkpoint of the best epoch is
+    kept. log_checkpoints: whether these go to MLflow.
     """
 
     model_config = ConfigDict(
@@ -93,6 +96,8 @@ class ModelSettings(SettingsTable):
 
     train: Annotated[Source | None, PlainValidator(_train_source)] = None
     estimator: Annotated[Source | None, PlainValidator(_estimator_source)] = None
+    clients: bool = False
+    lease_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     data: Annotated[Source | None, PlainValidator(_data_source)] = None
     final: Annotated[Source | None, PlainValidator(_data_source)] = None
     threads: Count = 1
@@ -103,27 +108,25 @@ class ModelSettings(SettingsTable):
 
     @model_validator(mode="after")
     def _one_model(self) -> ModelSettings:
-        if (self.train is None) == (self.estimator is None):
+        if (self.train is not None) + (self.estimator is not None) + self.clients != 1:
             raise TableError(
                 ": must have either train, the function or program that trains, or estimator, a "
-                "class of scikit-learn"
+                "class of scikit-learn, or clients = true, for programs that ask the service"
             )
-        for key in ("data", "final") if self.estimator is not None else ():
+        for key in ("data", "final") if self.train is None else ():
             if getattr(self, key) is not None:
-                raise TableError(f".{key}: is for train; an estimator has the rows of [data]")
+                has = "clients have data of their own"
+                if self.estimator is not None:
+                    has = "an estimator has the rows of [data]"
+                raise TableError(f".{key}: is for train; {has}")
         return self
 
     @property
     def name(self) -> str:
         """What messages call it."""
-        return self.source.name if self.estimator is None else dotted(self.estimator)
-
-    @property
-    def source(self) -> Source:
-        """What is trained."""
-        source = self.train or self.estimator
-        assert source is not None  # as `_one_model` has checked
-        return source
+        if self.estimator is not None:
+            return dotted(self.estimator)
+        return NAME if self.train is None else self.train.name
 
     @property
     def sources(self) -> dict[str, Source]:

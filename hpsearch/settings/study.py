@@ -186,7 +186,8 @@ class StudySettings(BaseModel):
     @model_validator(mode="after")
     def _declared_metrics(self) -> StudySettings:
         """Take the direction of the metric from METRICS beside the function that trains."""
-        declared = {} if self.model is None else declared_metrics(self.model.source)
+        train = None if self.model is None else self.model.train
+        declared = {} if train is None else declared_metrics(train)
         if not declared or self.model is None:
             return self
         metric, given = self.search.metric, self.search.given_direction
@@ -210,8 +211,8 @@ class StudySettings(BaseModel):
                 raise ValueError(f"search.{key}: {unknown_name(name, NETWORK_METRICS, 'a metric')}")
         if self.model is not None and self.model.estimator is None and self.search.metrics:
             raise ValueError(
-                f"search.metrics: {self.model.name} yields its metrics, all of which are tracked; "
-                "leave metrics out"
+                f"search.metrics: {self.model.name} names its own, all of which are tracked; leave "
+                "metrics out"
             )
         if self.model is not None and self.search.threshold is not None:
             raise ValueError(

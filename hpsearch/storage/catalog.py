@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from hpsearch.data.files import is_table
-from hpsearch.errors import Command, StudyError
+from hpsearch.errors import Command, StudyError, UnknownStudyError
 from hpsearch.formatting import unknown_name
 from hpsearch.settings.definition import READING
+from hpsearch.settings.model import with_files_beside
 from hpsearch.settings.names import with_suffix
 from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.trials.records import (
@@ -45,10 +46,10 @@ def load_study(storage: BaseStorage, name: str) -> Study:
     if name == TEST_SET_LOG or not has_study(storage, name):
         names = sorted(study.study_name for study in all_searches(storage))
         if not names:
-            raise StudyError(
+            raise UnknownStudyError(
                 f"no study '{name}': the storage is empty; ", Command("study"), " starts one"
             )
-        raise StudyError(unknown_name(name, names, "a study in this storage"))
+        raise UnknownStudyError(unknown_name(name, names, "a study in this storage"))
     return optuna.load_study(storage=storage, study_name=name)
 
 
@@ -103,7 +104,7 @@ def find_evaluated(storage: BaseStorage, study: Study) -> Study | None:
 def study_settings(study: Study) -> StudySettings:
     """Return the settings of the study's last start; raise StudyError if there are none.
 
-    A data file that is not in the working directory is looked up in that of the last start.
+    A file that is not in the working directory is looked up in that of the last start.
     """
     file = study_file(study)
     if file is None:
@@ -111,9 +112,10 @@ def study_settings(study: Study) -> StudySettings:
             f"study '{study.study_name}' was not started by hpsearch, so its space is not known; "
             "only what `hpsearch study` has run can be narrowed or exported"
         )
-    settings = parse_settings(tomllib.loads(file), f"study '{study.study_name}'")
-    settings = as_begun(settings, study)
-    folder = folder_of(study)
+    table, folder = tomllib.loads(file), folder_of(study)
+    if folder is not None and "model" in table:
+        table["model"] = with_files_beside(table["model"], Path(folder))
+    settings = as_begun(parse_settings(table, f"study '{study.study_name}'"), study)
     there = {} if folder is None else settings.data.found_in(Path(folder))
     return settings.replace(data=there) if there else settings
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hpsearch.errors import StudyError
+from hpsearch.errors import BusyError, StudyError
 from hpsearch.trials.records import (
     LeaseRecord,
     ProcessId,
     lease_key,
     leases_of,
+    stop_request,
     taken_over_by,
     write_lease,
     write_taken_over,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 RENEW_SECONDS = 10.0  # how often a holder renews its lease
+STOP_SECONDS = 1.0  # how often it looks whether it is asked to stop
 WATCH_SECONDS = 45.0  # a lease on another machine that is not renewed for this long has no holder
 WATCH_SECONDS_0_1 = 300.0  # version 0.1 renews between epochs only
 POLL_SECONDS = 0.5
@@ -101,6 +103,7 @@ class Lease:
     been frozen, finds at its next look that it has lost the study.
 
     lost: who has taken the study over, as a StudyError; None while this process holds it.
+    stop_requested: whether another process has asked this one to stop.
     """
 
     def __init__(self, storage: BaseStorage, study: Study) -> None:
@@ -108,6 +111,8 @@ class Lease:
         self.storage, self.study, self.key = storage, study, lease_key(token)
         self.record = LeaseRecord(this_process(), since=time.time(), token=token)
         self.lost: StudyError | None = None
+        self.stop_requested = False
+        self._earlier_stop = stop_request(study)
         self._first_seen: dict[str, float] = {}  # when other leases had been renewed
         self._ended = threading.Event()
 
@@ -123,7 +128,7 @@ class Lease:
                 return
             self.release()
             time.sleep(random.uniform(0.05, 0.5))
-        raise StudyError(
+        raise BusyError(
             f"study '{self.study.study_name}' is being started by several processes; try again"
         )
 
@@ -151,15 +156,22 @@ class Lease:
         return self.lost is None
 
     def keep_renewed(self) -> None:
-        """Renew the lease until it is released or lost; run by a thread, so that no epoch is too
-        long for it."""
-        while not self._ended.wait(RENEW_SECONDS):
+        """Renew the lease until it is released or lost, and look for requests to stop.
+
+        A thread runs this, so that no epoch is too long for it.
+        """
+        due = time.monotonic() + RENEW_SECONDS
+        while not self._ended.wait(min(STOP_SECONDS, RENEW_SECONDS)):
             try:
+                self.stop_requested = stop_request(self.study) != self._earlier_stop
+                if time.monotonic() < due:
+                    continue
                 if not self.look():
                     break
                 self._write()
             except Exception:  # the trials meet the same storage, and say what is wrong with it
                 logger.debug("the lease was not renewed", exc_info=True)
+            due = time.monotonic() + RENEW_SECONDS
         self.storage.remove_session()
 
     def release(self) -> None:
@@ -232,9 +244,9 @@ def _named(process: ProcessId) -> str:
     return f"process {process.pid} on {process.host}"
 
 
-def _is_being_run(study: Study, lease: LeaseRecord) -> StudyError:
+def _is_being_run(study: Study, lease: LeaseRecord) -> BusyError:
     since = datetime.fromtimestamp(lease.since).strftime("%Y-%m-%d %H:%M:%S")
-    return StudyError(
+    return BusyError(
         f"study '{study.study_name}' is being run by {_named(lease.process)} since {since}; stop "
         "that first"
     )

@@ -245,12 +245,17 @@ def _asked_for(
 
 def seed_training(study_seed: int, draw: int) -> int:
     """Return the seed of a training, with which the global random states are seeded as well."""
-    seed = int(derive_rng(study_seed, draw, "train").integers(2**31))
+    seed = training_seed(study_seed, draw)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(seed)
     return seed
+
+
+def training_seed(study_seed: int, draw: int) -> int:
+    """Return the seed of a training."""
+    return int(derive_rng(study_seed, draw, "train").integers(2**31))
 
 
 def limit_threads(threads: int) -> None:

@@ -11,7 +11,7 @@ import math
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -44,6 +44,7 @@ _TRANSFERRED = "carried"  # the key of version 0.1
 _REPEAT = "repeat"
 _WEIGHTS = "network"
 _RESUMED = "resumed"
+_CLIENT = "client"
 
 # What workers of a study do not read of each other's trials, and what takes the most space.
 BULKY = frozenset({_PROCESS, _SETUP, _CURVES, _TRACEBACK})
@@ -150,6 +151,16 @@ def process_of(trial: AnyTrial) -> ProcessId | None:
     """Return the process that runs or ran the trial, None if it is not recorded."""
     process = trial.user_attrs.get(_PROCESS)
     return None if process is None else ProcessId(**process)
+
+
+def client_of(trial: AnyTrial) -> str | None:
+    """Return the client of the service that trains the trial, None if it is trained here."""
+    return trial.user_attrs.get(_CLIENT)
+
+
+def write_client(trial: BaseTrial, client: str) -> None:
+    """Record which client of the service trains the trial."""
+    trial.set_user_attr(_CLIENT, client)
 
 
 def setup_of(trial: AnyTrial) -> Setup | None:
@@ -372,6 +383,8 @@ _LEASE_PREFIX = "hpsearch.parent."  # one attribute for each process that claims
 LEASE_KEYS = 256
 _TAKEN_OVER = "hpsearch.taken_over"
 _START = "hpsearch.start"
+_STOP = "hpsearch.stop"
+_WISH = "hpsearch.wish"
 
 
 class StudyId(NamedTuple):
@@ -389,6 +402,25 @@ class LeaseRecord:
     since: float
     renewed: float = 0.0
     token: str = ""  # tells it from every other lease; "" in records of version 0.1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of a study by those who use it through the service.
+
+    want: "run"; "stop"; "delete"; and what came of it: "done", or "failed". since: when that was
+    wanted, in seconds since 1970; studies are run in order of priority, the highest first, and age.
+    task: "search", or "evaluate" with its options. jobs: how many trials at a time. said: the
+    sentence of an error.
+    """
+
+    want: str
+    since: float
+    priority: int = 0
+    jobs: int = 1
+    task: str = "search"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
 
 
 def definition_of(study: Study) -> dict[str, str]:
@@ -544,6 +576,27 @@ def current_start(study: Study) -> str | None:
 def write_current_start(study: Study, key: str | None) -> None:
     """Have workers elsewhere work for the start with this key, or stop."""
     study.set_user_attr(_START, key)
+
+
+def stop_request(study: Study) -> str | None:
+    """Return the id of the last request to stop the study, None if there was none."""
+    return study.user_attrs.get(_STOP)
+
+
+def write_stop_request(study: Study) -> None:
+    """Ask whoever runs the study now to stop; a later start goes on."""
+    study.set_user_attr(_STOP, uuid4().hex)
+
+
+def wish_of(study: Study) -> Wish | None:
+    """Return what is wanted of the study, None if nobody has said so through the service."""
+    table = study.user_attrs.get(_WISH)
+    return None if table is None else Wish(**table)
+
+
+def write_wish(study: Study, wish: Wish) -> None:
+    """Store what is wanted of the study."""
+    study.set_user_attr(_WISH, asdict(wish))
 
 
 def copy_attributes(source: Study, target: Study) -> None:
