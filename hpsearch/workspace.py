@@ -173,6 +173,7 @@ class Workspace:
     tracking_uri: MLflow's tracking store; None takes MLFLOW_TRACKING_URI, else
     `sqlite:///mlflow.db`.
     tracked: False leaves MLflow alone.
+    keep_open: whether the storage stays open from one call to the next, in a process that stays.
     """
 
     def __init__(
@@ -181,8 +182,11 @@ class Workspace:
         tracking_uri: str | None = None,
         *,
         tracked: bool = True,
+        keep_open: bool = False,
     ) -> None:
         self._storage, self._tracking_uri, self.tracked = storage, tracking_uri, tracked
+        self.keep_open = keep_open
+        self._kept: BaseStorage | None = None
 
     @property
     def storage_url(self) -> str:
@@ -466,7 +470,7 @@ class Workspace:
         priority: int = 0,
         jobs: int = 1,
     ) -> tuple[Study, bool]:
-        """Create a study that a service on this storage is to run; return it, and whether it is new.
+        """Create a study that a service is to run; return it, and whether it is new.
 
         name: None is the file's name and the sampler. priority: higher ones run first. jobs: how
         many of its trials run at a time. The same study may be submitted twice.
@@ -496,16 +500,23 @@ class Workspace:
     ) -> None:
         """Want a search to run, or to go on, in a service on this storage; None changes nothing.
 
-        trials: how many it is to have. One that runs with fewer is stopped, and goes on with these.
+        trials: how many it is to have. priority: see `submit`. jobs: how many at a time.
         """
-        from hpsearch.search.queue import ask_to_stop, change_trials, want
+        from hpsearch.search.queue import change, want
 
         storage, study = self._search(name)
-        if trials is not None:
-            change_trials(study, trials)
-        want(study, "run", priority=priority, jobs=jobs)
-        if trials is not None:
-            ask_to_stop(storage, study)
+        want(study, "run", jobs=jobs)
+        change(storage, study, trials=trials, priority=priority)
+
+    @_storage_border
+    def change(self, name: str, *, trials: int | None = None, priority: int | None = None) -> None:
+        """Change how many trials a search has, or when its turn is in a service.
+
+        It runs only if it did. One that runs with fewer trials is stopped, and goes on with these.
+        """
+        from hpsearch.search.queue import change
+
+        change(*self._search(name), trials=trials, priority=priority)
 
     @_storage_border
     def want_evaluation(
@@ -545,14 +556,11 @@ class Workspace:
         """Return a summary of each search in the storage, by name; [] if there is no storage."""
         from hpsearch.analysis.summaries import StudySummary
         from hpsearch.storage.catalog import all_searches
-        from hpsearch.storage.open import open_storage, storage_exists
+        from hpsearch.storage.open import storage_exists
 
         if not storage_exists(self.storage_url):
             return []
-        return [
-            StudySummary.of(study)
-            for study in all_searches(open_storage(self.storage_url, create=False))
-        ]
+        return [StudySummary.of(study) for study in all_searches(self._open())]
 
     @_storage_border
     def summary(self, name: str) -> StudySummary:
@@ -574,6 +582,13 @@ class Workspace:
         from hpsearch.analysis.summaries import Leaderboard
 
         return Leaderboard.of([self._search(name)[1]], top)
+
+    @_storage_border
+    def evaluation(self, name: str) -> dict[str, Any] | None:
+        """Return the last evaluation of a search as plain data, None if it has none."""
+        from hpsearch.trials.records import evaluation_table
+
+        return evaluation_table(self._search(name)[1])
 
     @_storage_border
     def narrow(
@@ -697,7 +712,7 @@ class Workspace:
         """
         from hpsearch.analysis.ranking import better_round
         from hpsearch.files import file_name, write_file
-        from hpsearch.report.page import check_page, report_page
+        from hpsearch.report.page import check_page
         from hpsearch.storage.catalog import rounds_of
         from hpsearch.tracking.artifacts import REPORT_RUN, log_study_report
         from hpsearch.trials.records import experiment_name
@@ -708,12 +723,21 @@ class Workspace:
         if self.tracker is not None:
             self.tracker.store.check(experiment_name(study))
         rounds = rounds_of(store, study)
-        page = report_page(study, rounds=rounds, top=top, storage=self.storage_url)
+        page = self.report_page(name, top=top)
         written = write_file(OUTPUT, path, page.encode())
         if self.tracker is not None:
             log_study_report(self.tracker.store, study, page)
         tracked_as = None if self.tracker is None else _run_title(study, REPORT_RUN)
         return Report(written, tracked_as, better_round(rounds, study))
+
+    @_storage_border
+    def report_page(self, name: str, *, top: int = 20) -> str:
+        """Return the page of HTML that `report` writes."""
+        from hpsearch.report.page import report_page
+        from hpsearch.storage.catalog import rounds_of
+
+        store, study = self._search(name)
+        return report_page(study, rounds=rounds_of(store, study), top=top, storage=self.storage_url)
 
     @_storage_border
     def figures(self, name: str, *, save: PathLike | None = None, force: bool = False) -> Drawing:
@@ -958,7 +982,10 @@ class Workspace:
     def _open(self) -> BaseStorage:
         from hpsearch.storage.open import open_storage
 
-        return open_storage(self.storage_url, create=False)
+        storage = self._kept or open_storage(self.storage_url, create=False)
+        if self.keep_open:
+            self._kept = storage
+        return storage
 
     def _search(self, name: str) -> tuple[BaseStorage, Study]:
         """Open the storage, and in it the search called `name`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from hpsearch.errors import Command, Sentence, StudyError
+from hpsearch.errors import Command, Sentence, UnknownStudyError
 from hpsearch.space.ranges import field_name
 from hpsearch.trials.records import (
     assigned_slot,
@@ -144,7 +144,7 @@ def find_trial(study: Study, slot: str) -> FrozenTrial:
     trials = [trial for trial in trials if assigned_slot(trial) is not None] or trials
     matching = [t for t in trials if slot.isdecimal() and slot_of(t) == int(slot)]
     if not matching:
-        raise StudyError(f"study '{study.study_name}' has no trial {slot}")
+        raise UnknownStudyError(f"study '{study.study_name}' has no trial {slot}")
     return matching[-1]
 
 

@@ -18,9 +18,9 @@ from hpsearch.cli.options import (
     storage_option,
     tracking_option,
 )
-from hpsearch.cli.signals import stop_on_signals
 from hpsearch.errors import Command, Interrupted, Sentence
 from hpsearch.execution.engines.forkserver import start_forkserver
+from hpsearch.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -20,10 +20,10 @@ from hpsearch.cli.options import (
     storage_option,
     tracking_option,
 )
-from hpsearch.cli.signals import stop_on_signals
 from hpsearch.errors import Command, Sentence
 from hpsearch.execution.engines.forkserver import start_forkserver
 from hpsearch.settings.names import PrunerName, SamplerName
+from hpsearch.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,6 +33,7 @@ from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
 from hpsearch.storage.leases import this_process
 from hpsearch.trainables.clients import ClientsModel
+from hpsearch.trainables.epochs import check_first, read_epoch
 from hpsearch.trainables.errors import ModelError
 from hpsearch.trainables.function import training_seed
 from hpsearch.trials.records import (
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from hpsearch.trials.curves import Metrics
 
 LONGEST_NAME = 100  # characters, of a client
+MOST_METRICS = 100  # of an epoch
 SILENT = "its client was silent for too long"
 
 logger = logging.getLogger(__name__)
@@ -150,12 +152,12 @@ class ClientStudy:
             self._renew(opened)
             return self._assignment(opened)
 
-    def report(self, number: int, client: str, first: int, epochs: Sequence[Metrics]) -> Answer:
+    def report(self, number: int, client: str, first: int, epochs: Sequence[object]) -> Answer:
         """Take the metrics of a batch of epochs, the first of which is number `first`, from 1.
 
         Epochs that are known already change nothing. Raises ConflictError if one is missing before
         them, or if the trial is not the client's, GoneError if it was given up, and SettingsError
-        for more epochs than the trial has.
+        for more epochs than the trial has, and for what are no metrics.
         """
         with self._lock:
             opened = self._of(number, client)
@@ -170,9 +172,10 @@ class ClientStudy:
             most = self.model.epochs_of(opened.config)
             if first + len(epochs) - 1 > most:
                 raise SettingsError(f"epochs: trial {number} has {counted(most, 'epoch')}")
+            read = [self._read(each, follower) for each in epochs[known + 1 - first :]]
             self._renew(opened)
             try:
-                for metrics in epochs[known + 1 - first :]:
+                for metrics in read:
                     follower.follow(partial(_hand_over, metrics))
             except optuna.TrialPruned as pruned:
                 write_reason(opened.trial, str(pruned))
@@ -180,7 +183,7 @@ class ClientStudy:
             reported = len(follower.curves)
             return Answer(number, reported < most, "running", reported, self.lease_seconds)
 
-    def complete(self, number: int, client: str, metrics: Metrics | None = None) -> FrozenTrial:
+    def complete(self, number: int, client: str, metrics: object = None) -> FrozenTrial:
         """End a trial well, and return it.
 
         metrics: of a trial that has reported no epoch; they are its only one. Raises as `report`
@@ -193,13 +196,13 @@ class ClientStudy:
                 self._check_same(opened, metrics)
                 return opened
             follower = opened.follower
-            if metrics and len(follower.curves):
+            if metrics is not None and len(follower.curves):
                 raise ConflictError(
                     f"trial {number}: has reported its epochs; complete it without metrics"
                 )
             try:
-                if metrics:
-                    follower.follow(partial(_hand_over, metrics))
+                if metrics is not None:
+                    follower.follow(partial(_hand_over, self._read(metrics, follower)))
                 value = follower.value(f"client {client!r}")
             except optuna.TrialPruned as pruned:
                 write_reason(opened.trial, str(pruned))
@@ -226,6 +229,13 @@ class ClientStudy:
         """Give up the trials whose clients were silent for too long."""
         with self._lock:
             self._end_silent()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no trial is open and none is left to begin."""
+        with self._lock:
+            coordinator = self.coordinator
+            return not self._open and (not coordinator.todo or coordinator.stopping())
 
     @property
     def running(self) -> int:
@@ -302,11 +312,26 @@ class ClientStudy:
             raise GoneError(f"trial {number}: was given up, because {reason}; ask for another one")
         return trial
 
-    def _check_same(self, trial: FrozenTrial, metrics: Metrics | None) -> None:
+    def _read(self, item: object, follower: Follower) -> Metrics:
+        """Return the metrics of an epoch; raises SettingsError."""
+        metric = self.settings.search.metric
+        try:
+            metrics, _ = read_epoch(item, metric, self.model.name)
+            if not len(follower.curves):
+                check_first(metrics, metric, self.model.name)
+        except ModelError as error:
+            raise SettingsError(str(error)) from None
+        if len(metrics) > MOST_METRICS:
+            raise SettingsError(f"an epoch has at most {MOST_METRICS} metrics")
+        return metrics
+
+    def _check_same(self, trial: FrozenTrial, metrics: object) -> None:
         """Raise ConflictError if a trial that has ended is told to have ended otherwise."""
         search = self.settings.search
-        told = None if not metrics else metrics.get(search.metric)
-        if trial.state is TrialState.COMPLETE and metrics and told != trial.value:
+        if trial.state is not TrialState.COMPLETE or metrics is None:
+            return
+        told = read_epoch(metrics, search.metric, self.model.name)[0].get(search.metric)
+        if told != trial.value:
             raise ConflictError(
                 f"trial {trial.number}: is complete already, with {search.metric} {trial.value}"
             )

@@ -91,7 +91,16 @@ def ask_to_stop(storage: BaseStorage, study: Study) -> None:
         write_stop_request(evaluation)
 
 
-def change_trials(study: Study, trials: int) -> None:
-    """Let a study have so many trials from its next start on; raises SettingsError."""
-    settings = study_settings(study).replace(search={"trials": trials})
-    write_study_file(study, settings.to_toml())
+def change(storage: BaseStorage, study: Study, *, trials: int | None, priority: int | None) -> None:
+    """Change the number of trials of a study, or its priority; None leaves one as it is.
+
+    One that runs is asked to stop: it is still wanted, so the service starts it again. Raises
+    SettingsError.
+    """
+    if trials is not None:
+        settings = study_settings(study).replace(search={"trials": trials})
+        write_study_file(study, settings.to_toml())
+        ask_to_stop(storage, study)
+    wish = wish_of(study)
+    if priority is not None and wish is not None:
+        write_wish(study, replace(wish, priority=priority))

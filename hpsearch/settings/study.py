@@ -338,6 +338,18 @@ def parse_settings(table: Mapping[str, Any], place: str) -> StudySettings:
         raise SettingsError(f"{place}: keys must be text") from None
 
 
+def parse_toml(text: str, place: str) -> dict[str, Any]:
+    """Return the tables of a study file; raises SettingsError that names `place`."""
+    if len(text) > LARGEST_FILE:
+        raise SettingsError(f"{place}: must be at most {LARGEST_FILE:,} characters, but is longer")
+    if DEEP_KEY.search(text):  # it would take minutes to read
+        raise SettingsError(f"{place}: is no study file: a key in it has more than 100 parts")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
+        raise SettingsError(f"{place}: is not TOML: {error}") from None
+
+
 def load_settings(
     source: str | os.PathLike[str],
     *,
@@ -355,20 +367,11 @@ def load_settings(
     path = _find(source)
     try:
         with path.open(encoding="utf-8-sig") as file:
-            text = file.read(LARGEST_FILE + 1)
-        if len(text) > LARGEST_FILE:
-            raise SettingsError(
-                f"{path}: must be at most {LARGEST_FILE:,} characters, but is longer"
-            )
-        if DEEP_KEY.search(text):  # it would take minutes to read
-            raise SettingsError(f"{path}: is no study file: a key in it has more than 100 parts")
-        table = tomllib.loads(text)
+            table = parse_toml(file.read(LARGEST_FILE + 1), str(path))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
-    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond Python's limits
-        raise SettingsError(f"{path}: is not TOML: {error}") from None
     if isinstance(model := table.get("model", {} if train else None), Mapping):
         model = model if train is None else {**model, "train": train}
         table["model"] = with_files_beside(model, path.parent)

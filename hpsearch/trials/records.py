@@ -578,6 +578,11 @@ def write_current_start(study: Study, key: str | None) -> None:
     study.set_user_attr(_START, key)
 
 
+def is_for_clients(study: Study) -> bool:
+    """Return whether clients of the service train the study's trials."""
+    return "model.clients" in definition_of(study)
+
+
 def stop_request(study: Study) -> str | None:
     """Return the id of the last request to stop the study, None if there was none."""
     return study.user_attrs.get(_STOP)

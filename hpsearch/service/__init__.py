@@ -1,0 +1,1 @@
+"""The service: studies by HTTP, for programs in any language and for people with a browser."""

@@ -1,0 +1,63 @@
+"""The app: the API, what monitors read, and the page, over one service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from hpsearch import __version__
+from hpsearch.service.api.studies import studies_router
+from hpsearch.service.api.trials import trials_router
+from hpsearch.service.metrics import Measured, Monitor
+from hpsearch.service.problems import add_handlers
+
+if TYPE_CHECKING:
+    from hpsearch.service.service import Service
+
+API = "/api/v1"
+THREADS = 16  # more would wait for the same storage
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the app of a service, which it starts and closes."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        service.start()
+        yield
+        await anyio.to_thread.run_sync(service.close)
+
+    app = FastAPI(
+        title="hpsearch",
+        version=__version__,
+        summary="Studies by HTTP.",
+        lifespan=lifespan,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # it would load its scripts from another host
+        redoc_url=None,
+    )
+    add_handlers(app)
+    monitor = Monitor(service)
+    app.add_middleware(Measured, monitor=monitor)
+    app.include_router(studies_router(service), prefix=API)
+    app.include_router(trials_router(service), prefix=API)
+
+    @app.get("/health", tags=["monitoring"])
+    def health() -> dict[str, bool]:
+        """Whether the service and its storage answer."""
+        service.states()
+        return {"ok": True}
+
+    @app.get("/metrics", tags=["monitoring"], response_class=Response)
+    def metrics() -> Response:
+        """Counts for Prometheus."""
+        return Response(monitor.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
