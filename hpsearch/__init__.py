@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from hpsearch.client import Client as Client
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.execution.objective import Objective as Objective
     from hpsearch.search.cross_validation import SearchCV as SearchCV
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hpsearch.workspace import Workspace as Workspace
 
 _HOMES = {
+    "Client": "hpsearch.client",
     "HpsearchError": "hpsearch.errors",
     "Objective": "hpsearch.execution.objective",
     "SearchCV": "hpsearch.search.cross_validation",

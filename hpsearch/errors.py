@@ -9,7 +9,8 @@ HpsearchError       the command line turns these, and nothing else, into one lin
 │   ├── BusyError           another process runs it
 │   ├── ConflictError       it is told something else than it knows
 │   └── GoneError           a trial was taken from its client
-└── TrackingError   the MLflow tracking store cannot be reached or used
+├── TrackingError   the MLflow tracking store cannot be reached or used
+└── ServiceError    a service cannot be reached, or does not allow it
 
 Interrupted         not an error: the running trial was asked to stop
 """
@@ -144,6 +145,10 @@ class GoneError(StudyError):
 
 class TrackingError(HpsearchError):
     """The MLflow tracking store cannot be reached or used."""
+
+
+class ServiceError(HpsearchError):
+    """A service cannot be reached, or does not allow what is asked of it."""
 
 
 class Interrupted(Exception):  # noqa: N818

@@ -30,6 +30,7 @@ PACKAGES = [
     "prediction",  # what an exported network predicts for a table
     "export",  # using the winner
     "report",  # one HTML page
+    "client",  # studies of a service
     "workspace",  # every use case as a method
     "service",  # studies by HTTP
     "cli",  # the command line

@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": ("export", "Print the class, or the number, of each row of DATA."),
     "report": ("report", "Write a page of HTML about study NAME."),
     "score": ("export", "Score a network on the labelled rows of DATA."),
+    "serve": ("serve", "Start the service: a page and an API for studies."),
     "show": ("show", "Show study NAME, or one of its trials."),
     "storage": ("manage", "Copy studies from one storage to another."),
     "study": ("study", "Run the study in FILE, or continue it."),

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
 from hpsearch.errors import (
     ConflictError,
@@ -28,7 +28,6 @@ from hpsearch.errors import (
 )
 from hpsearch.execution.objective import Follower, setup_for
 from hpsearch.formatting import counted
-from hpsearch.samplers.draft import DraftTrial
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
 from hpsearch.storage.leases import this_process
@@ -37,13 +36,13 @@ from hpsearch.trainables.epochs import check_first, read_epoch
 from hpsearch.trainables.errors import ModelError
 from hpsearch.trainables.function import training_seed
 from hpsearch.trials.records import (
-    assign,
     client_of,
     config_of,
     curves_of,
+    new_trial,
     reason_of,
+    setup_of,
     slot_of,
-    write_client,
     write_curves,
     write_reason,
     write_setup,
@@ -68,13 +67,15 @@ class Assignment:
     """A trial, as its client gets it.
 
     epochs: the most that it may train. reported: how many the study knows; the client goes on with
-    the next one, or sends its earlier ones again from there. seed: for whatever the client draws.
+    the next one, or sends its earlier ones again from there. seed: for whatever the client draws;
+    it follows from the study's and the number of the draw.
     """
 
     trial: int
     slot: int
     config: dict[str, Any]
     seed: int
+    draw: int
     epochs: int
     reported: int
     lease_seconds: float
@@ -126,7 +127,10 @@ class ClientStudy:
         self._open: dict[int, _OpenTrial] = {}
         self._study_id = self.storage.get_study_id_from_name(self.study.study_name)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._adopt(trial)
+            if setup_of(trial) is None:  # its process was killed before the client had it
+                coordinator.slot_lost(slot_of(trial))
+            else:
+                self._adopt(trial)
 
     # What clients say ------------------------------------------------------------------------
 
@@ -245,22 +249,20 @@ class ClientStudy:
     # How it is done --------------------------------------------------------------------------
 
     def _begin(self, slot: int, client: str) -> _OpenTrial:
-        """Draw the configuration of a slot, and store its trial whole."""
+        """Begin a trial in a slot: draw its configuration, and store it."""
         settings, space = self.settings, self.settings.trial
         labelled = settings.labelled(slot)
         parameters, overrides = space.split(labelled.values) if labelled else ({}, {})
         self.study.sampler = fix_parameters(self._sampler, parameters)
-        draft = DraftTrial(self.study)
         try:
-            assign(draft, slot, this_process())
-            write_client(draft, client)
-            config = space.suggest(draft, overrides)
-            write_setup(draft, setup_for(settings, self.model, config, labelled))
-            trial_id = self.storage.create_new_trial(self._study_id, draft.frozen)
+            new = new_trial(slot, this_process(), client)
+            trial = Trial(self.study, self.storage.create_new_trial(self._study_id, new))
+            config = space.suggest(trial, overrides)
+            write_setup(trial, setup_for(settings, self.model, config, labelled))
         except BaseException:
-            self.coordinator.slot_free(slot)
+            self.coordinator.slot_lost(slot)  # nobody has it
             raise
-        return self._adopt(self.storage.get_trial(trial_id))
+        return self._adopt(self.study.get_trials(deepcopy=False)[trial.number])
 
     def _adopt(self, trial: FrozenTrial) -> _OpenTrial:
         """Take over a running trial, with the epochs that are stored; return it."""
@@ -287,6 +289,7 @@ class ClientStudy:
             slot=opened.slot,
             config=opened.config,
             seed=training_seed(search.seed, search.draw(opened.slot)),
+            draw=search.draw(opened.slot),
             epochs=self.model.epochs_of(opened.config),
             reported=len(opened.follower.curves),
             lease_seconds=self.lease_seconds,

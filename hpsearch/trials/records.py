@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpsearch.trials.curves import Curves
 from hpsearch.trials.metrics import known_direction
@@ -153,14 +153,18 @@ def process_of(trial: AnyTrial) -> ProcessId | None:
     return None if process is None else ProcessId(**process)
 
 
+def new_trial(slot: int, process: ProcessId, client: str) -> FrozenTrial:
+    """Return a running trial for `BaseStorage.create_new_trial`.
+
+    From its first entry on it says which slot it fills, and which client of the service has it.
+    """
+    attributes = {_PROCESS: asdict(process), _SLOT: slot, _CLIENT: client}
+    return create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+
+
 def client_of(trial: AnyTrial) -> str | None:
     """Return the client of the service that trains the trial, None if it is trained here."""
     return trial.user_attrs.get(_CLIENT)
-
-
-def write_client(trial: BaseTrial, client: str) -> None:
-    """Record which client of the service trains the trial."""
-    trial.set_user_attr(_CLIENT, client)
 
 
 def setup_of(trial: AnyTrial) -> Setup | None:

@@ -179,6 +179,7 @@ class AssignmentView(BaseModel):
     slot: int | None = None
     config: dict[str, Any] | None = None
     seed: int | None = None
+    draw: int | None = None
     epochs: int | None = None
     reported: int = 0
     lease_seconds: float | None = None
