@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -64,12 +65,9 @@ class Client:
         token = token or os.environ.get(TOKEN)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.url, self.patience = url.rstrip("/"), patience
-        try:
-            self._http = httpx.Client(
-                base_url=self.url + API, headers=headers, timeout=TIMEOUT_SECONDS
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise SettingsError(f"url: {url!r} is no address, such as http://host:8000") from error
+        if not re.match(r"https?://[^/]", url):
+            raise SettingsError(f"url: {url!r} is no address, such as http://host:8000")
+        self._http = httpx.Client(base_url=self.url + API, headers=headers, timeout=TIMEOUT_SECONDS)
 
     def submit(
         self,

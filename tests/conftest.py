@@ -25,7 +25,11 @@ from hpsearch.data.sources import IDX_FILES
 from hpsearch.settings.study import parse_settings
 
 sys.path.append(str(Path(__file__).parent))
-pytest_plugins = ["dask_cluster", "postgres_server", "service_server"]  # servers that run in processes of their own
+pytest_plugins = [
+    "dask_cluster",
+    "postgres_server",
+    "service_server",
+]  # servers that run in processes of their own
 
 threadpool_limits(1)  # pytest-xdist runs a process a core: further BLAS threads wait for each other
 

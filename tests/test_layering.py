@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # A package may import from the packages above it in this list and from `model`.
 PACKAGES = [
-    "errors formatting files internals signals",  # the exception tree, numbers as text, safe writing
+    "errors formatting files internals signals",  # exceptions, numbers as text, safe writing
     "data",  # reading tables, splitting rows, what becomes a feature
     "space",  # what may be searched
     "trials",  # what trials and studies carry in the storage

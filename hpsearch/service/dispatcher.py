@@ -74,6 +74,7 @@ class Dispatcher:
         self.on_client_study = on_client_study
         self.holders = Holders(storage)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._adopted = set[str]()  # the names of studies whose processes run already
         self._deaths = Counter[str]()
         self._wake, self._ending = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -103,8 +104,7 @@ class Dispatcher:
             except subprocess.TimeoutExpired:
                 child.kill()
         for study in all_searches(self.storage):  # those that an earlier service has started
-            holder = self.holders.of(study)
-            if holder is not None and _is_child(holder.process):
+            if self._runs_as_a_child(study):
                 ask_to_stop(self.storage, study)
 
     def _run(self) -> None:
@@ -123,6 +123,7 @@ class Dispatcher:
         """Look once at what is wanted, and begin it."""
         wished = [(study, wish) for study in all_searches(self.storage) if (wish := wish_of(study))]
         self._reap({study.study_name: study for study, _ in wished})
+        self._adopted = {study.study_name for study, _ in wished if self._runs_as_a_child(study)}
         for study, wish in sorted(wished, key=_order):
             name = study.study_name
             if wish.want == "delete" and name not in self._children:
@@ -134,7 +135,13 @@ class Dispatcher:
                 self._children[name] = self._started(name)
 
     def _has_room(self, name: str) -> bool:
-        return name not in self._children and len(self._children) < self.plan.at_once
+        running = self._adopted | self._children.keys()
+        return name not in running and len(running) < self.plan.at_once
+
+    def _runs_as_a_child(self, study: Study) -> bool:
+        """Whether a dispatcher, this one or an earlier one, has started what runs a study."""
+        holder = self.holders.of(study)
+        return holder is not None and _is_child(holder.process)
 
     def _started(self, name: str) -> subprocess.Popen[bytes]:
         """Start the process of a study, in a session of its own: Ctrl-C is for the service."""
