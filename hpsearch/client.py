@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -98,6 +99,11 @@ class Client:
             if not page["studies"] or len(found) >= page["total"]:
                 return found
 
+    def journal(self, names: Sequence[str] = ()) -> bytes:
+        """Return a journal file with a copy of studies, as they are now; none is all of them."""
+        query = "&".join(f"names={quote(name, safe='')}" for name in names)
+        return self.answer("GET", f"/journal?{query}").content
+
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Return what the service answers to a request; wait for it while it is away."""
         return self.answer(method, path, body).json()
@@ -154,16 +160,16 @@ class RemoteStudy:
 
     def __init__(self, client: Client, name: str) -> None:
         self.client, self.name = client, name
-        self._path = f"/studies/{name}"
+        self.path = f"/studies/{quote(name, safe='')}"
 
     def state(self) -> dict[str, Any]:
         """Return the study as it is now, as plain data."""
-        found: dict[str, Any] = self.client.call("GET", self._path)
+        found: dict[str, Any] = self.client.call("GET", self.path)
         return found
 
     def best(self, top: int = 5) -> list[dict[str, Any]]:
         """Return the best trials, best first."""
-        found: list[dict[str, Any]] = self.client.call("GET", f"{self._path}/best?top={top}")
+        found: list[dict[str, Any]] = self.client.call("GET", f"{self.path}/best?top={top}")
         return found
 
     def trials(self, *, curves: bool = False) -> list[dict[str, Any]]:
@@ -171,24 +177,24 @@ class RemoteStudy:
         found: list[dict[str, Any]] = []
         query = f"limit=1000&curves={str(curves).lower()}"
         while True:
-            page = self.client.call("GET", f"{self._path}/trials?{query}&offset={len(found)}")
+            page = self.client.call("GET", f"{self.path}/trials?{query}&offset={len(found)}")
             found += page["trials"]
             if not page["trials"] or len(found) >= page["total"]:
                 return found
 
     def stop(self) -> None:
         """Stop the study; what it has trained is kept."""
-        self.client.call("POST", f"{self._path}/stop")
+        self.client.call("POST", f"{self.path}/stop")
 
     def resume(self, *, trials: int | None = None) -> None:
         """Let the study go on. trials: how many it is to have in all."""
         if trials is not None:
-            self.client.call("PATCH", self._path, {"trials": trials})
-        self.client.call("POST", f"{self._path}/resume")
+            self.client.call("PATCH", self.path, {"trials": trials})
+        self.client.call("POST", f"{self.path}/resume")
 
     def delete(self) -> None:
         """Delete the study, as soon as nobody runs it."""
-        self.client.call("DELETE", self._path)
+        self.client.call("DELETE", self.path)
 
     def watch(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield ("study", state) and ("trial", trial) as they change, until the study ends.
@@ -199,7 +205,7 @@ class RemoteStudy:
         until = time.monotonic() + self.client.patience
         while True:
             try:
-                for kind, number, data in self.client.stream(f"{self._path}/events", last):
+                for kind, number, data in self.client.stream(f"{self.path}/events", last):
                     last, pause = number or last, FIRST_PAUSE
                     until = time.monotonic() + self.client.patience
                     if kind == "gone":
@@ -220,7 +226,7 @@ class RemoteStudy:
         that no other client has.
         """
         while True:
-            given = self.client.call("POST", f"{self._path}/trials", {"client_id": client})
+            given = self.client.call("POST", f"{self.path}/trials", {"client_id": client})
             if given["trial"] is not None:
                 return RemoteTrial(self, client, given)
             if given["done"]:
@@ -279,7 +285,7 @@ class RemoteTrial:
         self.reported: int = given["reported"]
         self._sent: list[Mapping[str, float | None]] = []
         self._first = 1  # the number of the first epoch in `_sent`
-        self._path = f"/studies/{study.name}/trials/{self.number}"
+        self._path = f"{study.path}/trials/{self.number}"
 
     def report(self, metrics: Mapping[str, float | None]) -> bool:
         """Report the metrics of the next epoch; return whether to train on."""
@@ -322,8 +328,8 @@ class RemoteTrial:
 
     def _catch_up(self) -> bool:
         """Ask how many epochs the service knows; return whether it lacks some that were sent."""
-        path = f"/studies/{self.study.name}/trials"
-        given = self.study.client.call("POST", path, {"client_id": self.client_id})
+        body = {"client_id": self.client_id}
+        given = self.study.client.call("POST", f"{self.study.path}/trials", body)
         if given["trial"] != self.number:
             return False
         self.reported = given["reported"]

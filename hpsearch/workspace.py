@@ -918,6 +918,19 @@ class Workspace:
             return {study.study_name: len(study.get_trials(deepcopy=False)) for study in copied}
 
     @_storage_border
+    def snapshot(self, names: Sequence[str] = ()) -> bytes:
+        """Return a journal file with a copy of studies, as they are now; none is all of them."""
+        from tempfile import TemporaryDirectory
+
+        from hpsearch.storage.copying import snapshot
+        from hpsearch.storage.open import open_storage
+
+        with TemporaryDirectory() as folder:
+            file = Path(folder, "copy.journal")
+            snapshot(self._open(), open_storage(str(file)), names)
+            return file.read_bytes()
+
+    @_storage_border
     def delete(
         self, name: str, *, confirm: Callable[[Deletion], None] = lambda _: None
     ) -> list[str]:

@@ -38,6 +38,7 @@ COMMANDS = {
     "score": ("export", "Score a network on the labelled rows of DATA."),
     "serve": ("serve", "Start the service: a page and an API for studies."),
     "show": ("show", "Show study NAME, or one of its trials."),
+    "stop": ("manage", "Ask whoever runs study NAME to stop."),
     "storage": ("manage", "Copy studies from one storage to another."),
     "study": ("study", "Run the study in FILE, or continue it."),
     "sync": ("manage", "Write the MLflow runs of study NAME that are missing."),

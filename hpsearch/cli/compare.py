@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpsearch.cli.options import json_option, storage_option
+from hpsearch.cli.options import json_option, server_option, storage_option
+from hpsearch.cli.reading import studies_from
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--save", metavar="FILE.png", help="Draw the best so far, and save it there.")
 @click.option("--force", is_flag=True, help="With --save: overwrite an existing file.")
 @storage_option
+@server_option
 @json_option
 def compare_command(
     names: tuple[str, ...],
@@ -35,6 +37,7 @@ def compare_command(
     save: str | None,
     force: bool,
     storage: str | None,
+    server: str | None,
     as_json: bool,
 ) -> None:
     """Compare studies: what each found, and after how many epochs.
@@ -48,9 +51,9 @@ def compare_command(
     hpsearch compare digits-random digits-tpe --save compared.png
     """
     from hpsearch.cli.console import note, print_table
-    from hpsearch.workspace import Workspace
 
-    compared = Workspace(storage).compare(names, target=target, each=each, save=save, force=force)
+    with studies_from(storage, server, *names) as workspace:
+        compared = workspace.compare(names, target=target, each=each, save=save, force=force)
     if as_json:
         click.echo(json.dumps(compared.as_record(), indent=2))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hpsearch.cli.options import json_option, storage_option, tracking_option
+from hpsearch.cli.options import json_option, server_option, storage_option, tracking_option
 from hpsearch.errors import Argument, refuse_shadowed_model
 from hpsearch.files import file_name
 
@@ -43,6 +43,7 @@ LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # those of str.s
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @storage_option
 @tracking_option
+@server_option
 def export_command(
     name: str,
     slot: int | None,
@@ -51,6 +52,7 @@ def export_command(
     force: bool,
     storage: str | None,
     tracking_uri: str | None,
+    server: str | None,
 ) -> None:
     """Write the winner of study NAME to a file or to MLflow.
 
@@ -83,6 +85,17 @@ def export_command(
     from hpsearch.cli.console import note, say
     from hpsearch.workspace import Workspace
 
+    if output is None and kind in ("npz", "onnx"):
+        output = f"{file_name(name)}.{kind}"
+    if server is not None:
+        if kind in ("mlflow", "checkpoint") or storage:
+            raise click.UsageError("--server gives toml, json, npz and onnx, from its own storage")
+        from hpsearch.cli.remote import fetch
+
+        wanted = f"export?format={kind}" + ("" if slot is None else f"&slot={slot}")
+        content = fetch(server, name, wanted, output, force=force)
+        say(content.decode() if output is None else output, nl=output is not None)
+        return
     workspace = Workspace(storage, tracking_uri)
     if slot is None:
         for sentence in workspace.export_notes(name, "-f", kind):
@@ -96,8 +109,6 @@ def export_command(
         say(output)
         note(f"saved after epoch {checkpoint.epoch}")
         return
-    if output is None and kind in ("npz", "onnx"):
-        output = f"{file_name(name)}.{kind}"
     exported = workspace.export(name, kind, output, slot=slot, force=force)
     say(exported.decode() if output is None else str(output), nl=output is not None)
 

@@ -1,4 +1,4 @@
-"""`hpsearch compact`, `delete`, `storage` and `sync`: keep the two stores in order."""
+"""`hpsearch compact`, `delete`, `stop`, `storage` and `sync`: keep the stores in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpsearch.cli.options import no_tracking_option, storage_option, tracking_option
+from hpsearch.cli.options import (
+    no_tracking_option,
+    server_option,
+    storage_option,
+    tracking_option,
+)
 
 if TYPE_CHECKING:
     from hpsearch.workspace import Deletion
@@ -65,6 +70,31 @@ def delete_command(
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
     for deleted in workspace.delete(name, confirm=confirm):
         click.echo(f"deleted {deleted}", err=True)
+
+
+@click.command("stop")
+@click.argument("name")
+@storage_option
+@server_option
+def stop_command(name: str, storage: str | None, server: str | None) -> None:
+    """Ask whoever runs study NAME to stop, wherever that is; what has been trained is kept.
+
+    Its trials stop after their current epochs. The command that ran it goes on with it; a service
+    does so when it is told to.
+
+    \b
+    hpsearch stop digits-random
+    """
+    if server is None:
+        from hpsearch.workspace import Workspace
+
+        Workspace(storage).stop(name)
+    else:
+        from hpsearch.client import Client
+
+        with Client(server, patience=0) as client:
+            client.study(name).stop()
+    click.echo(f"{name}: asked to stop", err=True)
 
 
 @click.group("storage")

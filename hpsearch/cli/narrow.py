@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hpsearch.cli.options import storage_option
+from hpsearch.cli.options import server_option, storage_option
+from hpsearch.cli.reading import studies_from
 from hpsearch.space.narrowing import MARGIN
 
 
@@ -26,8 +27,14 @@ from hpsearch.space.narrowing import MARGIN
 )
 @click.option("--widen", is_flag=True, help="Move ends that the best values crowd outwards.")
 @storage_option
+@server_option
 def narrow_command(
-    name: str, top: int | None, margin: float, widen: bool, storage: str | None
+    name: str,
+    top: int | None,
+    margin: float,
+    widen: bool,
+    storage: str | None,
+    server: str | None,
 ) -> None:
     """Print the study file of a search around the best of study NAME.
 
@@ -41,9 +48,9 @@ def narrow_command(
     hpsearch study finer.toml
     """
     from hpsearch.cli.console import note
-    from hpsearch.workspace import Workspace
 
-    following = Workspace(storage).narrow(name, top=top, margin=margin, widen=widen)
+    with studies_from(storage, server, name) as workspace:
+        following = workspace.narrow(name, top=top, margin=margin, widen=widen)
     if following.tie:
         note(following.tie)
     for end in following.narrowing.crowded:

@@ -26,6 +26,16 @@ def storage_option(command: Command) -> Command:
     )(command)
 
 
+def server_option(command: Command) -> Command:
+    """Add --server to a command."""
+    return click.option(
+        "--server",
+        metavar="URL",
+        callback=keep_for_hints,
+        help="Through a service, such as http://host:8000, with the token in HPSEARCH_TOKEN.",
+    )(command)
+
+
 def tracking_option(command: Command) -> Command:
     """Add --tracking-uri to a command."""
     return click.option(

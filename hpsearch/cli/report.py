@@ -6,8 +6,14 @@ import time
 
 import click
 
-from hpsearch.cli.options import no_tracking_option, storage_option, tracking_option
+from hpsearch.cli.options import (
+    no_tracking_option,
+    server_option,
+    storage_option,
+    tracking_option,
+)
 from hpsearch.errors import Command, Sentence
+from hpsearch.files import file_name
 
 
 @click.command("report")
@@ -24,6 +30,7 @@ from hpsearch.errors import Command, Sentence
 @storage_option
 @tracking_option
 @no_tracking_option
+@server_option
 def report_command(
     name: str,
     output: str | None,
@@ -32,6 +39,7 @@ def report_command(
     storage: str | None,
     tracking_uri: str | None,
     no_tracking: bool,
+    server: str | None,
 ) -> None:
     """Write a page of HTML about study NAME.
 
@@ -48,6 +56,15 @@ def report_command(
 
     started = time.monotonic()
     quiet_optuna()
+    if server is not None:
+        if storage or tracking_uri:
+            raise click.UsageError("--server has stores of its own; leave --storage out")
+        from hpsearch.cli.remote import fetch
+
+        path = f"{file_name(name)}.html" if output is None else output
+        fetch(server, name, f"report?top={top}", path, force=force)
+        click.echo(path)
+        return
     workspace = Workspace(storage, tracking_uri, tracked=not no_tracking)
     report = workspace.report(name, output, top=top, force=force)
     click.echo(report.path)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpsearch.cli.options import json_option, storage_option
+from hpsearch.cli.options import json_option, server_option, storage_option
+from hpsearch.cli.reading import studies_from
 from hpsearch.errors import Command, Sentence
 
 if TYPE_CHECKING:
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 
 @click.command("list")
 @storage_option
+@server_option
 @json_option
-def list_command(storage: str | None, as_json: bool) -> None:
+def list_command(storage: str | None, server: str | None, as_json: bool) -> None:
     """List the studies in the storage.
 
     \b
     hpsearch list
     """
     from hpsearch.cli.console import note, print_table
-    from hpsearch.workspace import Workspace
 
-    studies = Workspace(storage).studies()
+    with studies_from(storage, server) as workspace:
+        studies = workspace.studies()
     if as_json:
         click.echo(json.dumps([study.record() for study in studies], indent=2))
     elif studies:
@@ -43,8 +45,11 @@ def list_command(storage: str | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many.")
 @storage_option
+@server_option
 @json_option
-def best_command(name: str, top: int, storage: str | None, as_json: bool) -> None:
+def best_command(
+    name: str, top: int, storage: str | None, server: str | None, as_json: bool
+) -> None:
     """Show the best trials of study NAME.
 
     A study that repeats configurations shows the best of these, with mean and spread.
@@ -53,9 +58,9 @@ def best_command(name: str, top: int, storage: str | None, as_json: bool) -> Non
     hpsearch best digits-random --top 10
     """
     from hpsearch.cli.console import drawn_table, note, print_table
-    from hpsearch.workspace import Workspace
 
-    best = Workspace(storage).best(name, top)
+    with studies_from(storage, server, name) as workspace:
+        best = workspace.best(name, top)
     if as_json:
         click.echo(json.dumps(best.records(), indent=2))
         return
@@ -68,8 +73,9 @@ def best_command(name: str, top: int, storage: str | None, as_json: bool) -> Non
 @click.command("show")
 @click.argument("name", metavar="NAME[#TRIAL]")
 @storage_option
+@server_option
 @json_option
-def show_command(name: str, storage: str | None, as_json: bool) -> None:
+def show_command(name: str, storage: str | None, server: str | None, as_json: bool) -> None:
     """Show study NAME, or one of its trials.
 
     For a study, that is its file and its result; for a trial, its configuration and its curves.
@@ -78,22 +84,20 @@ def show_command(name: str, storage: str | None, as_json: bool) -> None:
     hpsearch show digits-random
     hpsearch show digits-random#7
     """
-    from hpsearch.workspace import Workspace
-
     name, _, slot = name.partition("#")
-    workspace = Workspace(storage)
-    if slot:
-        trial = workspace.trial(name, slot)
+    with studies_from(storage, server, name) as workspace:
+        if slot:
+            trial = workspace.trial(name, slot)
+            if as_json:
+                click.echo(json.dumps(trial.record, indent=2))
+            else:
+                _print_trial(trial)
+            return
+        summary = workspace.summary(name)
         if as_json:
-            click.echo(json.dumps(trial.record, indent=2))
+            click.echo(json.dumps(summary.record(), indent=2))
         else:
-            _print_trial(trial)
-        return
-    summary = workspace.summary(name)
-    if as_json:
-        click.echo(json.dumps(summary.record(), indent=2))
-    else:
-        _print_study(summary)
+            _print_study(summary)
 
 
 def _study_table(studies: list[StudySummary]) -> Table:

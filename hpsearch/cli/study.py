@@ -17,6 +17,7 @@ from hpsearch.cli.options import (
     json_option,
     no_tracking_option,
     save_options,
+    server_option,
     storage_option,
     tracking_option,
 )
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Retry trials that have failed three times.")
 @gpus_option
 @cluster_option
+@server_option
 @save_options
 @storage_option
 @tracking_option
@@ -82,6 +84,7 @@ def study_command(
     jobs: int,
     gpus: tuple[str, ...],
     cluster: str | None,
+    server: str | None,
     rounds: int,
     storage: str | None,
     tracking_uri: str | None,
@@ -112,6 +115,9 @@ def study_command(
 
     The figures that FILE declares are drawn at the end; of several rounds, those of the first. With
     --report each round gets a page, which replaces the page of an earlier start.
+
+    With --server a service runs it, and this command shows how far it is; Ctrl-C ends only the
+    command.
 
     \b
     hpsearch study --sampler random
@@ -151,6 +157,17 @@ def study_command(
     settings = _override(settings, epochs, search)
     if is_table(file):
         note(settings.to_toml())
+    if server is not None:
+        here = [rounds > 1, gpus, cluster, save, report, storage, tracking_uri, no_tracking]
+        if any(here) or retry_failed:
+            raise click.UsageError(
+                "with --server the service decides where a study runs and what it keeps; only "
+                "options about the study itself, --name and --jobs go with it"
+            )
+        from hpsearch.cli.remote import run_there
+
+        run_there(server, settings, name=name, jobs=jobs, as_json=as_json)
+        return
     if settings.search.sampler == "grid" and settings.trial.searched:
         points = grid_size(settings.trial)
         note("grid: 1 point" if points == 1 else f"grid: {points} points")

@@ -41,6 +41,15 @@ def copy_studies(
             yield _copy(source, target, study.study_name)
 
 
+def snapshot(source: BaseStorage, target: BaseStorage, names: Sequence[str]) -> None:
+    """Copy studies as they are at this moment, also those that run.
+
+    names: as of `copy_studies`. target: an empty storage. Raises StudyError.
+    """
+    for study in _studies(source, names):
+        _copy(source, target, study.study_name)
+
+
 def _studies(storage: BaseStorage, names: Sequence[str]) -> list[Study]:
     """Return the studies to copy; without names all of them, and the log of test sets."""
     if not names:

@@ -149,6 +149,12 @@ def studies_router(service: Service) -> APIRouter:
         record: dict[str, Any] = service.background.call(_compare, names, target=target, each=each)
         return record
 
+    @router.get("/journal", response_class=Response, responses=UNKNOWN)
+    def journal(names: Annotated[list[str] | None, Query(max_length=50)] = None) -> Response:
+        """Return an Optuna journal with a copy of studies, as they are now; none is all."""
+        content = service.background.call(Workspace.snapshot, names or [])
+        return Response(content, media_type="application/x-ndjson")
+
     @router.get("/allowed")
     def allowed() -> dict[str, list[str]]:
         """List what a submitted study may name: tables, and modules with models."""
