@@ -271,7 +271,7 @@ class RemoteTrial:
 
     config: all values, fixed and sampled. epochs: the most to train. seed: for what is random.
     draw: the number of the draw from which the seed follows. reported: how many epochs the service
-    knows; a client that was killed goes on there, or sends all of them again.
+    knows, if this client was killed and asks again; it trains from the start, or `resume_after`.
     """
 
     def __init__(self, study: RemoteStudy, client: str, given: Mapping[str, Any]) -> None:
@@ -287,6 +287,12 @@ class RemoteTrial:
         self._first = 1  # the number of the first epoch in `_sent`
         self._path = f"{study.path}/trials/{self.number}"
 
+    def resume_after(self, epochs: int) -> None:
+        """Say that the next report is of the epoch after these, as one from a checkpoint is."""
+        if not 0 <= epochs <= self.reported:
+            raise SettingsError(f"epochs: the service knows {self.reported}, and not {epochs}")
+        self._first, self._sent = epochs + 1, []
+
     def report(self, metrics: Mapping[str, float | None]) -> bool:
         """Report the metrics of the next epoch; return whether to train on."""
         return self.report_all([metrics])
@@ -294,7 +300,7 @@ class RemoteTrial:
     def report_all(self, epochs: Sequence[Mapping[str, float | None]]) -> bool:
         """Report the metrics of the next epochs; return whether to train on."""
         self._sent += [_plain(metrics) for metrics in epochs]
-        number = self._first + len(self._sent) - len(epochs)
+        number = self._known() - len(epochs) + 1
         try:
             answer = self._post("epochs", first=number, epochs=self._sent[-len(epochs) :])
         except ConflictError:  # a service that was killed may have lost the last seconds
@@ -318,13 +324,23 @@ class RemoteTrial:
 
     def complete(self, metrics: Mapping[str, float | None] | None = None) -> dict[str, Any]:
         """End the trial well, and return it. metrics: of one that has reported no epochs."""
-        told = None if metrics is None else _plain(metrics)
-        found: dict[str, Any] = self._post("complete", metrics=told)
+        body = {"metrics": None if metrics is None else _plain(metrics), "epochs": self._known()}
+        try:
+            found: dict[str, Any] = self._post("complete", **body)
+        except ConflictError:
+            if not self._catch_up():
+                raise
+            self._post("epochs", **self._missing())
+            found = self._post("complete", **body)
         return found
 
     def fail(self, reason: str) -> None:
         """Give the trial up; it is tried again, three times in all."""
         self._post("fail", reason=reason)
+
+    def _known(self) -> int:
+        """Return how many epochs were reported, by this client or before it began."""
+        return self._first + len(self._sent) - 1
 
     def _catch_up(self) -> bool:
         """Ask how many epochs the service knows; return whether it lacks some that were sent."""
@@ -333,7 +349,7 @@ class RemoteTrial:
         if given["trial"] != self.number:
             return False
         self.reported = given["reported"]
-        return self._first - 1 <= self.reported < self._first + len(self._sent) - 1
+        return self._first - 1 <= self.reported < self._known()
 
     def _missing(self) -> dict[str, Any]:
         known = self.reported - self._first + 1

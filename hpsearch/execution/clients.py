@@ -187,12 +187,19 @@ class ClientStudy:
             reported = len(follower.curves)
             return Answer(number, reported < most, "running", reported, self.lease_seconds)
 
-    def complete(self, number: int, client: str, metrics: object = None) -> FrozenTrial:
+    def complete(
+        self,
+        number: int,
+        client: str,
+        metrics: object = None,
+        *,
+        epochs: int | None = None,
+    ) -> FrozenTrial:
         """End a trial well, and return it.
 
-        metrics: of a trial that has reported no epoch; they are its only one. Raises as `report`
-        does, ConflictError also if it has ended with another value, and SettingsError if it has no
-        value.
+        metrics: of a trial that has reported no epoch; they are its only one. epochs: how many it
+        has reported, if the client counts. Raises as `report` does, ConflictError also if it has
+        ended with another value or if epochs are missing, and SettingsError if it has no value.
         """
         with self._lock:
             opened = self._of(number, client)
@@ -200,6 +207,11 @@ class ClientStudy:
                 self._check_same(opened, metrics)
                 return opened
             follower = opened.follower
+            if epochs is not None and epochs > len(follower.curves):
+                raise ConflictError(
+                    f"trial {number}: has {counted(len(follower.curves), 'epoch')}, and not "
+                    f"{epochs}; send the others again"
+                )
             if metrics is not None and len(follower.curves):
                 raise ConflictError(
                     f"trial {number}: has reported its epochs; complete it without metrics"

@@ -101,6 +101,11 @@ class Completion(Ask):
     metrics: Metrics | None = Field(
         None, description="Of a trial that has reported no epochs.", examples=[None]
     )
+    epochs: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None,
+        description="How many epochs it has reported. If the study has fewer, because the service "
+        "was killed, the answer is 409: send the others again.",
+    )
 
 
 class Failure(Ask):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
-from hpsearch.service.api.events import event_stream
+from hpsearch.service.api.events import Feeds
 from hpsearch.service.api.schemas import (
     Change,
     EvaluationOrder,
@@ -39,7 +39,7 @@ def view(state: StudyState) -> StudyView:
 
 def studies_router(service: Service) -> APIRouter:
     """Return the routes of studies."""
-    router = APIRouter(tags=["studies"])
+    router, feeds = APIRouter(tags=["studies"]), Feeds(service)
 
     @router.post("/studies", status_code=201, responses={409: {"model": Problem}})
     def submit(body: Submission, response: Response) -> StudyView:
@@ -132,12 +132,12 @@ def studies_router(service: Service) -> APIRouter:
         return Response(content, media_type=MEDIA[format], headers=headers)
 
     @router.get("/studies/{name}/events", response_class=PlainTextResponse, responses=UNKNOWN)
-    def events(name: str, request: Request) -> Response:
+    async def events(name: str, request: Request) -> Response:
         """Watch a study: Server-Sent Events `study` and `trial`, as they change.
 
         The id of an event is a cursor; with it as `Last-Event-ID` a reader misses nothing.
         """
-        return event_stream(service, name, request)
+        return feeds.stream(name, request)
 
     @router.get("/compare", responses=REFUSED)
     def compare(

@@ -113,7 +113,9 @@ def trials_router(service: Service) -> APIRouter:
     @router.post("/{number}/complete", responses=told)
     def complete(name: str, number: int, body: Completion) -> TrialView:
         """Tell that a trial has gone well; its value follows from its epochs."""
-        trial = service.client_study(name).complete(number, body.client_id, body.metrics)
+        trial = service.client_study(name).complete(
+            number, body.client_id, body.metrics, epochs=body.epochs
+        )
         return TrialView.model_validate(trial_view(trial))
 
     @router.post("/{number}/fail", responses=told)
