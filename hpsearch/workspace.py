@@ -173,6 +173,7 @@ class Workspace:
     tracking_uri: MLflow's tracking store; None takes MLFLOW_TRACKING_URI, else
     `sqlite:///mlflow.db`.
     tracked: False leaves MLflow alone.
+    page: the address of the service that shows the studies too; runs in MLflow then link to it.
     keep_open: whether the storage stays open from one call to the next, in a process that stays.
     """
 
@@ -182,10 +183,11 @@ class Workspace:
         tracking_uri: str | None = None,
         *,
         tracked: bool = True,
+        page: str = "",
         keep_open: bool = False,
     ) -> None:
         self._storage, self._tracking_uri, self.tracked = storage, tracking_uri, tracked
-        self.keep_open = keep_open
+        self.page, self.keep_open = page, keep_open
         self._kept: BaseStorage | None = None
 
     @property
@@ -228,7 +230,7 @@ class Workspace:
             return None
         from hpsearch.tracking.tracker import Tracker
 
-        return Tracker(self._tracking_uri)
+        return Tracker(self._tracking_uri, self.page)
 
     # Running ---------------------------------------------------------------------------------
 
@@ -877,7 +879,7 @@ class Workspace:
         rounds = rounds_of(store, load_study(store, name))
         evaluations = (find_evaluation(store, study) for study in rounds)
         studies = rounds + [each for each in evaluations if each is not None]
-        tracker = Tracker(self._tracking_uri)
+        tracker = Tracker(self._tracking_uri, self.page)
         tracker.store.prepare()
         with ExitStack() as leases:
             for study in studies:  # a process that runs one of them writes its runs itself

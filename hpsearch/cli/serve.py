@@ -72,9 +72,11 @@ def serve_command(
     from hpsearch.service.submission import Allowed
     from hpsearch.workspace import Workspace
 
-    workspace = Workspace(storage, tracking_uri, tracked=not no_tracking, keep_open=True)
     listening = bind(host, port)
     address = address_of(listening)
+    workspace = Workspace(
+        storage, tracking_uri, tracked=not no_tracking, page=address, keep_open=True
+    )
 
     def show() -> None:
         click.echo(address)

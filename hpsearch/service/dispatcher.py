@@ -50,11 +50,11 @@ class RunPlan:
     jobs: int = 1
     cluster: str | None = None
 
-    def arguments(self, name: str, *, tracked: bool) -> list[str]:
+    def arguments(self, name: str, workspace: Workspace) -> list[str]:
         """Return the arguments of the process of a study."""
         cluster = [] if self.cluster is None else ["--cluster", self.cluster]
-        untracked = [] if tracked else ["--untracked"]
-        return ["-m", CHILD, name, "--jobs", str(self.jobs), *cluster, *untracked]
+        tracking = ["--page", workspace.page] if workspace.tracked else ["--untracked"]
+        return ["-m", CHILD, name, "--jobs", str(self.jobs), *cluster, *tracking]
 
 
 class Dispatcher:
@@ -151,7 +151,7 @@ class Dispatcher:
             "HPSEARCH_STORAGE": self.workspace.storage_url,
             "MLFLOW_TRACKING_URI": store,
         }
-        arguments = self.plan.arguments(name, tracked=self.workspace.tracked)
+        arguments = self.plan.arguments(name, self.workspace)
         return subprocess.Popen(
             [sys.executable, "-P", *arguments],  # a file here may have the name of a package
             env=environment,

@@ -13,6 +13,7 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from mlflow.entities import Dataset, DatasetInput, Metric, Param
 from optuna.trial import TrialState
@@ -47,6 +48,7 @@ KIND, STUDY, NUMBER = "hpsearch.kind", "hpsearch.study", "hpsearch.number"
 ID = "hpsearch.study_id"
 PROCESS = "hpsearch.process"  # who writes a run that is none of a trial
 SLOT, DRAW = "hpsearch.slot", "hpsearch.draw"
+PAGE = "hpsearch.page"
 CHECKPOINT = "hpsearch.checkpoint_epoch"  # of the checkpoint among the run's artifacts
 NOTE = "mlflow.note.content"  # Markdown that MLflow shows on the page of a run or an experiment
 SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
@@ -87,12 +89,17 @@ class Projection:
     status: str
 
 
-def project_trial(study: Study, trial: FrozenTrial) -> Projection:
-    """Return the run of a trial of `study`; in an evaluation, tags say what the trial repeats."""
+def project_trial(study: Study, trial: FrozenTrial, page: str = "") -> Projection:
+    """Return the run of a trial of `study`; in an evaluation, tags say what the trial repeats.
+
+    page: the address of the service that shows the trial too.
+    """
     search, tags = evaluation_of(study), dict[str, object]()
+    if page and search is None:
+        tags[PAGE] = f"{page}/studies/{quote(study.study_name)}/trials/{slot_of(trial)}"
     repeat = repeat_of(trial) if search is not None else None
     if search is not None and repeat is not None:
-        tags = {KIND: repeat.kind, STUDY: search.name, SLOT: repeat.trial, DRAW: repeat.draw}
+        tags |= {KIND: repeat.kind, STUDY: search.name, SLOT: repeat.trial, DRAW: repeat.draw}
     return project(study.study_name, trial, run_name(study, trial), tags)
 
 

@@ -68,19 +68,20 @@ class Tracker:
     writes the runs that it missed. What is missing in the end is added by `sync`. The other methods
     raise TrackingError.
 
+    page: the address of the service that shows the trials too; each run then has a link there.
     lost: whether the store failed at the last try.
     """
 
-    def __init__(self, uri: str | None = None) -> None:
-        self.store = TrackingStore(uri)
+    def __init__(self, uri: str | None = None, page: str = "") -> None:
+        self.store, self.page = TrackingStore(uri), page
         self.lost = False
         self._missed: dict[tuple[str, int], tuple[Study, FrozenTrial]] = {}
         self._next_try = 0.0  # when `time.monotonic()` allows to try a lost store again
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, dict[int, Run]] = {}
 
-    def __reduce__(self) -> tuple[type[Tracker], tuple[str]]:
-        return type(self), (self.store.uri,)
+    def __reduce__(self) -> tuple[type[Tracker], tuple[str, str]]:
+        return type(self), (self.store.uri, self.page)
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Write `trial`, finished or still running; if the store fails, only log a warning."""
@@ -161,6 +162,16 @@ class Tracker:
             log(run_id, path, f"checkpoint-epoch-{epoch}")
             client.set_tag(run_id, CHECKPOINT, epoch)  # last: it says that all of it is there
 
+    def run_of(self, study: Study, trial: FrozenTrial) -> tuple[str, str] | None:
+        """Return the ids of a trial's experiment and run, None if it has none."""
+        found = self._runs_of(study).get(trial.number)
+        if found is None:  # another process may have made it
+            self.forget(study)
+            found = self._runs_of(study).get(trial.number)
+        if found is None or found.info.lifecycle_stage == "deleted":
+            return None
+        return found.info.experiment_id, found.info.run_id
+
     def tracked_runs(self, studies: Sequence[Study]) -> TrackedRuns:
         """Return the runs of the studies, which are in the experiment of the first."""
         experiment_id = self.store.experiment_id(name := experiment_name(studies[0]))
@@ -207,7 +218,7 @@ class Tracker:
         """Create or update the run of `trial`."""
         with self.store.errors():
             runs = self._runs_of(study)
-            projection = project_trial(study, trial)
+            projection = project_trial(study, trial, self.page)
             fresh = trial.number not in runs
             if fresh:
                 runs[trial.number] = self._create_run(study, projection)
