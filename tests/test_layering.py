@@ -31,6 +31,7 @@ PACKAGES = [
     "export",  # using the winner
     "report",  # one HTML page
     "workspace",  # every use case as a method
+    "service",  # a page and an API for several people
     "cli",  # the command line
 ]
 LEVEL = {name: level for level, names in enumerate(PACKAGES) for name in names.split()}
