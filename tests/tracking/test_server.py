@@ -27,7 +27,7 @@ def run_instead(monkeypatch):
     started = []
 
     def run_instead(program):
-        def start(_uri, port):
+        def start(_uri, port, _prefix):
             command = [sys.executable, "-c", program, str(port)]
             started.append(
                 subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
