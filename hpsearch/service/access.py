@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -25,6 +26,7 @@ COOKIE = "hpsearch_token"
 EVERYBODY = User("local", "admin")  # where no token is needed
 HOST, ALLOW_HOST = Argument("host"), Argument("allow_host")
 TOKEN_FILE, NO_AUTH = Argument("token_file"), Argument("no_auth", "=True")
+HOST_HEADER = re.compile(r"(?:([\w.-]+)|\[([0-9A-Fa-f:.]+)\])(?::\d*)?", re.ASCII)
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # addresses that stand for all of this machine's
 TOKEN_KEYS = frozenset({"token", "access_token", "api_key", "apikey", "authorization"})
@@ -116,14 +118,14 @@ class Access:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        request = Request(scope)
-        send = _with_security_headers(send, request.url.path)
+        request, path = Request(scope), scope["path"]
+        send = _with_security_headers(send, path)
         try:
             user = self._admit(request)
         except Refused as refused:
             await _answer(request, refused)(scope, receive, send)
             return
-        most = self.limits.upload if is_mlflow(request.url.path) else self.limits.body
+        most = self.limits.upload if is_mlflow(path) else self.limits.body
         body = Body(receive, send, most, self.limits.body_seconds)
         state = {**scope.get("state", {}), "user": user}
         try:
@@ -132,11 +134,12 @@ class Access:
             if body.refused is None:
                 raise
         if body.refused is not None and not body.started:
-            await body.refused.response(request.url.path)(scope, receive, send)
+            await body.refused.response(path)(scope, receive, send)
 
     def _admit(self, request: Request) -> User | None:
         """Return who sends a request; raise Refused if it may not pass."""
-        path, headers = request.url.path, request.headers
+        # Not request.url: Starlette puts that together with the Host header, which may hold a path.
+        path, headers = request.scope["path"], request.headers
         self._check_host(headers)
         _check_query(request)
         needed = needed_role(request.method, path)
@@ -212,11 +215,12 @@ class Access:
 
 def _answer(request: Request, refused: Refused) -> Response:
     """Return the answer to a refused request; a browser without a token is led to the login."""
+    path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
     page = request.method in SAFE_METHODS and "text/html" in request.headers.get("accept", "")
     if refused.status == 401 and page and "authorization" not in request.headers:
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"/login?next={quote(request.url.path + query, safe='/')}", 303)
-    return refused.response(request.url.path)
+        target = quote(f"{path}?{query}" if query else path, safe="/")
+        return RedirectResponse(f"/login?next={target}", 303)
+    return refused.response(path)
 
 
 def _token_of(request: Request) -> tuple[str, bool]:
@@ -235,7 +239,7 @@ def _token_of(request: Request) -> tuple[str, bool]:
 
 def _check_query(request: Request) -> None:
     """Refuse a token in the address, which logs, histories and other sites get to see."""
-    query = request.url.query
+    query = request.scope["query_string"].decode("latin-1")
     if TOKEN.search(query) or TOKEN_KEYS & {*map(str.lower, parse_qs(query, True))}:
         raise Refused(
             400,
@@ -270,11 +274,9 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _host_name(header: str) -> str:
-    """Return the name in a Host header in lower case without its port, "" for none."""
-    try:
-        return (urlsplit(f"//{header}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    """Return the name in a Host header in lower case without its port, "" for anything else."""
+    found = HOST_HEADER.fullmatch(header)
+    return (found[1] or found[2]).lower().rstrip(".") if found else ""
 
 
 def _with_security_headers(send: Send, path: str) -> Send:

@@ -50,7 +50,7 @@ def login_routes(tokens: Tokens | None) -> list[BaseRoute]:
             COOKIE,
             token,
             max_age=COOKIE_SECONDS,
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
             httponly=True,
             samesite="strict",
         )

@@ -64,7 +64,7 @@ class MlflowProxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         request = Request(scope, receive)
-        path, address = request.url.path, self.server.address
+        path, address = scope["path"], self.server.address
         if path == MLFLOW:  # its pages name their scripts relative to a folder
             await RedirectResponse(f"{MLFLOW}/")(scope, receive, send)
         elif _kept_from(request.method, path.split("/")):
@@ -109,12 +109,12 @@ def _kept_from(method: str, words: list[str]) -> bool:
 
 
 def _unavailable(detail: str, request: Request) -> Response:
-    return problem(503, detail, instance=request.url.path, headers={"Retry-After": "5"})
+    return problem(503, detail, instance=request.scope["path"], headers={"Retry-After": "5"})
 
 
 def _url(request: Request, address: str) -> httpx.URL:
     """Return where MLflow's server has what is asked for; the path stays as it was written."""
-    path: bytes = request.scope.get("raw_path") or quote(request.url.path).encode()
+    path: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
     query: bytes = request.scope["query_string"]
     return httpx.URL(address).copy_with(raw_path=path + b"?" + query if query else path)
 

@@ -32,7 +32,8 @@ def needed_role(method: str, path: str) -> Role | None:
         return "read"
     if is_mlflow(path):
         return _mlflow_role(method, path.split("/"))
-    return "admin" if method == "DELETE" else "run"
+    deletes = method == "DELETE" or path.endswith("/delete")
+    return "admin" if deletes else "run"
 
 
 def is_mlflow(path: str) -> bool:

@@ -121,9 +121,13 @@ def test_a_forged_host_is_refused(ask, host):
     assert "--allow-host" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("host", ["", "[::1", "http://x", "a@localhost@b"])
-def test_a_host_that_is_none_is_refused(ask, host):
-    assert ask(gate(), "GET", "/", headers={"Host": host}).status_code in (400, 421)
+@pytest.mark.parametrize(
+    "host", ["", "[::1", "http://x", "a@localhost", "127.0.0.1/static/", "localhost?", "localhost#"]
+)
+def test_a_host_that_is_none_is_refused(ask, guarded, host):
+    # Starlette reads 127.0.0.1/static/ as the beginning of the path, which needs no token.
+    for app in (gate(), guarded()):
+        assert ask(app, "GET", "/api/v1/studies", headers={"Host": host}).status_code == 400
 
 
 def test_an_allowed_name_and_the_bound_one_are_the_services(ask):
@@ -188,6 +192,7 @@ def test_some_pages_need_no_token(ask, guarded, path):
         ("PATCH", "/api/v1/studies/a", "run"),
         ("DELETE", "/api/v1/studies/a", "admin"),
         ("POST", "/studies/a/stop", "run"),
+        ("POST", "/studies/a/delete", "admin"),
         ("GET", "/mlflow/", "read"),
         ("GET", "/mlflow", "read"),
         ("POST", "/mlflow/ajax-api/2.0/mlflow/runs/search", "read"),
