@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from hpsearch.service.mlflow_server import MlflowServer
+from hpsearch.service.mlflow_server import BEHIND, MlflowServer
 from hpsearch.service.problems import problem
 from hpsearch.service.roles import MLFLOW
 
@@ -53,8 +53,8 @@ class MlflowProxy:
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
-        # trust_env: a proxy for the outside world has no way to a port of this machine
-        return httpx.AsyncClient(timeout=TIMEOUT, limits=POOL, trust_env=False)
+        transport = httpx.AsyncHTTPTransport(uds=self.server.socket, limits=POOL)
+        return httpx.AsyncClient(transport=transport, timeout=TIMEOUT)
 
     async def aclose(self) -> None:
         """Close the connections to MLflow's server."""
@@ -64,18 +64,18 @@ class MlflowProxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         request = Request(scope, receive)
-        path, address = scope["path"], self.server.address
+        path = scope["path"]
         if path == MLFLOW:  # its pages name their scripts relative to a folder
             await RedirectResponse(f"{MLFLOW}/")(scope, receive, send)
         elif _kept_from(request.method, path.split("/")):
             detail = "this part of MLflow is not served here"
             await problem(404, detail, instance=path)(scope, receive, send)
-        elif address is None:
+        elif self.server.state:
             await _unavailable(self.server.state, request)(scope, receive, send)
         else:
-            await self._forward(request, address, send)
+            await self._forward(request, send)
 
-    async def _forward(self, request: Request, address: str, send: Send) -> None:
+    async def _forward(self, request: Request, send: Send) -> None:
         started = False
 
         async def answering(message: Message) -> None:
@@ -86,12 +86,12 @@ class MlflowProxy:
         try:
             async with self._client.stream(
                 request.method,
-                _url(request, address),
+                _url(request),
                 headers=_passed_on(request),
                 content=request.stream() if _has_body(request) else None,
             ) as answer:
                 response = StreamingResponse(answer.aiter_raw(), answer.status_code)
-                response.raw_headers = [*_answered(answer.headers.raw, address)]
+                response.raw_headers = [*_answered(answer.headers.raw)]
                 await response(request.scope, request.receive, answering)
         except ClientDisconnect:
             return  # nobody is there to get an answer
@@ -112,11 +112,11 @@ def _unavailable(detail: str, request: Request) -> Response:
     return problem(503, detail, instance=request.scope["path"], headers={"Retry-After": "5"})
 
 
-def _url(request: Request, address: str) -> httpx.URL:
+def _url(request: Request) -> httpx.URL:
     """Return where MLflow's server has what is asked for; the path stays as it was written."""
     path: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
     query: bytes = request.scope["query_string"]
-    return httpx.URL(address).copy_with(raw_path=path + b"?" + query if query else path)
+    return httpx.URL(BEHIND).copy_with(raw_path=path + b"?" + query if query else path)
 
 
 def _has_body(request: Request) -> bool:
@@ -135,11 +135,11 @@ def _passed_on(request: Request) -> list[tuple[bytes, bytes]]:
     return [*kept, (b"x-forwarded-for", client)]
 
 
-def _answered(headers: Headers, address: str) -> Iterator[tuple[bytes, bytes]]:
+def _answered(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
     """Yield the headers of MLflow's answer as the client gets them."""
     for name, value in headers:
         match name.lower():
-            case b"location":  # a client cannot reach the address behind
-                yield b"location", value.removeprefix(address.encode())
+            case b"location":
+                yield b"location", value.removeprefix(BEHIND.encode())
             case lower if lower not in HOP_BY_HOP | {b"date", b"server"}:  # the service's own
                 yield lower, value

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -38,25 +38,42 @@ class TrackingServer:
 
 
 @contextmanager
-def serve_store(
-    uri: str,
-    port: int,
-    *,
-    prefix: str = "",
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[TrackingServer]:
+def serve_store(uri: str, port: int) -> Iterator[TrackingServer]:
     """Run MLflow's server on the store at `uri` while the block runs; raise TrackingError.
 
-    port: where it listens, if that port is free; else it listens on another. prefix: how the paths
-    of its pages begin, such as /mlflow. should_stop: True stops waiting for it to answer.
-
-    It also ends when this process is killed.
+    port: where it listens, if that port is free; else it listens on another.
     """
     port = _free_port(port)
-    process = _start_server(uri, port, prefix)
+    address = f"http://{HOST}:{port}"
+
+    def answers() -> bool:
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    with running_server(uri, ["--host", HOST, "--port", str(port)], answers) as process:
+        yield TrackingServer(address, process)
+
+
+@contextmanager
+def running_server(
+    uri: str,
+    options: Sequence[str],
+    answers: Callable[[], bool],
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `mlflow server` with `options` on the store at `uri` while the block runs.
+
+    The block begins when `answers` returns True. should_stop: True gives up waiting for that. The
+    server also ends when this process is killed. Raises TrackingError.
+    """
+    process = _start_server(uri, options)
     try:
-        _wait_until_it_answers(process, f"http://{HOST}:{port}{prefix}/health", uri, should_stop)
-        yield TrackingServer(f"http://{HOST}:{port}", process)
+        _wait_until(answers, process, uri, should_stop)
+        yield process
     finally:
         _stop(process)
 
@@ -77,19 +94,18 @@ def _free_port(wanted: int) -> int:
     raise TrackingError(f"no port is free on {HOST}; name one with ", Argument("port", "=…"))
 
 
-def _start_server(uri: str, port: int, prefix: str) -> subprocess.Popen[bytes]:
+def _start_server(uri: str, options: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start MLflow's server in a process group of its own, without its job runner.
 
     It ends when this process does.
     """
-    options = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    options += ["--static-prefix", prefix] if prefix else []
+    command = [sys.executable, "-c", MLFLOW_SERVER, *options, "--workers", "1"]
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,  # others could read a password in an argument
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     return subprocess.Popen(
-        [sys.executable, "-I", tied.__file__, sys.executable, "-c", MLFLOW_SERVER, *options],
+        [sys.executable, "-I", tied.__file__, *command],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -98,8 +114,11 @@ def _start_server(uri: str, port: int, prefix: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_until_it_answers(
-    process: subprocess.Popen[bytes], page: str, uri: str, should_stop: Callable[[], bool]
+def _wait_until(
+    answers: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    uri: str,
+    should_stop: Callable[[], bool],
 ) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -110,8 +129,7 @@ def _wait_until_it_answers(
                 f"MLflow's server ended with code {process.returncode}; run `mlflow server "
                 f"--backend-store-uri {shlex.quote(redact(uri))}` to see why"
             )
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(page, timeout=1).close()
+        if answers():
             return
         time.sleep(0.2)
     raise TrackingError(f"MLflow's server did not answer within {START_SECONDS} seconds")

@@ -27,16 +27,16 @@ def ask():
 
 @contextlib.contextmanager
 def serving(app, **options):
-    """Run an application on a free port of this machine; yields its address."""
+    """Run an application on a free port of this machine; yields its address, or that of `uds`."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="on", **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    where = server.servers[0].sockets[0].getsockname()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield where if "uds" in options else f"http://127.0.0.1:{where[1]}"
     finally:
         server.should_exit = True
         thread.join()

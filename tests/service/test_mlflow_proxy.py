@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import tempfile
 import time
 
 import httpx
@@ -22,10 +23,10 @@ from hpsearch.service.tokens import Tokens, add_token
 
 
 class At:
-    """A server that answers at an address, or does not."""
+    """A server that answers at a socket, or does not."""
 
-    def __init__(self, address, state=""):
-        self.address, self.state = address, state
+    def __init__(self, socket, state=""):
+        self.socket, self.state = socket, state
 
 
 def echo_app(seen):
@@ -61,9 +62,12 @@ def seen():
 
 @pytest.fixture
 def behind(serve, seen):
-    """The address of an application that stands for MLflow's server."""
-    with serve(echo_app(seen), log_level="critical") as address:
-        yield address
+    """The socket of an application that stands for MLflow's server."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve(echo_app(seen), log_level="critical", uds=f"{folder}/mlflow") as socket,
+    ):
+        yield socket
 
 
 def passed_on(server, method, path, *, client=("127.0.0.1", 1), **rest):
@@ -109,7 +113,7 @@ def test_a_request_is_passed_on_without_what_is_ours(behind, seen):
     assert (answer.status_code, answer.headers["X-Mlflow"]) == (201, "yes")
     assert "secret" not in answer.text
     assert "search.example" not in answer.text
-    assert f"host: {behind.removeprefix('http://')}" in answer.text
+    assert "host: localhost\n" in answer.text
     assert "x-forwarded-for: 10.0.0.9" in answer.text
     assert "server" not in answer.headers
 
@@ -157,14 +161,14 @@ def test_some_paths_are_not_passed_on(behind, seen, path):
 
 
 def test_while_it_starts_it_says_so():
-    answer = passed_on(At(None, "it is starting"), "GET", "/mlflow/")
+    answer = passed_on(At("", "it is starting"), "GET", "/mlflow/")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "it is starting"
     assert answer.headers["Retry-After"] == "5"
 
 
 def test_one_that_does_not_answer_is_a_sentence():
-    answer = passed_on(At("http://127.0.0.1:9"), "GET", "/mlflow/")
+    answer = passed_on(At("/no/socket"), "GET", "/mlflow/")
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("MLflow's server does not answer")
 
@@ -208,7 +212,7 @@ def service(serve, token, empty_mlflow, tmp_path_factory):
     with MlflowServer(uri) as server:
         app = app_of(MlflowProxy(server), tokens=Tokens(token[0]))
         until = time.monotonic() + 90
-        while server.address is None:
+        while server.state:
             assert time.monotonic() < until, server.state
             time.sleep(0.1)
         with serve(app, log_level="critical") as address:

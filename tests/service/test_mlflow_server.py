@@ -1,11 +1,13 @@
 """MLflow's server as a child of the service: it comes back when it dies, and ends when we do."""
 
 import os
+import shlex
 import signal
+import stat
 import subprocess
 import sys
 import time
-import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -16,12 +18,15 @@ from hpsearch.tracking import server, tied
 from hpsearch.workspace import Workspace
 
 ANSWERS = """
-import http.server, sys
-class Healthy(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Healthy).serve_forever()
+import asyncio, sys
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    writer.close()
+async def main():
+    async with await asyncio.start_unix_server(answer, sys.argv[1]) as server:
+        await server.serve_forever()
+asyncio.run(main())
 """
 
 
@@ -40,10 +45,11 @@ def run_instead(monkeypatch):
     started = []
 
     def run_instead(*programs):
-        def start(_uri, port, prefix):
-            assert prefix == "/mlflow"
+        def start(_uri, options):
+            assert options[:2] == ["--static-prefix", "/mlflow"]
+            socket = shlex.split(options[-1])[-1]
             program = programs[min(len(started), len(programs) - 1)]
-            command = [sys.executable, "-c", program, str(port)]
+            command = [sys.executable, "-c", program, socket]
             started.append(
                 subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
             )
@@ -59,14 +65,15 @@ def run_instead(monkeypatch):
 def test_it_is_started_again_when_it_dies_and_ends_with_the_block(run_instead, mlflow_uri, caplog):
     started = run_instead(ANSWERS)
     with MlflowServer(mlflow_uri) as running:
-        assert running.address is None
         assert running.state.startswith("MLflow's server is starting")
+        folder = Path(running.socket).parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # nobody else's
         for number in range(3):
-            address = until(lambda: running.address)
-            assert urllib.request.urlopen(f"{address}/mlflow/health").status == 200
+            until(lambda: not running.state)
             started[number].kill()
             until(lambda n=number: len(started) > n + 1)
-        until(lambda: running.address)
+        until(lambda: not running.state)
+    assert not folder.exists()
     assert [process.poll() is not None for process in started] == [True] * 4
     assert [each.getMessage() for each in caplog.records] == [
         "MLflow's server ended with code -9; it is started again"
@@ -76,10 +83,10 @@ def test_it_is_started_again_when_it_dies_and_ends_with_the_block(run_instead, m
 def test_one_that_cannot_start_says_so_once_and_is_tried_again(run_instead, mlflow_uri, caplog):
     started = run_instead("raise SystemExit(3)", "raise SystemExit(3)", ANSWERS)
     with MlflowServer(mlflow_uri) as running:
-        until(lambda: running.address)
-        assert running.state.startswith("MLflow's server ended with code 3; run `mlflow server")
+        until(lambda: not running.state)
     assert len(started) == 3
-    assert len(caplog.records) == 1
+    (record,) = caplog.records
+    assert record.getMessage().startswith("MLflow's server ended with code 3; run `mlflow server")
 
 
 def test_it_can_be_ended_while_it_starts(run_instead, mlflow_uri):
@@ -93,7 +100,6 @@ def test_it_can_be_ended_while_it_starts(run_instead, mlflow_uri):
 def test_a_store_that_cannot_be_used_is_a_sentence(tmp_path, caplog):
     with MlflowServer(f"sqlite:///{tmp_path / 'no' / 'mlflow.db'}") as running:
         until(lambda: caplog.records)
-        assert running.address is None
         assert "mlflow.db" in running.state
 
 
