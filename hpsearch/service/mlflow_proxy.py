@@ -38,7 +38,7 @@ KEPT_BACK = frozenset(
 # MLflow's assistant runs programs for whoever is on this machine, where all requests come from
 # that are passed on. Its pages only ask how it is set up.
 ASSISTANT, SETUP = "assistant", frozenset({"config", "providers"})
-TIMEOUT = httpx.Timeout(10, read=300)  # seconds; MLflow may search for long
+TIMEOUT = httpx.Timeout(10, read=300, write=300)  # seconds; MLflow may search or store for long
 POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 
@@ -54,7 +54,9 @@ class MlflowProxy:
     @cached_property
     def _client(self) -> httpx.AsyncClient:
         transport = httpx.AsyncHTTPTransport(uds=self.server.socket, limits=POOL)
-        return httpx.AsyncClient(transport=transport, timeout=TIMEOUT)
+        # What a client does not ask for is not asked for in its name.
+        plain = {"Accept-Encoding": "identity"}
+        return httpx.AsyncClient(transport=transport, timeout=TIMEOUT, headers=plain)
 
     async def aclose(self) -> None:
         """Close the connections to MLflow's server."""

@@ -102,6 +102,7 @@ SECRETS = {
     "Origin": "https://search.example",
     "X-Forwarded-For": "6.6.6.6",
     "Connection": "keep-alive",
+    "Accept-Encoding": "zstd",
 }
 
 
@@ -114,6 +115,7 @@ def test_a_request_is_passed_on_without_what_is_ours(behind, seen):
     assert "secret" not in answer.text
     assert "search.example" not in answer.text
     assert "host: localhost\n" in answer.text
+    assert "accept-encoding: zstd\n" in answer.text
     assert "x-forwarded-for: 10.0.0.9" in answer.text
     assert "server" not in answer.headers
 
