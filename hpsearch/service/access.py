@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import re
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -89,7 +89,7 @@ class Access:
     listens. allow_hosts: other names that it is reached by. The user is `request.state.user`; it is
     None for a page that everybody may see.
 
-    Slow and silent connections are the server's business; see `server_options`.
+    Silent connections are the server's business; see `connections.server_options`.
     """
 
     def __init__(
@@ -302,32 +302,3 @@ def _with_security_headers(send: Send, path: str) -> Send:
         await send(message)
 
     return send_with_headers
-
-
-class _WithoutQueries(logging.Filter):
-    """Takes the query out of the lines of uvicorn's access log: it may hold a secret."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and len(record.args) == 5:
-            client, method, path, *rest = record.args
-            record.args = (client, method, str(path).partition("?")[0], *rest)
-        return True
-
-
-def server_options() -> dict[str, Any]:
-    """Return what uvicorn needs besides the application and the address.
-
-    A connection at rest is closed after 5 s, headers are at most 64 kB, and at most 1,000 requests
-    and connections are served at a time, others get a 503. uvicorn has no limit on how slowly
-    headers come: for that, a service that strangers can reach needs a proxy in front of it, which
-    it needs for TLS anyway. The access log has no queries.
-    """
-    log = logging.getLogger("uvicorn.access")
-    if not any(isinstance(each, _WithoutQueries) for each in log.filters):
-        log.addFilter(_WithoutQueries())
-    return {
-        "timeout_keep_alive": 5,
-        "h11_max_incomplete_event_size": 65_536,
-        "limit_concurrency": 1000,
-        "server_header": False,
-    }

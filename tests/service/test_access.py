@@ -1,19 +1,17 @@
 """Who gets in: hosts, tokens, roles, other sites, large bodies, rates, and the way to the login."""
 
 import asyncio
-import logging
 import socket
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from hpsearch.errors import SettingsError
-from hpsearch.service.access import Access, check_binding, is_loopback, server_options
+from hpsearch.service.access import Access, check_binding, is_loopback
 from hpsearch.service.limits import Limits, RateLimit
 from hpsearch.service.login import local_path, login_routes
 from hpsearch.service.problems import Refused
@@ -516,18 +514,3 @@ def test_an_artifact_that_is_opened_as_a_page_is_in_a_sandbox(ask):
         "/mlflow/api/2.0/mlflow-artifacts/artifacts/a",
     ):
         assert ask(gate(), "GET", path).headers["Content-Security-Policy"].startswith("sandbox;")
-
-
-def test_the_access_log_has_no_query_and_no_secret(serve, guarded, tokens, caplog):
-    secret = tokens["run"]
-    with serve(guarded(), log_config=None, **server_options()) as address:
-        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
-        httpx.get(f"{address}/studies?token={secret}")
-        httpx.get(f"{address}/studies?a=b", headers=bearer(secret))
-        httpx.get(f"{address}/studies", headers=cookie(secret))
-        httpx.post(f"{address}/login", data={"token": secret})
-    lines = [each.getMessage() for each in caplog.records if each.name == "uvicorn.access"]
-    assert len(lines) == 4
-    assert "GET /studies HTTP/1.1" in lines[0]
-    assert secret not in caplog.text
-    assert "?" not in "".join(lines)
