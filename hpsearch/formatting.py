@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 
 
@@ -31,6 +32,13 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02d}:{seconds:02d} h"
     return f"{minutes}:{seconds:02d} min" if minutes else f"{seconds} s"
+
+
+def duration_of(text: str) -> float | None:
+    """Return the seconds of a duration as a person writes it, 90, 90s, 15m or 2h, else None."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    return seconds or None
 
 
 def unknown_name(name: object, known: Collection[str], what: str) -> str:

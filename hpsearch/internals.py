@@ -170,3 +170,19 @@ def database_engine(client: MlflowClient) -> Engine | None:
     """
     store = getattr(getattr(client, "_tracking_client", None), "store", None)
     return getattr(store, "engine", None)
+
+
+# A program that does what `mlflow server` does. MLflow starts its web server as a child and then
+# waits for it, with 250 MB of its own; here its process becomes the web server. If MLflow renames
+# what starts the child, this is `mlflow server` as it is.
+MLFLOW_SERVER = """
+import os, sys
+import mlflow.server
+
+def become(command, extra_env=None, **_):
+    os.execvpe(command[0], command, {**os.environ, **(extra_env or {})})
+
+mlflow.server._exec_cmd = become
+from mlflow.cli import cli
+cli(["server", *sys.argv[1:]])
+"""

@@ -27,6 +27,7 @@ from hpsearch.execution.engines.forkserver import ENVIRONMENT
 from hpsearch.settings.data import DataSettings
 from hpsearch.settings.figures import KINDS, FigureSettings
 from hpsearch.settings.model import ModelSettings
+from hpsearch.settings.notify import NotifySettings
 from hpsearch.settings.search import OPTIONS, SearchSettings
 from hpsearch.settings.study import StudySettings
 from hpsearch.space.ranges import RANGE_KEYS
@@ -289,6 +290,7 @@ def test_the_reference_has_every_option(name: str) -> None:
         ("### `[data]`", DataSettings),
         ("### `[search]`", SearchSettings),
         ("### `[[figure]]`", FigureSettings),
+        ("### `[notify]`", NotifySettings),
     ],
 )
 def test_the_reference_has_every_key_and_its_default(title: str, table: Any) -> None:
@@ -299,6 +301,7 @@ def test_the_reference_has_every_key_and_its_default(title: str, table: Any) -> 
         stated = found[f"`{key}`"]
         if re.fullmatch(r"`.*`", stated):
             default = tomllib.loads(f"value = {stated.strip('`')}")["value"]
+            default = tuple(default) if isinstance(default, list) else default
             assert default == field.get_default(call_default_factory=True), key
         elif not stated:
             assert field.is_required() or field.get_default(call_default_factory=True) is None, key

@@ -425,3 +425,11 @@ def test_no_other_module_overrides_a_private_method():
         "Optuna's QMCSampler no longer has _find_sample_id: see hpsearch/internals.py "
         "NumberedQMCSampler, which overrides it to choose the point of the sequence."
     )
+
+
+def test_mlflows_server_command_starts_its_web_server_where_we_think():
+    server = importlib.import_module("mlflow.server")
+    assert callable(getattr(server, "_exec_cmd", None)), (
+        "MLflow has renamed mlflow.server._exec_cmd: see hpsearch/internals.py MLFLOW_SERVER, "
+        "without which a process of 250 MB waits beside the web server."
+    )

@@ -26,6 +26,7 @@ PACKAGES = [
     "figures",  # PNG files
     "tracking",  # MLflow
     "execution",  # running trials
+    "notifications",  # what a running study tells a webhook
     "search",  # running studies, rounds and evaluations
     "prediction",  # what an exported network predicts for a table
     "export",  # using the winner

@@ -42,6 +42,7 @@ COMMANDS = {
     "storage": ("manage", "Copy studies from one storage to another."),
     "study": ("study", "Run the study in FILE, or continue it."),
     "sync": ("manage", "Write the MLflow runs of study NAME that are missing."),
+    "token": ("token", "Make a token for a person or a program that uses the service."),
     "ui": ("ui", "Open MLflow's pages on study NAME, or on all studies."),
 }
 """Each command's module, and its help in one line; the module is imported when it is used."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from hpsearch.cli.hints import keep_for_hints
+from hpsearch.formatting import duration_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def storage_option(command: Command) -> Command:
@@ -130,9 +129,8 @@ class _Duration(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
-        seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
-        if not seconds:
+        seconds = duration_of(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is not a length of time; use 90, 90s, 15m or 2h", param, ctx)
         return seconds
 

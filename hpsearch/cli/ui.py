@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import webbrowser
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -32,7 +31,7 @@ def ui_command(
     \b
     hpsearch ui digits-random
     """
-    from hpsearch.tracking.server import serve_store
+    from hpsearch.tracking.server import serve_store, without_password
     from hpsearch.workspace import Workspace
 
     workspace = Workspace(storage, tracking_uri)
@@ -47,7 +46,7 @@ def ui_command(
     store.prepare()
     page = workspace.tracking_page(name)
     if store.is_server:
-        _show(f"{_without_password(store.uri).rstrip('/')}/{page}", no_browser)
+        _show(f"{without_password(store.uri).rstrip('/')}/{page}", no_browser)
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -58,12 +57,6 @@ def ui_command(
             server.wait()
     except KeyboardInterrupt:
         pass  # the usual end
-
-
-def _without_password(address: str) -> str:
-    """Return an address without user and password: everybody can read a browser's arguments."""
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _show(address: str, no_browser: bool) -> None:

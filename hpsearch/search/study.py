@@ -26,6 +26,7 @@ from hpsearch.execution.objective import Objective, check_trained_here
 from hpsearch.execution.progress import progress_bar
 from hpsearch.execution.recovery import wait_for_orphans
 from hpsearch.formatting import format_duration
+from hpsearch.notifications.notifier import Notifier
 from hpsearch.samplers.registry import check_sampler
 from hpsearch.settings.definition import definition, differences
 from hpsearch.settings.names import NEW_NAME, check_name
@@ -217,7 +218,22 @@ def run(
     earlier: Sequence[Study] = (),
     deadline: float | None = None,
 ) -> Outcome:
-    """Run the study called `name`, as `run_study` does."""
+    """Run the study called `name`, as `run_study` does, and tell of it whom [notify] names."""
+    with Notifier(name, settings) as notifier:
+        listened = notifier.listening(options)
+        outcome = _run(settings, name, listened, earlier=earlier, deadline=deadline)
+        notifier.ended(outcome.reason, outcome.sentence, new=outcome.new)
+    return outcome
+
+
+def _run(
+    settings: StudySettings,
+    name: str,
+    options: RunOptions,
+    *,
+    earlier: Sequence[Study],
+    deadline: float | None,
+) -> Outcome:
     started, tracker = time.monotonic(), options.tracker
     check_trained_here(settings)
     if options.jobs > 1:

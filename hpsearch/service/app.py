@@ -15,7 +15,7 @@ from hpsearch import __version__
 from hpsearch.service.api.studies import studies_router
 from hpsearch.service.api.trials import trials_router
 from hpsearch.service.metrics import Measured, Monitor
-from hpsearch.service.problems import add_handlers
+from hpsearch.service.errors import add_handlers
 
 if TYPE_CHECKING:
     from hpsearch.service.service import Service

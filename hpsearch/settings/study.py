@@ -35,6 +35,7 @@ from hpsearch.settings.names import (
     as_name,
     valid_name,
 )
+from hpsearch.settings.notify import NotifySettings
 from hpsearch.settings.search import SearchSettings
 from hpsearch.settings.table import TableError, wrong_value
 from hpsearch.space.grid import grid_size
@@ -58,6 +59,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "data": DataSettings,
     "search": SearchSettings,
     "figure": FigureSettings,
+    "notify": NotifySettings,
 }
 
 
@@ -157,6 +159,7 @@ class StudySettings(BaseModel):
     trial: Annotated[SearchSpace, PlainValidator(_SpaceTable.read)]
     enqueue: tuple[LabelledConfiguration, ...] = ()
     figure: Figures = ()
+    notify: NotifySettings | None = None
 
     _named = field_validator("name")(valid_name)
 
@@ -289,10 +292,14 @@ class StudySettings(BaseModel):
         return parse_settings(table, "settings")
 
     def to_toml(self) -> str:
-        """Return the text of the study file, with all values of [data] and [search]."""
+        """Return the text of the study file, with all values of [data] and [search].
+
+        [notify] is left out: the file is shown to others, and the address may be a secret.
+        """
         import tomlkit
 
         table = settings_table(self)
+        table.pop("notify", None)
         for part in (table.get("data", {}), table["trial"]):
             for key, value in part.items():
                 if isinstance(value, Mapping):  # a range, or folds, read best on one line
@@ -324,6 +331,8 @@ def settings_table(settings: StudySettings) -> dict[str, Any]:
         ]
     if settings.figure:
         table["figure"] = [figure.as_table() for figure in settings.figure]
+    if settings.notify is not None:
+        table["notify"] = settings.notify.as_table()
     return table
 
 

@@ -54,7 +54,7 @@ epochs = 9
 hidden_layer_sizes = []
 """
 RATE = {"low": 1e-3, "high": 1.0, "log": True}
-TOP_KEYS = "(name, model, data, search, trial, enqueue, figure)"
+TOP_KEYS = "(name, model, data, search, trial, enqueue, figure, notify)"
 DATA_KEYS = (
     "(source, more, target, task, drop, id, text, max_categories, decimal, thousands, groups, "
     "time, weight, class_weight, positive, limit, train_limit, scale, split_seed, draw, shuffle, "

@@ -27,8 +27,8 @@ def run_instead(monkeypatch):
     started = []
 
     def run_instead(program):
-        def start(_uri, port):
-            command = [sys.executable, "-c", program, str(port)]
+        def start(_uri, options):
+            command = [sys.executable, "-c", program, options[options.index("--port") + 1]]
             started.append(
                 subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
             )
