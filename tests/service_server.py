@@ -76,7 +76,7 @@ def served(folder, *, port=0, plan=None, allowed=None, tracked=False):
 
 
 @pytest.fixture
-def serve(tmp_path, monkeypatch):
+def start_service(tmp_path, monkeypatch):
     """Serves the studies of a temporary folder, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
@@ -84,6 +84,6 @@ def serve(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def client(serve):
+def client(start_service):
     """A client of a service without studies."""
-    return serve()
+    return start_service()

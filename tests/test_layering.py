@@ -164,6 +164,7 @@ def test_the_command_line_uses_only_the_workspace() -> None:
     doing = {"execution", "search", "tracking", "storage", "evaluation", "export", "figures"}
     allowed = {
         "hpsearch.execution.engines.forkserver",  # starts to import while the command does
+        "hpsearch.execution.progress",  # what a line about a study says
         "hpsearch.storage.open",  # an address as it may be shown
         "hpsearch.tracking.server",  # MLflow's own server
         "hpsearch.prediction",  # needs no workspace

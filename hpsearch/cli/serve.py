@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -38,6 +40,24 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--trainables", type=FOLDER, metavar="DIR", help="The models that submitted studies may name."
 )
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Let those in who have a token; `hpsearch token` makes them.",
+)
+@click.option("--no-auth", is_flag=True, help="Let everybody in, wherever it listens.")
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Another name that it is reached by, such as that of a proxy in front of it.",
+)
+@click.option("--url", metavar="URL", help="Its address for others, for links.")
+@click.option(
+    "--webhook", metavar="URL", help="Tell this address how studies go.  [env: HPSEARCH_WEBHOOK]"
+)
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @storage_option
 @tracking_option
@@ -50,6 +70,11 @@ def serve_command(
     cluster: str | None,
     data: Path | None,
     trainables: Path | None,
+    token_file: Path | None,
+    no_auth: bool,
+    allow_hosts: tuple[str, ...],
+    url: str | None,
+    webhook: str | None,
     no_browser: bool,
     storage: str | None,
     tracking_uri: str | None,
@@ -63,20 +88,31 @@ def serve_command(
     \b
     hpsearch serve
     hpsearch serve --studies 2 --jobs 4 --data tables
+    hpsearch serve --host 0.0.0.0 --token-file tokens.txt
     """
     check_jobs(jobs, cluster)
+    from hpsearch.service.access import Access, check_binding
     from hpsearch.service.app import create_app
     from hpsearch.service.dispatcher import RunPlan
-    from hpsearch.service.server import address_of, bind, serve
+    from hpsearch.service.mlflow_proxy import MlflowProxy
+    from hpsearch.service.mlflow_server import MlflowServer, needs_server
+    from hpsearch.service.server import address_of, bind, check_notifications, serve
     from hpsearch.service.service import Service
     from hpsearch.service.submission import Allowed
+    from hpsearch.service.tokens import Tokens
     from hpsearch.workspace import Workspace
 
+    tokens = None if token_file is None else Tokens(token_file)
+    check_binding(host, tokens, allow_hosts=allow_hosts, no_auth=no_auth)
+    if webhook is not None:
+        os.environ["HPSEARCH_WEBHOOK"] = webhook  # not in the arguments of the studies' processes
+    check_notifications()
     listening = bind(host, port)
     address = address_of(listening)
     workspace = Workspace(
-        storage, tracking_uri, tracked=not no_tracking, page=address, keep_open=True
+        storage, tracking_uri, tracked=not no_tracking, page=url or address, keep_open=True
     )
+    os.environ["HPSEARCH_URL"] = workspace.page
 
     def show() -> None:
         click.echo(address)
@@ -86,4 +122,9 @@ def serve_command(
 
     plan = RunPlan(at_once=studies, jobs=jobs, cluster=cluster)
     service = Service(workspace, plan, Allowed(trainables, data))
-    serve(create_app(service), listening, show)
+    with ExitStack() as stack:
+        proxy = None
+        if needs_server(workspace):
+            proxy = MlflowProxy(stack.enter_context(MlflowServer(workspace.tracking_store.uri)))
+        app = create_app(service, tokens=tokens, proxy=proxy)
+        serve(Access(app, tokens=tokens, host=host, allow_hosts=allow_hosts), listening, show)

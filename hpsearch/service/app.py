@@ -1,4 +1,4 @@
-"""The app: the API, what monitors read, and the page, over one service."""
+"""The app: the API, the page, what monitors read and MLflow's pages, over one service."""
 
 from __future__ import annotations
 
@@ -14,18 +14,29 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from hpsearch import __version__
 from hpsearch.service.api.studies import studies_router
 from hpsearch.service.api.trials import trials_router
-from hpsearch.service.metrics import Measured, Monitor
 from hpsearch.service.errors import add_handlers
+from hpsearch.service.login import login_routes
+from hpsearch.service.metrics import Measured, Monitor
+from hpsearch.service.roles import is_mlflow
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from hpsearch.service.mlflow_proxy import MlflowProxy
     from hpsearch.service.service import Service
+    from hpsearch.service.tokens import Tokens
 
 API = "/api/v1"
 THREADS = 16  # more would wait for the same storage
 
 
-def create_app(service: Service) -> FastAPI:
-    """Return the app of a service, which it starts and closes."""
+def create_app(
+    service: Service, *, tokens: Tokens | None = None, proxy: MlflowProxy | None = None
+) -> ASGIApp:
+    """Return the app of a service, which it starts and closes. Access is not its business.
+
+    tokens: those with which people sign in. proxy: what answers below /mlflow.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -33,6 +44,8 @@ def create_app(service: Service) -> FastAPI:
         service.start()
         yield
         await anyio.to_thread.run_sync(service.close)
+        if proxy is not None:
+            await proxy.aclose()
 
     app = FastAPI(
         title="hpsearch",
@@ -60,4 +73,17 @@ def create_app(service: Service) -> FastAPI:
         """Counts for Prometheus."""
         return Response(monitor.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    return app
+    app.routes.extend(login_routes(tokens))
+    return app if proxy is None else _Beside(app, proxy)
+
+
+class _Beside:
+    """Passes what lies below /mlflow to a proxy, past everything that the app does to requests."""
+
+    def __init__(self, app: ASGIApp, proxy: MlflowProxy) -> None:
+        self.app, self.proxy = app, proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        is_for_proxy = scope["type"] == "http" and is_mlflow(scope["path"])
+        await (self.proxy if is_for_proxy else self.app)(scope, receive, send)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import traceback
 from dataclasses import replace
 
@@ -94,9 +95,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--cluster")
     parser.add_argument("--untracked", action="store_true")
-    parser.add_argument("--page", default="", help="the address of the service")
     given = parser.parse_args()
-    workspace = Workspace(tracked=not given.untracked, page=given.page)
+    page = os.environ.get("HPSEARCH_URL", "")
+    workspace = Workspace(tracked=not given.untracked, page=page)
     raise SystemExit(run_wanted(workspace, given.name, jobs=given.jobs, cluster=given.cluster))
 
 

@@ -50,11 +50,11 @@ class RunPlan:
     jobs: int = 1
     cluster: str | None = None
 
-    def arguments(self, name: str, workspace: Workspace) -> list[str]:
+    def arguments(self, name: str, *, tracked: bool) -> list[str]:
         """Return the arguments of the process of a study."""
         cluster = [] if self.cluster is None else ["--cluster", self.cluster]
-        tracking = ["--page", workspace.page] if workspace.tracked else ["--untracked"]
-        return ["-m", CHILD, name, "--jobs", str(self.jobs), *cluster, *tracking]
+        untracked = [] if tracked else ["--untracked"]
+        return ["-m", CHILD, name, "--jobs", str(self.jobs), *cluster, *untracked]
 
 
 class Dispatcher:
@@ -150,8 +150,9 @@ class Dispatcher:
             **os.environ,
             "HPSEARCH_STORAGE": self.workspace.storage_url,
             "MLFLOW_TRACKING_URI": store,
+            "HPSEARCH_URL": self.workspace.page,
         }
-        arguments = self.plan.arguments(name, self.workspace)
+        arguments = self.plan.arguments(name, tracked=self.workspace.tracked)
         return subprocess.Popen(
             [sys.executable, "-P", *arguments],  # a file here may have the name of a package
             env=environment,

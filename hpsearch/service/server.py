@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hpsearch.errors import Argument, SettingsError
+from hpsearch.notifications.notifier import webhooks_of
+from hpsearch.service.connections import server_options
+from hpsearch.settings.notify import NotifySettings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 GRACE_SECONDS = 3  # for open connections, such as those that watch a study
-IDLE_SECONDS = 30  # for a connection without a request
 BACKLOG = 2048
 
 
@@ -49,9 +51,8 @@ def serve(app: ASGIApp, listening: socket.socket, on_start: Callable[[], None]) 
         app,
         log_level="warning",
         access_log=False,
-        server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=IDLE_SECONDS,
+        **server_options(),
     )
     server = _Server(config, on_start)
     # uvicorn raises again what has ended it; this is the usual end of a service.
@@ -79,3 +80,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_start()
+
+
+def check_notifications() -> None:
+    """Raise SettingsError for an address or a secret of a webhook that is none."""
+    webhooks_of(NotifySettings())

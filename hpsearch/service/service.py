@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -11,17 +12,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.summaries import StudySummary
-from hpsearch.errors import BusyError, ConflictError, StudyError
+from hpsearch.errors import BusyError, ConflictError, Sentence, StudyError, TrackingError
 from hpsearch.execution.clients import ClientStudy
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.forkserver import start_forkserver
+from hpsearch.formatting import counted
+from hpsearch.notifications.notifier import Notifier
 from hpsearch.search.study import study_name
 from hpsearch.service.background import Background
 from hpsearch.service.dispatcher import Dispatcher, RunPlan
+from hpsearch.service.roles import MLFLOW
 from hpsearch.service.submission import Allowed
 from hpsearch.storage.catalog import all_searches, load_search
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
+from hpsearch.tracking.server import without_password
 from hpsearch.trials.records import is_for_clients, wish_of, write_wish
 
 if TYPE_CHECKING:
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
     from hpsearch.trials.records import Wish
     from hpsearch.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 0.1  # how old what is shown may be
 CLIENT_SECONDS = 1.0  # how often studies for clients are looked after
@@ -131,6 +138,19 @@ class Service:
     def study(self, name: str) -> Study:
         """Return a search by its name; raises UnknownStudyError."""
         return load_search(self.storage, name)
+
+    def run_url(self, study: Study, trial: FrozenTrial) -> str | None:
+        """Return the address of a trial's run in MLflow, None if it has none."""
+        tracker, store = self.workspace.tracker, self.workspace.tracking_store
+        if tracker is None or not store.exists():
+            return None
+        try:
+            found = tracker.run_of(study, trial)
+        except TrackingError as error:
+            logger.warning("%s", error)
+            return None
+        base = without_password(store.uri).rstrip("/") if store.is_server else MLFLOW
+        return None if found is None else f"{base}/#/experiments/{found[0]}/runs/{found[1]}"
 
     def _state(self, study: Study) -> StudyState:
         name, wish = study.study_name, wish_of(study)
@@ -259,9 +279,12 @@ class _Served:
         settings = service.workspace.settings(study.study_name)
         with ExitStack() as stack:
             lease = stack.enter_context(leased(service.storage, study))
+            self._notifier = stack.enter_context(Notifier(study.study_name, settings))
             options = RunOptions(storage=service.workspace.storage_url)
             work = Work(settings=settings, slots=range(settings.search.slots))
-            coordinator = Coordinator(service.storage, lease, work, options)
+            coordinator = Coordinator(
+                service.storage, lease, work, self._notifier.listening(options)
+            )
             self.study = ClientStudy(coordinator, service.track)
             if (tracker := service.workspace.tracker) is not None:
                 service._tracking.submit(tracker.store.prepare)
@@ -276,6 +299,8 @@ class _Served:
             wish = wish_of(lease.study)
             if wish is not None and wish.want == "run":
                 write_wish(lease.study, replace(wish, want="done"))
+                done = f"{counted(self.study.coordinator.progress.done, 'trial')} are done"
+                self._notifier.ended("finished", Sentence(done), new=1)
             return False
         return not (lease.stop_requested or lease.lost)
 

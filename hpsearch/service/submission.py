@@ -44,6 +44,11 @@ class Allowed:
         file: as TOML, or as plain data.
         """
         table = parse_toml(file, PLACE) if isinstance(file, str) else dict(file)
+        if "notify" in table:  # this machine would call any address for whoever submits
+            raise SettingsError(
+                f"{PLACE}: notify: a service tells the webhook that it was started with; leave "
+                "[notify] out"
+            )
         if isinstance(table.get("model"), Mapping):
             table["model"] = self._model(table["model"])
         if isinstance(table.get("data"), Mapping):

@@ -163,14 +163,14 @@ class Tracker:
             client.set_tag(run_id, CHECKPOINT, epoch)  # last: it says that all of it is there
 
     def run_of(self, study: Study, trial: FrozenTrial) -> tuple[str, str] | None:
-        """Return the ids of a trial's experiment and run, None if it has none."""
-        found = self._runs_of(study).get(trial.number)
-        if found is None:  # another process may have made it
-            self.forget(study)
-            found = self._runs_of(study).get(trial.number)
-        if found is None or found.info.lifecycle_stage == "deleted":
+        """Return the ids of a trial's experiment and run, None if it has no run yet."""
+        experiment = self.store.experiment_id(experiment_name(study))
+        if experiment is None:
             return None
-        return found.info.experiment_id, found.info.run_id
+        wanted = f"{runs_filter(study)} and tags.`{NUMBER}` = '{trial.number}'"
+        with self.store.errors():
+            run = next(iter(self._search(experiment, wanted, ViewType.ACTIVE_ONLY)), None)
+        return None if run is None else (experiment, str(run.info.run_id))
 
     def tracked_runs(self, studies: Sequence[Study]) -> TrackedRuns:
         """Return the runs of the studies, which are in the experiment of the first."""

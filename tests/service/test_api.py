@@ -142,6 +142,7 @@ REFUSED = [
     ({"file": '[model]\ntrain = ["sh", "-c", "id"]'}, 422, "takes no models of others"),
     ({"file": '[model]\nestimator = "subprocess.Popen"'}, 422, "takes no models of others"),
     ({"file": '[model]\nestimator = "sklearn:os.system"'}, 422, "takes no models of others"),
+    ({"file": '[notify]\nwebhook = "http://x.org"'}, 422, "the webhook that it was started with"),
     ({"file": QUICK, "name": "../../etc"}, 422, "name"),
     ({"file": QUICK, "jobs": 0}, 422, "jobs: Input should be greater than or equal to 1"),
     ({"nam": "x"}, 422, "file: Field required"),
@@ -171,7 +172,7 @@ def test_errors_of_routes_are_problem_details(client):
     assert answer.json()["detail"] == "limit: Input should be greater than or equal to 1"
 
 
-def test_the_operator_names_tables_and_models(serve, tmp_path):
+def test_the_operator_names_tables_and_models(start_service, tmp_path):
     data, code = tmp_path / "data", tmp_path / "code"
     (data / "sub").mkdir(parents=True)
     code.mkdir()
@@ -183,7 +184,7 @@ def test_the_operator_names_tables_and_models(serve, tmp_path):
         "    for epoch in range(epochs):\n"
         "        yield {'val/loss': config['rate'] / (epoch + 1)}\n"
     )
-    client = serve(allowed=Allowed(code, data))
+    client = start_service(allowed=Allowed(code, data))
     assert client.call("GET", "/allowed") == {"data": ["sub/t.csv"], "trainables": ["net.py"]}
     table = {
         "data": {"source": "sub/t.csv", "target": "y"},

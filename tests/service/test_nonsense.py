@@ -1,8 +1,10 @@
 """Nonsense gets a problem, and no bug: requests that follow the OpenAPI document, and break it."""
 
-import pytest
+from contextlib import suppress
+
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from service_server import ELSEWHERE
 
 from hpsearch.client import API
@@ -22,7 +24,8 @@ def test_no_request_is_a_bug(client):
         if operation.path.rpartition("/")[2] in SLOW:
             continue
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
-            try_out(operation, mode, seen)
+            with suppress(Unsatisfiable):  # a request without a part that could be wrong
+                try_out(operation, mode, seen)
     assert len(seen) >= 16
     bugs = {name: codes for name, codes in seen.items() if any(code >= 500 for code in codes)}
     assert bugs == {}
