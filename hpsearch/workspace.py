@@ -198,6 +198,13 @@ class Workspace:
         return storage_url(self._storage)
 
     @property
+    def tracking_uri(self) -> str:
+        """The URI of MLflow's tracking store, also where `tracked` is False."""
+        from hpsearch.tracking.address import tracking_uri
+
+        return tracking_uri(self._tracking_uri)
+
+    @property
     def tracking_store(self) -> TrackingStore:
         """MLflow's tracking store, also where `tracked` is False."""
         from hpsearch.tracking.store import TrackingStore
@@ -222,6 +229,21 @@ class Workspace:
                 ids = [known for each in rounds_of(storage, study) if (known := study_id(each))]
                 direction = study.directions[0].name.lower()
         return self.tracking_store.page(name, ids, direction)
+
+    @_storage_border
+    def run_page(self, name: str, slot: str) -> str | None:
+        """Return the address of a trial's run in MLflow, relative to the server's, if it has one.
+
+        The trial is the last one in a slot of the search called `name`.
+        """
+        from hpsearch.analysis.ranking import find_trial
+
+        study = self._search(name)[1]
+        trial = find_trial(study, slot)
+        if self.tracker is None or not self.tracker.store.exists():
+            return None
+        found = self.tracker.run_of(study, trial)
+        return None if found is None else f"#/experiments/{found[0]}/runs/{found[1]}"
 
     @cached_property
     def tracker(self) -> Tracker | None:

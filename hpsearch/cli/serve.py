@@ -125,6 +125,6 @@ def serve_command(
     with ExitStack() as stack:
         proxy = None
         if needs_server(workspace):
-            proxy = MlflowProxy(stack.enter_context(MlflowServer(workspace.tracking_store.uri)))
+            proxy = MlflowProxy(stack.enter_context(MlflowServer(workspace.tracking_uri)))
         app = create_app(service, tokens=tokens, proxy=proxy)
         serve(Access(app, tokens=tokens, host=host, allow_hosts=allow_hosts), listening, show)

@@ -29,7 +29,7 @@ class Background:
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        tracking = workspace.tracking_store.uri if workspace.tracked else None
+        tracking = workspace.tracking_uri if workspace.tracked else None
         self._arguments = (workspace.storage_url, tracking, workspace.tracked)
         self._free = threading.BoundedSemaphore(PROCESSES)
         self._starting = threading.Lock()  # `hidden_main` is for one at a time

@@ -145,11 +145,10 @@ class Dispatcher:
 
     def _started(self, name: str) -> subprocess.Popen[bytes]:
         """Start the process of a study, in a session of its own: Ctrl-C is for the service."""
-        store = self.workspace.tracking_store.uri
         environment = {
             **os.environ,
             "HPSEARCH_STORAGE": self.workspace.storage_url,
-            "MLFLOW_TRACKING_URI": store,
+            "MLFLOW_TRACKING_URI": self.workspace.tracking_uri,
             "HPSEARCH_URL": self.workspace.page,
         }
         arguments = self.plan.arguments(name, tracked=self.workspace.tracked)

@@ -6,6 +6,8 @@ import logging
 import os
 import shlex
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import TrackingError
 from hpsearch.service.roles import MLFLOW
-from hpsearch.tracking.server import running_server, without_password
-from hpsearch.tracking.store import TrackingStore
+from hpsearch.tracking.address import is_server
+from hpsearch.tracking.server import running_server
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -85,7 +87,7 @@ class MlflowServer:
         options = ["--static-prefix", MLFLOW, "--uvicorn-opts", f"--uds {shlex.quote(self.socket)}"]
         stopping = self._stopping.is_set
         try:
-            TrackingStore(self.uri).prepare()  # two that make a database at the same time fail
+            _prepare(self.uri)
             with running_server(self.uri, options, self._answers, should_stop=stopping) as process:
                 self.state = ""
                 while process.poll() is None and not self._stopping.wait(POLL):
@@ -112,15 +114,22 @@ def _short_folder() -> str | None:
 
 def needs_server(workspace: Workspace) -> bool:
     """Whether the service starts MLflow's server itself: the tracking store is none already."""
-    return workspace.tracked and not workspace.tracking_store.is_server
+    return workspace.tracked and not is_server(workspace.tracking_uri)
 
 
-def experiment_url(workspace: Workspace, name: str | None = None) -> str:
-    """Return the address of MLflow's page on the study called `name`.
+def _prepare(uri: str) -> None:
+    """Make a store that does not exist yet, in a process of its own; raises TrackingError.
 
-    It is that of the tracking server where there is one, else a path of this service. name: None is
-    the page on all studies. Raises TrackingError if the study has no experiment.
+    Two processes that make one at the same time fail.
     """
-    store = workspace.tracking_store
-    base = without_password(store.uri).rstrip("/") if store.is_server else MLFLOW
-    return f"{base}/{workspace.tracking_page(name)}"
+    made = subprocess.run(
+        [sys.executable, "-P", "-m", "hpsearch.tracking.prepare"],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        lines = made.stderr.strip().splitlines()
+        raise TrackingError(lines[-1] if lines else f"exit code {made.returncode}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.summaries import StudySummary
-from hpsearch.errors import BusyError, ConflictError, Sentence, StudyError, TrackingError
+from hpsearch.errors import BusyError, ConflictError, Sentence, StudyError
 from hpsearch.execution.clients import ClientStudy
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -26,17 +25,16 @@ from hpsearch.service.submission import Allowed
 from hpsearch.storage.catalog import all_searches, load_search
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
+from hpsearch.tracking.address import is_server
 from hpsearch.tracking.server import without_password
 from hpsearch.trials.records import is_for_clients, wish_of, write_wish
+from hpsearch.workspace import Workspace
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from hpsearch.trials.records import Wish
-    from hpsearch.workspace import Workspace
-
-logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 0.1  # how old what is shown may be
 CLIENT_SECONDS = 1.0  # how often studies for clients are looked after
@@ -139,18 +137,20 @@ class Service:
         """Return a search by its name; raises UnknownStudyError."""
         return load_search(self.storage, name)
 
-    def run_url(self, study: Study, trial: FrozenTrial) -> str | None:
-        """Return the address of a trial's run in MLflow, None if it has none."""
-        tracker, store = self.workspace.tracker, self.workspace.tracking_store
-        if tracker is None or not store.exists():
-            return None
-        try:
-            found = tracker.run_of(study, trial)
-        except TrackingError as error:
-            logger.warning("%s", error)
-            return None
-        base = without_password(store.uri).rstrip("/") if store.is_server else MLFLOW
-        return None if found is None else f"{base}/#/experiments/{found[0]}/runs/{found[1]}"
+    def run_url(self, name: str, slot: str) -> str | None:
+        """Return the address of the run in MLflow of the trial in a slot, None if it has none."""
+        page: str | None = self.background.call(Workspace.run_page, name, slot)
+        return None if page is None else f"{self._mlflow}/{page}"
+
+    def experiment_url(self, name: str) -> str:
+        """Return the address of MLflow's page on a study; raises TrackingError if it has none."""
+        return f"{self._mlflow}/{self.background.call(Workspace.tracking_page, name)}"
+
+    @property
+    def _mlflow(self) -> str:
+        """The address of MLflow's pages: below /mlflow, or of the tracking server."""
+        uri = self.workspace.tracking_uri
+        return without_password(uri).rstrip("/") if is_server(uri) else MLFLOW
 
     def _state(self, study: Study) -> StudyState:
         name, wish = study.study_name, wish_of(study)

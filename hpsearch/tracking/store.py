@@ -27,20 +27,15 @@ from hpsearch.errors import Argument, Command, TrackingError
 from hpsearch.internals import database_engine
 from hpsearch.settings.names import NUMBERED_ROUND
 from hpsearch.storage.open import redact, sqlite_file
+from hpsearch.tracking.address import is_server, tracking_uri
 from hpsearch.tracking.database import open_database
 from hpsearch.tracking.projection import BEST, ID, TRIALS_FILTER
 from hpsearch.trials.metrics import known_direction
 
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 VIEW = "workflowType=machine_learning"  # without it MLflow may open pages for language models
 _RAISES = ContextVar("whether errors of MLflow's database are raised as errors", default=False)
 _DATABASE_LOG = logging.getLogger("mlflow.store.db.utils")
 _DATABASE_LOG.addFilter(lambda _: not _RAISES.get())
-
-
-def tracking_uri(given: str | None = None) -> str:
-    """Return the URI of the tracking store: `given`, else MLFLOW_TRACKING_URI, else the default."""
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
 
 
 class TrackingStore:
@@ -180,7 +175,7 @@ class TrackingStore:
     @property
     def is_server(self) -> bool:
         """Whether the store is a tracking server, which has pages of its own."""
-        return self.uri.startswith(("http://", "https://"))
+        return is_server(self.uri)
 
     def page(
         self, name: str | None = None, study_ids: Sequence[str] = (), direction: str = ""

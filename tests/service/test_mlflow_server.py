@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.errors import TrackingError
 from hpsearch.service import mlflow_server
-from hpsearch.service.mlflow_server import MlflowServer, experiment_url, needs_server
+from hpsearch.service.mlflow_server import MlflowServer, needs_server
 from hpsearch.tracking import server, tied
 from hpsearch.workspace import Workspace
 
@@ -148,21 +147,7 @@ def test_what_is_tied_ends_by_a_signal_to_its_group_and_hands_on_the_exit_code()
             assert group_is_gone(process.pid)
 
 
-def test_where_a_tracking_server_exists_it_is_linked(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    elsewhere = Workspace("no.journal", "https://ann:secret@mlflow.example/team/")
-    assert not needs_server(elsewhere)
-    monkeypatch.setattr(Workspace, "tracking_page", lambda _, name: f"#/experiments/{name}")
-    assert experiment_url(elsewhere, "digits") == (
-        "https://mlflow.example/team/#/experiments/digits"
-    )
-    here = Workspace("no.journal", "sqlite:///mlflow.db")
-    assert needs_server(here)
-    assert experiment_url(here, "digits") == "/mlflow/#/experiments/digits"
+def test_where_a_tracking_server_exists_none_is_started():
+    assert not needs_server(Workspace("no.journal", "https://mlflow.example/team/"))
+    assert needs_server(Workspace("no.journal", "sqlite:///mlflow.db"))
     assert not needs_server(Workspace("no.journal", "sqlite:///mlflow.db", tracked=False))
-
-
-def test_a_study_without_an_experiment_has_no_page(mlflow_uri, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(TrackingError, match="has no experiment 'nobody'"):
-        experiment_url(Workspace("no.journal", mlflow_uri), "nobody")

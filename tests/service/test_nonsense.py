@@ -10,7 +10,15 @@ from service_server import ELSEWHERE
 from hpsearch.client import API
 
 EXAMPLES = 12  # of each kind, of each route
-SLOW = ("events", "report", "export", "compare", "journal", "narrow")  # they read or train
+SLOW = (
+    "events",
+    "report",
+    "export",
+    "compare",
+    "journal",
+    "narrow",
+    "mlflow",
+)  # they read or train
 
 
 def test_no_request_is_a_bug(client):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 from hpsearch.service.api.events import Feeds
 from hpsearch.service.api.schemas import (
@@ -138,6 +138,12 @@ def studies_router(service: Service) -> APIRouter:
         The id of an event is a cursor; with it as `Last-Event-ID` a reader misses nothing.
         """
         return feeds.stream(name, request)
+
+    @router.get("/studies/{name}/mlflow", response_class=RedirectResponse, responses=UNKNOWN)
+    def experiment(name: str) -> RedirectResponse:
+        """Lead to MLflow's page on a study."""
+        service.study(name)
+        return RedirectResponse(service.experiment_url(name))
 
     @router.get("/compare", responses=REFUSED)
     def compare(

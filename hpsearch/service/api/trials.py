@@ -6,8 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.responses import RedirectResponse
 
 from hpsearch.analysis.ranking import find_trial, trial_record
+from hpsearch.errors import UnknownStudyError
 from hpsearch.service.api.schemas import (
     AnswerView,
     Ask,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from hpsearch.service.service import Service
 
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
 WAIT_SECONDS = 1.0  # for a client without a trial
 MOST = 1000  # trials on a page
 
@@ -85,6 +88,15 @@ def trials_router(service: Service) -> APIRouter:
         """Show the last trial of a slot, with its curves."""
         trial = find_trial(service.study(name), slot)
         return TrialView.model_validate(trial_view(trial, curves=True))
+
+    @router.get("/{slot}/mlflow", response_class=RedirectResponse, responses=UNKNOWN)
+    def run(name: str, slot: str) -> RedirectResponse:
+        """Lead to the run in MLflow of the last trial of a slot."""
+        find_trial(service.study(name), slot)
+        found = service.run_url(name, slot)
+        if found is None:
+            raise UnknownStudyError(f"MLflow has no run of trial {slot} of study '{name}' yet")
+        return RedirectResponse(found)
 
     @router.post("", responses={409: {"model": Problem}, 404: {"model": Problem}})
     def ask(name: str, body: Ask) -> AssignmentView:
