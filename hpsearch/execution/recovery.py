@@ -85,7 +85,7 @@ def end_attempts(
 def is_superseded(study: Study, slot: int, number: int) -> bool:
     """Return whether a later attempt at the slot of trial `number` is running.
 
-    Of two that begin at the same time, each has written its slot before it looks, so at least one
+    Of two that begin at the same time, each has created its trial before it looks, so at least one
     sees the other, and the later one stays.
     """
     return any(trial.number > number for trial in _attempts(study, slot))

@@ -140,10 +140,13 @@ def assigned_slot(trial: AnyTrial) -> int | None:
     return slot if isinstance(slot, int) else None
 
 
-def assign(trial: BaseTrial, slot: int, process: ProcessId) -> None:
-    """Record which slot the trial fills and which process runs it; a worker does this first."""
-    trial.set_user_attr(_PROCESS, asdict(process))
-    trial.set_user_attr(_SLOT, slot)
+def assigned_attributes(slot: int, process: ProcessId) -> dict[str, Any]:
+    """Return the user attributes with which a worker creates a trial.
+
+    They say which slot it fills and which process runs it. Its number tells it from the attempts at
+    the slot before it.
+    """
+    return {_PROCESS: asdict(process), _SLOT: slot}
 
 
 def process_of(trial: AnyTrial) -> ProcessId | None:

@@ -12,7 +12,7 @@ from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.storage.leases import Lease, this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assign, write_lease
+from hpsearch.trials.records import assigned_attributes, write_lease
 
 
 @pytest.fixture
@@ -81,6 +81,12 @@ def test_failed_slots_are_handed_out_again_on_request(make_coordinator, study):
     assert list(make_coordinator(trials=2).todo) == [0]
 
 
+def leave_running(study, process):
+    """Add a running trial in slot 0."""
+    attributes = assigned_attributes(0, process)
+    study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+
+
 def test_no_slot_is_handed_out_once_the_study_is_taken_over(make_coordinator, study, lease):
     coordinator = make_coordinator()
     assert coordinator.next_slot() == 0
@@ -96,7 +102,7 @@ def test_a_coordinator_that_lost_its_study_closes_no_trial_of_the_new_holder(
 ):
     coordinator = make_coordinator()
     write_lease(study, lease.key, None)
-    assign(study.ask(), 0, replace(this_process(), machine="another boot"))
+    leave_running(study, replace(this_process(), machine="another boot"))
     coordinator.clean_up()
     assert study.trials[0].state is TrialState.RUNNING
 
@@ -104,7 +110,7 @@ def test_a_coordinator_that_lost_its_study_closes_no_trial_of_the_new_holder(
 def test_the_slot_of_a_dead_worker_is_handed_out_again(make_coordinator, study):
     coordinator = make_coordinator()
     assert [coordinator.next_slot() for _ in range(2)] == [0, 1]
-    assign(study.ask(), 0, this_process())
+    leave_running(study, this_process())
     coordinator.worker_died(os.getpid(), 0)
     assert study.trials[0].state is TrialState.FAIL
     assert (coordinator.progress.failed, list(coordinator.progress.running)) == (1, [1])

@@ -14,7 +14,7 @@ from hpsearch.execution import recovery
 from hpsearch.execution.recovery import close_dead_trials, wait_for_orphans
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import ProcessId, assign, is_failed_try, reason_of
+from hpsearch.trials.records import ProcessId, assigned_attributes, is_failed_try, reason_of
 
 
 @pytest.fixture(params=["journal", "database"])
@@ -33,7 +33,8 @@ def leave_running(study, process, slot=0):
     """Ask for a trial and leave it running; process: None leaves it without one."""
     trial = study.ask()
     if process is not None:
-        assign(trial, slot, process)
+        for key, value in assigned_attributes(slot, process).items():
+            trial.set_user_attr(key, value)
     return trial
 
 
@@ -60,7 +61,7 @@ def test_a_death_with_the_coordinator_is_no_try_of_the_slot_and_that_of_a_worker
 
 
 def test_only_the_trials_of_a_dead_worker_are_closed(storage, study):
-    leave_running(study, None)  # another worker is about to write which process it is
+    leave_running(study, None)  # of another program
     leave_running(study, replace(this_process(), pid=1))
     assert close_dead_trials(storage, study, os.getpid()) == []
     leave_running(study, this_process())
