@@ -111,7 +111,7 @@ class Worker:
         self.objective, self.task, self.fenced = objective, task, fenced
         if storage is None:
             storage = open_storage(task.storage, patient=True, study=task.study_name)
-        self.storage = SlotStorage(storage)  # type: ignore[abstract]
+        self.storage = SlotStorage(storage, fenced=fenced)  # type: ignore[abstract]
         self.study = optuna.load_study(
             study_name=task.study_name, storage=self.storage, pruner=pruner
         )
@@ -179,7 +179,9 @@ class SlotStorage(ForwardingStorage):
     So that can be told of every running trial, also of one whose process was killed at once.
     """
 
-    slot = -1  # that is to be filled
+    def __init__(self, storage: BaseStorage, *, fenced: bool = False) -> None:
+        super().__init__(storage)
+        self.slot, self.fenced = -1, fenced  # the slot is that of the next trial
 
     def create_new_trial(
         self,
@@ -187,7 +189,7 @@ class SlotStorage(ForwardingStorage):
         template_trial: FrozenTrial | None = None,  # noqa: ARG002
     ) -> int:
         """Create a running trial in the slot."""
-        attributes = assigned_attributes(self.slot, this_process())
+        attributes = assigned_attributes(self.slot, this_process(), fenced=self.fenced)
         trial = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
         return self.storage.create_new_trial(study_id, trial)
 

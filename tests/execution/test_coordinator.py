@@ -10,6 +10,7 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.settings.study import parse_settings
 from hpsearch.storage.leases import Lease, this_process
 from hpsearch.storage.open import open_storage
 from hpsearch.trials.records import assigned_attributes, write_lease
@@ -185,4 +186,24 @@ def test_a_failed_trial_ends_the_study(make_coordinator):
     coordinator = make_coordinator()
     trial = create_trial(state=TrialState.FAIL, user_attrs={"slot": 4, "reason": "a bug"})
     with pytest.raises(StudyError, match="trial s#4 failed: a bug; `hpsearch show s#4` says where"):
+        coordinator.finished(trial)
+
+
+def test_a_trial_of_a_users_model_that_fails_is_a_warning_unless_the_disk_is_full(
+    make_coordinator, caplog
+):
+    table = {"name": "s", "model": {"train": "net.py:train"}, "search": {"metric": "val/loss"}}
+    own = parse_settings(table, "s.toml")
+    coordinator = make_coordinator()
+    coordinator.work = replace(coordinator.work, settings=own)
+    finish(coordinator, 0, 0.5)
+    trial = create_trial(state=TrialState.FAIL, user_attrs={"slot": 1, "reason": "why"})
+    coordinator.finished(trial)
+    assert "trial s#1 failed: why" in caplog.text
+    trial.user_attrs["no_try"] = True
+    with pytest.raises(StudyError, match="trial s#1 failed: why"):
+        coordinator.finished(trial)
+    elsewhere = replace(this_process(), host="far", machine="another boot")
+    trial.user_attrs |= assigned_attributes(1, elsewhere)
+    with pytest.raises(StudyError, match="trial s#1 failed on far: why"):
         coordinator.finished(trial)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -29,11 +30,11 @@ def study(storage):
     return optuna.create_study(storage=storage, study_name="s", direction="maximize")
 
 
-def leave_running(study, process, slot=0):
+def leave_running(study, process, slot=0, *, fenced=False):
     """Ask for a trial and leave it running; process: None leaves it without one."""
     trial = study.ask()
     if process is not None:
-        for key, value in assigned_attributes(slot, process).items():
+        for key, value in assigned_attributes(slot, process, fenced=fenced).items():
             trial.set_user_attr(key, value)
     return trial
 
@@ -82,6 +83,15 @@ def test_an_orphan_that_keeps_running_is_named(storage, study, monkeypatch):
     with pytest.raises(StudyError, match=who):
         wait_for_orphans(storage, study)
     assert study.trials[0].state is TrialState.RUNNING
+
+
+def test_an_orphan_whose_process_stays_is_closed_in_the_end(storage, study, monkeypatch):
+    monkeypatch.setattr(recovery, "ORPHAN_SECONDS", 0.1)
+    trial = leave_running(study, this_process(), fenced=True)
+    wait_for_orphans(storage, study)
+    assert (study.trials[0].state, is_failed_try(study.trials[0])) == (TrialState.FAIL, False)
+    with pytest.raises(UpdateFinishedTrialError):
+        trial.report(0.5, 1)
 
 
 @pytest.mark.parametrize("before", ["set_trial_user_attr", "set_trial_state_values"])
