@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 NAMESPACES = ("unshare", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child")
-BEGIN = 'hostname "$0" && if [ "$1" ]; then mount -t tmpfs -o size=16k tmpfs "$1"; fi && shift'
+BEGIN = """
+hostname "$0" && mount -t tmpfs tmpfs /dev/shm || exit
+if [ "$1" ]; then mount -t tmpfs -o size=16k tmpfs "$1" || exit; fi
+shift && exec "$@"
+"""  # faketime keeps a file for each process id in /dev/shm
 
 
 def host(name: str, *, full: Path | None = None, clock: str = "") -> list[str]:
@@ -16,11 +20,11 @@ def host(name: str, *, full: Path | None = None, clock: str = "") -> list[str]:
     full: a folder on a disk of 16 kilobytes. clock: how far the host's clock is off ("+400s").
     The test is skipped where that cannot be had.
     """
-    command = [*NAMESPACES, "sh", "-c", f'{BEGIN} && exec "$@"', name, str(full or "")]
+    command = [*NAMESPACES, "sh", "-c", BEGIN, name, str(full or "")]
     if clock:
         if shutil.which("faketime") is None:
             pytest.skip("no faketime: apt install faketime")
-        command += ["faketime", "-f", clock]
+        command += ["faketime", "--exclude-monotonic", "-f", clock]
     try:
         subprocess.run([*command, "true"], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
