@@ -42,11 +42,15 @@ LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """Where a worker finds its study and tracks its trials; `storage` is a URL."""
+    """Where a worker finds its study and tracks its trials; `storage` is a URL.
+
+    checkpoints: see `checkpoints_of`.
+    """
 
     study_name: str
     storage: str = field(repr=False)  # with its password
     tracker: Tracker | None = field(repr=False)
+    checkpoints: str = ""
 
 
 class TrialChannel(Protocol):
@@ -225,7 +229,8 @@ def _checkpoints(
     model, settings = objective.model, objective.settings.model
     if settings is None:
         return None
-    found = checkpoints_of(study, task.storage, settings, model.code)
+    elsewhere = task.checkpoints
+    found = checkpoints_of(study, task.storage, settings, model.code, elsewhere=elsewhere)
     return found if model.resumes else replace(found, seconds=math.inf)
 
 
