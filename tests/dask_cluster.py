@@ -50,14 +50,27 @@ class Cluster:
 
         within: the begin of a command that runs the rest of it.
         """
-        from distributed import Client
-
         role = ("worker", self.address)
         added = [self._run(*role, within=within, **environment) for _ in range(workers)]
         self.workers += added
-        with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(len(self.alive), timeout=START_SECONDS)
+        self._wait_for_workers()
         return added
+
+    def remove(self, worker: subprocess.Popen) -> None:
+        """Kill a worker, and wait until the scheduler knows."""
+        worker.kill()
+        worker.wait()
+        self._wait_for_workers()
+
+    def _wait_for_workers(self) -> None:
+        """Wait until the scheduler has all workers that are alive, and no other."""
+        from distributed import Client
+
+        until = time.monotonic() + START_SECONDS
+        with Client(self.address, set_as_default=False) as client:
+            while len(client.scheduler_info(n_workers=-1)["workers"]) != len(self.alive):
+                assert time.monotonic() < until
+                time.sleep(0.05)
 
     @property
     def alive(self) -> list[subprocess.Popen]:
