@@ -39,6 +39,7 @@ import psutil
 import psycopg
 from machine import processor
 
+from hpsearch.execution.worker import SlotStorage
 from hpsearch.storage.open import open_storage
 
 REPORTS = 20
@@ -64,8 +65,6 @@ class Measurement:
 
 def objective(trial: optuna.Trial) -> float:
     """Report twenty epochs, and what else hpsearch stores of a trial."""
-    trial.set_user_attr("process", {"host": "a", "pid": 1, "started": 1.5, "machine": "b" * 40})
-    trial.set_user_attr("slot", trial.number)
     total = sum(trial.suggest_float(f"x{number}", 0, 1) for number in range(4))
     trial.set_user_attr("setup", {"config": CONFIG, "metric": "val/accuracy", "seed": 0})
     for epoch in range(REPORTS):
@@ -80,7 +79,7 @@ def work(url: str, trials: int, together: Barrier, results: Queue[Any]) -> None:
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     study = optuna.load_study(
         study_name="s",
-        storage=open_storage(url, patient=True),
+        storage=SlotStorage(open_storage(url, patient=True)),
         sampler=optuna.samplers.RandomSampler(),
         pruner=optuna.pruners.NopPruner(),
     )

@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from hpsearch.storage import patience
+
 START_SECONDS = 60
+PATIENCE = "TEST_PATIENCE_SECONDS"  # the variable for what is a minute elsewhere
 SOON = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s"}  # five minutes by default
 
 
@@ -40,25 +43,44 @@ class Cluster:
         if workers:
             self.add(workers)
 
-    def add(self, workers: int, **environment: str) -> list[subprocess.Popen]:
-        """Start more workers, and wait until they have joined."""
+    def add(
+        self, workers: int, *, within: Sequence[str] = (), **environment: str
+    ) -> list[subprocess.Popen]:
+        """Start more workers, and wait until they have joined.
+
+        within: the begin of a command that runs the rest of it.
+        """
+        role = ("worker", self.address)
+        added = [self._run(*role, within=within, **environment) for _ in range(workers)]
+        self.workers += added
+        self._wait_for_workers()
+        return added
+
+    def remove(self, worker: subprocess.Popen) -> None:
+        """Kill a worker, and wait until the scheduler knows."""
+        worker.kill()
+        worker.wait()
+        self._wait_for_workers()
+
+    def _wait_for_workers(self) -> None:
+        """Wait until the scheduler has all workers that are alive, and no other."""
         from distributed import Client
 
-        added = [self._run("worker", self.address, **environment) for _ in range(workers)]
-        self.workers += added
+        until = time.monotonic() + START_SECONDS
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(len(self.alive), timeout=START_SECONDS)
-        return added
+            while len(client.scheduler_info(n_workers=-1)["workers"]) != len(self.alive):
+                assert time.monotonic() < until
+                time.sleep(0.05)
 
     @property
     def alive(self) -> list[subprocess.Popen]:
         """The workers that have not ended."""
         return [worker for worker in self.workers if worker.poll() is None]
 
-    def _run(self, *role: str, **environment: str) -> subprocess.Popen:
+    def _run(self, *role: str, within: Sequence[str] = (), **environment: str) -> subprocess.Popen:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, __file__, str(self.folder / "scheduler"), *role],
+                [*within, sys.executable, __file__, str(self.folder / "scheduler"), *role],
                 cwd=self.folder,
                 env={**os.environ, **environment},
                 stdout=log,
@@ -111,6 +133,7 @@ async def _serve(file: str, role: str, address: str = "") -> None:
     from distributed import Scheduler, Worker
 
     if role == "worker":
+        patience.PATIENCE_SECONDS = float(os.environ.get(PATIENCE, patience.PATIENCE_SECONDS))
         worker = await Worker(address, nthreads=1, death_timeout=START_SECONDS, dashboard=False)
         await worker.finished()
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from hpsearch.files import written_whole
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 CACHE = "HPSEARCH_CACHE"  # the variable that names the folder
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def is_url(place: str) -> bool:
@@ -46,6 +48,11 @@ def local_path(place: str) -> Path:
             f"({error})"
         ) from error
     except Exception as error:  # each file system has errors of its own
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise ValueError(
+                f"{place} cannot be kept in {cache_folder()}: {error.strerror}; {CACHE} names "
+                "another folder"
+            ) from error
         what = str(error).strip().splitlines()
         raise ValueError(
             f"{place} cannot be read: {what[0] if what else type(error).__name__}"

@@ -23,7 +23,16 @@ from hpsearch.errors import (
 )
 from hpsearch.execution.progress import Progress
 from hpsearch.execution.recovery import close_dead_trials, end_attempts
-from hpsearch.trials.records import own_trials, reason_of, round_number, slot_of, was_interrupted
+from hpsearch.storage.leases import is_local
+from hpsearch.trials.records import (
+    is_failed_try,
+    own_trials,
+    process_of,
+    reason_of,
+    round_number,
+    slot_of,
+    was_interrupted,
+)
 from hpsearch.trials.slots import Slots, slots_by_state
 
 if TYPE_CHECKING:
@@ -155,7 +164,8 @@ class Coordinator:
         """Count a trial that has ended; raise StudyError if it failed: a bug or bad input.
 
         A user's own model may fail for some configurations: once a trial has ended well, that is a
-        warning, and the slot is tried again after the others. untracked: whether the worker's
+        warning, and the slot is tried again after the others. What is not the trial's fault, such
+        as a full disk, would go on without end. untracked: whether the worker's
         tracker has lost its store; None asks the coordinator's own.
         """
         self.progress.running.pop(slot_of(trial), None)
@@ -168,9 +178,12 @@ class Coordinator:
         if trial.state is TrialState.FAIL and not was_interrupted(trial):
             name = f"{self.study.study_name}#{slot_of(trial)}"
             reason = reason_of(trial) or "no reason given"
+            process = process_of(trial)
+            on = "" if process is None or is_local(process) else f" on {process.host}"
             show = Command("show", name)
-            sentence = Sentence(f"trial {name} failed: {reason}; `", show, "` says where")
-            if self.work.settings.model is None or not self.progress.done:
+            sentence = Sentence(f"trial {name} failed{on}: {reason}; `", show, "` says where")
+            its_own = self.work.settings.model is not None and is_failed_try(trial)
+            if not (its_own and self.progress.done):
                 raise StudyError(*sentence.parts)
             logger.warning("%s", sentence)
 
@@ -203,9 +216,12 @@ class Coordinator:
         self._count_lost(close_dead_trials(self.storage, self.study, pid))
         self.slot_free(slot)
 
-    def slot_lost(self, slot: int) -> None:
-        """Close the trials of a slot whose worker elsewhere was lost; it is handed out again."""
-        self._count_lost(end_attempts(self.storage, self.study, slot))
+    def slot_lost(self, slot: int, *, is_try: bool = True) -> None:
+        """Close the trials of a slot whose worker elsewhere was lost; it is handed out again.
+
+        is_try: whether this counts against the slot.
+        """
+        self._count_lost(end_attempts(self.storage, self.study, slot, is_try=is_try))
         self.slot_free(slot)
 
     def slot_free(self, slot: int | None) -> None:

@@ -279,9 +279,8 @@ def recorded(trial: BaseTrial, curves: Curves) -> Iterator[Curves]:
     except UpdateFinishedTrialError:  # another process declared this trial dead
         raise
     except Exception as error:
-        if is_storage_error(error):
+        if is_storage_error(error):  # also of a disk that the model itself has filled
             write_no_try(trial)
-            raise
         write_reason(trial, _said(error, curves), traceback.format_exc())
         raise
     finally:
@@ -294,7 +293,8 @@ def _said(error: Exception, curves: Curves) -> str:
     if isinstance(error, ModelError):
         return str(error)
     epoch = f" in epoch {len(curves) + 1}" if len(curves) else ""
-    return f"{type(error).__name__}{epoch}: {error}"
+    what = str(error).partition("\n")[0] if is_storage_error(error) else error  # without the SQL
+    return f"{type(error).__name__}{epoch}: {what}"
 
 
 class Follower:

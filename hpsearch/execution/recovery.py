@@ -15,6 +15,7 @@ from hpsearch.trials.records import (
     assigned_slot,
     current_start,
     death_attributes,
+    is_fenced,
     process_of,
     slot_of,
     write_current_start,
@@ -66,26 +67,31 @@ def _closed(
 
 
 def end_attempts(
-    storage: BaseStorage, study: Study, slot: int, before: int | None = None
+    storage: BaseStorage,
+    study: Study,
+    slot: int,
+    *,
+    before: int | None = None,
+    is_try: bool = True,
 ) -> list[FrozenTrial]:
     """Close the running attempts at a slot whose workers were given up, and return them.
 
     Such a worker may only be frozen, or cut off: from now on the storage refuses its every word.
-    before: only trials with a smaller number.
+    before: only trials with a smaller number. is_try: whether this counts against the slot.
     """
     study_id = storage.get_study_id_from_name(study.study_name)
     return [
         closed
         for trial in _attempts(study, slot)
         if before is None or trial.number < before
-        for closed in _closed(storage, study_id, trial, is_try=True)
+        for closed in _closed(storage, study_id, trial, is_try=is_try)
     ]
 
 
 def is_superseded(study: Study, slot: int, number: int) -> bool:
     """Return whether a later attempt at the slot of trial `number` is running.
 
-    Of two that begin at the same time, each has written its slot before it looks, so at least one
+    Of two that begin at the same time, each has created its trial before it looks, so at least one
     sees the other, and the later one stays.
     """
     return any(trial.number > number for trial in _attempts(study, slot))
@@ -100,18 +106,22 @@ def wait_for_orphans(
 ) -> None:
     """Wait for the workers of a killed coordinator, which stop after their current epoch.
 
-    Those elsewhere find in the storage that they are to stop. Raises StudyError if one of them
-    still runs after ORPHAN_SECONDS.
+    Those elsewhere find in the storage that they are to stop. After ORPHAN_SECONDS, trials that are
+    fenced are closed; raises StudyError if another one still runs.
     """
     if current_start(study) is not None:
         write_current_start(study, None)
+    study_id = storage.get_study_id_from_name(study.study_name)
     until = time.monotonic() + ORPHAN_SECONDS
     while True:
         close_dead_trials(storage, study)
         running = _running(study)
         if not running:
             return
-        if time.monotonic() > until:
+        if time.monotonic() > until and any(map(is_fenced, running)):
+            for trial in filter(is_fenced, running):
+                _closed(storage, study_id, trial, is_try=False)
+        elif time.monotonic() > until:
             process = process_of(running[0])
             number = "unknown" if process is None else process.pid
             raise StudyError(

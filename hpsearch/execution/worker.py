@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.ranking import best_trials
 from hpsearch.errors import Interrupted
 from hpsearch.execution.recovery import end_attempts, is_superseded
+from hpsearch.internals import ForwardingStorage
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
 from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assign, slot_of, write_interrupted
+from hpsearch.trials.records import assigned_attributes, slot_of, write_interrupted
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -41,11 +42,15 @@ LIVE_SECONDS = 5.0  # how often a running trial is shown in MLflow
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """Where a worker finds its study and tracks its trials; `storage` is a URL."""
+    """Where a worker finds its study and tracks its trials; `storage` is a URL.
+
+    checkpoints: see `checkpoints_of`.
+    """
 
     study_name: str
     storage: str = field(repr=False)  # with its password
     tracker: Tracker | None = field(repr=False)
+    checkpoints: str = ""
 
 
 class TrialChannel(Protocol):
@@ -110,7 +115,7 @@ class Worker:
         self.objective, self.task, self.fenced = objective, task, fenced
         if storage is None:
             storage = open_storage(task.storage, patient=True, study=task.study_name)
-        self.storage = storage
+        self.storage = SlotStorage(storage, fenced=fenced)  # type: ignore[abstract]
         self.study = optuna.load_study(
             study_name=task.study_name, storage=self.storage, pruner=pruner
         )
@@ -130,6 +135,7 @@ class Worker:
         saved = None if kept is None else kept.of(slot, _bar(study, kept))
         fixed = (saved and saved.params) or _labelled_parameters(self.objective, slot)
         study.sampler = fix_parameters(self._sampler, fixed)
+        self.storage.slot = slot
         on_epoch = _on_epoch(study, slot, tracker, channel)
         callbacks = [tracker] if tracker is not None else []
         try:
@@ -151,9 +157,8 @@ class Worker:
         checkpoints: SlotCheckpoints | None,
         trial: BaseTrial,
     ) -> float:
-        """Run the objective in `slot`; before anything else, write the slot on the trial."""
+        """Run the objective in `slot`, once no other attempt at it is running."""
         try:
-            assign(trial, slot, this_process())
             if self.fenced:
                 self._end_earlier_attempts(slot, trial)
             return self.objective(trial, on_epoch, checkpoints)
@@ -170,6 +175,27 @@ class Worker:
         if is_superseded(self.study, slot, trial.number):
             write_interrupted(trial)
             raise Interrupted
+
+
+class SlotStorage(ForwardingStorage):
+    """A storage in which a trial says from its creation on which slot it fills and who runs it.
+
+    So that can be told of every running trial, also of one whose process was killed at once.
+    """
+
+    def __init__(self, storage: BaseStorage, *, fenced: bool = False) -> None:
+        super().__init__(storage)
+        self.slot, self.fenced = -1, fenced  # the slot is that of the next trial
+
+    def create_new_trial(
+        self,
+        study_id: int,
+        template_trial: FrozenTrial | None = None,  # noqa: ARG002
+    ) -> int:
+        """Create a running trial in the slot."""
+        attributes = assigned_attributes(self.slot, this_process(), fenced=self.fenced)
+        trial = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+        return self.storage.create_new_trial(study_id, trial)
 
 
 class _TrialTakenAway(BaseException):
@@ -203,7 +229,8 @@ def _checkpoints(
     model, settings = objective.model, objective.settings.model
     if settings is None:
         return None
-    found = checkpoints_of(study, task.storage, settings, model.code)
+    elsewhere = task.checkpoints
+    found = checkpoints_of(study, task.storage, settings, model.code, elsewhere=elsewhere)
     return found if model.resumes else replace(found, seconds=math.inf)
 
 

@@ -12,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, or what a user or a process may have
 LOCKED = errno.EAGAIN
 STORAGE_ERRNOS = (*FULL, LOCKED, errno.EIO, errno.EROFS)
 SQLITE_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

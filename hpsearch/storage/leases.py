@@ -77,7 +77,7 @@ def is_dead(process: ProcessId | None) -> bool:
     """Whether a process has ended; None stands for a trial that does not name one.
 
     A zombie counts as dead. Nothing is known about a process on another machine: it counts as
-    alive. A trial without a process died before its worker's first act.
+    alive. A trial without a process is one of version 0.1, whose worker died before its first act.
     """
     if process is None:
         return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from optuna.storages import BaseStorage
-    from optuna.trial import TrialState
+    from optuna.trial import FrozenTrial, TrialState
 
 PATIENCE_SECONDS = 60.0  # how long a storage is waited for, from its first failure
 SILENT_SECONDS = 1.0  # what lasts no longer is not worth a word
@@ -88,8 +88,7 @@ class PatientStorage(ForwardingStorage):
     """A storage of Optuna whose operations wait for it while it stumbles, as `Patience` does.
 
     An operation whose answer was lost has been done, and is done again. For all but two that makes
-    no difference. A new trial of which nobody knows has no process, so it is closed as one whose
-    worker died.
+    no difference: a new trial is looked for, and so is the end of one.
     """
 
     def __init__(self, storage: BaseStorage, patience: Patience) -> None:
@@ -99,6 +98,24 @@ class PatientStorage(ForwardingStorage):
     def forward(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call an operation of the storage, and again while it stumbles."""
         return self.patience.call(operation, *args, **kwargs)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """Create a trial, as Optuna's storages do; a template says which process runs it."""
+        tries = 0
+
+        def create() -> int:
+            nonlocal tries
+            tries += 1
+            if tries > 1 and template_trial is not None:
+                for trial in self.storage.get_all_trials(study_id, deepcopy=False):
+                    if _is_as_created(trial, template_trial):  # the answer to a try was lost
+                        number = trial.number
+                        return self.storage.get_trial_id_from_study_id_trial_number(
+                            study_id, number
+                        )
+            return self.storage.create_new_trial(study_id, template_trial)
+
+        return self.patience.call(create)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -127,3 +144,11 @@ class PatientStorage(ForwardingStorage):
             if not may_pass(error):
                 raise
             logger.debug("a heartbeat was not recorded", exc_info=True)
+
+
+def _is_as_created(trial: FrozenTrial, template: FrozenTrial) -> bool:
+    """Whether a trial was created from this template, and nothing was said of it since."""
+    return all(
+        getattr(trial, name) == getattr(template, name)
+        for name in ("state", "user_attrs", "system_attrs", "params", "intermediate_values")
+    )

@@ -39,6 +39,7 @@ _CURVES = "curves"
 _REASON = "reason"
 _INTERRUPTED = "interrupted"
 _NO_TRY = "no_try"
+_FENCED = "fenced"
 _TRACEBACK = "traceback"
 _TRANSFERRED = "carried"  # the key of version 0.1
 _REPEAT = "repeat"
@@ -141,10 +142,21 @@ def assigned_slot(trial: AnyTrial) -> int | None:
     return slot if isinstance(slot, int) else None
 
 
-def assign(trial: BaseTrial, slot: int, process: ProcessId) -> None:
-    """Record which slot the trial fills and which process runs it; a worker does this first."""
-    trial.set_user_attr(_PROCESS, asdict(process))
-    trial.set_user_attr(_SLOT, slot)
+def assigned_attributes(slot: int, process: ProcessId, *, fenced: bool = False) -> dict[str, Any]:
+    """Return the user attributes with which a worker creates a trial.
+
+    They say which slot it fills and which process runs it. Its number tells it from the attempts at
+    the slot before it. fenced: see `is_fenced`.
+    """
+    return {_PROCESS: asdict(process), _SLOT: slot} | ({_FENCED: True} if fenced else {})
+
+
+def is_fenced(trial: FrozenTrial) -> bool:
+    """Return whether another worker may begin at the trial's slot while its process lives.
+
+    That process stays when its coordinator ends, and may not work on the trial any more.
+    """
+    return bool(trial.user_attrs.get(_FENCED))
 
 
 def process_of(trial: AnyTrial) -> ProcessId | None:
@@ -289,8 +301,8 @@ def write_interrupted(trial: BaseTrial) -> None:
 def is_failed_try(trial: FrozenTrial) -> bool:
     """Return whether the trial failed on its own account, which counts against its slot.
 
-    A trial is not to blame if its study was interrupted, its coordinator died, or its storage
-    failed.
+    A trial is not to blame if its study was interrupted, its coordinator died, its storage failed,
+    or a disk was full.
     """
     return (
         trial.state is TrialState.FAIL

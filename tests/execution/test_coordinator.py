@@ -10,9 +10,10 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch.errors import Interrupted, StudyError
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
+from hpsearch.settings.study import parse_settings
 from hpsearch.storage.leases import Lease, this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assign, write_lease
+from hpsearch.trials.records import assigned_attributes, write_lease
 
 
 @pytest.fixture
@@ -81,6 +82,12 @@ def test_failed_slots_are_handed_out_again_on_request(make_coordinator, study):
     assert list(make_coordinator(trials=2).todo) == [0]
 
 
+def leave_running(study, process):
+    """Add a running trial in slot 0."""
+    attributes = assigned_attributes(0, process)
+    study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+
+
 def test_no_slot_is_handed_out_once_the_study_is_taken_over(make_coordinator, study, lease):
     coordinator = make_coordinator()
     assert coordinator.next_slot() == 0
@@ -96,7 +103,7 @@ def test_a_coordinator_that_lost_its_study_closes_no_trial_of_the_new_holder(
 ):
     coordinator = make_coordinator()
     write_lease(study, lease.key, None)
-    assign(study.ask(), 0, replace(this_process(), machine="another boot"))
+    leave_running(study, replace(this_process(), machine="another boot"))
     coordinator.clean_up()
     assert study.trials[0].state is TrialState.RUNNING
 
@@ -104,7 +111,7 @@ def test_a_coordinator_that_lost_its_study_closes_no_trial_of_the_new_holder(
 def test_the_slot_of_a_dead_worker_is_handed_out_again(make_coordinator, study):
     coordinator = make_coordinator()
     assert [coordinator.next_slot() for _ in range(2)] == [0, 1]
-    assign(study.ask(), 0, this_process())
+    leave_running(study, this_process())
     coordinator.worker_died(os.getpid(), 0)
     assert study.trials[0].state is TrialState.FAIL
     assert (coordinator.progress.failed, list(coordinator.progress.running)) == (1, [1])
@@ -179,4 +186,24 @@ def test_a_failed_trial_ends_the_study(make_coordinator):
     coordinator = make_coordinator()
     trial = create_trial(state=TrialState.FAIL, user_attrs={"slot": 4, "reason": "a bug"})
     with pytest.raises(StudyError, match="trial s#4 failed: a bug; `hpsearch show s#4` says where"):
+        coordinator.finished(trial)
+
+
+def test_a_trial_of_a_users_model_that_fails_is_a_warning_unless_the_disk_is_full(
+    make_coordinator, caplog
+):
+    table = {"name": "s", "model": {"train": "net.py:train"}, "search": {"metric": "val/loss"}}
+    own = parse_settings(table, "s.toml")
+    coordinator = make_coordinator()
+    coordinator.work = replace(coordinator.work, settings=own)
+    finish(coordinator, 0, 0.5)
+    trial = create_trial(state=TrialState.FAIL, user_attrs={"slot": 1, "reason": "why"})
+    coordinator.finished(trial)
+    assert "trial s#1 failed: why" in caplog.text
+    trial.user_attrs["no_try"] = True
+    with pytest.raises(StudyError, match="trial s#1 failed: why"):
+        coordinator.finished(trial)
+    elsewhere = replace(this_process(), host="far", machine="another boot")
+    trial.user_attrs |= assigned_attributes(1, elsewhere)
+    with pytest.raises(StudyError, match="trial s#1 failed on far: why"):
         coordinator.finished(trial)

@@ -16,6 +16,7 @@ from hpsearch.search.study import run_study
 from hpsearch.settings.study import load_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
+from hpsearch.trials.records import is_failed_try
 
 # More than two workers can finish before the last of the MOMENTS: to each of these, three a worker.
 TRIALS = 63
@@ -38,8 +39,8 @@ learning_rate = {{ low = 1e-3, high = 0.1, log = true }}
 MOMENTS = [
     "model.network:Network.backward:75",  # in training
     "optuna.trial:Trial.report:9",  # before an epoch is reported
-    "hpsearch.storage.journal:JournalFile.append_logs:47",  # before a write to the journal
-    "hpsearch.storage.journal:half a line:31",  # in the middle of it
+    "hpsearch.storage.journal:JournalFile.append_logs:43",  # before a write to the journal
+    "hpsearch.storage.journal:half a line:27",  # in the middle of it
     "os:fsync:5",  # after it, before the disk has it
     "hpsearch.tracking.tracker:Tracker.__call__:3",  # Optuna has the trial, MLflow nothing of it
     "mlflow:MlflowClient.log_inputs:3",  # an empty run
@@ -50,13 +51,14 @@ MOMENTS = [
 HERE = Path(__file__).parent
 
 
-def start(folder, moment, jobs):
+def start(folder, moment, jobs, *options, storage="hpsearch.journal"):
     """Start the command; return its exit code."""
-    environment = os.environ | {"KILL_AT": moment, "PYTHONPATH": str(HERE)}
-    for name in ("HPSEARCH_STORAGE", "MLFLOW_TRACKING_URI"):
-        environment.pop(name, None)
+    environment = os.environ | {
+        "KILL_AT": moment, "PYTHONPATH": str(HERE), "HPSEARCH_STORAGE": storage,
+    }  # fmt: skip
+    environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
-        [sys.executable, HERE / "kill_at.py", "study", "small.toml", "--jobs", str(jobs)],
+        [sys.executable, HERE / "kill_at.py", "study", "small.toml", f"--jobs={jobs}", *options],
         cwd=folder,
         env=environment,
         start_new_session=True,
@@ -123,3 +125,26 @@ def test_nothing_is_lost_or_repeated(tmp_path, empty_mlflow, jobs):
 
     whole = run_study(settings, storage=str(tmp_path / "whole.journal")).study
     assert by_slot(complete) == by_slot(whole.get_trials())
+
+
+@pytest.mark.parametrize("kind", ["journal", "database", "journal in PostgreSQL"])
+def test_a_trial_says_from_its_creation_on_whose_it_is(tmp_path, request, kind):
+    (tmp_path / "small.toml").write_text(STUDY)
+    url = {"journal": str(tmp_path / "s.journal"), "database": f"sqlite:///{tmp_path / 's.db'}"}
+    url = url.get(kind) or request.getfixturevalue("postgres").url()
+    moment = "optuna.trial:Trial.__init__:2"  # the storage has the trial, and no word of it yet
+    assert start(tmp_path, moment, 1, "--no-tracking", storage=url) == -signal.SIGKILL
+    study = optuna.load_study(storage=open_storage(url), study_name="small-random")
+    first, second = study.get_trials()
+    assert (first.state, second.state) == (TrialState.COMPLETE, TrialState.RUNNING)
+    assert second.user_attrs == {"slot": 1, "process": first.user_attrs["process"]}
+
+    settings = load_settings(tmp_path / "small.toml").replace(search={"trials": 3})
+    trials = run_study(settings, storage=url).study.get_trials()
+    assert [(trial.user_attrs["slot"], trial.state) for trial in trials] == [
+        (0, TrialState.COMPLETE),
+        (1, TrialState.FAIL),
+        (1, TrialState.COMPLETE),
+        (2, TrialState.COMPLETE),
+    ]
+    assert not is_failed_try(trials[1])  # the death of a coordinator

@@ -400,4 +400,4 @@ def test_a_failing_storage_is_no_failed_try_of_the_trial(make_settings, monkeypa
     with pytest.raises(type(error)):
         Objective(make_settings())(trial)
     assert trial.user_attrs["no_try"] is True
-    assert "reason" not in trial.user_attrs
+    assert trial.user_attrs["reason"] == f"{type(error).__name__} in epoch 2: {error}"

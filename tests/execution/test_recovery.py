@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -14,7 +15,7 @@ from hpsearch.execution import recovery
 from hpsearch.execution.recovery import close_dead_trials, wait_for_orphans
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import ProcessId, assign, is_failed_try, reason_of
+from hpsearch.trials.records import ProcessId, assigned_attributes, is_failed_try, reason_of
 
 
 @pytest.fixture(params=["journal", "database"])
@@ -29,11 +30,12 @@ def study(storage):
     return optuna.create_study(storage=storage, study_name="s", direction="maximize")
 
 
-def leave_running(study, process, slot=0):
+def leave_running(study, process, slot=0, *, fenced=False):
     """Ask for a trial and leave it running; process: None leaves it without one."""
     trial = study.ask()
     if process is not None:
-        assign(trial, slot, process)
+        for key, value in assigned_attributes(slot, process, fenced=fenced).items():
+            trial.set_user_attr(key, value)
     return trial
 
 
@@ -60,7 +62,7 @@ def test_a_death_with_the_coordinator_is_no_try_of_the_slot_and_that_of_a_worker
 
 
 def test_only_the_trials_of_a_dead_worker_are_closed(storage, study):
-    leave_running(study, None)  # another worker is about to write which process it is
+    leave_running(study, None)  # of another program
     leave_running(study, replace(this_process(), pid=1))
     assert close_dead_trials(storage, study, os.getpid()) == []
     leave_running(study, this_process())
@@ -81,6 +83,15 @@ def test_an_orphan_that_keeps_running_is_named(storage, study, monkeypatch):
     with pytest.raises(StudyError, match=who):
         wait_for_orphans(storage, study)
     assert study.trials[0].state is TrialState.RUNNING
+
+
+def test_an_orphan_whose_process_stays_is_closed_in_the_end(storage, study, monkeypatch):
+    monkeypatch.setattr(recovery, "ORPHAN_SECONDS", 0.1)
+    trial = leave_running(study, this_process(), fenced=True)
+    wait_for_orphans(storage, study)
+    assert (study.trials[0].state, is_failed_try(study.trials[0])) == (TrialState.FAIL, False)
+    with pytest.raises(UpdateFinishedTrialError):
+        trial.report(0.5, 1)
 
 
 @pytest.mark.parametrize("before", ["set_trial_user_attr", "set_trial_state_values"])

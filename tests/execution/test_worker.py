@@ -1,6 +1,7 @@
 """A worker runs exactly the slots that it is assigned, and drops a trial that was taken away."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import optuna
 import pytest
@@ -13,6 +14,7 @@ from hpsearch.execution import objective as objective_module
 from hpsearch.execution import worker
 from hpsearch.execution.objective import Objective
 from hpsearch.execution.worker import WorkerTask, work
+from hpsearch.settings.study import parse_settings
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
@@ -49,8 +51,8 @@ def objective(make_settings):
     return Objective(make_settings())
 
 
-def trials_in(url):
-    return optuna.load_study(storage=open_storage(url), study_name="s").get_trials()
+def trials_in(url, name="s"):
+    return optuna.load_study(storage=open_storage(url), study_name=name).get_trials()
 
 
 # The loop
@@ -148,6 +150,62 @@ def test_running_and_finished_trials_are_tracked(url, objective, mlflow_uri, mon
     # A slot's first epoch is in MLflow when its second is over.
     assert seen == [(slot, n, "RUNNING", n - 1) for slot in (0, 1) for n in (2, 3)]
     assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
+
+
+# Checkpoints of several hosts
+
+COUNTING = """
+def train(config, *, epochs, resume=None):
+    first = 0 if resume is None else int(resume.read_text())
+    for epoch in range(first, epochs):
+        with open("trained.txt", "a") as file:
+            file.write(f"{epoch} ")
+        yield config["x"] / (1 + epoch), lambda path: path.write_text(str(epoch + 1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "own", "resumes"),
+    [
+        ("shared", {}, True),
+        ("", {"first": "shared", "second": "shared"}, True),
+        ("not here", {"first": "shared", "second": "shared"}, True),
+        ("", {"first": "disk of first", "second": "disk of second"}, False),
+    ],
+)
+def test_a_host_goes_on_from_a_checkpoint_in_a_shared_folder_and_else_begins_anew(
+    working_folder, monkeypatch, sent, own, resumes
+):
+    (working_folder / "net.py").write_text(COUNTING)
+    table = {
+        "name": "s",
+        "model": {"train": "net.py:train", "checkpoint_seconds": 0.001},
+        "search": {"metric": "val/loss", "sampler": "random", "pruner": "none"},
+        "trial": {"epochs": 6, "x": {"low": 0.5, "high": 1.0}},
+    }
+    objective = Objective(parse_settings(table, "s.toml"))
+    for name in ("s", "whole"):
+        optuna.create_study(storage=open_storage("s.journal"), study_name=name)
+
+    def run_on(host, study="s", at_epoch=lambda *_: None):
+        monkeypatch.setenv("HPSEARCH_CHECKPOINTS", own.get(host, ""))
+        task = WorkerTask(study, "s.journal", None, sent)
+        work(objective, task, ListChannel([2], at_epoch))
+
+    def stop_at_four(_, number):
+        if number == 4:
+            raise Interrupted
+
+    run_on("first", at_epoch=stop_at_four)
+    Path("trained.txt").unlink()
+    run_on("second")
+    assert Path("trained.txt").read_text().split() == [*"012345"[4 if resumes else 0 :]]
+    run_on("third", "whole")
+    stopped, done = trials_in("s.journal")
+    (whole,) = trials_in("s.journal", "whole")
+    assert stopped.state is TrialState.FAIL
+    assert (done.params, done.value) == (whole.params, whole.value)
+    assert done.intermediate_values == whole.intermediate_values
 
 
 # Its surroundings

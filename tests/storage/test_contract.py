@@ -15,9 +15,8 @@ from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError
 from hpsearch.storage.catalog import all_searches, rounds_of
-from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage, storage_exists
-from hpsearch.trials.records import assign, assigned_slot, write_reason, write_round
+from hpsearch.trials.records import assigned_slot, write_reason, write_round
 
 STORAGES = {"journal": "{}/s.journal", "sqlite": "sqlite:///{}/s.db", "postgres": ""}
 WRITER = """
@@ -121,9 +120,9 @@ def test_a_finished_trial_cannot_be_changed(url):
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_a_running_trial_soon_shows_its_slot_to_others(url):
+def test_what_is_said_of_a_running_trial_soon_shows_to_others(url):
     mine, other = study_of(url), study_of(url)
-    assign(mine.ask(), 7, this_process())
+    mine.ask().set_user_attr("slot", 7)
     until = time.monotonic() + 10
     while time.monotonic() < until:
         (running,) = other.get_trials(states=(TrialState.RUNNING,))

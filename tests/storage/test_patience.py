@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from hpsearch.errors import StorageError
@@ -212,6 +212,33 @@ def test_an_end_whose_answer_was_lost_is_an_end(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(kind, "set_trial_state_values", answer_late)
     (trial,) = optimize(storage).trials
     assert (trial.state, lost) == (TrialState.COMPLETE, [TrialState.COMPLETE])
+
+
+@pytest.mark.parametrize("kind", [JournalStorage, RDBStorage])
+def test_a_trial_whose_creation_was_not_confirmed_is_created_once(tmp_path, monkeypatch, kind):
+    name = "s.journal" if kind is JournalStorage else f"sqlite:///{tmp_path / 's.db'}"
+    monkeypatch.chdir(tmp_path)
+    storage, lost = open_storage(name), []
+    study = optuna.create_study(storage=storage, study_name="s")
+    creation = "create_new_trial" if kind is JournalStorage else "_create_new_trial"
+    create = getattr(kind, creation)
+
+    def answer_late(self, study_id, template_trial=None):
+        result = create(self, study_id, template_trial)
+        if not lost:
+            lost.append(result)
+            raise FULL
+        return result
+
+    monkeypatch.setattr(kind, creation, answer_late)
+    study_id = storage.get_study_id_from_name("s")
+    template = create_trial(state=TrialState.RUNNING, user_attrs={"slot": 3, "process": [0.1]})
+    first = storage.create_new_trial(study_id, template)
+    assert (len(lost), len(study.trials)) == (1, 1)
+    storage.set_trial_intermediate_value(first, 1, 0.5)  # it is in use: the next one is another
+    lost.clear()
+    assert storage.create_new_trial(study_id, template) != first
+    assert (len(lost), len(study.trials)) == (1, 2)
 
 
 def test_a_locked_database_is_waited_for(tmp_path, caplog):

@@ -28,7 +28,7 @@ from hpsearch.trials.records import (
     DataId,
     ProcessId,
     Setup,
-    assign,
+    assigned_attributes,
     curves_of,
     ensure_study_id,
     experiment_name,
@@ -69,7 +69,8 @@ def closed_port():
 def ask(study, *, epochs=3):
     """Start a trial, and return it after `epochs` epochs."""
     trial = study.ask()
-    assign(trial, trial.number, THIS_PROCESS)
+    for key, value in assigned_attributes(trial.number, THIS_PROCESS).items():
+        trial.set_user_attr(key, value)
     config = {"epochs": epochs, "hidden_layer_sizes": [8]}
     write_setup(trial, Setup(config, metric="val/accuracy", seed=0, data=DATA))
     write_epochs(trial, epochs)

@@ -11,7 +11,7 @@ from hpsearch.trials.records import (
     Repeat,
     Setup,
     StudyId,
-    assign,
+    assigned_attributes,
     config_of,
     curves_of,
     definition_of,
@@ -119,7 +119,8 @@ def test_the_setup_of_a_trial_is_stored_under_its_keys(optional, stored):
 
 def test_what_a_worker_records_is_stored_under_its_keys():
     trial = FixedTrial({})
-    assign(trial, 4, PROCESS)
+    for key, value in assigned_attributes(4, PROCESS).items():
+        trial.set_user_attr(key, value)
     write_reason(trial, "diverged at epoch 3", "Traceback …")
     write_repeat(trial, Repeat(7, 2, epochs=9))
     write_weights(trial, b"\x00\x01")

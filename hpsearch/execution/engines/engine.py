@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from hpsearch.execution.engines.executor import ExecutorEngine
@@ -10,6 +11,7 @@ from hpsearch.execution.engines.inline import InlineEngine
 from hpsearch.execution.engines.processes import ProcessEngine
 from hpsearch.execution.resources import device_groups, most_at_a_time, needs_of
 from hpsearch.execution.worker import WorkerTask
+from hpsearch.storage.checkpoints import PLACE
 
 if TYPE_CHECKING:
     from hpsearch.execution.coordinator import Coordinator, RunOptions
@@ -59,7 +61,8 @@ def run_slots(coordinator: Coordinator, objective: WorkerObjective) -> None:
     """
     options = coordinator.options
     engine = build_engine(options, objective.settings.model)
-    task = WorkerTask(coordinator.study.study_name, options.storage, options.tracker)
+    name, checkpoints = coordinator.study.study_name, os.environ.get(PLACE, "")
+    task = WorkerTask(name, options.storage, options.tracker, checkpoints)
     while coordinator.todo and not coordinator.reason:
         engine.run(coordinator, objective, task)
         if coordinator.lease.lost:

@@ -7,6 +7,7 @@ need not keep anything: the study is in the storage.
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import sys
 import time
@@ -40,6 +41,8 @@ WAKE_SECONDS = 0.2  # how long to wait for a slot before stop rules are checked
 PROGRESS_SECONDS = 0.5  # from one look at the running trials to the next
 END_SECONDS = 30.0  # how long running trials may take to end their epoch
 MAX_DEATHS = 3  # this many processes in a row that die before they finish a trial end the study
+
+logger = logging.getLogger(__name__)
 
 
 class ExecutorEngine:
@@ -81,6 +84,7 @@ class _Run:
         self._deaths = 0  # in a row
         self._looked = 0.0
         self._stopping = False
+        self._said: set[str] = set()
 
     def until_done(self) -> None:
         """Hand out slots until none is left; raise HpsearchError as a worker does."""
@@ -117,7 +121,12 @@ class _Run:
                 raise
             self._process_died(slot, error)
             return
+        for warning in outcome.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                logger.warning("%s", warning)
         if outcome.error is not None:
+            self.coordinator.slot_lost(slot, is_try=False)
             raise outcome.error
         if outcome.trial is None:
             self.coordinator.slot_free(slot)

@@ -7,6 +7,7 @@ storage, which a trial reads and writes anyway.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,12 +70,14 @@ class SlotOutcome:
     """What came of a slot.
 
     trial: the one that ended in it, None if it is to be filled again. tracking_lost: whether the
-    tracking store could not be reached. error: why this study cannot be worked on.
+    tracking store could not be reached. error: why this study cannot be worked on. warnings: what
+    the process had to say.
     """
 
     trial: FrozenTrial | None = None
     tracking_lost: bool = False
     error: HpsearchError | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class StorageChannel:
@@ -105,16 +108,30 @@ _open: dict[str, Worker] = {}  # the worker of the last start that this process 
 def run_slot(start: Start, slot: int) -> SlotOutcome:
     """Fill a slot of a study.
 
-    Errors are part of the outcome, and name the host: of one that is raised, Dask would log the
-    arguments.
+    Errors and warnings are part of the outcome, and name the host: of an error that is raised, Dask
+    would log the arguments.
     """
-    with _one_at_a_time, _place_of(start):
+    with _one_at_a_time, _place_of(start), _heard() as warnings:
+        where = f"a worker on {socket.gethostname()}, in {os.getcwd()}: "
         try:
             with storage_errors(start.task.storage, hint=KEPT):
-                return _filled(_worker(start), start, slot)
+                outcome = _filled(_worker(start), start, slot)
         except HpsearchError as error:
-            where = f"a worker on {socket.gethostname()}, in {os.getcwd()}: "
-            return SlotOutcome(error=type(error)(where, *error.args))
+            outcome = SlotOutcome(error=type(error)(where, *error.args))
+    return replace(outcome, warnings=tuple(f"{where}{warning}" for warning in warnings))
+
+
+@contextmanager
+def _heard() -> Iterator[dict[str, None]]:
+    """Yield what hpsearch warns of while the block runs, each once."""
+    heard: dict[str, None] = {}
+    logger, handler = logging.getLogger("hpsearch"), logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.update({record.getMessage(): None})  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(handler)
 
 
 def _filled(worker: Worker, start: Start, slot: int) -> SlotOutcome:

@@ -215,6 +215,10 @@ def test_a_frozen_worker_that_wakes_up_is_refused(hasty_cluster, slow):
     first, _ = hasty_cluster.add(2)
     running = Running(slow, cluster=hasty_cluster.address)
     running.wait_for_epochs()
+    until = time.monotonic() + 60
+    while first.pid not in {process_of(trial).pid for trial in trials_of("slow-random")}:
+        assert time.monotonic() < until
+        time.sleep(0.05)
     first.send_signal(
         signal.SIGSTOP
     )  # between two writes: a frozen writer holds the journal's lock
