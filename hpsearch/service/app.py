@@ -15,6 +15,7 @@ from hpsearch import __version__
 from hpsearch.service.api.studies import studies_router
 from hpsearch.service.api.trials import trials_router
 from hpsearch.service.metrics import Measured, Monitor
+from hpsearch.service.pages.routes import pages_router
 from hpsearch.service.problems import add_handlers
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(Measured, monitor=monitor)
     app.include_router(studies_router(service), prefix=API)
     app.include_router(trials_router(service), prefix=API)
+    app.include_router(pages_router(service))
 
     @app.get("/health", tags=["monitoring"])
     def health() -> dict[str, bool]:

@@ -27,9 +27,12 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def event_stream(service: Service, name: str, request: Request) -> StreamingResponse:
-    """Return the stream of a study's events; raises UnknownStudyError."""
+    """Return the stream of a study's events; raises UnknownStudyError.
+
+    A browser cannot send a header with its first request, so the cursor may be `since` as well.
+    """
     service.study(name)
-    last = request.headers.get("last-event-id", "")
+    last = request.headers.get("last-event-id") or request.query_params.get("since", "")
     cursor = Cursor.parse(last) if last else Cursor()
     events = _events(service, name, request, cursor)
     return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)

@@ -135,7 +135,8 @@ def studies_router(service: Service) -> APIRouter:
     def events(name: str, request: Request) -> Response:
         """Watch a study: Server-Sent Events `study` and `trial`, as they change.
 
-        The id of an event is a cursor; with it as `Last-Event-ID` a reader misses nothing.
+        The id of an event is a cursor; with it as `Last-Event-ID`, or as `since` in the address,
+        a reader misses nothing.
         """
         return event_stream(service, name, request)
 

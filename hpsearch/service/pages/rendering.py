@@ -1,0 +1,119 @@
+"""How a page is made: its template, who may do what on it, and an error as a page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hpsearch import __version__
+from hpsearch.errors import HpsearchError
+from hpsearch.formatting import capitalized, counted, format_value
+from hpsearch.report.facts import duration
+from hpsearch.report.page import breakable
+from hpsearch.service.pages import assets
+from hpsearch.service.problems import status_of
+
+# plotly.js styles its elements inline; nothing else comes from anywhere but this host.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+ROLES = ("read", "run", "admin")  # each may do what those before it may
+
+
+def can(request: Request, role: str) -> bool:
+    """Whether the user of a request has a role; without users, everybody has all."""
+    user = getattr(request.state, "user", None)
+    return user is None or ROLES.index(user.role) >= ROLES.index(role)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page."""
+    content = rendered(template, may_run=can(request, "run"), **values)
+    return HTMLResponse(content, status, HEADERS)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Return what a template makes of values, which it escapes."""
+    return environment().get_template(template).render(**values)
+
+
+class Page(APIRoute):
+    """A route whose errors are a page too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
+
+        async def answer_or_say(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except HpsearchError as error:
+                status, said = status_of(error), capitalized(str(error))
+                return page(request, "error.html", status=status, said=said)
+
+        return answer_or_say
+
+
+def data(values: dict[str, Any]) -> JSONResponse:
+    """Return data for a page's script."""
+    return JSONResponse(values, headers={"Cache-Control": "no-store"})
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment of all templates."""
+    made = Environment(
+        loader=PackageLoader("hpsearch.service.pages", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "ago": ago,
+        "breakable": breakable,
+        "capitalized": lambda text: capitalized(text) if text else "",
+        "duration": duration,
+        "moment": moment,
+        "segment": lambda text: quote(str(text), safe=""),
+        "value": lambda value: "" if value is None else format_value(value),
+    }
+    made.globals |= {
+        "asset": assets.address,
+        "counted": counted,
+        "plotly": assets.PLOTLY,
+        "version": __version__,
+    }
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return made
+
+
+def moment(seconds: float) -> str:
+    """Return a moment, in seconds since 1970, as the date and time of the service's machine."""
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago a moment was, so coarsely that it rarely changes."""
+    passed = time.time() - seconds
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if passed >= size:
+            return f"{counted(int(passed // size), name)} ago"
+    return "just now"
