@@ -88,12 +88,6 @@ class Row:
         wish = self.state.wish
         return self.pace.ended or self.pace.began or (None if wish is None else wish.since)
 
-    @property
-    def done(self) -> int:
-        """How many trials are done."""
-        counts = self.state.summary.counts
-        return counts.complete + counts.pruned
-
 
 class Overview:
     """The rows of a service's studies."""
