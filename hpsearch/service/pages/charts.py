@@ -55,6 +55,7 @@ BEST_CURVES, RUNNING_CURVES = 5, 12
 MOST_POINTS = 400  # of a curve
 BEST, NEWEST = 500, 1_500  # trials in the report's charts; those of the report show all
 HEIGHT = 300
+OUT_OF_VIEW = "At first, the worst values are out of view: double-click to see all."
 BEST_COLOUR, GOOD_COLOUR = STATES["failed"], STATES["complete"]  # as in the report's charts
 
 
@@ -102,7 +103,8 @@ def curve_panels(study: Study) -> Panels:
     keys = {"the best": "line-best"} if best else {}
     keys |= {f"the next {len(best) - 1}": "line-good"} if len(best) > 1 else {}
     keys |= {"running": "line-running"} if running else {}
-    return Panels("live", heading, [chart], str(view).strip(), keys=keys)
+    note = OUT_OF_VIEW if view.beyond else ""
+    return Panels("live", heading, [chart], note, keys=keys)
 
 
 def _line(colour: str, width: float, opacity: float = 1.0) -> Trace:

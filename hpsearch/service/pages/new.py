@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import SettingsError
@@ -24,16 +25,16 @@ def shipped_files() -> dict[str, str]:
 def table_file(service: Service, source: str, target: str) -> str:
     """Return a study file for a table that the service has; raises HpsearchError.
 
-    target: the column to predict, "": the one that usually is.
+    target: the column to predict; with "" the error lists the columns.
     """
     known, folder = service.allowed.files(), service.allowed.data
     if source not in known or folder is None:
         raise SettingsError(unknown_name(source, known, "a table of this service"))
-    path = str(folder.resolve() / source)
-    file: str = service.background.call(_file_of, path, source, target)
+    file: str = service.background.call(_file_of, str(folder.resolve()), source, target)
     return file
 
 
-def _file_of(workspace: Workspace, path: str, source: str, target: str) -> str:
-    settings = workspace.table_study(path, target or ())
-    return settings.replace(data={"source": source}).to_toml()
+def _file_of(workspace: Workspace, folder: str, source: str, target: str) -> str:
+    """Return the file, in a process of its own: it names the table as the service does."""
+    os.chdir(folder)
+    return workspace.table_study(source, target or ()).to_toml()

@@ -70,7 +70,7 @@ class File(BaseModel):
 
 
 class TableChoice(BaseModel):
-    """A table of the operator's, and which of its columns to predict; "" is the usual one."""
+    """A table of the operator's, and which of its columns to predict."""
 
     model_config = ConfigDict(extra="forbid")
 

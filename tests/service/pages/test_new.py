@@ -51,10 +51,17 @@ def test_a_table_becomes_a_study_file_that_can_be_submitted(client, service):
     assert service.allowed.settings(file).data.target == "kind"
 
 
-def test_a_table_that_cannot_be_read_so_is_refused_with_the_sentence(client):
+def test_a_table_that_cannot_be_read_so_is_refused_with_the_sentence(client, service):
     answer = client.post("/new/table", json={"source": "flowers.csv", "target": "colour"})
     assert answer.status_code == 422
-    assert "colour" in answer.json()["detail"]
+    detail = answer.json()["detail"]
+    assert "colour" in detail
+    assert str(service.allowed.data) not in detail  # where the operator keeps it
+
+
+def test_without_a_column_the_columns_are_listed(client):
+    answer = client.post("/new/table", json={"source": "flowers.csv"})
+    assert answer.json()["detail"].endswith("(a, b, kind)")
 
 
 @pytest.mark.parametrize("source", ["/etc/passwd", "../j", "other.csv", "digits"])

@@ -39,14 +39,17 @@ export async function request(address, { method = "GET", body, signal } = {}) {
 
 export const fetchJson = async (address, options) => (await request(address, options)).json();
 
-// Calls a step; if the service refuses, the page says so until it does not any more.
-async function attempt(step) {
+// Calls a step; if the service refuses, the page says so until it does not any more. Returns for how
+// many milliseconds it need not be called again: longer than `seconds` for a step that took long.
+export async function attempt(step, seconds = 0) {
+  const began = performance.now();
   try {
     await step();
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     complain(error.message);
   }
+  return Math.max(seconds * 1000, 3 * (performance.now() - began));
 }
 
 // Calls `step` now and `seconds` after it has ended, again and again, while the page can be seen.
@@ -55,28 +58,34 @@ export function repeat(seconds, step) {
   let timer, busy = false, again = false;
   const run = async () => {
     clearTimeout(timer);
-    if (busy) { again = true; return; }
+    again = busy;
+    if (busy) return;
     busy = true;
-    try { await attempt(step); } finally { busy = false; }
-    if (again) { again = false; run(); return; }
-    if (seconds && !document.hidden) timer = setTimeout(run, seconds * 1000);
+    const pause = await attempt(step, seconds);
+    busy = false;
+    if (again) run();
+    else if (!document.hidden) timer = setTimeout(run, pause);
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) run(); else clearTimeout(timer); });
+  document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else run(); });
   run();
   return run;
 }
 
 // Returns a function that calls `step`, at most once in `seconds`, and never twice at a time.
 export function limited(seconds, step) {
-  let timer = null, wanted = false, last = -Infinity;
+  let planned = false, wanted = false;
   const run = async () => {
     wanted = false;
-    last = performance.now();
-    try { await attempt(step); } finally { timer = null; }
-    if (wanted) plan();
+    const pause = await attempt(step, seconds);
+    setTimeout(() => { planned = false; if (wanted) call(); }, pause);
   };
-  const plan = () => { timer = setTimeout(run, Math.max(0, last + seconds * 1000 - performance.now())); };
-  return () => { wanted = true; if (timer === null) plan(); };
+  const call = () => {
+    wanted = true;
+    if (planned) return;
+    planned = true;
+    run();
+  };
+  return call;
 }
 
 // Follows the events of a study while the page can be seen: browsers open few connections to a host.

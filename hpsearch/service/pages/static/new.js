@@ -20,7 +20,6 @@ function number() {
 function write(text) {
   file.value = text;
   file.scrollTop = 0;
-  note("");
   check();
 }
 
@@ -114,9 +113,9 @@ async function waiting(button, work) {
 
 start?.addEventListener("change", ({ target }) => {
   if (target.name !== "start") return;
-  const [kind, name] = [target.value.slice(0, target.value.indexOf(":")), target.value.slice(target.value.indexOf(":") + 1)];
-  byId("for-table").hidden = kind !== "table";
-  if (kind === "file") write(files[name]);
+  const isTable = target.value.startsWith("table:");
+  byId("for-table").hidden = !isTable;
+  write(isTable ? "" : files[target.value.replace(/^file:/, "")]);
 });
 start?.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -152,6 +151,6 @@ if (narrow) {
   fetchJson(`${api}/studies/${segment(narrow)}/narrow`, { method: "POST", body: {} })
     .then((found) => write(found.file)).catch(refuse);
 } else {
-  write(files[start.elements.start.value.replace(/^file:/, "")] ?? "");
+  start.elements.start.dispatchEvent(new Event("change", { bubbles: true })); // a browser may remember a choice
 }
 document.documentElement.dataset.ready = "true";

@@ -1,6 +1,6 @@
 // A study: its events say when something has changed, and what shows it is fetched again.
 
-import { ServiceError, api, ask, fetchJson, follow, limited, pageData, request, segment, show, element, table } from "./common.js";
+import { ServiceError, api, ask, attempt, fetchJson, follow, limited, pageData, request, segment, show, element, table } from "./common.js";
 import { showPanels } from "./charts.js";
 
 const { study, cursor } = pageData();
@@ -18,11 +18,15 @@ const refreshLive = limited(1, async () => {
 });
 
 const asked = { sort: "trial", down: true, offset: 0 };
-const refreshTable = limited(1, async () => {
+let tables = 0;
+async function showTable() {
   const { state, search } = filter.elements;
   const query = new URLSearchParams({ ...asked, state: state.value, search: search.value.trim() });
-  show(trials, await (await request(`${here}/table?${query}`)).text());
-});
+  const number = (tables += 1);
+  const html = await (await request(`${here}/table?${query}`)).text();
+  if (number === tables) show(trials, html); // nobody has asked for another one since
+}
+const refreshTable = limited(1, showTable);
 
 const refreshCharts = limited(4, async () => {
   const { panels, note, hover, evaluation } = await fetchJson(`${here}/charts`);
@@ -65,9 +69,9 @@ trials.addEventListener("click", ({ target }) => {
   const { sort, offset } = button.dataset;
   if (offset !== undefined) asked.offset = Number(offset);
   else Object.assign(asked, { sort, down: asked.sort === sort ? !asked.down : false, offset: 0 });
-  refreshTable();
+  attempt(showTable);
 });
-filter.addEventListener("input", () => { asked.offset = 0; refreshTable(); });
+filter.addEventListener("input", () => { asked.offset = 0; attempt(showTable); });
 filter.addEventListener("submit", (event) => event.preventDefault());
 
 // What a reader does -------------------------------------------------------------------------------
@@ -110,10 +114,9 @@ const does = {
 
 actions.addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-action]");
-  if (button === null) return;
+  if (button === null || button.ariaBusy === "true") return;
   problem.hidden = true;
-  button.disabled = true;
-  button.ariaBusy = "true";
+  button.ariaBusy = "true"; // and not disabled: it would lose the focus
   try {
     await does[button.dataset.action](button.dataset);
   } catch (error) {
@@ -121,7 +124,6 @@ actions.addEventListener("click", async ({ target }) => {
     problem.textContent = error.message;
     problem.hidden = false;
   }
-  button.disabled = false;
   button.ariaBusy = null;
   refreshLive();
 });
