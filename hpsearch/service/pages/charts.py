@@ -72,11 +72,6 @@ def curves_now(trial: FrozenTrial, metric: str) -> Curves:
 # The growing charts -------------------------------------------------------------------------------
 
 
-def live_panels(study: Study, history: History) -> list[Panels]:
-    """Return the curves of the best and the running trials, and the best so far."""
-    return [curve_panels(study), history_panel(study, history)]
-
-
 def history_of(study: Study) -> History:
     """Return the history of a study's trials that have ended."""
     return History.of(own_trials(study), metric_of(study))
@@ -96,7 +91,7 @@ def curve_panels(study: Study) -> Panels:
     if not traces:
         return Panels("live", heading, missing="No trial has ended its first epoch yet.")
     values = [value for trace in traces for value in trace["y"]]
-    view = View.of(values, maximize=study.direction.name == "MAXIMIZE")
+    view = View.of(values, maximize=study.directions[0].name == "MAXIMIZE")
     last = max(trace["x"][-1] for trace in traces)
     y = view.axis(metric_title(study), metric)
     chart = Chart("live", traces, layout(whole_axis("epochs", 1, max(2, last)), y), HEIGHT)

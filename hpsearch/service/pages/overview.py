@@ -16,7 +16,6 @@ from hpsearch.trials.records import own_trials
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from hpsearch.analysis.ranking import Counts
     from hpsearch.service.service import Service, StudyState
 
 STATES = (  # in the order of the filter
@@ -94,7 +93,7 @@ class Overview:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._paces: dict[str, tuple[Counts, Pace]] = {}
+        self._paces: dict[str, tuple[object, Pace]] = {}
 
     def rows(self, search: str = "", state: str = "") -> list[Row]:
         """Return the rows with this text in their names and this state, the newest first."""
@@ -107,11 +106,12 @@ class Overview:
 
     def pace(self, state: StudyState) -> Pace:
         """Return the pace of a study, read anew only if trials have begun or ended since."""
-        name, counts = state.summary.name, state.summary.counts
+        summary, since = state.summary, None if state.wish is None else state.wish.since
+        name, version = summary.name, (summary.counts, summary.epochs, summary.best, since)
         known = self._paces.get(name)
-        if known is None or known[0] != counts:
+        if known is None or known[0] != version:
             try:
-                known = counts, Pace.of(self.service.study(name))
+                known = version, Pace.of(self.service.study(name))
             except UnknownStudyError:  # deleted a moment ago
                 return Pace(None, None, "")
             self._paces[name] = known

@@ -28,11 +28,12 @@ POLICY = (
     "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
+FRESH = {"Cache-Control": "no-store"}
 HEADERS = {
+    **FRESH,
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
 ROLES = ("read", "run", "admin")  # each may do what those before it may
 
@@ -73,7 +74,7 @@ class Page(APIRoute):
 
 def data(values: dict[str, Any]) -> JSONResponse:
     """Return data for a page's script."""
-    return JSONResponse(values, headers={"Cache-Control": "no-store"})
+    return JSONResponse(values, headers=FRESH)
 
 
 @cache

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from hpsearch.analysis.comparison import compare, open_searches
 from hpsearch.analysis.history import History
-from hpsearch.analysis.ranking import find_trial, no_best, searched_values
-from hpsearch.errors import HpsearchError
+from hpsearch.analysis.ranking import find_trial, no_best, searched_values, trial_record
+from hpsearch.errors import HpsearchError, UnknownStudyError
 from hpsearch.report.facts import state_of
 from hpsearch.service.cursor import Cursor
 from hpsearch.service.pages import assets, overview
@@ -33,7 +33,7 @@ from hpsearch.service.pages.charts import (
 from hpsearch.service.pages.new import shipped_files, table_file
 from hpsearch.service.pages.overview import Overview
 from hpsearch.service.pages.recent import Recent
-from hpsearch.service.pages.rendering import Page, can, data, page, rendered
+from hpsearch.service.pages.rendering import FRESH, Page, can, data, page, rendered
 from hpsearch.service.pages.trials import PAGE, STATES, Asked, seconds_of, trial_table
 from hpsearch.trials.records import (
     DONE,
@@ -45,6 +45,7 @@ from hpsearch.trials.records import (
     own_trials,
     reason_of,
     slot_of,
+    study_id,
     traceback_of,
 )
 
@@ -161,7 +162,7 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
     @parts.get("/studies/{name}/live")
     def live(name: str, request: Request) -> Response:
         study, state = service.study(name), service.recent_state(name)
-        history = histories.of(name, state.summary.counts)
+        history = histories.of(name, (study_id(study), state.summary.counts))
         panels = [curve_panels(study), history_panel(study, history)]
         return data(
             {
@@ -185,7 +186,8 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
     ) -> HTMLResponse:
         asked = Asked(state, search, sort, down, offset)
         found = trial_table(service.study(name), asked)
-        return HTMLResponse(rendered("trials.html", study=name, table=found, page_rows=PAGE))
+        html = rendered("trials.html", study=name, table=found, page_rows=PAGE)
+        return HTMLResponse(html, headers=FRESH)
 
     # A trial --------------------------------------------------------------------------------
 
@@ -193,14 +195,14 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
         study = service.study(name)
         trial = find_trial(study, slot)
         metric = metric_of(study)
-        parts = rendered(
+        facts = rendered(
             "trial-facts.html",
             study=name,
             trial=trial,
             slot=slot_of(trial),
             state=state_of(trial),
             metric=metric,
-            value=trial.value if trial.state.name == "COMPLETE" else None,
+            value=trial_record(trial)["value"],
             epochs=len(curves_now(trial, metric).of(metric)),
             seconds=seconds_of(trial),
             reason=reason_of(trial),
@@ -209,7 +211,7 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
             link=link_of(study, trial),
         )
         return {
-            "html": parts,
+            "html": facts,
             "ended": trial.state.is_finished(),
             "panels": [panels_data(trial_panels(study, trial))],
         }
@@ -269,8 +271,10 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
 
     @router.get("/compare")
     def show_comparison(
-        request: Request, names: Annotated[list[str], Query(max_length=50)]
+        request: Request, names: Annotated[tuple[str, ...], Query(max_length=50)] = ()
     ) -> HTMLResponse:
+        if not names:
+            raise UnknownStudyError("choose the studies to compare in the list of studies")
         for name in names:
             service.study(name)
         return page(request, "compare.html", names=names)
@@ -285,7 +289,7 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
 
 def _version(study: Study) -> tuple[object, ...]:
     """Return what is another as soon as the report's charts are."""
-    return len(own_trials(study, DONE)), evaluation_table(study)
+    return study_id(study), len(own_trials(study, DONE)), evaluation_table(study)
 
 
 def _clients(study: Study) -> list[tuple[str, int, int]]:

@@ -89,10 +89,13 @@ def trial_table(study: Study, asked: Asked) -> TrialTable:
 def _columns(study: Study, some: Sequence[FrozenTrial]) -> dict[str, Callable[[FrozenTrial], Any]]:
     """Return how to read the value of each column from a trial."""
     metric, maximize = metric_of(study), study.directions[0].name == "MAXIMIZE"
+    single = len(study.directions) == 1  # the trials of several objectives have no single value
     columns: dict[str, Callable[[FrozenTrial], Any]] = {
         "trial": slot_of,
         "state": state_of,
-        metric_title(study): lambda trial: metric_value(trial, metric, maximize=maximize),
+        metric_title(study): lambda trial: (
+            metric_value(trial, metric, maximize=maximize) if single else None
+        ),
         "at epoch": best_epoch,
         "epochs": lambda trial: len(curves_now(trial, metric).of(metric)) or None,
         "time": seconds_of,

@@ -2,8 +2,10 @@
 
 import tomllib
 
+import httpx
 import pytest
 
+from hpsearch.search.study import run_study
 from hpsearch.service.pages.new import shipped_files
 from hpsearch.service.submission import Allowed
 
@@ -69,3 +71,21 @@ def test_no_other_file_is_read(client, source):
     answer = client.post("/new/table", json={"source": source})
     assert answer.status_code == 422
     assert "is not a table of this service" in answer.json()["detail"]
+
+
+def test_a_narrowed_study_of_a_table_can_be_submitted(serve, make_settings, tmp_path):
+    rows = [f"{n % 7},{n % 5},{'yes' if n % 3 else 'no'}" for n in range(120)]
+    (tmp_path / "data").mkdir()
+    table = tmp_path / "data" / "flowers.csv"
+    table.write_text("\n".join(["a,b,kind", *rows]))
+    data = {"source": str(table), "target": "kind"}
+    settings = make_settings(name="flowers", data=data | {"limit": 100}, search={"trials": 6})
+    run_study(settings, storage=str(tmp_path / "j"), name="flowers")
+    with serve(tmp_path / "j", allowed=Allowed(data=tmp_path / "data")) as (_, address):
+        narrow = f"{address}/api/v1/studies/flowers/narrow"
+        file = httpx.post(narrow, json={}, timeout=30).json()["file"]
+        assert str(table) in file
+        assert httpx.post(f"{address}/new/check", json={"file": file}).json()["said"] == ""
+        elsewhere = file.replace(str(table), str(tmp_path / "j"))
+        said = httpx.post(f"{address}/new/check", json={"file": elsewhere}).json()["said"]
+        assert "this service has no table" in said

@@ -6,11 +6,14 @@ import re
 from types import SimpleNamespace
 
 import httpx
+import optuna
 import pytest
 from fastapi import FastAPI
 
 from hpsearch.service.api.schemas import EXAMPLE_SPACE
 from hpsearch.service.pages.routes import pages_router
+from hpsearch.storage.open import open_storage
+from hpsearch.workspace import Workspace
 
 PAGES = [
     "/",
@@ -103,6 +106,12 @@ def test_an_unknown_study_is_a_page_with_the_sentence(client, address):
     assert "&#39;nope&#39; is not a study in this storage" in answer.text
 
 
+def test_a_comparison_of_nothing_says_where_to_choose(client):
+    answer = client.get("/compare")
+    assert answer.status_code == 404
+    assert "Choose the studies to compare" in answer.text
+
+
 def test_an_unknown_trial_is_a_page_too(client):
     answer = client.get("/studies/small/trials/99")
     assert answer.status_code == 404
@@ -157,6 +166,30 @@ def test_a_trial_links_to_its_run(service):
 
     assert f'href="{html.escape(link)}"' in asyncio.run(get("/studies/small/trials/1"))
     assert "MLflow" not in asyncio.run(get("/studies/small/trials/0")).split("</head>")[1]
+
+
+def test_studies_that_others_have_made_are_shown(serve, tmp_path):
+    workspace = Workspace(str(tmp_path / "j"), tracked=False)
+    storage = open_storage(workspace.storage_url)
+    plain = optuna.create_study(storage=storage, study_name="plain")
+    plain.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=3)
+    both = ["minimize", "maximize"]
+    several = optuna.create_study(storage=storage, study_name="several", directions=both)
+    several.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 1.0), n_trials=2)
+    with serve(tmp_path / "j") as (_, address), httpx.Client(base_url=address) as client:
+        for name in ("plain", "several"):
+            for part in (
+                "",
+                "/live",
+                "/charts",
+                "/table?sort=value",
+                "/trials/1",
+                "/trials/1/live",
+            ):
+                answer = client.get(f"/studies/{name}{part}")
+                assert answer.status_code == 200, (name, part)
+        assert "has 2 objectives" in client.get("/studies/several/charts").json()["note"]
+        assert {*client.get("/rows").json()["rows"]} == {"plain", "several"}
 
 
 def test_clients_at_work_are_shown(serve, tmp_path, evil):
