@@ -95,11 +95,11 @@ class Overview:
         self.service = service
         self._paces: dict[str, tuple[object, Pace]] = {}
 
-    def rows(self, search: str = "", state: str = "") -> list[Row]:
-        """Return the rows with this text in their names and this state, the newest first."""
+    def rows(self, states: Sequence[StudyState], search: str = "", state: str = "") -> list[Row]:
+        """Return rows of the studies with this text in their names and this state, newest first."""
         rows = [
             Row(each, self.pace(each))
-            for each in self.service.states()
+            for each in states
             if search.lower() in each.summary.name.lower() and state in ("", each.state)
         ]
         return sorted(rows, key=_order)

@@ -88,7 +88,7 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
     """Return the routes of the pages. link_of: the address of a trial's MLflow run, None: none."""
     router = APIRouter(include_in_schema=False, route_class=Page)
     parts = APIRouter(include_in_schema=False)  # for scripts, which read problem details
-    rows = Overview(service)
+    known = Overview(service)
     histories = Recent[str, History](CHART_SECONDS, lambda name: history_of(service.study(name)))
     reports = Recent[str, Data](CHART_SECONDS, lambda name: report_data(service.study(name)))
     comparisons = Recent[tuple[str, ...], Data](
@@ -105,12 +105,13 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
     # The list of studies --------------------------------------------------------------------
 
     def listed(request: Request, search: str, state: str, limit: int) -> Data:
-        found = rows.rows(search, state)
+        states = service.states()
+        found = known.rows(states, search, state)
         shown = {
             each.name: rendered("row.html", row=each, may_run=can(request, "run"))
             for each in found[:limit]
         }
-        return {"rows": shown, "total": len(found), "all": len(service.states())}
+        return {"rows": shown, "total": len(found), "all": len(states)}
 
     @router.get("/")
     def studies(request: Request, search: str = "", state: str = "") -> HTMLResponse:
@@ -138,7 +139,7 @@ def pages_router(service: Service, link_of: LinkOf = no_link) -> APIRouter:
             "study": state.summary.name,
             "may_run": can(request, "run"),
             "has_best": not no_best(study),
-            "pace": rows.pace(state),
+            "pace": known.pace(state),
             "clients": _clients(study) if is_for_clients(study) else None,
         }
         return {name: rendered(f"study-{name}.html", **values) for name in PARTS}

@@ -20,6 +20,9 @@ learning_rate = { low = 1e-4, high = 1.0, log = true }
 SHORT = LONG.replace('"digits"\n[data]', '"short"\n[data]').replace("2000", "4")
 SPENT = "(document.querySelector('[data-name=so-far] .chart')?.data?.[0].x.at(-1) ?? 0)"
 CURVES = "(document.querySelector('[data-name=live] .chart')?.data?.length ?? 0)"
+NAMELESS = """[...document.querySelectorAll("input, select, textarea, button, a")].filter(
+    (each) => !each.labels?.length && !each.ariaLabel && !each.textContent.trim()
+).length"""
 WIDTH = "document.documentElement.scrollWidth"
 
 
@@ -133,6 +136,7 @@ def test_pages_fit_a_narrow_screen_and_run_no_text_of_a_study(served, page):
         page.goto(served[1] + place)
         page.wait_for_selector(ready, state="attached")
         assert page.evaluate(WIDTH) <= 400, place
+        assert page.evaluate(NAMELESS) == 0, place
         assert page.evaluate("window.hacked") is None
     page.goto(served[1])
     page.keyboard.press("Tab")

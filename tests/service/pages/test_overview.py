@@ -44,7 +44,7 @@ def test_the_pace_of_a_study_is_that_of_its_trials():
 
 def test_rows_are_read_again_only_if_trials_have_changed(service, monkeypatch):
     overview = Overview(service)
-    (row,) = overview.rows()
+    (row,) = overview.rows(service.states())
     monkeypatch.setattr(Pace, "of", None)
-    assert overview.rows()[0].pace is row.pace
+    assert overview.rows(service.states())[0].pace is row.pace
     assert row.when == row.pace.ended
