@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.summaries import StudySummary
-from hpsearch.errors import BusyError, ConflictError, StudyError
+from hpsearch.errors import BusyError, ConflictError, StudyError, UnknownStudyError
 from hpsearch.execution.clients import ClientStudy
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -108,9 +108,10 @@ class Service:
         """Return the state of every study, by name."""
         with self._lock:
             if time.monotonic() - self._states[0] > FRESH_SECONDS:
-                found = {
-                    study.study_name: self._state(study) for study in all_searches(self.storage)
-                }
+                found = {}
+                for study in all_searches(self.storage):
+                    with suppress(UnknownStudyError):
+                        found[study.study_name] = self._state(study)
                 self._states = time.monotonic(), found
             return [*self._states[1].values()]
 
@@ -133,8 +134,11 @@ class Service:
         return load_search(self.storage, name)
 
     def _state(self, study: Study) -> StudyState:
-        name, wish = study.study_name, wish_of(study)
-        summary = StudySummary.of(study)
+        name = study.study_name
+        try:
+            wish, summary = wish_of(study), StudySummary.of(study)
+        except KeyError as error:
+            raise UnknownStudyError(f"study '{name}' has just been deleted") from error
         served = self._clients.get(name)
         lease = None if served else self.dispatcher.holders.of(study)
         runs = served is not None or lease is not None

@@ -97,13 +97,19 @@ def test_a_study_from_its_submission_to_its_comparison(address, page):
     # More trials, and a question before it is deleted.
     page.get_by_role("button", name="More trials").click()
     page.get_by_label("How many more?").fill("10")
-    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Cancel").click()
     assert not page.locator("dialog#more").is_visible()
     page.get_by_role("button", name="Delete").click()
     assert page.get_by_text("Delete the study digits-random?").is_visible()
     page.get_by_role("button", name="Keep it").click()
+    page.goto(f"{address}/studies/short-random")
+    page.get_by_role("button", name="More trials").click()
+    page.get_by_label("How many more?").fill("2")
+    page.keyboard.press("Enter")
+    page.get_by_text("6 of 6", exact=True).wait_for()
 
     # A trial.
+    page.goto(f"{address}/studies/digits-random")
     for order in ("ascending", "descending"):
         page.get_by_role("button", name="val/accuracy").click()
         page.locator(f'th[aria-sort="{order}"]', has_text="accuracy").wait_for()
@@ -119,6 +125,15 @@ def test_a_study_from_its_submission_to_its_comparison(address, page):
     page.wait_for_selector("html[data-ready]")
     assert page.locator("[data-name=compare] .scatterlayer .js-line").count() == 4
     assert page.locator("#table tbody tr").count() == 2
+
+    # One is deleted.
+    page.goto(f"{address}/studies/short-random")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete short-random").click()
+    page.get_by_text("The study short-random has been deleted.").wait_for()
+    page.get_by_role("link", name="All studies").click()
+    page.locator("#rows tr[data-name=digits-random]").wait_for()
+    assert page.locator("#rows tr").count() == 1
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -135,6 +135,8 @@ export function element(name, properties = {}, ...children) {
 // Opens a dialog; returns its form's values if it was confirmed, else null.
 export function ask(dialog) {
   dialog.returnValue = "";
+  const cancel = dialog.querySelector("[data-close]"); // no submit button: Enter confirms
+  if (cancel) cancel.onclick = () => dialog.close();
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {

@@ -11,7 +11,10 @@ const ofApi = `${api}/studies/${segment(study)}`;
 
 // What is shown ------------------------------------------------------------------------------------
 
-const refreshLive = limited(1, async () => {
+let over = false; // the study is being deleted: there is nothing more to fetch
+const whileThere = (seconds, step) => limited(seconds, async () => { if (!over) await step(); });
+
+const refreshLive = whileThere(1, async () => {
   const { parts, panels } = await fetchJson(`${here}/live`);
   for (const [name, html] of Object.entries(parts)) show(byId(name), html);
   showPanels(byId("live"), panels, { level: "h2" });
@@ -26,9 +29,9 @@ async function showTable() {
   const html = await (await request(`${here}/table?${query}`)).text();
   if (number === tables) show(trials, html); // nobody has asked for another one since
 }
-const refreshTable = limited(1, showTable);
+const refreshTable = whileThere(1, showTable);
 
-const refreshCharts = limited(4, async () => {
+const refreshCharts = whileThere(4, async () => {
   const { panels, note, hover, evaluation } = await fetchJson(`${here}/charts`);
   byId("note").textContent = note;
   byId("note").hidden = !note;
@@ -56,6 +59,7 @@ function showEvaluation(evaluation) {
 
 const refresh = () => { refreshLive(); refreshTable(); refreshCharts(); };
 const gone = () => {
+  over = true;
   problem.textContent = `The study ${study} has been deleted.`;
   problem.hidden = false;
   actions.replaceChildren(element("a", { className: "button", href: "/" }, "All studies"));
@@ -96,8 +100,14 @@ async function evaluate() {
 
 async function remove() {
   if (await ask(byId("delete")) === null) return;
-  await request(ofApi, { method: "DELETE" });
-  location.assign("/");
+  over = true;
+  try {
+    await request(ofApi, { method: "DELETE" });
+    byId("state").textContent = "Deleting …"; // the events say when it is gone
+  } catch (error) {
+    over = false;
+    throw error;
+  }
 }
 
 async function download({ format }) {
@@ -119,13 +129,13 @@ actions.addEventListener("click", async ({ target }) => {
   button.ariaBusy = "true"; // and not disabled: it would lose the focus
   try {
     await does[button.dataset.action](button.dataset);
+    refreshLive();
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     problem.textContent = error.message;
     problem.hidden = false;
   }
   button.ariaBusy = null;
-  refreshLive();
 });
 document.addEventListener("click", ({ target }) => {
   const menu = actions.querySelector("details[open]");
