@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,12 @@ def curves_now(trial: FrozenTrial, metric: str) -> Curves:
     reported = trial.intermediate_values
     if trial.state is not TrialState.RUNNING or len(reported) <= len(curves.of(metric)):
         return curves
-    values = [reported.get(epoch) for epoch in range(1, max(reported) + 1)]
+    values = [_finite(reported.get(epoch)) for epoch in range(1, max(reported) + 1)]
     return Curves({**curves.values, metric: values}, curves.times)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 # The growing charts -------------------------------------------------------------------------------

@@ -75,11 +75,11 @@ def test_curves_have_the_epochs_that_are_only_reported_yet():
         state=TrialState.COMPLETE,
         value=0.5,
         user_attrs={"curves": stored},
-        intermediate_values={1: 0.9, 2: 0.8, 3: 0.7},
+        intermediate_values={1: 0.9, 2: 0.8, 3: 0.7, 5: float("inf")},
     )
     assert curves_now(trial, "val/loss").of("val/loss") == [0.9, 0.8]
     trial.state = TrialState.RUNNING
-    assert curves_now(trial, "val/loss").of("val/loss") == [0.9, 0.8, 0.7]
+    assert curves_now(trial, "val/loss").of("val/loss") == [0.9, 0.8, 0.7, None, None]
 
 
 def test_the_best_curve_is_drawn_last_and_so_on_top(study):

@@ -98,10 +98,11 @@ export function follow(study, cursor, onNews, onGone) {
     source.addEventListener("trial", news);
     source.addEventListener("gone", () => { source.close(); onGone(); });
     source.addEventListener("open", back);
-    source.addEventListener("error", () => {
+    source.addEventListener("error", async () => {
       away();
       if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
-      setTimeout(() => { if (!document.hidden) { source.close(); open(); } }, 2000);
+      await attempt(() => request(`${api}/studies/${segment(study)}`)); // the page says why
+      setTimeout(() => { if (!document.hidden && source?.readyState === EventSource.CLOSED) open(); }, 5000);
     });
   };
   document.addEventListener("visibilitychange", () => {
@@ -115,9 +116,7 @@ export function follow(study, cursor, onNews, onGone) {
 const shown = new WeakMap();
 export function show(place, html) {
   if (shown.get(place) === html) return;
-  const before = shown.get(place);
   shown.set(place, html);
-  if (before === undefined && place.dataset.given !== undefined) return;
   const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   place.innerHTML = html;
   if (key !== undefined) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
