@@ -91,6 +91,7 @@ def serve_command(
     hpsearch serve --host 0.0.0.0 --token-file tokens.txt
     """
     check_jobs(jobs, cluster)
+    from hpsearch.cli.console import quiet_optuna
     from hpsearch.service.access import Access, check_binding
     from hpsearch.service.app import create_app
     from hpsearch.service.dispatcher import RunPlan
@@ -102,6 +103,7 @@ def serve_command(
     from hpsearch.service.tokens import Tokens
     from hpsearch.workspace import Workspace
 
+    quiet_optuna()
     tokens = None if token_file is None else Tokens(token_file)
     check_binding(host, tokens, allow_hosts=allow_hosts, no_auth=no_auth)
     if webhook is not None:

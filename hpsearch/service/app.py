@@ -17,6 +17,7 @@ from hpsearch.service.api.trials import trials_router
 from hpsearch.service.errors import add_handlers
 from hpsearch.service.login import login_routes
 from hpsearch.service.metrics import Measured, Monitor
+from hpsearch.service.pages.routes import pages_router
 from hpsearch.service.roles import is_mlflow
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def create_app(
     app.add_middleware(Measured, monitor=monitor)
     app.include_router(studies_router(service), prefix=API)
     app.include_router(trials_router(service), prefix=API)
+    app.include_router(pages_router(service))
 
     @app.get("/health", tags=["monitoring"])
     def health() -> dict[str, bool]:

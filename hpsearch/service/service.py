@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.summaries import StudySummary
-from hpsearch.errors import BusyError, ConflictError, Sentence, StudyError
+from hpsearch.errors import BusyError, ConflictError, Sentence, StudyError, UnknownStudyError
 from hpsearch.execution.clients import ClientStudy
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -19,6 +19,7 @@ from hpsearch.formatting import counted
 from hpsearch.notifications.notifier import Notifier
 from hpsearch.search.study import study_name
 from hpsearch.service.background import Background
+from hpsearch.service.cursor import Cursor
 from hpsearch.service.dispatcher import Dispatcher, RunPlan
 from hpsearch.service.roles import MLFLOW
 from hpsearch.service.submission import Allowed
@@ -27,7 +28,14 @@ from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.address import is_server
 from hpsearch.tracking.server import without_password
-from hpsearch.trials.records import is_for_clients, wish_of, write_wish
+from hpsearch.trials.records import (
+    is_for_clients,
+    own_trials,
+    study_file,
+    study_id,
+    wish_of,
+    write_wish,
+)
 from hpsearch.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -89,6 +97,7 @@ class Service:
         self._ending = threading.Event()
         self._looking = threading.Thread(target=self._look_after_clients, daemon=True)
         self._lock, self._serving = threading.Lock(), threading.Lock()
+        self._summaries: dict[str, tuple[object, StudySummary]] = {}
         self._states: tuple[float, dict[str, StudyState]] = (0.0, {})
 
     def start(self) -> None:
@@ -113,9 +122,10 @@ class Service:
         """Return the state of every study, by name."""
         with self._lock:
             if time.monotonic() - self._states[0] > FRESH_SECONDS:
-                found = {
-                    study.study_name: self._state(study) for study in all_searches(self.storage)
-                }
+                found = {}
+                for study in all_searches(self.storage):
+                    with suppress(UnknownStudyError):
+                        found[study.study_name] = self._state(study)
                 self._states = time.monotonic(), found
             return [*self._states[1].values()]
 
@@ -153,8 +163,11 @@ class Service:
         return without_password(uri).rstrip("/") if is_server(uri) else MLFLOW
 
     def _state(self, study: Study) -> StudyState:
-        name, wish = study.study_name, wish_of(study)
-        summary = StudySummary.of(study)
+        name = study.study_name
+        try:
+            wish, summary = wish_of(study), StudySummary.of(study)
+        except KeyError as error:
+            raise UnknownStudyError(f"study '{name}' has just been deleted") from error
         served = self._clients.get(name)
         lease = None if served else self.dispatcher.holders.of(study)
         runs = served is not None or lease is not None
@@ -166,6 +179,15 @@ class Service:
         if is_for_clients(study):
             clients = served.study.running if served else 0
         return StudyState(summary, state, wish, holder, clients)
+
+    def _summary(self, study: Study) -> StudySummary:
+        """Return a study in numbers, counted again when one of its trials or its file has changed."""
+        now = (str(Cursor.of(own_trials(study))), study_file(study), study_id(study))
+        known, summary = self._summaries.get(study.study_name, (None, None))
+        if summary is None or known != now:
+            summary = StudySummary.of(study)
+            self._summaries[study.study_name] = now, summary
+        return summary
 
     # Changing --------------------------------------------------------------------------------
 

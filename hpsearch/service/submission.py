@@ -57,6 +57,8 @@ class Allowed:
 
     def _model(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """Return a [model] table with the operator's files; raises SettingsError for others."""
+        texts = {key: model[key] for key in SOURCES if isinstance(model.get(key), str)}
+        model = {**model, **{key: _named(self.trainables, each) for key, each in texts.items()}}
         for key in SOURCES:
             given = model.get(key)
             if given is None or (key == "estimator" and _is_of_a_library(given)):
@@ -106,6 +108,7 @@ class Allowed:
         place = f"{PLACE}: data.{key}"
         if is_url(given):
             raise SettingsError(f"{place}: this service reads no URLs; name a table that it has")
+        given = _named(self.data, given)
         if "/" not in given and "\\" not in given and not given.endswith(FILES):
             return given
         known = self.files()
@@ -119,6 +122,11 @@ class Allowed:
 
 def _is_of_a_library(given: object) -> bool:
     return isinstance(given, str) and given.partition(".")[0] in LIBRARIES and ":" not in given
+
+
+def _named(folder: Path | None, given: str) -> str:
+    """Return a file as the service names it: the study files that it writes have the whole path."""
+    return given if folder is None else given.removeprefix(f"{folder.resolve()}/")
 
 
 def _names(folder: Path | None, endings: tuple[str, ...]) -> Iterator[str]:

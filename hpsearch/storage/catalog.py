@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,9 +64,13 @@ def load_search(storage: BaseStorage, name: str) -> Study:
 
 def all_searches(storage: BaseStorage) -> list[Study]:
     """Return all studies that search, by name: no evaluation and not the test-set log."""
-    names = sorted(optuna.get_all_study_names(storage))
-    studies = (optuna.load_study(storage=storage, study_name=name) for name in names)
-    return [study for study in studies if is_search(study)]
+    found = []
+    for name in sorted(optuna.get_all_study_names(storage)):
+        with suppress(KeyError):  # one that has been deleted since
+            study = optuna.load_study(storage=storage, study_name=name)
+            if is_search(study):
+                found.append(study)
+    return found
 
 
 def rounds_of(storage: BaseStorage, study: Study) -> list[Study]:

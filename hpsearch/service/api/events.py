@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fastapi.responses import StreamingResponse
@@ -42,10 +41,11 @@ class Feeds:
     def stream(self, name: str, request: Request) -> StreamingResponse:
         """Return the events of a study; raises UnknownStudyError.
 
-        With the header Last-Event-ID they begin with what has changed since that event.
+        With the header Last-Event-ID they begin with what has changed since that event. A browser
+        cannot send it with its first request, so the cursor may be `since` as well.
         """
         self.service.study(name)
-        last = request.headers.get("last-event-id", "")
+        last = request.headers.get("last-event-id") or request.query_params.get("since", "")
         cursor = Cursor.parse(last) if last else Cursor()
         if sum(len(feed.listeners) for feed in self._feeds.values()) >= MOST_LISTENERS:
             raise HpsearchError(f"there are {MOST_LISTENERS} listeners already; try again later")
@@ -118,13 +118,13 @@ class _Feed:
 
     def _tell(self, chunk: str | None) -> None:
         for chunks in [*self.listeners]:
-            if chunks.full():  # too slow: it begins again with its last event
-                self.listeners.discard(chunks)
-                with suppress(asyncio.QueueEmpty):
-                    while True:
-                        chunks.get_nowait()
-                chunk = None
-            chunks.put_nowait(chunk)
+            if not chunks.full():
+                chunks.put_nowait(chunk)
+                continue
+            self.listeners.discard(chunks)  # too slow: it begins again with its last event
+            while not chunks.empty():
+                chunks.get_nowait()
+            chunks.put_nowait(None)
 
 
 class _Look:

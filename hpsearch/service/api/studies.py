@@ -28,6 +28,11 @@ MEDIA = {
     "npz": "application/octet-stream",
     "onnx": "application/octet-stream",
 }
+# A report has its scripts in it: they run as those of no site, and reach nothing.
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-downloads allow-popups; default-src 'none'; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
 REFUSED: dict[int | str, dict[str, Any]] = {**UNKNOWN, 409: {"model": Problem}}
 
@@ -117,7 +122,8 @@ def studies_router(service: Service) -> APIRouter:
     @router.get("/studies/{name}/report", response_class=HTMLResponse, responses=REFUSED)
     def report(name: str, top: Annotated[int, Query(ge=1, le=200)] = 20) -> HTMLResponse:
         """Return the report: one page of HTML."""
-        return HTMLResponse(service.background.call(Workspace.report_page, name, top=top))
+        page = service.background.call(Workspace.report_page, name, top=top)
+        return HTMLResponse(page, headers={"Content-Security-Policy": REPORT_POLICY})
 
     @router.get("/studies/{name}/export", response_class=Response, responses=REFUSED)
     def export(
@@ -135,7 +141,8 @@ def studies_router(service: Service) -> APIRouter:
     async def events(name: str, request: Request) -> Response:
         """Watch a study: Server-Sent Events `study` and `trial`, as they change.
 
-        The id of an event is a cursor; with it as `Last-Event-ID` a reader misses nothing.
+        The id of an event is a cursor; with it as `Last-Event-ID`, or as `since` in the address,
+        a reader misses nothing.
         """
         return feeds.stream(name, request)
 
