@@ -165,7 +165,7 @@ class Service:
     def _state(self, study: Study) -> StudyState:
         name = study.study_name
         try:
-            wish, summary = wish_of(study), StudySummary.of(study)
+            wish, summary = wish_of(study), self._summary(study)
         except KeyError as error:
             raise UnknownStudyError(f"study '{name}' has just been deleted") from error
         served = self._clients.get(name)
@@ -181,7 +181,7 @@ class Service:
         return StudyState(summary, state, wish, holder, clients)
 
     def _summary(self, study: Study) -> StudySummary:
-        """Return a study in numbers, counted again when one of its trials or its file has changed."""
+        """Return a study in numbers; they are counted again when trials or its file change."""
         now = (str(Cursor.of(own_trials(study))), study_file(study), study_id(study))
         known, summary = self._summaries.get(study.study_name, (None, None))
         if summary is None or known != now:

@@ -3,7 +3,6 @@
 import asyncio
 import html
 import re
-from types import SimpleNamespace
 
 import httpx
 import optuna
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 
 from hpsearch.service.api.schemas import EXAMPLE_SPACE
 from hpsearch.service.pages.routes import pages_router
+from hpsearch.service.tokens import User
 from hpsearch.storage.open import open_storage
 from hpsearch.workspace import Workspace
 
@@ -138,7 +138,7 @@ def test_who_may_only_read_sees_no_button_that_changes(service):
 
     async def seen_by(role, address):
         async def with_user(scope, receive, send):
-            scope.setdefault("state", {})["user"] = SimpleNamespace(role=role)
+            scope.setdefault("state", {})["user"] = User("ann", role)
             await app(scope, receive, send)
 
         transport = httpx.ASGITransport(with_user)
@@ -147,25 +147,22 @@ def test_who_may_only_read_sees_no_button_that_changes(service):
 
     read = asyncio.run(seen_by("read", "/studies/small"))
     run = asyncio.run(seen_by("run", "/studies/small"))
-    assert 'data-action="delete"' in run
+    assert 'data-action="more"' in run
+    assert 'data-action="delete"' not in run
+    assert 'data-action="delete"' in asyncio.run(seen_by("admin", "/studies/small"))
     assert 'href="/new"' in run
+    assert "<span>ann</span>" in run
     assert not {*re.findall(r'data-action="(\w+)"', read)} - {"export"}
     assert "/new" not in read
     assert "/new" not in asyncio.run(seen_by("read", "/"))
 
 
-def test_a_trial_links_to_its_run(service):
-    app = FastAPI()
-    link = "http://mlflow/#/runs/<1>"
-    app.include_router(pages_router(service, lambda _, trial: link if trial.number else None))
-
-    async def get(address):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return (await client.get(address)).text
-
-    assert f'href="{html.escape(link)}"' in asyncio.run(get("/studies/small/trials/1"))
-    assert "MLflow" not in asyncio.run(get("/studies/small/trials/0")).split("</head>")[1]
+def test_what_is_tracked_links_to_mlflow(service, client, monkeypatch):
+    assert "MLflow<" not in client.get("/studies/small").text
+    monkeypatch.setattr(service.workspace, "tracked", True)
+    link = "/api/v1/studies/small/trials/1/mlflow"
+    assert f'href="{link}"' in client.get("/studies/small/trials/1").text
+    assert 'href="/api/v1/studies/small/mlflow"' in client.get("/studies/small").text
 
 
 def test_studies_that_others_have_made_are_shown(serve, tmp_path):
