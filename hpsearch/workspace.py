@@ -242,8 +242,7 @@ class Workspace:
         trial = find_trial(study, slot)
         if self.tracker is None or not self.tracker.store.exists():
             return None
-        found = self.tracker.run_of(study, trial)
-        return None if found is None else f"#/experiments/{found[0]}/runs/{found[1]}"
+        return self.tracker.run_page(study, trial)
 
     @cached_property
     def tracker(self) -> Tracker | None:

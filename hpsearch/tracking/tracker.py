@@ -27,7 +27,7 @@ from hpsearch.tracking.projection import (
     runs_filter,
 )
 from hpsearch.tracking.runs import end_killed_runs
-from hpsearch.tracking.store import TrackingStore
+from hpsearch.tracking.store import VIEW, TrackingStore
 from hpsearch.trials.records import ensure_study_id, experiment_name, own_trials
 
 if TYPE_CHECKING:
@@ -162,15 +162,18 @@ class Tracker:
             log(run_id, path, f"checkpoint-epoch-{epoch}")
             client.set_tag(run_id, CHECKPOINT, epoch)  # last: it says that all of it is there
 
-    def run_of(self, study: Study, trial: FrozenTrial) -> tuple[str, str] | None:
-        """Return the ids of a trial's experiment and run, None if it has no run yet."""
+    def run_page(self, study: Study, trial: FrozenTrial) -> str | None:
+        """Return the address of a trial's run, relative to the server's; None if it has none yet.
+
+        Raises TrackingError.
+        """
         experiment = self.store.experiment_id(experiment_name(study))
         if experiment is None:
             return None
         wanted = f"{runs_filter(study)} and tags.`{NUMBER}` = '{trial.number}'"
         with self.store.errors():
             run = next(iter(self._search(experiment, wanted, ViewType.ACTIVE_ONLY)), None)
-        return None if run is None else (experiment, str(run.info.run_id))
+        return None if run is None else f"#/experiments/{experiment}/runs/{run.info.run_id}?{VIEW}"
 
     def tracked_runs(self, studies: Sequence[Study]) -> TrackedRuns:
         """Return the runs of the studies, which are in the experiment of the first."""

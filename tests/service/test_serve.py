@@ -87,7 +87,7 @@ def test_trials_are_in_mlflow_under_the_same_address(start):
     runs = mlflow.search_runs([experiment.experiment_id])
     trial = httpx.get(f"{address}{API}/studies/q/trials/2/mlflow", follow_redirects=False)
     run_id = next(r.info.run_id for r in runs if r.info.run_name == "trial-0002")
-    assert trial.headers["location"].endswith(f"/runs/{run_id}")
+    assert f"/runs/{run_id}?" in trial.headers["location"]
     study = httpx.get(f"{address}{API}/studies/q/mlflow", follow_redirects=False)
     assert study.headers["location"].startswith(
         f"/mlflow/#/experiments/{experiment.experiment_id}/runs"
