@@ -492,18 +492,19 @@ class Workspace:
         name: str | None = None,
         priority: int = 0,
         jobs: int = 1,
+        by: str = "",
     ) -> tuple[Study, bool]:
         """Create a study that a service is to run; return it, and whether it is new.
 
         name: None is the file's name and the sampler. priority: higher ones run first. jobs: how
-        many of its trials run at a time. The same study may be submitted twice.
+        many of its trials run at a time. by: who submits it. The same study may be submitted twice.
         """
         from hpsearch.execution.coordinator import RunOptions
         from hpsearch.search.queue import submit
         from hpsearch.search.study import study_name
 
         options = RunOptions(storage=self.storage_url, tracker=self.tracker, jobs=jobs)
-        return submit(settings, study_name(settings, name), options, priority=priority)
+        return submit(settings, study_name(settings, name), options, priority=priority, by=by)
 
     @_storage_border
     def stop(self, name: str) -> None:

@@ -122,3 +122,13 @@ def test_storages_are_shared_side_by_side() -> None:
     for _, row in rows:
         milliseconds, cpu, _, rate = (float(cell.replace(",", "")) for cell in row.split("|"))
         assert min(milliseconds, cpu, rate) > 0
+
+
+def test_a_service_that_is_killed_under_load_loses_nothing() -> None:
+    sizes = ("--clients", "8", "--trials", "40", "--think", "0.02", "--kills", "1")
+    printed = run("service.py", *sizes, "--listeners", "3")
+    assert "acknowledged trials 40: lost 0, epochs missing 0; slots done twice 0" in printed
+    assert ", of 40 not done 0" in printed
+    for what in ("ask", "report", "tell"):
+        assert re.search(rf"^{what} +\d+ +p50 +[\d.]+ ms +p99 +[\d.]+ ms$", printed, re.MULTILINE)
+    assert re.search(r"^3 listeners read [1-9]\d* events$", printed, re.MULTILINE)

@@ -54,6 +54,20 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="NAME",
     help="Another name that it is reached by, such as that of a proxy in front of it.",
 )
+@click.option(
+    "--most-studies",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1),
+    help="That wait or run, of one token.",
+)
+@click.option(
+    "--most-trials",
+    default=100_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of a submitted study.",
+)
 @click.option("--url", metavar="URL", help="Its address for others, for links.")
 @click.option(
     "--webhook", metavar="URL", help="Tell this address how studies go.  [env: HPSEARCH_WEBHOOK]"
@@ -73,6 +87,8 @@ def serve_command(
     token_file: Path | None,
     no_auth: bool,
     allow_hosts: tuple[str, ...],
+    most_studies: int,
+    most_trials: int,
     url: str | None,
     webhook: str | None,
     no_browser: bool,
@@ -122,7 +138,7 @@ def serve_command(
         if not no_browser:
             webbrowser.open(address)
 
-    plan = RunPlan(at_once=studies, jobs=jobs, cluster=cluster)
+    plan = RunPlan(studies, jobs, cluster, most_trials, most_studies)
     service = Service(workspace, plan, Allowed(trainables, data))
     with ExitStack() as stack:
         proxy = None

@@ -30,18 +30,23 @@ if TYPE_CHECKING:
 
 
 def submit(
-    settings: StudySettings, name: str, options: RunOptions, *, priority: int = 0
+    settings: StudySettings,
+    name: str,
+    options: RunOptions,
+    *,
+    priority: int = 0,
+    by: str = "",
 ) -> tuple[Study, bool]:
     """Create the study called `name` and want it to run; return it, and whether it is new.
 
-    It may be submitted twice. Raises ConflictError if it is there with another number of trials,
-    and StudyError if it searches something else.
+    It may be submitted twice. by: who submits it. Raises ConflictError if it is there with another
+    number of trials, and StudyError if it searches something else.
     """
     study, _, objective = opened(settings, name, options)
     with storage_errors(options.storage):
         wish, trials = wish_of(study), objective.settings.search.trials
         if wish is None and not own_trials(study):
-            want(study, "run", priority=priority, jobs=options.jobs)
+            want(study, "run", priority=priority, jobs=options.jobs, by=by)
             return study, True
         known = study_settings(study).search.trials
         if known != trials:
@@ -61,6 +66,7 @@ def want(
     options: Mapping[str, Any] | None = None,
     priority: int | None = None,
     jobs: int | None = None,
+    by: str | None = None,
 ) -> Wish:
     """Want something of a study, and return the wish; None keeps what was wanted before."""
     known = wish_of(study) or Wish(what, 0.0)
@@ -73,6 +79,7 @@ def want(
         priority=known.priority if priority is None else priority,
         jobs=known.jobs if jobs is None else jobs,
         said="",
+        by=known.by if by is None else by,
     )
     write_wish(study, wish)
     return wish

@@ -44,11 +44,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunPlan:
-    """How the studies run. at_once: how many of them. jobs: the most trials of each at a time."""
+    """How the studies run, and how much each may ask for.
+
+    at_once: how many run at a time. jobs: the most trials of each at a time. most_trials: of a
+    study. most_studies: that wait or run, of one token.
+    """
 
     at_once: int = 1
     jobs: int = 1
     cluster: str | None = None
+    most_trials: int = 100_000
+    most_studies: int = 100
 
     def arguments(self, name: str, *, tracked: bool) -> list[str]:
         """Return the arguments of the process of a study."""

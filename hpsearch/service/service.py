@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.summaries import StudySummary
-from hpsearch.errors import BusyError, ConflictError, Sentence, StudyError, UnknownStudyError
+from hpsearch.errors import (
+    BusyError,
+    ConflictError,
+    Sentence,
+    SettingsError,
+    StudyError,
+    UnknownStudyError,
+)
 from hpsearch.execution.clients import ClientStudy
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.execution.engines.forkserver import start_forkserver
@@ -74,6 +81,7 @@ class StudyState:
             "priority": 0 if wish is None else wish.priority,
             "jobs": 1 if wish is None else wish.jobs,
             "since": None if wish is None else wish.since,
+            "by": "" if wish is None else wish.by,
             "holder": self.holder,
             "for_clients": self.clients is not None,
             **record,
@@ -198,14 +206,37 @@ class Service:
         name: str | None = None,
         priority: int = 0,
         jobs: int | None = None,
+        by: str = "",
     ) -> tuple[StudyState, bool]:
-        """Create a study and want it to run; return it, and whether it is new."""
+        """Create a study and want it to run; return it, and whether it is new.
+
+        by: the name of the token with which it is submitted, "" where nobody needs one.
+        """
         settings = self.allowed.settings(file)
+        self._check_trials(settings.search.slots)
+        self._check_studies(by)
         jobs = self.plan.jobs if jobs is None else jobs
         named = study_name(settings, name)
-        new = self.background.call(_submit, settings.to_toml(), named, priority=priority, jobs=jobs)
+        new = self.background.call(
+            _submit, settings.to_toml(), named, priority=priority, jobs=jobs, by=by
+        )
         self.dispatcher.wake()
         return self.state(named), new
+
+    def _check_trials(self, trials: int) -> None:
+        if trials > (most := self.plan.most_trials):
+            raise SettingsError(f"search.trials: this service runs at most {most:,} of a study")
+
+    def _check_studies(self, by: str) -> None:
+        if not by:
+            return
+        wishes = [state.wish for state in self.states() if state.wish is not None]
+        number = sum(wish.by == by and wish.want == "run" for wish in wishes)
+        if number >= (most := self.plan.most_studies):
+            raise ConflictError(
+                f"token '{by}' may have {most} studies that wait or run, and has {number}; wait "
+                "until one ends, or stop one"
+            )
 
     def stop(self, name: str) -> StudyState:
         """Stop a study; what it has trained is kept."""
@@ -223,6 +254,7 @@ class Service:
         self, name: str, *, trials: int | None = None, priority: int | None = None
     ) -> StudyState:
         """Change how many trials a study has, or when its turn is; it runs only if it did."""
+        self._check_trials(trials or 0)
         self.workspace.change(name, trials=trials, priority=priority)
         self.dispatcher.wake()
         return self.state(name)
@@ -331,7 +363,7 @@ class _Served:
         self._stack.close()
 
 
-def _submit(workspace: Workspace, file: str, name: str, **how: int) -> bool:
+def _submit(workspace: Workspace, file: str, name: str, **how: Any) -> bool:
     from hpsearch.settings.study import parse_settings, parse_toml
 
     settings = parse_settings(parse_toml(file, name), "study file")

@@ -426,8 +426,8 @@ class Wish:
 
     want: "run"; "stop"; "delete"; and what came of it: "done", or "failed". since: when that was
     wanted, in seconds since 1970; studies are run in order of priority, the highest first, and age.
-    task: "search", or "evaluate" with its options. jobs: how many trials at a time. said: the
-    sentence of an error.
+    task: "search", or "evaluate" with its options. jobs: how many trials at a time. said: how it
+    ended, as a sentence. by: the name of the token with which it was submitted.
     """
 
     want: str
@@ -437,6 +437,7 @@ class Wish:
     task: str = "search"
     options: Mapping[str, Any] = field(default_factory=dict)
     said: str = ""
+    by: str = ""
 
 
 def definition_of(study: Study) -> dict[str, str]:

@@ -6,10 +6,10 @@ import sys
 import httpx
 import pytest
 from mlflow import MlflowClient
-from service_server import QUICK, until
+from service_server import ELSEWHERE, QUICK, until
 
 from hpsearch.client import API, Client
-from hpsearch.errors import ServiceError
+from hpsearch.errors import ConflictError, ServiceError, SettingsError
 from hpsearch.service.tokens import add_token
 
 
@@ -39,7 +39,8 @@ def start(tmp_path):
 def test_tokens_have_roles(start, tmp_path):
     file = tmp_path / "tokens.txt"
     tokens = {role: add_token(file, role, role) for role in ("read", "run", "admin")}
-    address = start("--no-tracking", "--token-file", str(file))
+    limits = ("--most-studies", "1", "--most-trials", "50")
+    address = start("--no-tracking", "--token-file", str(file), *limits)
     assert httpx.get(f"{address}{API}/studies").status_code == 401
     assert httpx.get(f"{address}/health").status_code == 200
     with Client(address, tokens["read"], patience=0) as client:
@@ -47,7 +48,12 @@ def test_tokens_have_roles(start, tmp_path):
         with pytest.raises(ServiceError, match="'read' has the role read, and this needs run"):
             client.submit(QUICK)
     with Client(address, tokens["run"], patience=0) as client:
-        study = client.submit(QUICK, name="q")
+        study = client.submit(ELSEWHERE, name="q")
+        assert study.state()["by"] == "run"
+        with pytest.raises(ConflictError, match="'run' may have 1 studies that wait or run"):
+            client.submit(QUICK)
+        with pytest.raises(SettingsError, match="at most 50 of a study"):
+            client.submit(QUICK.replace("trials = 4", "trials = 51"))
         with pytest.raises(ServiceError, match="this needs admin"):
             study.delete()
     with Client(address, tokens["admin"], patience=0) as client:

@@ -120,7 +120,8 @@ class StudyView(BaseModel):
     """A study as it is at one moment.
 
     state: queued, starting, running, stopping, stopped, finished, failed, deleting, or idle. said:
-    how it ended. trials: how many it is to have. best: the best value of the metric.
+    how it ended. by: the token that submitted it. trials: how many it is to have. best: the best
+    value of the metric.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -132,6 +133,7 @@ class StudyView(BaseModel):
     priority: int
     jobs: int
     since: float | None
+    by: str
     holder: str
     for_clients: bool
     metric: str

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
+from hpsearch.service.access import EVERYBODY
 from hpsearch.service.api.events import Feeds
 from hpsearch.service.api.schemas import (
     Change,
@@ -21,6 +22,7 @@ from hpsearch.workspace import ExportFormat, Workspace
 
 if TYPE_CHECKING:
     from hpsearch.service.service import Service, StudyState
+    from hpsearch.service.tokens import User
 
 MEDIA = {
     "toml": "application/toml",
@@ -47,10 +49,14 @@ def studies_router(service: Service) -> APIRouter:
     router, feeds = APIRouter(tags=["studies"]), Feeds(service)
 
     @router.post("/studies", status_code=201, responses={409: {"model": Problem}})
-    def submit(body: Submission, response: Response) -> StudyView:
+    def submit(body: Submission, request: Request, response: Response) -> StudyView:
         """Submit a study. It may be submitted twice: the second time the answer is 200."""
         state, new = service.submit(
-            body.file, name=body.name, priority=body.priority, jobs=body.jobs
+            body.file,
+            name=body.name,
+            priority=body.priority,
+            jobs=body.jobs,
+            by=_name_of(request),
         )
         if not new:
             response.status_code = 200
@@ -174,6 +180,12 @@ def studies_router(service: Service) -> APIRouter:
         return {"data": service.allowed.files(), "trainables": service.allowed.modules()}
 
     return router
+
+
+def _name_of(request: Request) -> str:
+    """Return the name of the token of a request, "" where nobody needs one."""
+    user: User | None = getattr(request.state, "user", None)
+    return "" if user is None or user is EVERYBODY else user.name
 
 
 def _narrow(workspace: Workspace, name: str, **how: Any) -> str:
