@@ -77,9 +77,9 @@ def delete_command(
 @storage_option
 @server_option
 def stop_command(name: str, storage: str | None, server: str | None) -> None:
-    """Ask whoever runs study NAME to stop, wherever that is; what has been trained is kept.
+    """Ask whoever runs study NAME to stop, wherever that is.
 
-    Its trials stop after their current epochs. The command that ran it goes on with it; a service
+    Its trials stop after their current epochs; what has been trained is kept. The command that ran it goes on with it; a service
     does so when it is told to.
 
     \b
