@@ -11,6 +11,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 
+from hpsearch.samplers.halving import HalvingPruner, bracket_shares
 from hpsearch.settings.search import read_options
 
 
@@ -31,18 +32,53 @@ def median(epochs: int, *, n_warmup_steps: int | None = None, **options: Any) ->
     )
 
 
-def halving(epochs: int, **options: Any) -> BasePruner:  # noqa: ARG001
-    """Return a pruner that keeps the best third at 1, 3, 9, … epochs (ASHA: Li et al., 2020)."""
-    return SuccessiveHalvingPruner(**options)
+def halving(
+    epochs: int,  # noqa: ARG001
+    *,
+    min_peers: int,
+    min_resource: int,
+    reduction_factor: int,
+    min_early_stopping_rate: int,
+    bootstrap_count: int,
+) -> BasePruner:
+    """Return a pruner that keeps the best third at 1, 3, 9, … epochs (ASHA: Li et al., 2020).
+
+    min_peers: see `HalvingPruner`. With 0 it is Optuna's own, which version 0.1 used.
+    """
+    if not min_peers:
+        return SuccessiveHalvingPruner(
+            min_resource, reduction_factor, min_early_stopping_rate, bootstrap_count
+        )
+    return HalvingPruner(
+        first=min_resource * reduction_factor**min_early_stopping_rate,
+        factor=reduction_factor,
+        min_peers=min_peers,
+        bootstrap_count=bootstrap_count,
+    )
 
 
-def hyperband(epochs: int, **options: Any) -> BasePruner:
+def hyperband(
+    epochs: int,
+    *,
+    min_peers: int,
+    min_resource: int,
+    reduction_factor: int,
+    bootstrap_count: int,
+) -> BasePruner:
     """Return a pruner that runs several halvings with different first rungs (Li et al., 2018).
 
     `epochs` is the largest number that a trial may run; a shorter trial ends before the later
-    rungs.
+    rungs. min_peers: as in `halving`.
     """
-    return HyperbandPruner(max_resource=epochs, **options)
+    if not min_peers:
+        return HyperbandPruner(min_resource, epochs, reduction_factor, bootstrap_count)
+    return HalvingPruner(
+        first=min_resource,
+        factor=reduction_factor,
+        min_peers=min_peers,
+        bootstrap_count=bootstrap_count,
+        shares=bracket_shares(min_resource, reduction_factor, epochs),
+    )
 
 
 PRUNERS: dict[str, Callable[..., BasePruner]] = {

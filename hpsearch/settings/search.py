@@ -20,6 +20,7 @@ from hpsearch.settings.table import (
 from hpsearch.trials.metrics import THRESHOLD_SCORES, known_direction
 
 MOST_TRIALS = 1_000_000  # with all repeats
+MIN_PEERS = "min_peers"
 
 
 class NoOptions(SettingsTable):
@@ -69,6 +70,7 @@ class HyperbandOptions(SettingsTable):
     min_resource: Count = 1
     reduction_factor: Annotated[int, Field(ge=2)] = 3
     bootstrap_count: NonNegative = 0
+    min_peers: NonNegative = 3  # others at a trial's first rung before it passes; 0: as Optuna
 
 
 class HalvingOptions(HyperbandOptions):
@@ -169,6 +171,19 @@ class SearchSettings(SettingsTable):
             except TableError as error:
                 raise TableError(f".{kind}_options{error}") from None
         return self
+
+    def with_min_peers(self, known: int | None = None) -> SearchSettings:
+        """Return these settings with the number of peers for which the pruner waits written down.
+
+        known: the number of the study that continues, None for the default. A pruner without such
+        an option stays as it is.
+        """
+        options = read_options(self.pruner, self.pruner_options)
+        if MIN_PEERS not in options:
+            return self
+        peers = options[MIN_PEERS] if known is None else known
+        written = {**self.pruner_options, MIN_PEERS: peers}
+        return self.model_copy(update={"pruner_options": written})
 
     @property
     def slots(self) -> int:
