@@ -30,7 +30,7 @@ class HalvingPruner(BasePruner):
     a trial passes its first rung only after `min_peers` others have come there.
 
     The later rungs do not wait: if they did, a short study could end without a trial that ran to
-    its end. To be certain of one, the last of every WHOLE_EVERY slots runs to its end if none of
+    its end. To be certain of one, the last of every `whole_every` slots runs to its end if none of
     the others did. bootstrap_count: how many trials every rung stops before one passes.
 
     shares: the relative numbers of slots whose first rung is rung 0, 1, 2, … Several make it a
@@ -48,9 +48,11 @@ class HalvingPruner(BasePruner):
         min_peers: int,
         bootstrap_count: int = 0,
         shares: Sequence[int] = (1,),
+        whole_every: int = WHOLE_EVERY,
     ) -> None:
         self.first, self.factor, self.shares = first, factor, tuple(shares)
         self.min_peers, self.bootstrap_count = min_peers, bootstrap_count
+        self.whole_every = whole_every
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Return whether to stop `trial`; it is judged by its first report at or after a rung."""
@@ -66,7 +68,7 @@ class HalvingPruner(BasePruner):
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number and other.state is not TrialState.FAIL
         ]
-        if _is_last_chance(slot, others):
+        if self._is_last_chance(slot, others):
             return False
         sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
         own = sign * trial.intermediate_values[step]
@@ -94,6 +96,14 @@ class HalvingPruner(BasePruner):
                 yield rung
             rung *= self.factor
 
+    def _is_last_chance(self, slot: int, others: Sequence[FrozenTrial]) -> bool:
+        """Return whether a slot is the last of its group, and no other one ran to its end."""
+        place = slot % self.whole_every
+        if place < self.whole_every - 1:
+            return False
+        whole = (slot_of(other) for other in others if other.state is TrialState.COMPLETE)
+        return not any(slot - place <= each < slot for each in whole)
+
     def _among_best(self, own: float, values: Sequence[float]) -> bool:
         """Return whether a value, of which higher is better, is among the best of all."""
         ranked = sorted([own, *values], reverse=True)
@@ -118,11 +128,3 @@ def values_at(rung: int, trials: Sequence[FrozenTrial]) -> Iterator[float]:
         step = rung if rung in reported else min((n for n in reported if n > rung), default=None)
         if step is not None and not isnan(reported[step]):
             yield reported[step]
-
-
-def _is_last_chance(slot: int, others: Sequence[FrozenTrial]) -> bool:
-    """Return whether a slot is the last of its group, and no other of the group ran to its end."""
-    if slot % WHOLE_EVERY < WHOLE_EVERY - 1:
-        return False
-    whole = (slot_of(other) for other in others if other.state is TrialState.COMPLETE)
-    return not any(slot - WHOLE_EVERY < each < slot for each in whole)

@@ -21,6 +21,7 @@ from hpsearch.trials.metrics import THRESHOLD_SCORES, known_direction
 
 MOST_TRIALS = 1_000_000  # with all repeats
 MIN_PEERS = "min_peers"
+MANY_TRIALS = 50  # of fewer, halving runs too few to their end to choose from
 
 
 class NoOptions(SettingsTable):
@@ -130,7 +131,7 @@ class SearchSettings(SettingsTable):
     threshold: Annotated[str | float | None, BeforeValidator(_threshold)] = None
     value: Judged = "best"  # the epoch whose value counts, of those that measured the metric
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"
+    pruner: PrunerName = "halving"  # the default of MANY_TRIALS; see `_pruner_that_fits`
     trials: Count = 100  # a grid's default: its points + labelled configurations
     seeds: Count = 1  # trials of each configuration; the study has trials × seeds slots
     seed: NonNegative = 0
@@ -141,13 +142,6 @@ class SearchSettings(SettingsTable):
     diagnostics: bool = False  # whether trials record the gradient norm of each layer
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     pruner_options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_pruner_for_repeats(cls, given: Any) -> Any:
-        """Default to no pruner for repeats: a mean over repeats that ended early means nothing."""
-        repeats = isinstance(given, Mapping) and given.get("seeds", 1) not in (0, 1)
-        return {"pruner": "none", **given} if repeats else given
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -161,6 +155,21 @@ class SearchSettings(SettingsTable):
             if self.seeds > 1:
                 number += f" with {self.seeds:,} seeds each"
             raise TableError(f".trials: must be at most {MOST_TRIALS:,} in all, but got {number}")
+        return self
+
+    @model_validator(mode="after")
+    def _pruner_that_fits(self) -> SearchSettings:
+        """Choose another pruner than "halving" where that does not fit the rest.
+
+        A mean over repeats that ended early means nothing. A short study and a grid should have
+        several trials that ran to their end. Version 0.1, whose default was "median", may have
+        written its options without its name.
+        """
+        if "pruner" not in self.model_fields_set:
+            few = self.trials < MANY_TRIALS or self.sampler == "grid"
+            named = MedianOptions.model_fields.keys() & self.pruner_options.keys()
+            fits = "none" if self.seeds > 1 else "median" if few or named else "halving"
+            object.__setattr__(self, "pruner", fits)  # which does not count as given
         return self
 
     @model_validator(mode="after")

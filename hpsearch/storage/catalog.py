@@ -122,7 +122,8 @@ def study_settings(study: Study) -> StudySettings:
 def as_begun(settings: StudySettings, study: Study) -> StudySettings:
     """Return the settings with what `study` has begun with, where they leave it open.
 
-    That is how a table is read, and for how many others the first rung of halving waits.
+    That is how a table is read, the pruner that was the default of version 0.1, and for how many
+    others the first rung of halving waits.
     """
     return _pruned_as_begun(_read_as_begun(settings, study), study)
 
@@ -137,10 +138,12 @@ def _read_as_begun(settings: StudySettings, study: Study) -> StudySettings:
 
 def _pruned_as_begun(settings: StudySettings, study: Study) -> StudySettings:
     search, begun = settings.search, tomllib.loads(study_file(study) or "").get("search", {})
-    known = begun.get("pruner_options", {}).get(MIN_PEERS, 0)  # version 0.1 has no such option
-    if begun.get("pruner") != search.pruner or MIN_PEERS in search.pruner_options:
-        return settings
-    return settings.model_copy(update={"search": search.with_min_peers(known)})
+    if "pruner" not in search.model_fields_set and begun.get("pruner") == "median":
+        search = search.model_copy(update={"pruner": "median"})
+    elif begun.get("pruner") == search.pruner and MIN_PEERS not in search.pruner_options:
+        known = begun.get("pruner_options", {}).get(MIN_PEERS, 0)  # version 0.1 has no such option
+        search = search.with_min_peers(known)
+    return settings.model_copy(update={"search": search})
 
 
 def single_trial_settings(

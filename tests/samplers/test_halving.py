@@ -105,6 +105,13 @@ def test_the_last_slot_is_judged_as_the_others_if_one_of_them_ran_to_its_end():
     assert [n for n, end in enumerate(ends) if end is None] == [5]
 
 
+@pytest.mark.parametrize("trials", [1, 3, 10])
+def test_a_shorter_study_has_a_trial_that_runs_to_its_end_too(trials):
+    pruner = build_pruner("halving", EPOCHS, trials=trials)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    assert [run(study, level(-n)) for n in range(trials)] == [*[1] * (trials - 1), None]
+
+
 def test_trials_that_run_at_the_same_time_are_peers():
     study = new_study()
     together = [begin(study) for _ in range(5)]

@@ -9,6 +9,7 @@ from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, 
 from hpsearch.execution.objective import load_network
 from hpsearch.search.study import run_study, study_name
 from hpsearch.settings.definition import READING
+from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.storage.catalog import load_study, study_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
@@ -467,6 +468,20 @@ def test_a_study_that_an_earlier_version_began_goes_on_without_waiting(run, make
     assert peers(begun) == 3  # written in the study file
     run(more.replace(search={"trials": 14}), name="begun")
     assert peers(begun) == 3  # and kept
+
+
+def test_a_study_that_began_with_the_default_of_an_earlier_version_keeps_it(run, make_settings):
+    settings = make_settings(search={"pruner": "median", "trials": 3})
+    begun = run(settings).study
+    table = settings_table(settings.replace(search={"trials": 50}))
+    del table["search"]["pruner"]
+    assert run(parse_settings(table, "test")).new == 47
+    assert study_settings(begun).search.pruner == "median"
+    new = run(parse_settings(table, "test"), name="new").study
+    assert study_settings(new).search.pruner == "halving"
+    table["search"] |= {"pruner": "halving", "trials": 51}
+    run(parse_settings(table, "test"))
+    assert study_settings(begun).search.pruner == "halving"
 
 
 def test_a_study_that_began_with_another_pruner_waits(run, make_settings):
