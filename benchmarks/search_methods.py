@@ -61,11 +61,11 @@ class Run:
     length: int
 
 
-DEFAULT = "TPE + median"
+DEFAULT = "TPE + halving"
 BEFORE = {"min_peers": 0}  # as Optuna decides
 METHODS = {
-    DEFAULT: Method("tpe", "median"),
-    "TPE + halving": Method("tpe", "halving"),
+    DEFAULT: Method("tpe", "halving"),
+    "TPE + median": Method("tpe", "median"),
     "TPE + hyperband": Method("tpe", "hyperband"),
     "TPE + halving, min_peers 0": Method("tpe", "halving", pruner_options=BEFORE),
     "TPE + hyperband, min_peers 0": Method("tpe", "hyperband", pruner_options=BEFORE),
