@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -17,6 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
+from search_peers import Peer
+from search_tasks import METRIC, Pool, Task, tabulate
 
 from hpsearch.analysis.history import History, Improvement
 from hpsearch.data import loading
@@ -26,38 +29,13 @@ from hpsearch.settings.study import StudySettings, parse_settings
 from hpsearch.space.narrowing import MARGIN
 from hpsearch.trials.records import assigned_slot, own_trials
 
-METRIC = "val/accuracy"
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The data, and how long to search."""
-
-    source: str
-    limit: int | None
-    train_limit: int | None
-    epochs: int  # per trial
-    trials: int  # if none is pruned
-
-    @property
-    def budget(self) -> int:
-        """The number of epochs that every method may spend."""
-        return self.epochs * self.trials
-
-    def __str__(self) -> str:
-        rows = f"{self.train_limit} training rows"
-        return f"{self.source}, {rows}, {self.epochs} epochs a trial, {self.budget} in all"
-
-
-MNIST = Sizes("mnist", limit=7_500, train_limit=1_000, epochs=10, trials=100)
-QUICK = Sizes("digits", limit=None, train_limit=200, epochs=4, trials=8)
-
 
 @dataclass(frozen=True)
 class Method:
     """A way of searching; if it has several rounds, they share the trials.
 
-    `stretch` multiplies the number of trials: a method that prunes needs more to spend its epochs.
+    `stretch` multiplies the trials of the rounds: a method that prunes needs more to spend its
+    epochs.
     """
 
     sampler: str
@@ -66,60 +44,64 @@ class Method:
     margin: float = MARGIN
     stretch: float = 1
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    pruner_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def available(self) -> bool:
+        """Whether the packages that the method needs are installed."""
+        return self.sampler != "gp" or find_spec("torch") is not None
 
 
+@dataclass(frozen=True)
+class Run:
+    """A search of so many epochs, and the number of its first trial that was not pruned."""
+
+    history: History
+    first_whole: int | None
+    length: int
+
+
+DEFAULT = "TPE + halving"
+BEFORE = {"min_peers": 0}  # as Optuna decides
 METHODS = {
-    "random": Method("random"),
-    "random + median": Method("random", "median", stretch=4),
-    "TPE": Method("tpe"),
-    "TPE + median": Method("tpe", "median", stretch=4),
-    "TPE + hyperband": Method("tpe", "hyperband", stretch=6),
-    "GP": Method("gp"),
-    "TPE + halving": Method("tpe", "halving", stretch=8),
-    "3 rounds, random": Method("random", rounds=3),
-    "3 rounds, random + median": Method("random", "median", rounds=3),
-    "3 rounds, TPE + median": Method("tpe", "median", rounds=3),
-    "3 rounds, TPE + halving": Method("tpe", "halving", rounds=3, stretch=2),
+    DEFAULT: Method("tpe", "halving"),
+    "TPE + median": Method("tpe", "median"),
+    "TPE + hyperband": Method("tpe", "hyperband"),
+    "TPE + halving, min_peers 0": Method("tpe", "halving", pruner_options=BEFORE),
+    "TPE + hyperband, min_peers 0": Method("tpe", "hyperband", pruner_options=BEFORE),
 }
 VARIANTS = {
+    "TPE": Method("tpe"),
+    "GP": Method("gp"),
+    "GP + halving": Method("gp", "halving"),
+    "random + median": Method("random", "median"),
+    "random + halving": Method("random", "halving"),
+    "TPE + halving, bootstrap_count 3": Method(
+        "tpe", "halving", pruner_options={**BEFORE, "bootstrap_count": 3}
+    ),
     "TPE + median, 5 startup trials": Method(
-        "tpe", "median", stretch=4, sampler_options={"n_startup_trials": 5}
+        "tpe", "median", sampler_options={"n_startup_trials": 5}
     ),
-    "TPE + median, 20 startup trials": Method(
-        "tpe", "median", stretch=4, sampler_options={"n_startup_trials": 20}
-    ),
-    "TPE + median, univariate": Method(
-        "tpe", "median", stretch=4, sampler_options={"multivariate": False}
-    ),
-    "3 rounds, random, margin 0": Method("random", rounds=3, margin=0.0),
-    "3 rounds, random, margin 0.05": Method("random", rounds=3, margin=0.05),
+    "TPE + median, univariate": Method("tpe", "median", sampler_options={"multivariate": False}),
+    "3 rounds, random": Method("random", rounds=3),
+    "3 rounds, TPE + median": Method("tpe", "median", rounds=3),
+    "3 rounds, TPE + halving": Method("tpe", "halving", rounds=3, stretch=2),
     "3 rounds, random, margin 0.2": Method("random", rounds=3, margin=0.2),
 }
 
 
-def available(method: Method) -> bool:
-    """Return whether the packages that the method needs are installed."""
-    return method.sampler != "gp" or find_spec("torch") is not None
-
-
-def settings_of(method: Method, seed: int, sizes: Sizes) -> StudySettings:
-    """Return the settings of one round of a method; the space is the same for all methods."""
-    search = {"metric": METRIC, "seed": seed, "sampler": method.sampler, "pruner": method.pruner}
-    search["trials"] = round(method.stretch * sizes.trials / method.rounds)
-    search["sampler_options"] = dict(method.sampler_options)
-    data = {"source": sizes.source, "limit": sizes.limit, "train_limit": sizes.train_limit}
-    space = {
-        "epochs": sizes.epochs,
-        "batch_size": 50,
-        "optimizer": "momentum",
-        "hidden_units": {"low": 10, "high": 100, "log": True},
-        "learning_rate": {"low": 1e-5, "high": 1.0, "log": True},
-        "momentum": {"low": 0.5, "high": 0.99, "log": "complement"},
-        "weight_decay": {"low": 1e-8, "high": 0.1, "log": True},
-        "dropout": {"low": 0.0, "high": 0.8},
+def search_table(method: Method, seed: int, length: int, task: Task) -> dict[str, Any]:
+    """Return the [search] table of one round of a method."""
+    whole = length / task.epochs
+    return {
+        "metric": METRIC,
+        "seed": seed,
+        "sampler": method.sampler,
+        "sampler_options": dict(method.sampler_options),
+        "pruner": method.pruner,
+        "pruner_options": dict(method.pruner_options),
+        "trials": length if method.rounds == 1 else round(method.stretch * whole / method.rounds),
     }
-    table = {"name": "quality", "data": data | {"scale": "unit"}, "search": search, "trial": space}
-    return parse_settings(table, "benchmark")
 
 
 class Budget:
@@ -139,17 +121,28 @@ class Budget:
         return sum(self.counts.values()) >= self.epochs
 
 
-def run_once(method: Method, seed: int, sizes: Sizes) -> History:
-    """Search until the epochs are spent or the trials are done; return the history."""
+def run_once(
+    method: Method | Peer, task: Task, seed: int, length: int, folder: Path, *, pooled: bool
+) -> Run:
+    """Search until `length` epochs are spent.
+
+    pooled: train nothing, and take for each configuration the nearest of the tabulated curves.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings(), TemporaryDirectory() as folder:
+    if isinstance(method, Peer):
+        settings = task.settings(folder, {"seed": seed, "pruner": "none"})
+        history, first = method.search(settings, length)
+        return Run(history, first, length)
+    settings = task.settings(folder, search_table(method, seed, length, task))
+    if pooled:
+        settings = in_pool(settings, Pool(tabulate(task, folder), settings.trial.searched))
+    budget = Budget(length)
+    with warnings.catch_warnings(), TemporaryDirectory() as kept:
         warnings.simplefilter("ignore")  # about Optuna's experimental features
-        settings = settings_of(method, seed, sizes)
-        budget = Budget(sizes.budget)
         outcomes = run_rounds(
             settings,
             method.rounds,
-            storage=str(Path(folder) / "hpsearch.journal"),
+            storage=str(Path(kept) / "hpsearch.journal"),
             margin=method.margin,
             on_progress=budget.update,
             should_stop=budget.spent,
@@ -160,7 +153,16 @@ def run_once(method: Method, seed: int, sizes: Sizes) -> History:
             for trial in own_trials(outcome.study)
             if assigned_slot(trial) is not None
         ]
-    return History.of(trials, METRIC)
+    ends = (n for n, trial in enumerate(trials, 1) if trial.state is TrialState.COMPLETE)
+    return Run(History.of(trials, METRIC), next(ends, None), length)
+
+
+def in_pool(settings: StudySettings, pool: Pool) -> StudySettings:
+    """Return the settings of a study that takes its curves from a pool."""
+    table = {"search": settings.search.model_dump(exclude_none=True, by_alias=True)}
+    table["trial"] = settings.trial.as_table()
+    model = {"train": lambda config: (yield from pool.train(config))}
+    return parse_settings({"name": settings.name, "model": model, **table}, "benchmark")
 
 
 def keep_data() -> None:
@@ -169,46 +171,59 @@ def keep_data() -> None:
 
 
 def run_all(
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Method | Peer],
+    task: Task,
     seeds: Iterable[int],
-    sizes: Sizes,
+    length: int,
+    folder: Path,
     *,
     jobs: int,
-    kept: Path | None = None,
-) -> dict[str, list[History]]:
-    """Return the runs of each method, one for each seed; runs in the file `kept` are reused."""
-    tasks = {(name, seed): (methods[name], seed, sizes) for seed in seeds for name in methods}
+    pooled: bool = False,
+) -> dict[str, list[Run]]:
+    """Return the runs of each method, one for each seed.
+
+    Those that the file runs.jsonl in `folder` has are not run again.
+    """
+    tasks = {
+        (name, seed): (methods[name], task, seed, length, folder)
+        for seed in seeds
+        for name in methods
+    }
+    kept = folder / "runs.jsonl"
+    keys = {place: key_of(*what[:3], pooled=pooled) for place, what in tasks.items()}
     known = read_runs(kept)
-    done = {task: known[key] for task, what in tasks.items() if (key := key_of(*what)) in known}
+    done = {place: known[key] for place, key in keys.items() if key in known}
+    done = {place: run for place, run in done.items() if run.length >= length}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, spawn, initializer=keep_data) as pool:
         waiting = {
-            pool.submit(run_once, *what): task for task, what in tasks.items() if task not in done
+            pool.submit(run_once, *what, pooled=pooled): place
+            for place, what in tasks.items()
+            if place not in done
         }
         for finished in as_completed(waiting):
-            task = waiting[finished]
-            done[task] = finished.result()
-            if kept is not None:
-                line = {"key": key_of(*tasks[task]), **asdict(done[task])}
-                with kept.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-            print(f"{len(done)} of {len(tasks)}: {task}", file=sys.stderr, flush=True)
-    return {name: [done[task] for task in tasks if task[0] == name] for name in methods}
+            place = waiting[finished]
+            done[place] = finished.result()
+            with kept.open("a") as file:
+                file.write(json.dumps({"key": keys[place], **asdict(done[place])}) + "\n")
+            print(
+                f"{task.title}: {len(done)} of {len(tasks)}: {place}", file=sys.stderr, flush=True
+            )
+    return {name: [done[place] for place in tasks if place[0] == name] for name in methods}
 
 
-def key_of(method: Method, seed: int, sizes: Sizes) -> str:
-    """Return a key that identifies a run by everything it depends on, except the code."""
-    table = [settings_of(method, seed, sizes).to_toml(), asdict(method), sizes.budget]
-    return sha256(json.dumps(table).encode()).hexdigest()
+def key_of(method: Method | Peer, task: Task, seed: int, *, pooled: bool) -> str:
+    """Return a key that identifies a run by all it depends on, except its length and the code."""
+    what = [asdict(task), seed, type(method).__name__, asdict(method), pooled]
+    return sha256(json.dumps(what).encode()).hexdigest()
 
 
-def read_runs(path: Path | None) -> dict[str, History]:
-    """Return the finished runs by key, without those in the format of an earlier version."""
-    if path is None or not path.exists():
-        return {}
-    form = {"key", *(each.name for each in fields(History))}
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines = [line for line in lines if line.keys() == form]
-    for line in lines:
-        line["improvements"] = [Improvement(*each) for each in line["improvements"]]
-    return {line.pop("key"): History(**line) for line in lines}
+def read_runs(path: Path) -> dict[str, Run]:
+    """Return the finished runs by key; of several, the last, which is the longest."""
+    runs = dict[str, Run]()
+    for line in path.read_text().splitlines() if path.exists() else []:
+        known = json.loads(line)
+        improvements = [Improvement(*each) for each in known["history"].pop("improvements")]
+        history = History(improvements, **known["history"])
+        runs[known["key"]] = Run(history, known["first_whole"], known["length"])
+    return runs

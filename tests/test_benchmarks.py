@@ -4,9 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import optuna
 import pytest
+
+from hpsearch.storage.open import open_storage
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,25 +74,65 @@ def test_searches_run_side_by_side_and_find_the_same() -> None:
     assert re.search(r"^  around trial 40 +[\d.]+ ms\n  ratio [\d.]+ ", printed, re.MULTILINE)
 
 
+def quality_rows(printed: str) -> dict[str, list[str]]:
+    rows = re.findall(r"^\| (\w.*?) \| (.* of .*) \|$", printed, re.M)
+    return {name: cells.split(" | ") for name, cells in rows}
+
+
 def test_methods_of_search_are_compared_by_their_epochs(tmp_path: Path) -> None:
-    cache, figure = tmp_path / "runs.jsonl", tmp_path / "quality.png"
-    cache.write_text(
-        '{"key": "of an earlier form", "improvements": [[1, 0.5]], "seconds": [2.0]}\n'
-    )
-    arguments = ("--quick", "--only", "random", "--cache", str(cache), "--figure", str(figure))
+    folder, figure = tmp_path / "kept", tmp_path / "quality.png"
+    folder.mkdir()
+    only = ("--variants", "--only", "TPE + median", "3 rounds, random")
+    arguments = ("--quick", *only, "--folder", str(folder), "--figure", str(figure))
     printed = run("search_quality.py", *arguments)
-    rows = re.findall(r"^\| (.*?) \| (≥ )?(\d+) \| .* \| (\d) of 2 \| 0\.\d{4} \|", printed, re.M)
-    names = [name for name, *_ in rows]
-    assert names == ["random", "random + median", "3 rounds, random", "3 rounds, random + median"]
-    for _, bound, epochs, never in rows:
-        assert 0 < int(epochs) <= 9 * 4  # three rounds of three trials are one more than eight
-        assert bool(bound) is (never != "0")  # of two runs, the median is between both
+    assert (
+        "digits, 4 epochs: trained, seeds 10 to 11\nbudget 12 epochs, counted up to 36" in printed
+    )
+    target, random = re.search(
+        r"^target (0\.\d{4}), .* needs (\d+) epochs$", printed, re.M
+    ).groups()
+    assert re.search(rf"^\| random \| {random} \| \d+ to \d+ \| 1 \| \d+% \|", printed, re.M)
+    rows = quality_rows(printed)
+    assert list(rows) == ["TPE + halving", "TPE + median", "3 rounds, random"]
+    for epochs, _, _, missed, mean, _, budget, longest, first in rows.values():
+        never = int(missed.removesuffix(" of 2"))
+        assert (epochs == "> 36") is (never > 0)  # of two runs, the median is the later
+        assert 1 <= float(mean) <= 36
+        (best_soon, *_), (best, *_) = (re.findall(r"0\.\d{4}", text) for text in (budget, longest))
+        assert best_soon <= best
+        assert best >= target or never
+        assert int(first.partition(", ")[0]) >= 1
     assert figure.stat().st_size > 10_000
 
-    kept = cache.read_text()
-    assert len(kept.splitlines()) == 1 + 2 * len(names)
+    kept = (folder / "runs.jsonl").read_text()
+    assert len(kept.splitlines()) == 2 * len(rows)
     assert run("search_quality.py", *arguments) == printed
-    assert cache.read_text() == kept  # nothing was run again
+    assert (folder / "runs.jsonl").read_text() == kept  # nothing was run again
+    short = quality_rows(run("search_quality.py", *arguments, "--budget-only"))
+    assert [row[6] for row in short.values()] == [row[6] for row in rows.values()]
+
+
+def test_methods_of_search_are_chosen_on_tabulated_curves(tmp_path: Path) -> None:
+    printed = run(
+        "search_quality.py", "--quick", "--pool", "--only", "TPE", "--folder", str(tmp_path)
+    )
+    assert "from the pool of tabulated curves" in printed
+    rows = quality_rows(printed)
+    assert [*rows][:2] == ["TPE + halving", "TPE + median"]
+    assert len(rows) == 5
+    curves = optuna.load_study(
+        storage=open_storage(str(tmp_path / "curves.journal")), study_name="curves-digits-4"
+    )
+    best = max(trial.value for trial in curves.trials if trial.value is not None)
+    assert all(0 < float(row[7][:6]) <= best for row in rows.values())  # it trained nothing else
+
+
+def test_a_peer_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    arguments = ("--quick", "--peers", "--budget-only", "--folder", str(tmp_path))
+    printed = run("search_quality.py", *arguments, "--only", "DEHB")
+    found = "DEHB" in quality_rows(printed)
+    assert found is (find_spec("dehb") is not None)
+    assert ("DEHB: its package is not installed" in printed) is not found
 
 
 def test_a_benchmark_without_its_data_says_so() -> None:

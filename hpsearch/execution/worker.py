@@ -111,7 +111,9 @@ class Worker:
         fenced: bool = False,
     ) -> None:
         settings, search = objective.settings, objective.settings.search
-        pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
+        pruner = build_pruner(
+            search.pruner, settings.max_epochs, search.pruner_options, trials=search.slots
+        )
         self.objective, self.task, self.fenced = objective, task, fenced
         if storage is None:
             storage = open_storage(task.storage, patient=True, study=task.study_name)

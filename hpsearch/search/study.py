@@ -360,10 +360,12 @@ def _keep_settings(study: Study, settings: StudySettings, *, whole: bool) -> Non
         stored = tomllib.loads(study_file(study) or "")
         if stored.get("figure", []) == figures:
             return
-        search = {"diagnostics": settings.search.diagnostics}  # which some figures need
-        settings = parse_settings(stored, study.study_name).replace(figure=figures, search=search)
+        shown = {"diagnostics": settings.search.diagnostics}  # which some figures need
+        settings = parse_settings(stored, study.study_name).replace(figure=figures, search=shown)
     else:
         write_folder(study, os.getcwd())
+        search = settings.search.with_min_peers()  # for `as_begun`
+        settings = settings.model_copy(update={"search": search})
     write_study_file(study, settings.to_toml())
 
 

@@ -20,6 +20,8 @@ from hpsearch.settings.table import (
 from hpsearch.trials.metrics import THRESHOLD_SCORES, known_direction
 
 MOST_TRIALS = 1_000_000  # with all repeats
+MIN_PEERS = "min_peers"
+MANY_TRIALS = 50  # of fewer, halving runs too few to their end to choose from
 
 
 class NoOptions(SettingsTable):
@@ -69,6 +71,7 @@ class HyperbandOptions(SettingsTable):
     min_resource: Count = 1
     reduction_factor: Annotated[int, Field(ge=2)] = 3
     bootstrap_count: NonNegative = 0
+    min_peers: NonNegative = 3  # others at a trial's first rung before it passes; 0: as Optuna
 
 
 class HalvingOptions(HyperbandOptions):
@@ -128,7 +131,7 @@ class SearchSettings(SettingsTable):
     threshold: Annotated[str | float | None, BeforeValidator(_threshold)] = None
     value: Judged = "best"  # the epoch whose value counts, of those that measured the metric
     sampler: SamplerName = "tpe"
-    pruner: PrunerName = "median"  # if seeds is above 1, the default is "none"
+    pruner: PrunerName = "halving"  # the default of MANY_TRIALS; see `_pruner_that_fits`
     trials: Count = 100  # a grid's default: its points + labelled configurations
     seeds: Count = 1  # trials of each configuration; the study has trials × seeds slots
     seed: NonNegative = 0
@@ -139,13 +142,6 @@ class SearchSettings(SettingsTable):
     diagnostics: bool = False  # whether trials record the gradient norm of each layer
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     pruner_options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_pruner_for_repeats(cls, given: Any) -> Any:
-        """Default to no pruner for repeats: a mean over repeats that ended early means nothing."""
-        repeats = isinstance(given, Mapping) and given.get("seeds", 1) not in (0, 1)
-        return {"pruner": "none", **given} if repeats else given
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -162,6 +158,21 @@ class SearchSettings(SettingsTable):
         return self
 
     @model_validator(mode="after")
+    def _pruner_that_fits(self) -> SearchSettings:
+        """Choose another pruner than "halving" where that does not fit the rest.
+
+        A mean over repeats that ended early means nothing. A short study and a grid should have
+        several trials that ran to their end. Version 0.1, whose default was "median", may have
+        written its options without its name.
+        """
+        if "pruner" not in self.model_fields_set:
+            few = self.trials < MANY_TRIALS or self.sampler == "grid"
+            named = MedianOptions.model_fields.keys() & self.pruner_options.keys()
+            fits = "none" if self.seeds > 1 else "median" if few or named else "halving"
+            object.__setattr__(self, "pruner", fits)  # which does not count as given
+        return self
+
+    @model_validator(mode="after")
     def _known_options(self) -> SearchSettings:
         for kind in ("sampler", "pruner"):
             try:
@@ -169,6 +180,19 @@ class SearchSettings(SettingsTable):
             except TableError as error:
                 raise TableError(f".{kind}_options{error}") from None
         return self
+
+    def with_min_peers(self, known: int | None = None) -> SearchSettings:
+        """Return these settings with the number of peers for which the pruner waits written down.
+
+        known: the number of the study that continues, None for the default. A pruner without such
+        an option stays as it is.
+        """
+        options = read_options(self.pruner, self.pruner_options)
+        if MIN_PEERS not in options:
+            return self
+        peers = options[MIN_PEERS] if known is None else known
+        written = {**self.pruner_options, MIN_PEERS: peers}
+        return self.model_copy(update={"pruner_options": written})
 
     @property
     def slots(self) -> int:

@@ -281,12 +281,12 @@ class StudySettings(BaseModel):
         A change of sampler or pruner drops the options of the old one. Raises SettingsError.
         """
         table, search = settings_table(self), changes.get("search", {})
-        for key in ("trials", "metric"):  # defaults that depend on the space and on the data
-            if key not in self.search.model_fields_set:
-                del table["search"][key]
         for kind in ("sampler", "pruner"):
             if search.get(kind, table["search"][kind]) != table["search"][kind]:
                 table["search"].pop(f"{kind}_options", None)
+        for key in ("trials", "metric", "pruner"):  # defaults that depend on what else is known
+            if key not in self.search.model_fields_set:
+                del table["search"][key]
         for key, value in changes.items():
             table[key] = {**table.get(key, {}), **value} if isinstance(value, Mapping) else value
         return parse_settings(table, "settings")

@@ -16,6 +16,7 @@ from hpsearch.formatting import unknown_name
 from hpsearch.settings.definition import READING
 from hpsearch.settings.model import with_files_beside
 from hpsearch.settings.names import with_suffix
+from hpsearch.settings.search import MIN_PEERS
 from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.trials.records import (
     TEST_SET_LOG,
@@ -126,12 +127,30 @@ def study_settings(study: Study) -> StudySettings:
 
 
 def as_begun(settings: StudySettings, study: Study) -> StudySettings:
-    """Return the settings with a table read as `study` has begun to read it."""
+    """Return the settings with what `study` has begun with, where they leave it open.
+
+    That is how a table is read, the pruner that was the default of version 0.1, and for how many
+    others the first rung of halving waits.
+    """
+    return _pruned_as_begun(_read_as_begun(settings, study), study)
+
+
+def _read_as_begun(settings: StudySettings, study: Study) -> StudySettings:
     known, data = definition_of(study), settings.data
     read_anew = settings.model is not None or not is_table(data.source) or READING in known
     if not known or read_anew or data.reading is not None:
         return settings
     return settings.replace(data={"reading": 1})
+
+
+def _pruned_as_begun(settings: StudySettings, study: Study) -> StudySettings:
+    search, begun = settings.search, tomllib.loads(study_file(study) or "").get("search", {})
+    if "pruner" not in search.model_fields_set and begun.get("pruner") == "median":
+        search = search.model_copy(update={"pruner": "median"})
+    elif begun.get("pruner") == search.pruner and MIN_PEERS not in search.pruner_options:
+        known = begun.get("pruner_options", {}).get(MIN_PEERS, 0)  # version 0.1 has no such option
+        search = search.with_min_peers(known)
+    return settings.model_copy(update={"search": search})
 
 
 def single_trial_settings(

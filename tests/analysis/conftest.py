@@ -9,7 +9,7 @@ from hpsearch.search.study import run_study
 def settings(make_settings):
     entries = [{"label": "wide", "hidden_layer_sizes": [16, 8], "momentum": 0.75}]
     return make_settings(
-        search={"trials": 9, "pruner": "halving"},
+        search={"trials": 9, "pruner": "halving", "pruner_options": {"min_peers": 0}},
         trial={"epochs": 5, "hidden_layer_sizes": {"choices": [[8], [16, 8]]}},
         enqueue=entries,
     )

@@ -21,9 +21,9 @@ def run(study, curve):
     return None
 
 
-def new_study(pruner, epochs, direction="maximize"):
+def new_study(pruner, epochs, direction="maximize", **options):
     return optuna.create_study(
-        study_name="s", direction=direction, pruner=build_pruner(pruner, epochs)
+        study_name="s", direction=direction, pruner=build_pruner(pruner, epochs, options)
     )
 
 
@@ -35,8 +35,9 @@ def test_the_registry_has_every_pruner_name():
 @pytest.mark.parametrize("epochs", [1, 2, 20])
 def test_every_pruner_judges_trials_of_any_length(name, epochs):
     study = new_study(name, epochs)
-    ends = [run(study, [quality] * epochs) for quality in (0.9, 0.8, 0.7, 0.6, 0.95, 0.5, 0.96)]
-    assert ends[0] is None
+    qualities = (0.9, 0.8, 0.7, 0.6, 0.95, 0.5, 0.96) * 3
+    ends = [run(study, [quality] * epochs) for quality in qualities]
+    assert None in ends[:15]
     assert all(end is None or 1 <= end <= epochs for end in ends)
 
 
@@ -65,7 +66,7 @@ def test_median_lets_the_first_five_trials_run_to_their_end():
 
 
 def test_halving_judges_at_powers_of_three_and_keeps_the_best_third():
-    study = new_study("halving", 20)
+    study = new_study("halving", 20, min_peers=0)
     assert run(study, [0.5] * 20) is None
     assert run(study, [0.4] * 20) == 1
     assert run(study, [0.6] * 20) is None
@@ -77,7 +78,7 @@ def test_halving_judges_at_powers_of_three_and_keeps_the_best_third():
 
 @pytest.mark.parametrize(("epochs", "brackets"), [(1, 1), (2, 1), (3, 2), (9, 3), (20, 3)])
 def test_hyperband_spreads_its_brackets_over_the_epochs(epochs, brackets):
-    pruner = build_pruner("hyperband", epochs)
+    pruner = build_pruner("hyperband", epochs, {"min_peers": 0})
     assert isinstance(pruner, HyperbandPruner)
     assert pruner._max_resource == epochs
     study = optuna.create_study(pruner=pruner)
@@ -86,7 +87,7 @@ def test_hyperband_spreads_its_brackets_over_the_epochs(epochs, brackets):
 
 
 def test_hyperband_prunes_most_trials_that_get_worse_and_never_the_best():
-    study = new_study("hyperband", 9)
+    study = new_study("hyperband", 9, min_peers=0)
     ends = [run(study, [1 / n] * 9) for n in range(1, 40)]
     assert ends[0] is None
     assert sum(end is not None for end in ends) > 20
@@ -103,18 +104,19 @@ def test_hyperband_prunes_most_trials_that_get_worse_and_never_the_best():
     ],
 )
 def test_options_reach_the_pruner(name, options):
-    pruner = build_pruner(name, 20, options)
+    pruner = build_pruner(name, 20, {"min_peers": 0, **options} if name != "median" else options)
     assert {key: getattr(pruner, f"_{key}") for key in options} == options
     study = optuna.create_study(pruner=pruner)
     assert {run(study, [quality] * 20) for quality in (0.3, 0.2, 0.1)} <= {None, 1, 2, 3, 8}
 
 
 @pytest.mark.parametrize("name", ["halving", "hyperband"])
-def test_trials_of_different_lengths_are_judged_at_equal_epochs(name):
+@pytest.mark.parametrize("peers", [0, 3])
+def test_trials_of_different_lengths_are_judged_at_equal_epochs(name, peers):
     """If `epochs` is searched, short and long trials compete at the rungs that both reach."""
-    study = new_study(name, 27)
+    study = new_study(name, 27, min_peers=peers)
     lengths = [2, 9, 27] * 10
     ends = [run(study, [1 / n] * epochs) for n, epochs in enumerate(lengths, start=1)]
-    assert ends[0] is None
+    assert (ends[0] is None) is (peers == 0)
     assert set(ends) - {None} <= {1, 3, 9, 27}
     assert sum(end is not None for end in ends) > 10

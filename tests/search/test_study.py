@@ -9,6 +9,7 @@ from hpsearch.errors import DataError, SettingsError, StorageError, StudyError, 
 from hpsearch.execution.objective import load_network
 from hpsearch.search.study import run_study, study_name
 from hpsearch.settings.definition import READING
+from hpsearch.settings.study import parse_settings, settings_table
 from hpsearch.storage.catalog import load_study, study_settings
 from hpsearch.storage.open import open_storage
 from hpsearch.tracking.tracker import Tracker
@@ -308,7 +309,13 @@ def test_an_interruption_does_not_count_as_a_try(run, make_settings):
 
 @pytest.mark.parametrize(
     ("sampler", "pruner", "trials"),
-    [("random", "none", 6), ("tpe", "none", 16), ("tpe", "median", 16)],
+    [
+        ("random", "none", 6),
+        ("tpe", "none", 16),
+        ("tpe", "median", 16),
+        ("tpe", "halving", 20),
+        ("tpe", "hyperband", 20),
+    ],
 )
 def test_an_interrupted_study_gives_the_same_bits(run, make_settings, sampler, pruner, trials):
     search = {"sampler": sampler, "pruner": pruner, "trials": trials}
@@ -316,7 +323,7 @@ def test_an_interrupted_study_gives_the_same_bits(run, make_settings, sampler, p
     whole = by_slot(run(settings, name="whole").study)
     assert len(whole) == trials
 
-    for calls in (7, trials * 5 // 2):
+    for calls in (7, 9):
         assert run(settings, name="parts", should_stop=stop_after(calls)).reason == "interrupted"
     parts = run(settings, name="parts")
     assert len(parts.study.trials) > trials  # some were interrupted, and done again
@@ -430,6 +437,58 @@ def test_a_study_of_a_table_that_0_1_began_goes_on_as_it_was(run, tmp_path, make
     now = run(more, name="now").study
     assert by_slot(now) != by_slot(early)
     assert study_settings(now).data.reading is None
+
+
+# Pruners that did not wait for peers in an earlier version
+
+
+def peers(study):
+    return study_settings(study).search.pruner_options.get("min_peers")
+
+
+def test_a_study_that_an_earlier_version_began_goes_on_without_waiting(run, make_settings):
+    early, now = ({"pruner": "halving", "pruner_options": {"min_peers": n}} for n in (0, 3))
+    settings = make_settings(search={"pruner": "halving", "trials": 5}, trial={"epochs": 9})
+    begun = run(settings.replace(search=early), name="begun").study
+    assert "\nmin_peers = 0\n" in study_file(begun)
+    write_study_file(begun, study_file(begun).replace("min_peers = 0\n", ""))
+    assert peers(begun) == 0
+
+    more = settings.replace(search={"trials": 12})
+    assert run(more, name="begun").new == 7
+    assert peers(begun) == 0
+    whole = run(settings.replace(search={**early, "trials": 12}), name="whole").study
+    assert by_slot(begun) == by_slot(whole)
+    new = run(more, name="new").study
+    assert peers(new) == 3
+    assert by_slot(new) == by_slot(run(more.replace(search=now), name="written").study)
+    assert by_slot(new) != by_slot(whole)
+
+    run(more.replace(search={**now, "trials": 13}), name="begun")
+    assert peers(begun) == 3  # written in the study file
+    run(more.replace(search={"trials": 14}), name="begun")
+    assert peers(begun) == 3  # and kept
+
+
+def test_a_study_that_began_with_the_default_of_an_earlier_version_keeps_it(run, make_settings):
+    settings = make_settings(search={"pruner": "median", "trials": 3})
+    begun = run(settings).study
+    table = settings_table(settings.replace(search={"trials": 50}))
+    del table["search"]["pruner"]
+    assert run(parse_settings(table, "test")).new == 47
+    assert study_settings(begun).search.pruner == "median"
+    new = run(parse_settings(table, "test"), name="new").study
+    assert study_settings(new).search.pruner == "halving"
+    table["search"] |= {"pruner": "halving", "trials": 51}
+    run(parse_settings(table, "test"))
+    assert study_settings(begun).search.pruner == "halving"
+
+
+def test_a_study_that_began_with_another_pruner_waits(run, make_settings):
+    settings = make_settings(search={"pruner": "median"})
+    assert peers(run(settings).study) is None
+    study = run(settings.replace(search={"pruner": "halving", "trials": 5})).study
+    assert peers(study) == 3
 
 
 def test_a_study_of_numbers_searches_for_an_error_by_default(run, tmp_path, make_settings):

@@ -67,6 +67,41 @@ def test_names_the_wrong_option(search, sentence):
     assert refusal(parse, search=search) == f"place: search.{sentence}"
 
 
+@pytest.mark.parametrize(
+    ("search", "pruner"),
+    [
+        ({}, "halving"),
+        ({"trials": 50}, "halving"),
+        ({"trials": 49}, "median"),
+        ({"pruner_options": {"reduction_factor": 4}}, "halving"),
+        ({"pruner_options": {"n_warmup_steps": 5}}, "median"),
+        ({"sampler": "grid"}, "median"),
+        ({"seeds": 2, "sampler": "random"}, "none"),
+        ({"seeds": 2, "sampler": "random", "pruner": "median"}, "median"),
+    ],
+)
+def test_the_default_pruner_fits_the_rest(search, pruner):
+    read = parse(search=search, trial={"learning_rate": {"choices": [0.1, 0.2]}})
+    assert read.search.pruner == pruner
+    stored = parse_settings(tomllib.loads(read.to_toml()), "copy").search
+    assert stored.model_dump() == read.search.model_dump()
+    assert read.replace(search={"seed": 3}).search.pruner == pruner
+
+
+def test_a_default_pruner_changes_with_what_it_fits():
+    short = parse(search={"trials": 10})
+    assert short.replace(search={"trials": 100}).search.pruner == "halving"
+    assert parse().replace(search={"trials": 10}).search.pruner == "median"
+    named = parse(search={"trials": 10, "pruner": "median"})
+    assert named.replace(search={"trials": 100}).search.pruner == "median"
+
+
+def test_options_of_another_pruner_are_refused():
+    search = {"pruner": "halving", "pruner_options": {"n_warmup_steps": 5}}
+    with pytest.raises(SettingsError, match="'n_warmup_steps' is not an option of 'halving'"):
+        parse(search=search)
+
+
 def test_options_survive_toml_and_are_dropped_with_their_sampler():
     read = parse(
         search={

@@ -137,7 +137,7 @@ def test_missing_keys_have_defaults(tmp_path):
     read = load_settings(path)
     assert read.name == "my-study.v2"
     assert (read.data.source, read.data.scale, read.data.split_seed) == ("digits", "standardize", 0)
-    assert (read.search.sampler, read.search.pruner) == ("tpe", "median")
+    assert (read.search.sampler, read.search.pruner) == ("tpe", "halving")
     assert (read.search.metric, read.search.trials, read.search.seed) == ("val/accuracy", 100, 0)
     assert (read.trial, read.enqueue) == (SearchSpace(keys=NETWORK), ())
 
