@@ -79,8 +79,8 @@ def delete_command(
 def stop_command(name: str, storage: str | None, server: str | None) -> None:
     """Ask whoever runs study NAME to stop, wherever that is.
 
-    Its trials stop after their current epochs; what has been trained is kept. The command that ran it goes on with it; a service
-    does so when it is told to.
+    Its trials stop after their current epochs; what has been trained is kept. The command that ran
+    it goes on with it; a service does so when it is told to.
 
     \b
     hpsearch stop digits-random

@@ -114,7 +114,9 @@ class ClientStudy:
         assert settings.model is not None
         self.lease_seconds = settings.model.lease_seconds
         self.model, search = ClientsModel(), settings.search
-        self.study.pruner = build_pruner(search.pruner, settings.max_epochs, search.pruner_options)
+        self.study.pruner = build_pruner(
+            search.pruner, settings.max_epochs, search.pruner_options, trials=search.slots
+        )
         self._sampler = build_sampler(
             search.sampler,
             search.seed,
