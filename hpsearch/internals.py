@@ -112,6 +112,11 @@ class ForwardingStorage(BaseStorage, BaseHeartbeat):
         """Call an operation of the other storage."""
         return operation(*args, **kwargs)
 
+    def flush(self) -> None:
+        """Let the other storage write what it keeps back, if it keeps anything."""
+        if isinstance(self.storage, ForwardingStorage):
+            self.forward(self.storage.flush)
+
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between two heartbeats, None for a storage without."""
         return None if self.heart is None else self.heart.get_heartbeat_interval()

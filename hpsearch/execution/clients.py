@@ -28,6 +28,7 @@ from hpsearch.errors import (
 )
 from hpsearch.execution.objective import Follower, setup_for
 from hpsearch.formatting import counted
+from hpsearch.internals import ForwardingStorage
 from hpsearch.samplers.pruners import build_pruner
 from hpsearch.samplers.registry import build_sampler, fix_parameters
 from hpsearch.storage.leases import this_process
@@ -155,6 +156,7 @@ class ClientStudy:
                 if slot is None:
                     return None
                 opened = self._begin(slot, client)
+                self._flush()
             self._renew(opened)
             return self._assignment(opened)
 
@@ -186,6 +188,7 @@ class ClientStudy:
             except optuna.TrialPruned as pruned:
                 write_reason(opened.trial, str(pruned))
                 return self._ended(self._end(opened, TrialState.PRUNED))
+            self._flush()
             reported = len(follower.curves)
             return Answer(number, reported < most, "running", reported, self.lease_seconds)
 
@@ -292,6 +295,11 @@ class ClientStudy:
         self.coordinator.progress.running[opened.slot] = len(curves)
         self._renew(opened)
         return opened
+
+    def _flush(self) -> None:
+        """Write what was said before it is acknowledged: this process may be killed."""
+        if isinstance(self.storage, ForwardingStorage):
+            self.storage.flush()
 
     def _renew(self, opened: _OpenTrial) -> None:
         opened.until = time.monotonic() + self.lease_seconds

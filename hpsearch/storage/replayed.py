@@ -56,6 +56,9 @@ class Journal(Protocol):
     def skip_next_read(self, *, if_recent: bool) -> None:
         """Let this thread's next read take what is known, or only if that is recent."""
 
+    def flush(self) -> None:
+        """Append what was kept back."""
+
     def compact(self, studies: set[int]) -> Compacted:
         """Say the same with fewer entries: one for each finished trial of these studies."""
 
@@ -91,6 +94,13 @@ class ReplayedStorage(ForwardingStorage):
             except OutdatedError:
                 self._read_again(operation.__self__)  # type: ignore[attr-defined]
                 operation = getattr(self.storage, operation.__name__)
+
+    def flush(self) -> None:
+        """Append what the journal keeps back."""
+        try:
+            self.journal.flush()
+        except OutdatedError:
+            self._read_again(self.storage)
 
     def compact(self, studies: set[int]) -> Compacted:
         """Compact the journal, see `Journal`."""

@@ -14,7 +14,7 @@ from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
 from hpsearch.storage.leases import leased
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import curves_of, reason_of, slot_of
+from hpsearch.trials.records import config_of, curves_of, reason_of, slot_of
 from hpsearch.workspace import Workspace
 
 EPOCHS = 4
@@ -47,9 +47,9 @@ def train(config, *, epochs):
 @pytest.fixture
 def serve(tmp_path):
     """Opens a study for clients, as the service does; each call is a new start of it."""
-    url, stack = str(tmp_path / "s.journal"), ExitStack()
+    file, stack = str(tmp_path / "s.journal"), ExitStack()
 
-    def start(settings):
+    def start(settings, url=file):
         stack.close()  # the one before
         workspace = Workspace(url, tracked=False)
         workspace.submit(settings, name="s")
@@ -243,6 +243,18 @@ def test_a_new_start_goes_on_with_the_open_trials(serve):
     assert after.complete(again.trial, "b").value == 0.3
     assert {slot_of(t) for t in after.study.get_trials(deepcopy=False)} == {0, 1}
     assert after.ask("c").slot == 2
+
+
+def test_what_was_acknowledged_is_on_the_server(serve, postgres):
+    url = postgres.url()
+    settings = settings_of(None)
+    study = serve(settings, url)
+    given = study.ask("a")
+    known = optuna.load_study(storage=open_storage(url), study_name="s").trials[0]
+    assert config_of(known) == given.config
+    study.report(given.trial, "a", 1, [{"val/loss": 0.5}])
+    known = optuna.load_study(storage=open_storage(url), study_name="s").trials[0]
+    assert known.intermediate_values == {1: 0.5}
 
 
 def test_a_target_ends_the_study(serve):
