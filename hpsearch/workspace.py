@@ -736,7 +736,7 @@ class Workspace:
         """
         from hpsearch.analysis.ranking import better_round
         from hpsearch.files import file_name, write_file
-        from hpsearch.report.page import check_page
+        from hpsearch.report.page import check_page, report_page
         from hpsearch.storage.catalog import rounds_of
         from hpsearch.tracking.artifacts import REPORT_RUN, log_study_report
         from hpsearch.trials.records import experiment_name
@@ -747,7 +747,7 @@ class Workspace:
         if self.tracker is not None:
             self.tracker.store.check(experiment_name(study))
         rounds = rounds_of(store, study)
-        page = self.report_page(name, top=top)
+        page = report_page(study, rounds=rounds, top=top, storage=self.storage_url)
         written = write_file(OUTPUT, path, page.encode())
         if self.tracker is not None:
             log_study_report(self.tracker.store, study, page)
@@ -756,7 +756,7 @@ class Workspace:
 
     @_storage_border
     def report_page(self, name: str, *, top: int = 20) -> str:
-        """Return the page of HTML that `report` writes."""
+        """Return the page of HTML about a search that `report` writes, and write nothing."""
         from hpsearch.report.page import report_page
         from hpsearch.storage.catalog import rounds_of
 

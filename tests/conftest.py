@@ -41,10 +41,14 @@ MLFLOWS_OWN = (  # errors that MLflow's pages make whatever they show
     re.compile(r"ResizeObserver loop"),  # a chart was resized while it was being drawn
 )
 LONG = (
-    "test_kill.py",
     "test_docs.py",
     "test_benchmarks.py",
+    "test_kill.py",
     "test_cluster.py",
+    "test_interruption.py",
+    "test_killed.py",
+    "test_in_a_browser.py",
+    "test_mlflow_server.py",
 )  # files of minutes: they start first
 
 

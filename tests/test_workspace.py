@@ -262,6 +262,7 @@ def test_a_lost_database_is_a_one_line_error_in_every_command(
 def test_every_command_that_reads_the_storage_is_tested():
     others = {"check", "init", "look", "predict", "score", "token", "ui"}
     others |= {"compact", "storage"}  # tests/storage/
+    others |= {"serve", "stop"}  # tests/service/
     assert USES.keys() == COMMANDS.keys() - others
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from hpsearch.formatting import format_value
-from hpsearch.trials.records import slot_of, was_interrupted
+from hpsearch.trials.records import has_diverged, slot_of, was_interrupted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -32,7 +32,7 @@ class Progress:
     started_with: int = 0  # trials done before this start
     best: float | None = None
     best_slot: int | None = None
-    since_best: int = 0  # trials done since the best one
+    since_best: int = 0  # trials done since the best one, and diverged ones before there is one
     running: dict[int, int] = field(default_factory=dict)  # slot → epochs so far
     counted: set[int] = field(default_factory=set)  # numbers of trials
     untracked: bool = False  # the tracking store was lost during this start
@@ -77,7 +77,8 @@ class Progress:
         self.counted.add(trial.number)
         if trial.state is TrialState.PRUNED:
             self.pruned += 1
-            self.since_best += 1
+            # Halving stops the first trials, with which there is nothing to compare.
+            self.since_best += self.best is not None or has_diverged(trial)
         elif trial.state is TrialState.FAIL and not was_interrupted(trial):
             self.failed += 1
         elif trial.state is TrialState.COMPLETE and trial.value is not None:

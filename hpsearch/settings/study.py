@@ -381,6 +381,8 @@ def load_settings(
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text: {error.reason}") from None
+    except ValueError as error:  # a null byte in the path
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
     if isinstance(model := table.get("model", {} if train else None), Mapping):
         model = model if train is None else {**model, "train": train}
         table["model"] = with_files_beside(model, path.parent)
