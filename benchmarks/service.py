@@ -109,6 +109,7 @@ class Connection:
 async def train(load: Load, name: str) -> None:
     """Train trials until there are no more."""
     connection = Connection(load)
+    await asyncio.sleep(random.uniform(0, load.epochs * load.think))  # clients come one by one
     while True:
         _, given = await connection.post("ask", "/studies/load/trials", {"client_id": name})
         if given["done"]:

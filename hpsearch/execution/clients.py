@@ -273,13 +273,14 @@ class ClientStudy:
         self.study.sampler = fix_parameters(self._sampler, parameters)
         try:
             new = new_trial(slot, this_process(), client)
-            trial = Trial(self.study, self.storage.create_new_trial(self._study_id, new))
+            trial_id = self.storage.create_new_trial(self._study_id, new)
+            trial = Trial(self.study, trial_id)
             config = space.suggest(trial, overrides)
             write_setup(trial, setup_for(settings, self.model, config, labelled))
         except BaseException:
             self.coordinator.slot_lost(slot)  # nobody has it
             raise
-        return self._adopt(self.study.get_trials(deepcopy=False)[trial.number])
+        return self._adopt(self.storage.get_trial(trial_id))
 
     def _adopt(self, trial: FrozenTrial) -> _OpenTrial:
         """Take over a running trial, with the epochs that are stored; return it."""
@@ -370,10 +371,7 @@ class ClientStudy:
         number = opened.trial.number
         self.study.tell(number, value, state=state, skip_if_finished=True)
         del self._open[number]
-        return self._count(number)
-
-    def _count(self, number: int) -> FrozenTrial:
-        trial = self.study.get_trials(deepcopy=False)[number]
+        trial = self.storage.get_trial(opened.trial.id)
         try:
             self.coordinator.finished(trial, untracked=False)
         except StudyError as error:  # what fails at one client may go well at another

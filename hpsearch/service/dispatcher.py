@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import BusyError, HpsearchError, StorageError
 from hpsearch.search.queue import ask_to_stop
 from hpsearch.service.child import BUSY
 from hpsearch.service.holders import Holders
@@ -66,7 +66,8 @@ class RunPlan:
 class Dispatcher:
     """A thread that brings about what is wanted of the studies in a storage.
 
-    on_client_study: called with a study that clients train and that is wanted to run.
+    serve: makes a study that clients train, and that is wanted to run, ready for them. delete:
+    deletes a study that nobody runs.
     """
 
     def __init__(
@@ -74,10 +75,12 @@ class Dispatcher:
         workspace: Workspace,
         storage: BaseStorage,
         plan: RunPlan,
-        on_client_study: Callable[[Study], None] = lambda _: None,
+        *,
+        serve: Callable[[Study], None],
+        delete: Callable[[str], None],
     ) -> None:
         self.workspace, self.storage, self.plan = workspace, storage, plan
-        self.on_client_study = on_client_study
+        self.serve, self.delete = serve, delete
         self.holders = Holders(storage)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._adopted = set[str]()  # the names of studies whose processes run already
@@ -114,11 +117,15 @@ class Dispatcher:
                 ask_to_stop(self.storage, study)
 
     def _run(self) -> None:
+        said = ""
         while not self._ending:
             try:
                 self.tick()
+                said = ""
             except HpsearchError as error:
-                logger.warning("%s", error)
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("%s; the service tries again", said)
             except Exception:  # the next look may go better, and the service has to live
                 logger.exception("the dispatcher failed; it tries again")
             self._wake.wait(TICK_SECONDS)
@@ -131,14 +138,25 @@ class Dispatcher:
         self._reap({study.study_name: study for study, _ in wished})
         self._adopted = {study.study_name for study, _ in wished if self._runs_as_a_child(study)}
         for study, wish in sorted(wished, key=_order):
-            name = study.study_name
-            if wish.want == "delete" and name not in self._children:
-                if self.holders.of(study) is None:
-                    self.workspace.delete(name)
-            elif wish.want == "run" and wish.task == "search" and is_for_clients(study):
-                self.on_client_study(study)
-            elif wish.want == "run" and self._has_room(name) and self.holders.of(study) is None:
-                self._children[name] = self._started(name)
+            try:
+                self._bring_about(study, wish)
+            except BusyError:
+                pass  # another service was faster
+            except StorageError:
+                raise
+            except HpsearchError as error:
+                write_wish(study, replace(wish, want="failed", said=str(error)))
+
+    def _bring_about(self, study: Study, wish: Wish) -> None:
+        """Begin what is wanted of one study, if it can begin now."""
+        name = study.study_name
+        if wish.want == "delete" and name not in self._children:
+            if self.holders.of(study) is None:
+                self.delete(name)
+        elif wish.want == "run" and wish.task == "search" and is_for_clients(study):
+            self.serve(study)
+        elif wish.want == "run" and self._has_room(name) and self.holders.of(study) is None:
+            self._children[name] = self._started(name)
 
     def _has_room(self, name: str) -> bool:
         running = self._adopted | self._children.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.analysis.summaries import StudySummary
 from hpsearch.errors import (
     BusyError,
+    Command,
     ConflictError,
     Sentence,
     SettingsError,
     StudyError,
+    TrackingError,
     UnknownStudyError,
 )
 from hpsearch.execution.clients import ClientStudy
@@ -49,7 +52,10 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+    from hpsearch.tracking.tracker import Tracker
     from hpsearch.trials.records import Wish
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 0.1  # how old what is shown may be
 CLIENT_SECONDS = 1.0  # how often studies for clients are looked after
@@ -99,7 +105,13 @@ class Service:
         self.workspace, self.plan, self.allowed = workspace, plan, allowed
         self.storage = open_storage(workspace.storage_url)
         self.background = Background(workspace)
-        self.dispatcher = Dispatcher(workspace, self.storage, plan, self._open_for_clients)
+        self.dispatcher = Dispatcher(
+            workspace,
+            self.storage,
+            plan,
+            serve=self._open_for_clients,
+            delete=lambda name: self.background.call(Workspace.delete, name),
+        )
         self._tracking = ThreadPoolExecutor(1, "tracking")
         self._clients: dict[str, _Served] = {}
         self._ending = threading.Event()
@@ -296,8 +308,7 @@ class Service:
     def _open_for_clients(self, study: Study) -> None:
         """Open a study as soon as it is wanted, so that silent clients lose their trials."""
         if study.study_name not in self._clients:
-            with suppress(BusyError):  # another service has it
-                self._serve(study)
+            self._serve(study)
 
     def _serve(self, study: Study) -> _Served:
         with self._serving:
@@ -315,15 +326,22 @@ class Service:
         """End the trials of silent clients; let go of studies that are not wanted any more."""
         while not self._ending.wait(CLIENT_SECONDS):
             for name, served in [*self._clients.items()]:
-                if not served.look():
-                    self._let_go(name)
+                try:
+                    if not served.look():
+                        self._let_go(name)
+                except Exception:  # the next look may go better
+                    logger.exception("study '%s': its clients were not looked after", name)
         self.storage.remove_session()
 
     def track(self, study: Study, trial: FrozenTrial) -> None:
         """Write a trial of a client to MLflow, without letting the client wait."""
-        tracker = self.workspace.tracker
-        if tracker is not None:
-            self._tracking.submit(tracker, study, trial)
+        if (tracker := self.workspace.tracker) is not None:
+            self._tracking.submit(tracker, study, trial)  # which says what goes wrong
+
+    def track_all(self, study: Study) -> None:
+        """Write the runs of a study that are missing in MLflow, in the background."""
+        if (tracker := self.workspace.tracker) is not None:
+            self._tracking.submit(_sync, tracker, study)
 
 
 class _Served:
@@ -340,9 +358,7 @@ class _Served:
                 service.storage, lease, work, self._notifier.listening(options)
             )
             self.study = ClientStudy(coordinator, service.track)
-            if (tracker := service.workspace.tracker) is not None:
-                service._tracking.submit(tracker.store.prepare)
-                service._tracking.submit(tracker.sync, study)
+            service.track_all(study)
             self._stack = stack.pop_all()
 
     def look(self) -> bool:
@@ -361,6 +377,15 @@ class _Served:
     def close(self) -> None:
         """Let go of the study; its open trials stay with their clients."""
         self._stack.close()
+
+
+def _sync(tracker: Tracker, study: Study) -> None:
+    try:
+        tracker.store.prepare()
+        tracker.sync(study)
+    except TrackingError as error:
+        sync = Command("sync", study.study_name)
+        logger.warning("%s; `%s` writes the runs that are missing", error, sync)
 
 
 def _submit(workspace: Workspace, file: str, name: str, **how: Any) -> bool:
