@@ -54,7 +54,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Run:
-    """A search of so many epochs, and the number of its first trial that was not pruned."""
+    """What a search found, and the number of its first trial that was not pruned."""
 
     history: History
     first_whole: int | None

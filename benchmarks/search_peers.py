@@ -61,7 +61,7 @@ class Training:
         self.objective.note(value)
 
     def best_of(self, epochs: int) -> float:
-        """Train up to so many epochs; return the best value of them."""
+        """Train until there are `epochs` epochs, if there are as many; return their best value."""
         while not self.done and len(self.values) < epochs:
             self.step()
         return max(self.values[:epochs])
@@ -95,7 +95,7 @@ class Objective:
         return self.trainings[key]
 
     def value(self, params: Mapping[str, Any], epochs: float) -> float:
-        """Return the best value of a configuration within so many epochs."""
+        """Return the best value that a configuration has within its first `epochs`."""
         return self.begin(params).best_of(round(epochs))
 
     def note(self, value: float) -> None:

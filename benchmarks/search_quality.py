@@ -135,7 +135,7 @@ def whole(number: float) -> str:
 
 
 def best_at(runs: Sequence[Run], epochs: int) -> str:
-    """Return the median best after so many epochs, with quartiles; "" if a run was shorter."""
+    """Return the median best after `epochs`, with quartiles; "" if a run was shorter."""
     if any(run.length < epochs for run in runs):
         return ""
     best = [run.history.best_after(np.array([epochs]))[0] for run in runs]

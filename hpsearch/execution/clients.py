@@ -29,8 +29,8 @@ from hpsearch.errors import (
 from hpsearch.execution.objective import Follower, setup_for
 from hpsearch.formatting import counted
 from hpsearch.internals import ForwardingStorage
-from hpsearch.samplers.pruners import build_pruner
-from hpsearch.samplers.registry import build_sampler, fix_parameters
+from hpsearch.samplers.pruners import pruner_of
+from hpsearch.samplers.registry import fix_parameters, sampler_of
 from hpsearch.storage.leases import this_process
 from hpsearch.trainables.clients import ClientsModel
 from hpsearch.trainables.epochs import check_first, read_epoch
@@ -114,18 +114,8 @@ class ClientStudy:
         self.settings = settings = coordinator.work.settings
         assert settings.model is not None
         self.lease_seconds = settings.model.lease_seconds
-        self.model, search = ClientsModel(), settings.search
-        self.study.pruner = build_pruner(
-            search.pruner, settings.max_epochs, search.pruner_options, trials=search.slots
-        )
-        self._sampler = build_sampler(
-            search.sampler,
-            search.seed,
-            search.sampler_options,
-            space=settings.trial,
-            first=len(settings.enqueue),
-            seeds=search.seeds,
-        )
+        self.model = ClientsModel()
+        self.study.pruner, self._sampler = pruner_of(settings), sampler_of(settings)
         self._lock = threading.Lock()
         self._open: dict[int, _OpenTrial] = {}
         self._study_id = self.storage.get_study_id_from_name(self.study.study_name)
@@ -267,16 +257,15 @@ class ClientStudy:
 
     def _begin(self, slot: int, client: str) -> _OpenTrial:
         """Begin a trial in a slot: draw its configuration, and store it."""
-        settings, space = self.settings, self.settings.trial
-        labelled = settings.labelled(slot)
-        parameters, overrides = space.split(labelled.values) if labelled else ({}, {})
+        settings = self.settings
+        parameters, overrides = settings.split_labelled(slot)
         self.study.sampler = fix_parameters(self._sampler, parameters)
         try:
-            new = new_trial(slot, this_process(), client)
+            new = new_trial(slot, this_process(), client=client)
             trial_id = self.storage.create_new_trial(self._study_id, new)
             trial = Trial(self.study, trial_id)
-            config = space.suggest(trial, overrides)
-            write_setup(trial, setup_for(settings, self.model, config, labelled))
+            config = settings.trial.suggest(trial, overrides)
+            write_setup(trial, setup_for(settings, self.model, config, settings.labelled(slot)))
         except BaseException:
             self.coordinator.slot_lost(slot)  # nobody has it
             raise

@@ -409,7 +409,7 @@ class Follower:
         return value
 
     def expect(self, epochs: int, *, prunes: bool = False) -> None:
-        """Take at most so many epochs. prunes: whether the pruner is asked after each of them."""
+        """Expect this many epochs at most. prunes: whether the pruner is asked after each."""
         self._epochs, self._prune_before = epochs, epochs if prunes else 0
 
     def value(self, trained: str) -> float:

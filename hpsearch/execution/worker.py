@@ -9,24 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
 from hpsearch.analysis.ranking import best_trials
 from hpsearch.errors import Interrupted
 from hpsearch.execution.recovery import end_attempts, is_superseded
 from hpsearch.internals import ForwardingStorage
-from hpsearch.samplers.pruners import build_pruner
-from hpsearch.samplers.registry import build_sampler, fix_parameters
+from hpsearch.samplers.pruners import pruner_of
+from hpsearch.samplers.registry import fix_parameters, sampler_of
 from hpsearch.storage.checkpoints import checkpoints_of
 from hpsearch.storage.leases import this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import assigned_attributes, slot_of, write_interrupted
+from hpsearch.trials.records import new_trial, slot_of, write_interrupted
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -110,32 +110,22 @@ class Worker:
         *,
         fenced: bool = False,
     ) -> None:
-        settings, search = objective.settings, objective.settings.search
-        pruner = build_pruner(
-            search.pruner, settings.max_epochs, search.pruner_options, trials=search.slots
-        )
+        settings = objective.settings
         self.objective, self.task, self.fenced = objective, task, fenced
         if storage is None:
             storage = open_storage(task.storage, patient=True, study=task.study_name)
         self.storage = SlotStorage(storage, fenced=fenced)  # type: ignore[abstract]
         self.study = optuna.load_study(
-            study_name=task.study_name, storage=self.storage, pruner=pruner
+            study_name=task.study_name, storage=self.storage, pruner=pruner_of(settings)
         )
-        self._sampler = build_sampler(
-            search.sampler,
-            search.seed,
-            search.sampler_options,
-            space=settings.trial,
-            first=len(settings.enqueue),
-            seeds=search.seeds,
-        )
+        self._sampler = sampler_of(settings)
         self._checkpoints = _checkpoints(objective, task, self.study)
 
     def run(self, slot: int, channel: TrialChannel) -> None:
         """Run one trial in `slot`, within `threads_and_logs`."""
         study, kept, tracker = self.study, self._checkpoints, self.task.tracker
         saved = None if kept is None else kept.of(slot, _bar(study, kept))
-        fixed = (saved and saved.params) or _labelled_parameters(self.objective, slot)
+        fixed = (saved and saved.params) or self.objective.settings.split_labelled(slot)[0]
         study.sampler = fix_parameters(self._sampler, fixed)
         self.storage.slot = slot
         on_epoch = _on_epoch(study, slot, tracker, channel)
@@ -195,8 +185,7 @@ class SlotStorage(ForwardingStorage):
         template_trial: FrozenTrial | None = None,  # noqa: ARG002
     ) -> int:
         """Create a running trial in the slot."""
-        attributes = assigned_attributes(self.slot, this_process(), fenced=self.fenced)
-        trial = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+        trial = new_trial(self.slot, this_process(), fenced=self.fenced)
         return self.storage.create_new_trial(study_id, trial)
 
 
@@ -260,11 +249,6 @@ def _keep_best(study: Study, checkpoints: CheckpointFolder) -> None:
         others = {slot_of(trial) for trial in best_trials(study)[checkpoints.keep :]}
         for slot in others.intersection(slots):
             checkpoints.remove(slot)
-
-
-def _labelled_parameters(objective: WorkerObjective, slot: int) -> dict[str, Any]:
-    entry = objective.settings.labelled(slot)
-    return objective.settings.trial.split(entry.values)[0] if entry else {}
 
 
 @contextmanager

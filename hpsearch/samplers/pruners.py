@@ -1,7 +1,9 @@
 """The pruners by name, with bounds that follow from the number of epochs of a trial."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.pruners import (
     BasePruner,
@@ -13,6 +15,9 @@ from optuna.pruners import (
 
 from hpsearch.samplers.halving import WHOLE_EVERY, HalvingPruner, bracket_shares
 from hpsearch.settings.search import read_options
+
+if TYPE_CHECKING:
+    from hpsearch.settings.study import StudySettings
 
 
 def none(epochs: int, trials: int) -> BasePruner:  # noqa: ARG001
@@ -112,3 +117,11 @@ def build_pruner(
     study is to have.
     """
     return PRUNERS[name](epochs, trials, **read_options(name, options or {}))
+
+
+def pruner_of(settings: StudySettings) -> BasePruner:
+    """Return the pruner of a study."""
+    search = settings.search
+    return build_pruner(
+        search.pruner, settings.max_epochs, search.pruner_options, trials=search.slots
+    )

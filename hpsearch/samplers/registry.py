@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 
@@ -21,6 +21,9 @@ from hpsearch.samplers.slot import (
 from hpsearch.settings.names import REPEATING
 from hpsearch.settings.search import read_options
 from hpsearch.space.space import SearchSpace
+
+if TYPE_CHECKING:
+    from hpsearch.settings.study import StudySettings
 
 
 def _tpe(*, multivariate: bool, group: bool, **options: Any) -> TPESampler:
@@ -62,6 +65,19 @@ def build_sampler(
     check_sampler(name)
     own = read_options(name, options or {}) | ({"seeds": seeds} if name in REPEATING else {})
     return SAMPLERS[name](seed, space or SearchSpace(), first, **own)
+
+
+def sampler_of(settings: StudySettings) -> BaseSampler:
+    """Return the sampler of a study; raises SettingsError."""
+    search = settings.search
+    return build_sampler(
+        search.sampler,
+        search.seed,
+        search.sampler_options,
+        space=settings.trial,
+        first=len(settings.enqueue),
+        seeds=search.seeds,
+    )
 
 
 def check_sampler(name: str) -> None:

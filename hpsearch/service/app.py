@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from hpsearch import __version__
+from hpsearch.client import API
 from hpsearch.service.api.studies import studies_router
 from hpsearch.service.api.trials import trials_router
 from hpsearch.service.errors import add_handlers
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from hpsearch.service.service import Service
     from hpsearch.service.tokens import Tokens
 
-API = "/api/v1"
 THREADS = 16  # more would wait for the same storage
 
 

@@ -275,6 +275,11 @@ class StudySettings(BaseModel):
         number = slot // self.search.seeds
         return self.enqueue[number] if number < len(self.enqueue) else None
 
+    def split_labelled(self, slot: int) -> tuple[dict[str, Any], dict[str, Value]]:
+        """Return what a labelled configuration in `slot` sets, as `SearchSpace.split` does."""
+        entry = self.labelled(slot)
+        return ({}, {}) if entry is None else self.trial.split(entry.values)
+
     def replace(self, **changes: Any) -> StudySettings:
         """Return a copy with changed values; tables are merged: `replace(search={"seed": 1})`.
 

@@ -151,6 +151,20 @@ def assigned_attributes(slot: int, process: ProcessId, *, fenced: bool = False) 
     return {_PROCESS: asdict(process), _SLOT: slot} | ({_FENCED: True} if fenced else {})
 
 
+def new_trial(
+    slot: int, process: ProcessId, *, fenced: bool = False, client: str = ""
+) -> FrozenTrial:
+    """Return a running trial for `BaseStorage.create_new_trial`, which is assigned from the start.
+
+    client: the client of the service that trains it, "" if it is trained here. The rest is as in
+    `assigned_attributes`.
+    """
+    attributes = assigned_attributes(slot, process, fenced=fenced)
+    if client:
+        attributes[_CLIENT] = client
+    return create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+
+
 def is_fenced(trial: FrozenTrial) -> bool:
     """Return whether another worker may begin at the trial's slot while its process lives.
 
@@ -163,15 +177,6 @@ def process_of(trial: AnyTrial) -> ProcessId | None:
     """Return the process that runs or ran the trial, None if it is not recorded."""
     process = trial.user_attrs.get(_PROCESS)
     return None if process is None else ProcessId(**process)
-
-
-def new_trial(slot: int, process: ProcessId, client: str) -> FrozenTrial:
-    """Return a running trial for `BaseStorage.create_new_trial`.
-
-    From its first entry on it says which slot it fills, and which client of the service has it.
-    """
-    attributes = {_PROCESS: asdict(process), _SLOT: slot, _CLIENT: client}
-    return create_trial(state=TrialState.RUNNING, user_attrs=attributes)
 
 
 def client_of(trial: AnyTrial) -> str | None:

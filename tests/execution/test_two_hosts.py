@@ -90,7 +90,7 @@ def trials_in(url):
 
 
 def wait_for_epochs(url, trials):
-    """Wait until the last of so many trials has reported an epoch."""
+    """Wait until the study has this many trials, and the last has reported an epoch."""
     until = time.monotonic() + 90
     while len(found := trials_in(url)) < trials or not found[-1].intermediate_values:
         assert time.monotonic() < until

@@ -14,18 +14,9 @@ from service_server import ELSEWHERE, until
 from hpsearch.client import Client
 from hpsearch.service.dispatcher import CHILD
 
-SLOW = """\
-[model]
-train = "slow.py:train"
-[search]
-metric = "val/loss"
-sampler = "random"
-pruner = "none"
-trials = 6
-[trial]
-epochs = 4
-rate = { low = 1e-4, high = 1.0, log = true }
-"""
+SLOW = ELSEWHERE.replace('name = "elsewhere"', 'name = "slow"').replace(
+    "clients = true", 'train = "slow.py:train"'
+)
 CODE = """\
 import time
 from pathlib import Path

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from hpsearch.analysis.comparison import compare, open_searches
 from hpsearch.analysis.history import History
 from hpsearch.analysis.ranking import find_trial, no_best, searched_values, trial_record
+from hpsearch.client import API
 from hpsearch.errors import HpsearchError, UnknownStudyError
 from hpsearch.report.facts import state_of
 from hpsearch.service.cursor import Cursor
@@ -316,4 +317,4 @@ def _comparison(service: Service, names: tuple[str, ...]) -> Data:
 
 def _run_link(study: Study, trial: FrozenTrial) -> str:
     """Return the address that leads to a trial's run in MLflow."""
-    return f"/api/v1/studies/{quote(study.study_name, safe='')}/trials/{slot_of(trial)}/mlflow"
+    return f"{API}/studies/{quote(study.study_name, safe='')}/trials/{slot_of(trial)}/mlflow"
