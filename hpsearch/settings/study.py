@@ -50,6 +50,13 @@ DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){100}""")
 LONGEST_SENTENCE = 1_000  # characters of an error, which quotes what is wrong
 LARGE_GRID = 10_000  # points; a larger grid needs an explicit search.trials
 
+KINDS: dict[int | str, Any] = {  # keys with names as values, which an error lists
+    "sampler": SamplerName,
+    "pruner": PrunerName,
+    "direction": Direction,
+    "value": Judged,
+}
+
 _PACKAGE = Path(__file__).parent.parent
 _PACKAGED = _PACKAGE / "studies"  # in a wheel; a checkout has them beside the package
 STUDIES = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent / "studies"
@@ -428,15 +435,8 @@ def _sentence(error: ErrorDetails) -> str:
             fields = TABLES.get(place.rpartition(".")[0], outer).model_fields
             keys = [field.alias or name for name, field in fields.items()]
             return f"{place}: {unknown_name(key, keys, 'a key here')}"
-        case "literal_error":
-            kinds = {
-                "sampler": SamplerName,
-                "pruner": PrunerName,
-                "direction": Direction,
-                "value": Judged,
-            }
-            names = get_args(kinds[str(key)])
-            return f"{place}: {unknown_name(error['input'], names, f'a {key}')}"
+        case "literal_error" if key in KINDS:
+            return f"{place}: {unknown_name(error['input'], get_args(KINDS[key]), f'a {key}')}"
         case "missing":
             return f"{place}: is missing"
         case "value_error":

@@ -279,6 +279,7 @@ def test_settings_made_in_python_may_hold_a_space():
         ({"trial": 5}, "trial: must be a table, but got 5"),
         ({"trial": []}, "trial: must be a table, but got []"),
         ({"data": {"source": 5}}, "data.source: must be text, but got 5"),
+        ({"data": {"reading": 3}}, "data.reading: must be 1 or 2, but got 3"),
         ({"data": {"target": 5}}, "data.target: must be text, or a list of columns, but got 5"),
         ({"data": {"limit": 0}}, "data.limit: must be at least 1, but got 0"),
         ({"data": {"limit": 5.0}}, "data.limit: must be a whole number, but got 5.0"),
