@@ -121,7 +121,7 @@ class ClientStudy:
         self._study_id = self.storage.get_study_id_from_name(self.study.study_name)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if setup_of(trial) is None:  # its process was killed before the client had it
-                coordinator.slot_lost(slot_of(trial))
+                coordinator.slot_lost(slot_of(trial), is_try=False)
             else:
                 self._adopt(trial)
 

@@ -12,9 +12,9 @@ from hpsearch.execution.clients import ClientStudy
 from hpsearch.execution.coordinator import Coordinator, RunOptions, Work
 from hpsearch.search.study import run_study
 from hpsearch.settings.study import parse_settings
-from hpsearch.storage.leases import leased
+from hpsearch.storage.leases import leased, this_process
 from hpsearch.storage.open import open_storage
-from hpsearch.trials.records import config_of, curves_of, reason_of, slot_of
+from hpsearch.trials.records import config_of, curves_of, new_trial, reason_of, slot_of
 from hpsearch.workspace import Workspace
 
 EPOCHS = 4
@@ -243,6 +243,17 @@ def test_a_new_start_goes_on_with_the_open_trials(serve):
     assert after.complete(again.trial, "b").value == 0.3
     assert {slot_of(t) for t in after.study.get_trials(deepcopy=False)} == {0, 1}
     assert after.ask("c").slot == 2
+
+
+def test_a_kill_before_the_client_had_its_trial_is_not_the_fault_of_the_slot(serve):
+    settings = settings_of(None)
+    study = serve(settings)
+    for _ in range(3):  # as many as give a slot up
+        study.storage.create_new_trial(study._study_id, new_trial(0, this_process(), client="a"))
+        study = serve(settings)
+    failed = study.study.get_trials(deepcopy=False)
+    assert [trial.state for trial in failed] == [TrialState.FAIL] * 3
+    assert study.ask("a").slot == 0
 
 
 def test_what_was_acknowledged_is_on_the_server(serve, postgres):
